@@ -1,0 +1,98 @@
+"""The Pulumi program: settings -> provisioner -> storage tiers -> their proof -> volumes of the services -> stack outputs."""
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from components.allocation import Demand, allocate
+from components.canary.component import CanaryNamespace, CanaryNamespaceArgs, TierCanary, TierCanaryArgs, disabled
+from components.cluster_check import check_cluster
+from components.destroy_guard import DestroyGuard, DestroyGuardArgs
+from components.provisioners import PROVISIONERS
+from components.service_namespace import ServiceNamespace, ServiceNamespaceArgs
+from components.service_volumes import ServiceVolumes, ServiceVolumesArgs
+from components.settings import load_from_pulumi
+from components.storage_tier import StorageTier, StorageTierArgs
+
+settings = load_from_pulumi()
+check_cluster(settings)
+cluster, stack = settings.cluster, settings.stack
+
+# The kubeconfig is the plugin's to find, as kubectl does: without `kubeconfig=""` the SDK puts what is in KUBECONFIG into the state, and
+# fails for a list of files. Server-side apply is off: with it, older plugins (4.18) refuse the preview of a replaced StorageClass.
+provider = kubernetes.Provider(
+    "cluster", kubeconfig="", context=cluster.context, cluster_identifier=cluster.identifier, enable_server_side_apply=False
+)
+on_cluster = pulumi.ResourceOptions(provider=provider)
+
+namespace = ServiceNamespace(
+    "namespace", ServiceNamespaceArgs(settings.namespace.name, settings.namespace.create, settings.protect, stack), on_cluster
+)
+tiers = {
+    name: StorageTier(name, StorageTierArgs(name, settings.provisioner, parameters, stack), on_cluster)
+    for name, parameters in settings.tiers.items()
+}
+allocation = allocate((Demand(name, used.tier, used.size, used.replicas) for name, used in settings.services.items()), tiers)
+
+canary_namespace = settings.canary_namespace if settings.canary.enabled else None
+canaries: dict[str, TierCanary] = {}
+if canary_namespace:
+    shared = CanaryNamespace("canary", CanaryNamespaceArgs(canary_namespace, cluster.context, cluster.identifier, stack), on_cluster)
+    canaries = {
+        name: TierCanary(
+            name,
+            TierCanaryArgs(
+                tier=name,
+                storage_class=tier.class_name,
+                definition=tier.definition,
+                sizes_enforced=PROVISIONERS[settings.provisioner].enforces_size,
+                namespace=canary_namespace,
+                probe=shared.probe,
+                image=settings.canary.image,
+                run=settings.canary.run,
+                limits=settings.limits.get(name, {}),
+                allocated_bytes=allocation["tiers"][name]["provisionedBytes"],
+                context=cluster.context,
+                identifier=cluster.identifier,
+                stack=stack,
+            ),
+            pulumi.ResourceOptions(provider=provider, depends_on=[shared, tier]),
+        )
+        for name, tier in tiers.items()
+    }
+volumes = {
+    name: ServiceVolumes(
+        name,
+        ServiceVolumesArgs(
+            service=name,
+            tier=service.tier,
+            size=service.size,
+            replicas=service.replicas,
+            access_mode=service.access_mode,
+            storage_class=tiers[service.tier].class_name,
+            namespace=settings.namespace.name,
+            stack=stack,
+            protect=settings.protect,
+        ),
+        pulumi.ResourceOptions(
+            provider=provider, depends_on=[namespace, tiers[service.tier], *([canaries[service.tier]] if canaries else [])]
+        ),
+    )
+    for name, service in settings.services.items()
+}
+DestroyGuard(
+    "destroy-guard",
+    DestroyGuardArgs(
+        cluster.context, cluster.identifier, settings.namespace.name, settings.namespace.create, canary_namespace, stack, settings.protect
+    ),
+    pulumi.ResourceOptions(
+        depends_on=[namespace, *tiers.values(), *([shared] if canary_namespace else []), *canaries.values(), *volumes.values()]
+    ),
+)
+
+pulumi.export("provisioner", settings.provisioner)
+pulumi.export("cluster", {"context": cluster.context, "identifier": cluster.identifier})
+pulumi.export("namespace", settings.namespace.name)
+pulumi.export("storageClasses", {name: tier.class_name for name, tier in tiers.items()})
+pulumi.export("claims", {name: service.claims for name, service in volumes.items()})
+pulumi.export("allocation", allocation)
+pulumi.export("canary", {name: canaries[name].verdict if canaries else disabled() for name in tiers})

@@ -1,0 +1,125 @@
+"""`python -m bench`: this program against a minimal hand-written one with the same Kubernetes objects, in turn.
+
+The two take turns (A B A B …) on the same throw-away cluster, so that a machine whose speed drifts slows both; what is
+quoted is the median of each and the median of the ratios pair by pair.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich import box
+from rich.table import Table
+
+from bench.measure import Cost, run
+from dev import paths
+from dev.cluster import Access, choose
+from dev.console import console, step
+from dev.engine import Engine, ensure_engine
+from tests.program import Program
+
+STEPS = {
+    "preview": ["preview"],
+    "first up": ["up", "--yes", "--skip-preview"],
+    "no-change up": ["up", "--yes", "--skip-preview", "--expect-no-changes"],
+    "destroy": ["destroy", "--yes", "--skip-preview"],
+}
+FIGURES = {"wall": ("wall s", 1.0), "cpu": ("CPU s", 1.0), "memory": ("peak MiB", 2.0**20)}
+
+
+@click.command()
+@click.option("--brokers", multiple=True, type=click.IntRange(min=1), default=(3, 30, 300), show_default=True, help="Kafka brokers.")
+@click.option("--runs", type=click.IntRange(min=1), default=5, show_default=True, help="Counted runs of each program and size.")
+@click.option("--json", "as_json", is_flag=True, help="Print every single figure as JSON instead of the table.")
+def main(brokers: tuple[int, ...], runs: int, as_json: bool) -> None:
+    """This program against a minimal one: preview, first up, no-change up, destroy."""
+    engine = ensure_engine()
+    with tempfile.TemporaryDirectory() as folder:
+        cluster = choose("storage-tiers-bench", f"bench-{paths.clone_identity()}", Path(folder, "kubeconfig"))
+        cluster.delete()
+        try:
+            access = cluster.start()
+            costs = {count: list(turns(Path(folder), engine, access, count, runs)) for count in brokers}
+        finally:
+            cluster.delete()
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    count: [{n: {s: asdict(c) for s, c in t.items()} for n, t in turn.items()} for turn in all_]
+                    for count, all_ in costs.items()
+                }
+            )
+        )
+    else:
+        console.print(table(costs))
+
+
+def turns(folder: Path, engine: Engine, access: Access, brokers: int, runs: int) -> Iterator[dict[str, dict[str, Cost]]]:
+    """One warm-up turn, then `runs` counted ones; a turn is every step of the one program, then of the other."""
+    for turn in range(runs + 1):
+        costs: dict[str, dict[str, Cost]] = {}
+        for name in ("ours", "minimal"):
+            with step(f"{brokers} brokers, turn {turn} of {runs}, {name}") as shown:
+                made = Path(tempfile.mkdtemp(dir=folder))
+                program = ours(made, engine, access, brokers) if name == "ours" else minimal(made, engine, access, brokers)
+                costs[name] = {}
+                for title, arguments in STEPS.items():
+                    shown.detail = title
+                    costs[name][title] = run(["pulumi", *arguments, "--non-interactive"], program.folder, program.variables)
+        if turn:
+            yield costs
+
+
+def ours(folder: Path, engine: Engine, access: Access, brokers: int) -> Program:
+    """This project's program, with this many Kafka brokers."""
+    program = Program.copy(paths.ROOT, folder, variables(engine, access), "dev")
+    program.configure(
+        cluster={"context": access.context, "identifier": access.context},
+        services={"postgres": {"tier": "database", "size": "5Gi"}, "kafka": {"tier": "streaming", "size": "3.3Gi", "replicas": brokers}},
+    )
+    return program
+
+
+def minimal(folder: Path, engine: Engine, access: Access, brokers: int) -> Program:
+    """The hand-written counterpart, with this many Kafka brokers."""
+    program = Program.copy(Path(__file__).parent / "minimal", folder, variables(engine, access), "dev")
+    program.pulumi("config", "set", "context", access.context)
+    program.pulumi("config", "set", "brokers", str(brokers))
+    return program
+
+
+def variables(engine: Engine, access: Access) -> dict[str, str]:
+    """The environment of both programs."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE"))}
+    path = os.pathsep.join([*map(str, engine.folders), str(paths.SCRIPTS), os.environ["PATH"]])
+    return {**kept, "PATH": path, "KUBECONFIG": str(access.kubeconfig), "PULUMI_CONFIG_PASSPHRASE": "", "PULUMI_SKIP_UPDATE_CHECK": "true"}
+
+
+def table(costs: dict[int, list[dict[str, dict[str, Cost]]]]) -> Table:
+    """Medians of both programs, and the median ratio, for every size, step and figure."""
+    shown = Table("Brokers", "Step", "Figure", box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("ours", "minimal", "ratio"):
+        shown.add_column(title, justify="right")
+    for count, all_turns in costs.items():
+        for title in STEPS:
+            for figure, (name, unit) in FIGURES.items():
+                pairs = [
+                    (getattr(turn["ours"][title], figure) / unit, getattr(turn["minimal"][title], figure) / unit) for turn in all_turns
+                ]
+                ours_median, minimal_median = (statistics.median(column) for column in zip(*pairs, strict=True))
+                ratio = statistics.median(mine / other for mine, other in pairs)
+                shown.add_row(str(count), title, name, f"{ours_median:.2f}", f"{minimal_median:.2f}", f"{ratio:.2f}")
+        shown.add_section()
+    return shown
+
+
+if __name__ == "__main__":
+    main()

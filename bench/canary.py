@@ -1,0 +1,110 @@
+"""`python -m bench.canary`: the canary's writes against fio's with the same pattern in the same folder, in turn.
+
+What is timed on both sides is write plus sync: the canary makes its payload and its hashes outside of that, and of fio's report only
+the latencies of writes and syncs are used, not its run time. fio is the system's, else Debian's, unpacked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+from rich import box
+from rich.table import Table
+
+from components.canary import probe
+from dev.console import console, step
+from dev.debian import unpack
+from dev.errors import UserError
+
+PATTERNS = {
+    # table.pages: 8 KiB at random into a preallocated file, each with fdatasync. fio syncs before the next write, so the last has none.
+    "database": ["--rw=randwrite", f"--bs={probe.PAGE}", f"--size={probe.PAGE * probe.PAGES}", "--fdatasync=1", "--fallocate=posix"],
+    # stream.blocks: blocks of 1 MiB in sequence, one sync at the end. The block after it makes fio do that sync; it is not counted.
+    "streaming": ["--rw=write", f"--bs={probe.BLOCK}", f"--size={probe.BLOCK * (probe.BLOCKS + 1)}", f"--fdatasync={probe.BLOCKS}"],
+}
+WORKLOADS = {"database": "pages", "streaming": "stream"}
+Figures = dict[str, float]  # MB/s, and milliseconds of a sync
+
+
+@click.command()
+@click.option("--runs", type=click.IntRange(min=1), default=15, show_default=True, help="Counted runs of each.")
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("/var/tmp"), show_default=True, help="Where both write.")
+def main(runs: int, folder: Path) -> None:
+    """The canary's write throughput and sync latency against fio's."""
+    command, environment = fio()
+    shown = Table("Profile", "Figure", box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("canary", "fio", "ratio"):
+        shown.add_column(title, justify="right")
+    for profile in PATTERNS:
+        pairs: list[tuple[Figures, Figures]] = []
+        with step(f"{profile}: {runs} runs of each in turn") as progress:
+            for turn in range(runs + 1):
+                progress.detail = f"turn {turn}"
+                sides: list[Callable[[Path], Figures]] = [
+                    lambda where, profile=profile: canary_figures(where, profile),  # type: ignore[misc]
+                    lambda where, profile=profile: fio_figures(where, profile, command, environment),  # type: ignore[misc]
+                ]
+                order = (0, 1) if turn % 2 else (1, 0)  # who is second finds the disk as the first has left it
+                got: dict[int, Figures] = {}
+                for side in order:
+                    with tempfile.TemporaryDirectory(dir=folder, prefix="storage-tiers-bench-") as where:
+                        got[side] = sides[side](Path(where))
+                if turn:  # the first warms up
+                    pairs.append((got[0], got[1]))
+        for figure in pairs[0][0]:
+            ours, theirs = (statistics.median(pair[side][figure] for pair in pairs) for side in (0, 1))
+            ratio = statistics.median(pair[0][figure] / pair[1][figure] for pair in pairs)
+            shown.add_row(profile, figure, f"{ours:.3f}", f"{theirs:.3f}", f"{ratio:.3f}")
+    console.print(shown)
+
+
+def canary_figures(folder: Path, profile: str) -> Figures:
+    """One run of the probe in a process of its own, as in its pod."""
+    run = os.urandom(8).hex()
+    command = [sys.executable, "-IB", probe.__file__, "write", f"--root={folder}", f"--run={run}", f"--profile={profile}", "--owner=bench"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = (line.partition(" ") for line in done.stdout.splitlines())
+    figures = next(json.loads(rest) for word, _, rest in lines if word == "figures")[WORKLOADS[profile]]
+    return {"MB/s": figures["MBps"], "sync p50 ms": figures["syncMs"]["p50"]}
+
+
+def fio_figures(folder: Path, profile: str, command: list[str], environment: dict[str, str]) -> Figures:
+    """One run of fio. MB are 10^6 bytes."""
+    arguments = ["--name=bench", f"--directory={folder}", "--ioengine=psync", "--refill_buffers", "--randrepeat=0", "--output-format=json"]
+    done = subprocess.run([*command, *arguments, *PATTERNS[profile]], env=environment, capture_output=True, text=True, check=True)
+    job = json.loads(done.stdout)["jobs"][0]
+    write, sync = job["write"]["clat_ns"], job["sync"]["lat_ns"]
+    size, count = (probe.PAGE, probe.PAGES) if profile == "database" else (probe.BLOCK, probe.BLOCKS)
+    syncs = count if profile == "database" else 1
+    seconds = (write["mean"] * count + sync["mean"] * syncs) / 1e9
+    return {"MB/s": size * count / seconds / 1e6, "sync p50 ms": sync["percentile"]["50.000000"] / 1e6}
+
+
+def fio() -> tuple[list[str], dict[str, str]]:
+    """The command that starts fio, and its environment."""
+    found = shutil.which("fio")
+    if found:
+        return [found], dict(os.environ)
+    if not shutil.which("apt-cache"):
+        raise UserError("fio is not on PATH, and there is no apt to get it from.", "Install fio, then run this again.")
+    only = ["--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"]
+    listed = subprocess.run(["apt-cache", "depends", "--recurse", *only, "fio"], capture_output=True, text=True, check=False).stdout
+    # Its libraries, but not what every system has, nor the languages that its other programs are written in.
+    names = {name for name in listed.splitlines() if name.startswith("lib")}
+    needed = {name for name in names if not name.startswith(("libc6", "libpython", "libperl", "libpam")) and not name.endswith("-perl")}
+    packages = unpack(["fio", *sorted(needed)])
+    folders = sorted({str(path.parent) for path in packages.rglob("*.so.*")})
+    return [str(packages / "usr/bin/fio")], {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(folders)}
+
+
+if __name__ == "__main__":
+    main()

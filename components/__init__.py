@@ -1,0 +1,1 @@
+"""The Pulumi program: what it declares, from settings to stack outputs."""

@@ -1,0 +1,79 @@
+"""Who asked for how much, what is provisioned for it, and the share that this is of the whole.
+
+Shares are computed from what is provisioned: three brokers of 3.3Gi are 3 x 3380Mi, not the 10Gi of a plan.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypedDict
+
+from components.capacity import Size
+
+# Digits of a share: a hundredth of a percent, so that the shares of a few services add up to 1 as they are printed.
+SHARE_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one service asks for: `replicas` volumes of `size` on `tier`."""
+
+    service: str
+    tier: str
+    size: Size
+    replicas: int
+
+
+class Portion(TypedDict):
+    """Bytes asked for and provisioned, and the share (0 to 1, four digits) of all that is provisioned."""
+
+    requestedBytes: int
+    provisionedBytes: int
+    share: float
+
+
+class Allocation(TypedDict):
+    """The stack output `allocation`: by service, by tier (every tier of the stack, used or not) and in total."""
+
+    services: dict[str, Portion]
+    tiers: dict[str, Portion]
+    total: Portion
+
+
+def allocate(demands: Iterable[Demand], tiers: Iterable[str]) -> Allocation:
+    """The allocation of all `demands`; `tiers` are the names of all tiers, so that an unused one shows with nothing."""
+    services: dict[str, tuple[int, int]] = {}
+    by_tier: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0), dict.fromkeys(tiers, (0, 0)))
+    total = (0, 0)
+    for demand in demands:
+        asked = (demand.size.requested_bytes * demand.replicas, demand.size.provisioned_bytes * demand.replicas)
+        services[demand.service] = asked
+        by_tier[demand.tier] = _sum(by_tier[demand.tier], asked)
+        total = _sum(total, asked)
+    return {
+        "services": _portions(services, total[1]),
+        "tiers": _portions(by_tier, total[1]),
+        "total": {"requestedBytes": total[0], "provisionedBytes": total[1], "share": 1.0 if total[1] else 0.0},
+    }
+
+
+def _sum(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    return (one[0] + other[0], one[1] + other[1])
+
+
+def _portions(asked: dict[str, tuple[int, int]], whole: int) -> dict[str, Portion]:
+    """Each with its share, rounded by largest remainder so that the printed shares of a stack add up to exactly 1."""
+    units = 10**SHARE_DIGITS
+    shares = {name: divmod(provisioned * units, whole) if whole else (0, 0) for name, (_, provisioned) in asked.items()}
+    missing = units - sum(share for share, _ in shares.values()) if whole else 0
+    raised = set(sorted(shares, key=lambda name: (-shares[name][1], name))[:missing])
+    return {
+        name: {
+            "requestedBytes": requested,
+            "provisionedBytes": provisioned,
+            "share": (shares[name][0] + (name in raised)) / units,
+        }
+        for name, (requested, provisioned) in asked.items()
+    }

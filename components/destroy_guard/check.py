@@ -1,0 +1,245 @@
+"""Run by `pulumi destroy` before it deletes anything of a stack; fails when that would take something from somebody.
+
+It fails while pods use a claim of the stack, and, where the namespace is the stack's own, while that holds an object that
+isn't the stack's. A script of its own, because a destroy doesn't run the program. Exit status: 0 go on, 1 refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
+from typing import Any
+
+try:
+    import kubernetes
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.config.config_exception import ConfigException
+    from urllib3.exceptions import HTTPError
+except ImportError as missing:
+    sys.exit(f"error: the Python package {missing.name} is missing in {sys.executable}; run `pulumi install` in the project folder.")
+
+TIMEOUT = 20  # seconds for each request
+SHOWN = 20  # objects of one kind of problem that a message lists
+
+OUR_KINDS = {"PersistentVolumeClaim", "ResourceQuota"}  # what a stack makes in its namespace
+CANARY_KINDS = {"ConfigMap", "Pod", "PersistentVolumeClaim"}  # what a stack and its canaries make in their namespace
+PASSING_KINDS = {"Event"}  # records of what happened, which expire
+# Kubernetes makes these in every namespace by itself.
+GIVEN = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
+TOKEN_OF = "kubernetes.io/service-account.name"
+
+
+class Refusal(Exception):
+    """Why the destroy must not go on, in the words that the user reads."""
+
+
+@dataclass(frozen=True)
+class Object:
+    """What the check needs to know of any Kubernetes object."""
+
+    kind: str
+    name: str
+    uid: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    owners: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kind: str, metadata: dict[str, Any]) -> Object:
+        """From the object's `metadata`, as the API's JSON has it."""
+        owners = tuple(owner["uid"] for owner in metadata.get("ownerReferences") or [])
+        return cls(kind, metadata["name"], metadata.get("uid", ""), metadata.get("labels") or {}, metadata.get("annotations") or {}, owners)
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()}/{self.name}"
+
+
+def is_ours(found: Object, instance: str, kinds: Set[str] = OUR_KINDS) -> bool:
+    """Whether the stack `instance` made this object: of one of the `kinds` that it makes there, with the stack's labels."""
+    labels = {"app.kubernetes.io/part-of": "storage-tiers", "app.kubernetes.io/instance": instance}
+    return found.kind in kinds and labels.items() <= found.labels.items()
+
+
+def is_given(found: Object) -> bool:
+    """Whether Kubernetes itself keeps this object in every namespace, or lets it expire."""
+    token = found.kind == "Secret" and found.annotations.get(TOKEN_OF) == "default"
+    return token or found.kind in PASSING_KINDS or (found.kind, found.name) in GIVEN
+
+
+def foreign(objects: Iterable[Object], instance: str, kinds: Set[str] = OUR_KINDS) -> list[Object]:
+    """The objects that are somebody else's, without those that go with another one in the list (a StatefulSet's pods).
+
+    `kinds` are those that the stack makes there itself.
+    """
+    unique = {found.uid: found for found in objects}
+    return sorted(
+        (
+            found
+            for found in unique.values()
+            if not is_ours(found, instance, kinds)
+            and not is_given(found)
+            and not (found.owners and all(owner in unique for owner in found.owners))
+        ),
+        key=str,
+    )
+
+
+def pods_using(pods: Iterable[dict[str, Any]], claims: set[str]) -> dict[str, list[str]]:
+    """Of the pods (as the API's JSON has them) that haven't finished, those that mount one of `claims`: name -> claims."""
+    using: dict[str, list[str]] = {}
+    for pod in pods:
+        if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            continue
+        volumes = pod["spec"].get("volumes") or []
+        mounted = sorted(
+            {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if volume.get("persistentVolumeClaim")} & claims
+        )
+        if mounted:
+            using[pod["metadata"]["name"]] = mounted
+    return using
+
+
+class Cluster:
+    """The few reads of the API that the check needs, as JSON."""
+
+    def __init__(self, context: str) -> None:
+        try:
+            self.client = kubernetes.config.new_client_from_config(context=context)
+        except (ConfigException, OSError) as problem:
+            raise Refusal(
+                f"the cluster can't be looked at: {problem}\n"
+                f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`)."
+            ) from None
+        self.context = context
+
+    def get(self, path: str, accept: str = "application/json") -> dict[str, Any]:
+        """The JSON at a path of the API; raises ApiException with the API's status, Refusal when it can't be reached."""
+        try:
+            answer: dict[str, Any] = self.client.call_api(
+                path,
+                "GET",
+                header_params={"Accept": accept},
+                response_type="object",
+                auth_settings=["BearerToken"],
+                _return_http_data_only=True,
+                _request_timeout=TIMEOUT,
+            )
+        except HTTPError as problem:
+            reason = str(getattr(problem, "reason", problem)).rsplit(": ", 1)[-1]
+            raise Refusal(
+                f"the cluster of context {self.context!r} does not answer ({reason}), so it can't be told whether its claims are in use.\n"
+                "Start it (`make up` for the dev cluster) and try again. If the cluster is gone for good: `pulumi stack rm --force`."
+            ) from None
+        return answer
+
+    def items(self, path: str) -> Iterator[dict[str, Any]]:
+        """The items of a list."""
+        yield from self.get(path).get("items") or []
+
+    def namespace_exists(self, namespace: str) -> bool:
+        """Whether there is such a namespace."""
+        try:
+            self.get(f"/api/v1/namespaces/{namespace}")
+        except ApiException as problem:
+            if problem.status == 404:
+                return False
+            raise
+        return True
+
+    def objects_in(self, namespace: str) -> Iterator[Object]:
+        """Every object of the namespace, of every kind that the API knows, only by its metadata."""
+        metadata_only = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+        groups = ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in self.get("/apis")["groups"])]
+        for group in groups:
+            for resource in self.get(group)["resources"]:
+                if not resource["namespaced"] or "/" in resource["name"] or "list" not in resource["verbs"]:
+                    continue
+                if resource["kind"] in PASSING_KINDS or group.startswith("/apis/metrics.k8s.io/"):  # readings, not objects
+                    continue
+                try:
+                    found = self.get(f"{group}/namespaces/{namespace}/{resource['name']}", metadata_only)
+                except ApiException as problem:
+                    if problem.status in (404, 405):  # a kind that was removed just now, or can't be listed after all
+                        continue
+                    raise
+                yield from (Object.of(resource["kind"], item["metadata"]) for item in found.get("items") or [])
+
+
+def check(cluster: Cluster, namespace: str, instance: str, namespace_is_ours: bool, canary_namespace: str | None = None) -> None:
+    """Raise Refusal when the stack's claims are in use, or a namespace of its own holds somebody else's objects."""
+    reasons = []
+    hints = {}
+    if cluster.namespace_exists(namespace):
+        selector = f"app.kubernetes.io/part-of=storage-tiers,app.kubernetes.io/instance={instance}"
+        claims = {
+            claim["metadata"]["name"]
+            for claim in cluster.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={selector}")
+        }
+        using = pods_using(cluster.items(f"/api/v1/namespaces/{namespace}/pods"), claims)
+        others = foreign(cluster.objects_in(namespace), instance) if namespace_is_ours else []
+        if using:
+            lines = _listed([f"pod/{pod} uses {', '.join(mounted)}" for pod, mounted in sorted(using.items())])
+            reasons.append(f"Pods use claims of stack {instance} in namespace {namespace}:\n{lines}")
+        if others:
+            reasons.append(_others(namespace, others))
+        if using or others:
+            hints[namespace] = (
+                ",\nor let the stack go of the namespace: set `create: false` under storage-tiers:namespace and run `pulumi up`"
+                if others
+                else ""
+            )
+    if canary_namespace and cluster.namespace_exists(canary_namespace):
+        others = foreign(cluster.objects_in(canary_namespace), instance, CANARY_KINDS)
+        if others:
+            reasons.append(_others(canary_namespace, others))
+            hints[canary_namespace] = ""
+    if not reasons:
+        return
+    advice = "\n".join(
+        f"Delete what is listed first, or what made it (`kubectl --context {cluster.context} -n {where} get all`; "
+        f"a StatefulSet makes its pods again){more}."
+        for where, more in hints.items()
+    )
+    raise Refusal("\n".join([*reasons, advice, "Then run `pulumi destroy` again. Nothing was deleted."]))
+
+
+def _others(namespace: str, others: list[Object]) -> str:
+    lines = _listed([str(found) for found in others])
+    return f"Namespace {namespace} is deleted with the stack, and holds objects that are not the stack's:\n{lines}"
+
+
+def _listed(lines: list[str]) -> str:
+    more = [f"… and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "\n".join(f"  {line}" for line in [*lines[:SHOWN], *more])
+
+
+def main(arguments: list[str]) -> int:
+    """Run the check from the command line; the exit status is 1 for a refusal, which is explained on stderr."""
+    parser = argparse.ArgumentParser(prog="check.py", description=__doc__)
+    parser.add_argument("operation", choices=["destroy"])
+    parser.add_argument("--context", required=True)
+    parser.add_argument("--namespace", required=True)
+    parser.add_argument("--instance", required=True)
+    parser.add_argument("--namespace-is-ours", action="store_true")
+    parser.add_argument("--canary-namespace")
+    given = parser.parse_args(arguments)
+    try:
+        check(Cluster(given.context), given.namespace, given.instance, given.namespace_is_ours, given.canary_namespace)
+    except Refusal as refusal:
+        print(f"The deletion was refused.\n{refusal}", file=sys.stderr)
+        return 1
+    except ApiException as problem:
+        print(
+            f"The deletion was refused: the API of context {given.context!r} answered {problem.status} {problem.reason}, so it can't be "
+            f"told whether something in namespace {given.namespace} is in use.\n"
+            "Use a context that may read the namespace. Nothing was deleted.",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

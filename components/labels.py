@@ -1,0 +1,20 @@
+"""The labels by which a stack's objects are found: Kubernetes' recommended ones (`app.kubernetes.io/…`)."""
+
+from __future__ import annotations
+
+PART_OF = "storage-tiers"
+
+
+def recommended(name: str, stack: str, component: str) -> dict[str, str]:
+    """Labels of an object: `name` of the application, `stack` as its instance, `component` (a tier) that it belongs to."""
+    return {
+        **of_stack(stack),
+        "app.kubernetes.io/name": name,
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/managed-by": "pulumi",
+    }
+
+
+def of_stack(stack: str) -> dict[str, str]:
+    """The two labels that tell a stack's objects from all others in a namespace or cluster."""
+    return {"app.kubernetes.io/part-of": PART_OF, "app.kubernetes.io/instance": stack}

@@ -1,0 +1,41 @@
+"""The namespace that holds the claims: made by the stack, or one that is there already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes.core.v1 import Namespace
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+
+from components import labels
+
+
+@dataclass(frozen=True)
+class ServiceNamespaceArgs:
+    """`create`: the stack makes the namespace and removes it; otherwise it must be there. `protect` as Pulumi means it."""
+
+    namespace: str
+    create: bool
+    protect: bool
+    stack: str
+
+
+class ServiceNamespace(pulumi.ComponentResource):
+    """The namespace of the claims.
+
+    One that isn't the stack's is read, under the same name in the state. So a namespace that is handed over
+    (`create: true` becomes `false`) is let go of by Pulumi, not deleted, and one that isn't there is reported at once.
+    """
+
+    def __init__(self, name: str, args: ServiceNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("storage-tiers:index:ServiceNamespace", name, None, opts)
+        if args.create:
+            Namespace(
+                name,
+                metadata=ObjectMetaArgs(name=args.namespace, labels=labels.recommended(args.namespace, args.stack, "namespace")),
+                opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+            )
+        else:
+            Namespace.get(name, args.namespace, opts=pulumi.ResourceOptions(parent=self))
+        self.register_outputs({"name": args.namespace})

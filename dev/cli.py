@@ -1,0 +1,234 @@
+"""The command line `python -m dev`: what a development machine needs, one command each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import click
+from filelock import FileLock, Timeout
+
+from components.settings import DEFAULT_IMAGE
+from dev import paths, report
+from dev.cluster import Access, Cluster, KindCluster, choose
+from dev.console import console, errors, say
+from dev.engine import ensure_engine
+from dev.errors import UserError, fault_of_the_machine
+from dev.images import build_image, reference
+from dev.stack import Session, load_settings
+
+stack_option = click.option("--stack", default="dev", show_default=True, help="Which stack: Pulumi.<stack>.yaml.")
+yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+
+_INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def cli() -> None:
+    """Everything that a development machine needs for storage-tiers.
+
+    \b
+    First time:  python -m dev up       (the same as `make up`)
+    Afterwards:  . .dev/env             (then plain `pulumi` and `kubectl` act on this clone's stack)
+    """
+
+
+@contextmanager
+def one_at_a_time(lock_name: str = "lock", what: str = "changing this clone's cluster or stack") -> Iterator[None]:
+    """Only one command does `what` at a time in this clone; raises UserError for a second one.
+
+    It doesn't wait: whoever starts `make up` a second time wants to know that the first one still runs, not two runs in a row.
+    """
+    paths.DOT_DEV.mkdir(exist_ok=True)
+    lock = FileLock(paths.DOT_DEV / lock_name)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"another `python -m dev` command is {what}.", "Wait until it has ended, then run this one again.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def cluster_of(stack: str) -> Cluster:
+    """The cluster that `stack` runs on: the user's own where its context exists, else this clone's dev cluster."""
+    settings = load_settings(stack)
+    return choose(settings.cluster.context, f"dev-{paths.clone_identity()}", paths.KUBECONFIG)
+
+
+@cli.command()
+@stack_option
+def up(stack: str) -> None:
+    """From nothing to a dev stack that is up: engine, plugins, cluster, `pulumi up`."""
+    settings = load_settings(stack)  # a wrong setting is said at once, not after ten minutes of building
+    with one_at_a_time():
+        cluster = cluster_of(stack)  # that there can be none is said before anything is built, too
+        engine = ensure_engine()
+        access = cluster.start()
+        # The nodes of a cluster of the user's own can't be reached: the canary says so, and which setting names another image.
+        if access.kind != "existing" and settings.canary.enabled and settings.canary.image == reference("python"):
+            _load_canary_image(cluster)
+        session = Session(engine, access)
+        session.write_env()
+        session.select(stack)
+        say(f"pulumi up --stack {stack}")
+        status = session.pulumi("up", "--yes", "--skip-preview", "--refresh", "--suppress-outputs", "--stack", stack)
+        if status != 0:
+            raise SystemExit(status)
+        report.show(session.outputs(stack), stack)
+
+
+def _load_canary_image(cluster: Cluster) -> None:
+    """Make the dev stack's canary image known to the cluster: made from Debian's packages, so that no image registry is needed.
+
+    Where there are no such packages (Kind on macOS, Windows, Fedora), Docker pulls the official image instead.
+    """
+    if isinstance(cluster, KindCluster) and shutil.which("apt-get") is None:
+        cluster.pull_image(DEFAULT_IMAGE, reference("python"))
+    else:
+        cluster.load_image(build_image("python"))
+
+
+@cli.command()
+@stack_option
+def down(stack: str) -> None:
+    """Stop the dev cluster, nothing else: the next `up` has all its data."""
+    with one_at_a_time():
+        cluster = cluster_of(stack)
+        cluster.stop()
+        say("The dev cluster is stopped; its data stays. `make up` starts it again, `make purge` deletes it.")
+
+
+@cli.command()
+@stack_option
+def destroy(stack: str) -> None:
+    """`pulumi destroy` of the stack; the volumes and their data are retained."""
+    with one_at_a_time():
+        engine = ensure_engine()
+        session = Session(engine, cluster_of(stack).start())
+        session.write_env()
+        session.select(stack)
+        status = session.pulumi("destroy", "--yes", "--skip-preview", "--stack", stack)
+        if status != 0:
+            raise SystemExit(status)
+        say("The volumes are retained: `kubectl get pv` lists them as Released.")
+
+
+@cli.command()
+@stack_option
+@yes_option
+def purge(stack: str, yes: bool) -> None:
+    """Delete the dev cluster and every volume in it, after showing what and asking."""
+    with one_at_a_time():
+        cluster = cluster_of(stack)
+        contents = cluster.contents()
+        if not contents:
+            say("There is no dev cluster of this clone.")
+            return
+        say("This deletes for good:")
+        for line in contents:
+            say(f"  {line}")
+        if not yes and not click.confirm("Delete all of it?"):
+            raise SystemExit(1)
+        _forget(stack)
+        cluster.delete()
+        say("Deleted. `make up` makes a new one.")
+
+
+def _forget(stack: str) -> None:
+    """Remove the stack's entry from the state: what it lists is about to be gone. Only from the clone's own local state."""
+    if "PULUMI_BACKEND_URL" in os.environ or not paths.STATE.exists():
+        return
+    session = Session(ensure_engine(), Access("embedded", "", None))
+    if stack in session.stacks():
+        session.ask("stack", "rm", "--force", "--yes", "--preserve-config", "--stack", stack)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def test(pytest_arguments: tuple[str, ...]) -> None:
+    """All checks and tests, in a throw-away cluster and state. Arguments go to pytest, e.g. `-- -k sizes`."""
+    with one_at_a_time("test.lock", "running this clone's tests: they share one throw-away cluster"):
+        run_lint()
+        ensure_engine()
+        run([sys.executable, "-m", "pytest", *pytest_arguments])
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
+def soak(pytest_arguments: tuple[str, ...]) -> None:
+    """The fault and repeat tests with their full counts, some 20 minutes. Arguments go to pytest."""
+    with one_at_a_time("test.lock", "running this clone's tests: they share one throw-away cluster"):
+        ensure_engine()
+        run([sys.executable, "-m", "pytest", "--full", "-m", "faults", *pytest_arguments])
+
+
+@cli.command()
+def lint() -> None:
+    """Ruff (rules and format) and mypy --strict."""
+    run_lint()
+
+
+@cli.command()
+def lock() -> None:
+    """Pin and hash the Python packages again after a change of requirements*.in."""
+    for name in ("requirements", "requirements-dev"):
+        options = ["--quiet", "--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--upgrade"]
+        run([sys.executable, "-m", "uv", "pip", "compile", *options, f"{name}.in", "-o", f"{name}.txt"])
+
+
+def run_lint() -> None:
+    """Run the static checks; raises SystemExit with the status of the first that fails."""
+    run([sys.executable, "-m", "ruff", "check", "."])
+    run([sys.executable, "-m", "ruff", "format", "--check", "--quiet", "."])
+    run([sys.executable, "-m", "mypy"])
+
+
+def run(command: list[str]) -> None:
+    """Run a command in the project folder; raises SystemExit with its status when it fails."""
+    status = subprocess.run(command, cwd=paths.ROOT).returncode
+    if status != 0:
+        raise SystemExit(status)
+
+
+def _show(problem: UserError) -> int:
+    errors.print("[red]error:[/] ", end="")
+    errors.print(str(problem), markup=False)
+    return 1
+
+
+def main() -> NoReturn:
+    """Run the command line; a UserError becomes a line or two and status 1, Ctrl-C becomes status 130."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        cli(standalone_mode=False, prog_name="python -m dev")
+        status = 0
+    except UserError as problem:
+        status = _show(problem)
+    except OSError as problem:
+        shown = fault_of_the_machine(problem)
+        if shown is None:
+            raise
+        status = _show(shown)
+    except click.ClickException as problem:
+        problem.show()
+        status = problem.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        status = _INTERRUPTED
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 1
+    if status == _INTERRUPTED:
+        errors.print("Interrupted. Run the same command again to go on.")
+    console.file.flush()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Where things are: in the clone, in the user's cache folder, and on the machine.
+
+Three lifetimes are kept apart on purpose. The cache can be deleted at any time and is shared by all clones. `.dev/` is
+this clone's and small. What holds data (an embedded cluster's volumes) is in neither, so that neither `git clean -fdx`
+nor deleting the clone deletes a database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import platformdirs
+
+ROOT = Path(__file__).resolve().parent.parent
+DOT_DEV = ROOT / ".dev"
+STATE = DOT_DEV / "state"  # Pulumi's local file backend
+KUBECONFIG = DOT_DEV / "kubeconfig"
+ENV_FILE = DOT_DEV / "env"
+VENV = ROOT / ".venv"
+SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
+MACHINE_STATE = Path("/var/lib/storage-tiers")  # embedded clusters: <identity>/, with etcd and the volumes
+MACHINE_RUN = Path("/run/storage-tiers")  # their sockets and process ids: gone after a reboot, short enough for a socket
+
+
+def cache() -> Path:
+    """The user's cache folder of this project (XDG_CACHE_HOME is honoured on Linux)."""
+    return Path(platformdirs.user_cache_path("storage-tiers"))
+
+
+def clone_identity() -> str:
+    """A short name for this clone on this machine: the same for the same folder, another for another folder."""
+    return hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]

@@ -1,0 +1,81 @@
+"""What `make up` ends with: who was given what on which tier, and the commands that show it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from dev.console import console, say
+
+_GIB = 2**30
+
+
+def gib(size: int) -> str:
+    """Bytes as GiB with two decimals, for a table."""
+    return f"{size / _GIB:.2f} GiB"
+
+
+def allocation_table(outputs: dict[str, Any]) -> Table:
+    """The allocation by service, then by tier, then in total, from the stack's outputs."""
+    claims, allocation = outputs["claims"], outputs["allocation"]
+    table = Table("Service", "StorageClass", "Requested", "Provisioned", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("In total", justify="right")
+    table.add_column("Share", justify="right")
+    for service, used in allocation["services"].items():
+        first, number = claims[service][0], len(claims[service])
+        requested, provisioned = f"{number} × {first['requested']}", f"{number} × {first['provisioned']}"
+        table.add_row(service, first["storageClass"], requested, provisioned, gib(used["provisionedBytes"]), f"{used['share']:.2%}")
+    table.add_section()
+    for tier, used in allocation["tiers"].items():
+        table.add_row("", outputs["storageClasses"][tier], "", "", gib(used["provisionedBytes"]), f"{used['share']:.2%}")
+    table.add_section()
+    table.add_row("all", "", "", "", gib(allocation["total"]["provisionedBytes"]), "")
+    return table
+
+
+def canary_table(outputs: dict[str, Any]) -> Table:
+    """Per tier whether it is proven, with the figures of the proof, and below them those of the run before."""
+    table = Table("Tier", "Proof", box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("Written", "IOPS", "Sync p50", "p99", "Pod runs after"):
+        table.add_column(title, justify="right")
+    for tier, verdict in outputs["canary"].items():
+        figures = _figures(verdict) if verdict["verdict"] == "proven" else []
+        table.add_row(tier, _PROOFS[verdict["verdict"]], *figures)
+        if verdict.get("previous"):
+            table.add_row("", "the run before", *_figures(verdict["previous"]), style="dim")
+    return table
+
+
+_PROOFS = {"proven": "[green]proven[/]", "disabled": "[yellow]not proven[/] (disabled)", "not-proven": "[red]not proven[/]"}
+
+
+def _figures(verdict: dict[str, Any]) -> list[str]:
+    sync = verdict["syncMs"]
+    return [
+        f"{verdict['writeMBps']:.0f} MB/s",
+        f"{verdict['writeIOPS']:.0f}",
+        f"{sync['p50']:.2f} ms",
+        f"{sync['p99']:.2f} ms",
+        f"{verdict['secondsToRunning']:.1f} s",
+    ]
+
+
+def show(outputs: dict[str, Any], stack: str) -> None:
+    """Print the allocation, how to look at it with kubectl, and what to do next."""
+    namespace, instance = outputs["namespace"], stack
+    console.print()
+    console.print(canary_table(outputs))
+    for verdict in outputs["canary"].values():
+        for warning in verdict.get("warnings", []):
+            console.print(f"[yellow]Warning:[/] {warning}.")
+    console.print(allocation_table(outputs))
+    say("A claim stays Pending until the first pod uses it (WaitForFirstConsumer): that is how it should be.")
+    say("")
+    say("Look at it (after `. .dev/env`):")
+    say(f"  kubectl get storageclass -l app.kubernetes.io/part-of=storage-tiers,app.kubernetes.io/instance={instance}")
+    say(f"  kubectl get pvc -n {namespace}")
+    say("  kubectl get pv")
+    say("")
+    say("Next: `. .dev/env && pulumi stack output`, or `make down` to stop the cluster (all data stays).")

@@ -1,0 +1,40 @@
+"""Second half of the entry point: runs in the clone's own environment, and answers for it until the command line is loaded.
+
+Loading the packages takes half a second, in which Ctrl-C may come, and in which an environment that somebody has damaged shows.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+from dev.__main__ import INTERRUPTED, STAMP, VENV, fail
+
+
+def is_of_the_environment(problem: ImportError | SyntaxError) -> bool:
+    """Whether an installed package is missing or broken, and not a module of this project."""
+    if isinstance(problem, SyntaxError):
+        return Path(problem.filename or "").is_relative_to(VENV)
+    return (problem.name or "").partition(".")[0] not in {"components", "dev"}
+
+
+def main() -> int:
+    """Load the command line and run it; returns an exit status only where that could not be done."""
+    try:
+        if sys.platform != "win32":  # blocked by dev.__main__
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        from dev import cli  # noqa: PLC0415
+    except KeyboardInterrupt:
+        print(INTERRUPTED, file=sys.stderr)
+        return 130
+    except (ImportError, SyntaxError) as problem:
+        if not is_of_the_environment(problem):
+            raise
+        STAMP.unlink(missing_ok=True)
+        return fail(f"the Python environment {VENV} is damaged: {problem}.\nRun the same command again: it is then made anew.")
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

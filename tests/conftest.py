@@ -1,0 +1,129 @@
+"""What all tests share: the real engine, a throw-away cluster of the tests' own, and copies of the program to run on it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kubernetes import client, config
+
+from dev import paths
+from dev.cluster import Access, Cluster, choose
+from dev.engine import Engine, ensure_engine
+from dev.images import build_image, reference
+from tests.program import Program
+
+CONTEXT = "storage-tiers-test"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="full counts of the tests that repeat, and those marked soak (`make soak`)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--full"):
+        left = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether tests that repeat something do it as often as `make soak` does."""
+    return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The engine and plugins that `make up` would use."""
+    return ensure_engine()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A throw-away cluster beside the user's, running: its own identity, so its own ports, sockets, bridge, cgroups and folders."""
+    kubeconfig = tmp_path_factory.mktemp("cluster") / "kubeconfig"
+    cluster = choose(CONTEXT, f"test-{paths.clone_identity()}", kubeconfig)
+    cluster.delete()  # what a test run that was killed has left
+    try:
+        cluster.start()
+        cluster.load_image(build_image("python"))  # the canary's, by the dev stack's settings
+        yield cluster
+    finally:
+        cluster.delete()
+
+
+@pytest.fixture(scope="session")
+def access(cluster: Cluster) -> Access:
+    """How to reach the throw-away cluster."""
+    return cluster.start()
+
+
+@pytest.fixture(scope="session")
+def busybox(cluster: Cluster) -> str:
+    """An image with a shell that the throw-away cluster has."""
+    cluster.load_image(build_image("busybox"))
+    return reference("busybox")
+
+
+@pytest.fixture(scope="session")
+def api(access: Access) -> client.ApiClient:
+    """A client of the throw-away cluster."""
+    return config.new_client_from_config(str(access.kubeconfig), access.context)
+
+
+@pytest.fixture(scope="session")
+def core(api: client.ApiClient) -> client.CoreV1Api:
+    return client.CoreV1Api(api)
+
+
+@pytest.fixture(scope="session")
+def storage(api: client.ApiClient) -> client.StorageV1Api:
+    return client.StorageV1Api(api)
+
+
+@pytest.fixture(scope="session")
+def pulumi_variables(engine: Engine) -> dict[str, str]:
+    """The environment of a pulumi run in a test, without a state (each program has its own)."""
+    folders = [*map(str, engine.folders), str(paths.SCRIPTS)]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE"))}
+    return {
+        **kept,
+        "PATH": os.pathsep.join([*folders, os.environ["PATH"]]),
+        "PULUMI_CONFIG_PASSPHRASE": "",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+
+
+@pytest.fixture(scope="session")
+def program_factory(pulumi_variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Program]:
+    """Makes copies of this project's program (or of a program in tests/), each with a state of its own."""
+
+    def make(source: Path = paths.ROOT, *, access: Access | None = None, stack: str = "dev", state: str | None = None) -> Program:
+        folder = tmp_path_factory.mktemp("program")
+        kubeconfig = str(access.kubeconfig) if access else str(folder / "no-kubeconfig")
+        return Program.copy(source, folder, {**pulumi_variables, "KUBECONFIG": kubeconfig}, stack, state)
+
+    return make
+
+
+def eventually(check: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    """Wait until `check` holds; fails with `what` after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if check():
+            return
+        time.sleep(0.5)
+    pytest.fail(f"not within {seconds:.0f} s: {what}")
+
+
+def project_files() -> list[Path]:
+    """The project's files as a commit of the work tree would hold them, relative to its root."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=paths.ROOT, check=True, capture_output=True, text=True
+    )
+    return [Path(name) for name in listed.stdout.split("\0") if name and (paths.ROOT / name).is_file()]

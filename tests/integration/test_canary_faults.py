@@ -1,0 +1,493 @@
+"""Faults in real storage under the real canary, on the real cluster: each gets its own verdict, and healthy storage is never refused.
+
+`make test` runs a few of each kind, `make soak` (pytest --full) all of them, with their full counts.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client
+from kubernetes.config import kube_config
+
+from components.canary import driver
+from components.canary.driver import Canary
+from dev.cluster import Access, Cluster
+from dev.cluster import layout as layouts
+from dev.cluster.daemons import Daemon
+from dev.cluster.embedded import EmbeddedCluster
+from dev.cluster.layout import NODE_NAME
+from tests.conftest import eventually
+from tests.faults import damage, media
+from tests.faults.damage import Damage
+from tests.faults.tier import Tiers, copy_tree, folder_of, put_back, read, root_of, seeded, sentence_of
+from tests.program import Program
+
+pytestmark = [pytest.mark.cluster, pytest.mark.faults]
+
+soak = pytest.mark.soak
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def embedded(cluster: Cluster) -> EmbeddedCluster:
+    """The throw-away cluster, where its volumes are folders of this machine."""
+    if not isinstance(cluster, EmbeddedCluster):
+        pytest.skip("the volumes' folders are not this machine's: Kind's are its container's")
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def tiers(embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api, storage: client.StorageV1Api) -> Iterator[Tiers]:
+    """Makes tiers for the canary."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Set from KUBECONFIG when the client was imported, which for this process is too late.
+        patch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(access.kubeconfig))
+        made = Tiers(access.context, embedded.volumes, core, storage)
+        made.make_namespace()
+        yield made
+        made.remove_namespace()
+
+
+@pytest.fixture(scope="module")
+def plain(tiers: Tiers) -> Iterator[str]:
+    """A class as the program makes it."""
+    with tiers.storage_class("plain") as name:
+        yield name
+
+
+@pytest.fixture
+def medium(tiers: Tiers, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Mounts a file system of its own where a class of the test's makes its volumes; returns it and the class' name."""
+
+    @contextmanager
+    def make(kind: type[media.Medium], /, **options: Any) -> Iterator[tuple[Any, str]]:
+        mounting = kind(tiers.volumes / "medium", tmp_path / "work", **options)
+        with mounting as mounted, tiers.storage_class("on-medium", folder="medium") as name:
+            yield mounted, name
+
+    return make
+
+
+# --- data that comes back otherwise than it was written ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("profile", "harm", "expected"),
+    [
+        pytest.param("database", damage.bit_in_a_page, "table.pages: damaged (flipped bits): checksum does not fit at byte", marks=soak),
+        pytest.param("database", damage.bit_in_an_entry, "wal.entries: damaged (flipped bits)", marks=soak),
+        pytest.param("database", damage.bit_in_a_text, "notes.txt: damaged (flipped bits)", marks=soak),
+        pytest.param("streaming", damage.bit_in_an_entry, "segment.entries: damaged (flipped bits)", marks=soak),
+        pytest.param("streaming", damage.bit_in_a_block, "stream.blocks: damaged (flipped bits)", marks=soak),
+        pytest.param("database", damage.truncate, "wal.entries: truncated:", marks=soak),
+        pytest.param("streaming", damage.truncate, "segment.entries: truncated:"),
+        pytest.param("streaming", damage.lose_an_entry, "segment.entries: missing entries: entry "),
+        pytest.param("streaming", damage.repeat_an_entry, "segment.entries: extra entries: entry ", marks=soak),
+        pytest.param("streaming", damage.swap_entries, "segment.entries: wrong order:"),
+        pytest.param("streaming", damage.turn_back_the_clock, "segment.entries: timestamps go backwards: at entry ", marks=soak),
+        pytest.param("database", damage.lose_a_file, "wal.entries: missing entries: the file is gone", marks=soak),
+        pytest.param("database", damage.empty_volume, "mounted, but empty: nothing of what was written is there", marks=soak),
+    ],
+)
+def test_damaged_data_gets_its_own_verdict(tiers: Tiers, plain: str, profile: str, harm: Damage, expected: str) -> None:
+    with tiers.at_work(tiers.canary(profile, plain)) as canary:
+        canary.write()
+        harm(folder_of(canary), seeded(f"{profile} {harm.__name__}"))
+        assert f"the volume did not keep what it acknowledged: {expected}" in sentence_of(lambda: read(canary))
+
+
+@soak
+@pytest.mark.parametrize("number", range(10))
+def test_a_flipped_bit_is_found_wherever_it_is(tiers: Tiers, plain: str, number: int) -> None:
+    chance = seeded(f"bit {number}")
+    with tiers.at_work(tiers.canary("database", plain)) as canary:
+        canary.write()
+        path = chance.choice(sorted(path for path in folder_of(canary).iterdir() if path.name != "owner.json"))
+        damage.flip_one_bit(path, chance)
+        assert f"{path.name}: " in sentence_of(lambda: read(canary))
+
+
+@soak
+def test_acknowledged_entries_that_are_lost_after_the_kill_are_missed(tiers: Tiers, plain: str) -> None:
+    with tiers.at_work(tiers.canary("database", plain)) as canary:
+        canary.write()
+        canary.read_back_and_kill()
+        wait_until_unmounted(canary.pods[-1].uid)
+        path = folder_of(canary) / "killed-1.entries"
+        with path.open("r+b") as file:
+            file.truncate(path.stat().st_size // 2)
+        sentence = sentence_of(canary.read_what_was_acknowledged)
+        assert "the volume did not keep what it acknowledged: killed-1.entries: truncated: " in sentence
+
+
+def wait_until_unmounted(pod: str) -> None:
+    """Wait until the pod with this UID, which Kubernetes has forgotten, writes no more on the node either."""
+    eventually(lambda: not [mount for mount in media.mounts() if f"/pods/{pod}/" in mount[4]], "the killed pod's volumes are unmounted", 60)
+
+
+def test_data_of_an_earlier_run_put_back_is_stale(tiers: Tiers, plain: str, tmp_path: Path) -> None:
+    with tiers.at_work(tiers.canary("streaming", plain)) as earlier:
+        earlier.write()
+        copy_tree(folder_of(earlier), tmp_path / "earlier")
+    with tiers.at_work(tiers.canary("streaming", plain)) as canary:
+        canary.write()
+        put_back(tmp_path / "earlier", canary)
+        sentence = sentence_of(lambda: read(canary))
+        assert "stale data of an earlier run" in sentence
+        assert earlier.run in sentence
+
+
+@soak
+def test_one_stale_file_is_told_from_the_rest(tiers: Tiers, plain: str, tmp_path: Path) -> None:
+    with tiers.at_work(tiers.canary("streaming", plain)) as earlier:
+        earlier.write()
+        copy_tree(folder_of(earlier), tmp_path / "earlier")
+    with tiers.at_work(tiers.canary("streaming", plain)) as canary:
+        canary.write()
+        (folder_of(canary) / "segment.entries").write_bytes((tmp_path / "earlier/segment.entries").read_bytes())
+        assert "segment.entries: stale data of an earlier run: 102 entries are of run" in sentence_of(lambda: read(canary))
+
+
+@soak
+def test_the_data_of_another_tier_is_a_wrong_volume(tiers: Tiers, plain: str, tmp_path: Path) -> None:
+    with tiers.at_work(tiers.canary("database", plain)) as other:
+        other.write()
+        copy_tree(folder_of(other), tmp_path / "other")
+    with tiers.at_work(tiers.canary("streaming", plain)) as canary:
+        canary.write()
+        put_back(tmp_path / "other", canary)
+        assert "wrong volume: it holds the data of tier database of stack faults" in sentence_of(lambda: read(canary))
+
+
+def test_a_deleted_directory_fails_the_mount(tiers: Tiers, plain: str) -> None:
+    with tiers.at_work(tiers.canary("streaming", plain)) as canary:
+        canary.write()
+        shutil.rmtree(root_of(canary))
+        sentence = sentence_of(lambda: read(canary))
+        assert sentence.startswith(f"the pod does not start on node {NODE_NAME}: ")
+        assert "does not exist" in sentence
+
+
+@soak
+def test_a_host_path_volume_that_comes_back_empty_is_found(tiers: Tiers) -> None:
+    """Without the annotation `defaultVolumeType: local` a lost directory is made anew without a word."""
+    with tiers.storage_class("host-path", kind="hostPath") as name, tiers.at_work(tiers.canary("streaming", name)) as canary:
+        root = None
+        sentence = sentence_of(canary.write)
+        if not sentence:
+            root = root_of(canary)
+            shutil.rmtree(root)
+            sentence = sentence_of(lambda: read(canary))
+        assert "mounted, but empty" in sentence
+
+
+# --- volumes that can't be written ---------------------------------------------------------------------------------------
+
+
+@soak
+@pytest.mark.parametrize("profile", ["streaming", "database"])
+def test_a_full_volume(tiers: Tiers, medium: Callable[..., Any], profile: str) -> None:
+    with medium(media.Memory, size=8 * MIB) as (_, name), tiers.at_work(tiers.canary(profile, name)) as canary:
+        assert sentence_of(canary.write).startswith("the volume is full: No space left on device (ENOSPC)")
+
+
+@soak
+def test_a_full_ext4_volume(tiers: Tiers, medium: Callable[..., Any]) -> None:
+    with medium(media.Loop, kind="ext4", size=64 * MIB) as (_, name), tiers.at_work(tiers.canary("streaming", name)) as canary:
+        assert sentence_of(canary.write).startswith("the volume is full: No space left on device (ENOSPC)")
+
+
+def in_the_middle(canary: Canary, file: str, size: int, fault: Callable[[], object]) -> str:
+    """What the canary says when `fault` happens while its writing pod has just written `size` bytes of `file`."""
+    sentences: list[str] = []
+    writing = threading.Thread(target=lambda: sentences.append(sentence_of(canary.write)))
+    writing.start()
+    eventually(lambda: bool(canary.volume) and grown(folder_of(canary) / file, size), f"{file} has {size} bytes", 30)
+    fault()
+    writing.join(120)
+    return sentences[0]
+
+
+def grown(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size >= size
+    except OSError:
+        return False
+
+
+def test_a_volume_that_turns_read_only(tiers: Tiers, medium: Callable[..., Any]) -> None:
+    with medium(media.Loop, kind="ext4", size=256 * MIB) as (disk, name), tiers.at_work(tiers.canary("database", name)) as canary:
+        canary.write()
+        disk.remount("ro")
+        sentence = sentence_of(lambda: read(canary))
+        wait_until_unmounted(canary.pods[-1].uid)
+        disk.remount()  # else its data can't be removed
+        assert sentence.startswith("the volume is read-only: Read-only file system (EROFS)")
+
+
+@soak
+@pytest.mark.parametrize(("kind", "fault"), [("ext4", "shut_down"), ("ext4", "turn_read_only"), ("xfs", "shut_down")])
+def test_a_device_that_fails_while_it_is_written(tiers: Tiers, medium: Callable[..., Any], kind: str, fault: str) -> None:
+    """A sync that fails says EIO; the write after an error that ext4 has seen, EROFS. Which of them comes first is chance."""
+    with medium(media.Loop, kind=kind, size=320 * MIB) as (disk, name), tiers.at_work(tiers.canary("database", name)) as canary:
+        sentence = in_the_middle(canary, "table.pages", 1, getattr(disk, fault))
+        disk.remount()
+        assert sentence.startswith(
+            ("the volume's device fails: Input/output error (EIO)", "the volume is read-only: Read-only file system (EROFS)")
+        )
+
+
+# --- a cluster that can't do it ------------------------------------------------------------------------------------------
+
+
+def test_a_provisioner_that_is_down(tiers: Tiers, plain: str, embedded: EmbeddedCluster) -> None:
+    layout = layouts.load(embedded.identity)
+    assert layout
+    Daemon("local-path-provisioner", [], layout.logs, layout.run / "pids").stop()
+    try:
+        with tiers.at_work(tiers.canary("database", plain)) as canary:
+            sentence = sentence_of(canary.write)
+    finally:
+        embedded.start()
+    assert sentence.startswith("rancher.io/local-path has made no volume for class plain in 10 s")
+    assert "is it running?" in sentence or "waiting for a volume" in sentence.lower()
+
+
+@soak
+def test_an_image_that_can_not_be_pulled(tiers: Tiers, plain: str) -> None:
+    image = "storage-tiers.invalid/no-such-image:1"
+    with tiers.at_work(tiers.canary("database", plain, image=image)) as canary:
+        assert sentence_of(canary.write).startswith(f"the image {image} can't be pulled (")
+
+
+def test_a_node_that_can_not_take_the_pod(tiers: Tiers, plain: str, core: client.CoreV1Api) -> None:
+    with cordoned(core), tiers.at_work(tiers.canary("database", plain)) as canary:
+        assert sentence_of(canary.write).startswith("no node can take the pod: 0/1 nodes are available: 1 node(s) were unschedulable")
+
+
+@soak
+def test_a_tainted_node(tiers: Tiers, plain: str, core: client.CoreV1Api) -> None:
+    core.patch_node(NODE_NAME, {"spec": {"taints": [{"key": "for-others", "effect": "NoSchedule"}]}})
+    try:
+        with tiers.at_work(tiers.canary("database", plain)) as canary:
+            assert "untolerated taint" in sentence_of(canary.write)
+    finally:
+        core.patch_node(NODE_NAME, {"spec": {"taints": None}})
+
+
+@contextmanager
+def cordoned(core: client.CoreV1Api) -> Iterator[None]:
+    """The node takes no new pods meanwhile."""
+    core.patch_node(NODE_NAME, {"spec": {"unschedulable": True}})
+    try:
+        yield
+    finally:
+        core.patch_node(NODE_NAME, {"spec": {"unschedulable": None}})
+
+
+# --- writers that are killed ---------------------------------------------------------------------------------------------
+
+
+def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(
+    tiers: Tiers, plain: str, full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = seeded("kills")
+    kills = 20 if full else 3
+    with tiers.at_work(tiers.canary("streaming", plain)) as canary:
+        canary.write()
+        for number in range(1, kills + 1):
+            moment = chance.randrange(1, 600)
+            monkeypatch.setattr(driver, "ACKNOWLEDGED", (moment, moment))
+            canary.read_back_and_kill(f"killed-{number}.entries")
+            assert len(canary.acknowledged[f"killed-{number}.entries"]) >= moment
+        canary.read_what_was_acknowledged()
+        assert canary.judge()["verdict"] == "proven"
+
+
+@soak
+def test_a_writing_pod_that_somebody_kills(tiers: Tiers, plain: str) -> None:
+    with tiers.at_work(tiers.canary("database", plain)) as canary:
+        sentence = in_the_middle(canary, "wal.entries", 1, lambda: canary.kill(canary.pods[-1]))
+        assert sentence.endswith("was deleted by somebody while the canary ran")
+
+
+# --- power cuts, and disks that lie about them ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["ext4", pytest.param("xfs", marks=soak)])
+def test_a_real_file_system_keeps_what_it_acknowledged_over_power_cuts(tiers: Tiers, medium: Callable[..., Any], kind: str) -> None:
+    with medium(media.Loop, kind=kind, size=320 * MIB) as (disk, name), tiers.at_work(tiers.canary("database", name)) as canary:
+        canary.write()
+        disk.cut()
+        canary.read_back_and_kill()
+        disk.cut()
+        canary.read_what_was_acknowledged()
+        assert canary.judge()["fileSystem"]["type"] == kind
+
+
+@soak
+def test_an_honest_disk_keeps_what_it_acknowledged_over_power_cuts(tiers: Tiers, medium: Callable[..., Any]) -> None:
+    """The same disk as the lying ones below, but for the lie: what they are found guilty of is the lie, not the disk's own faults."""
+    with medium(media.LaggingDisk, lag=0) as (disk, name), tiers.at_work(tiers.canary("database", name)) as canary:
+        canary.write()
+        disk.cut()
+        canary.read_back_and_kill()
+        disk.cut()
+        canary.read_what_was_acknowledged()
+        assert canary.judge()["verdict"] == "proven"
+
+
+LAG = 4.0  # seconds
+
+
+def test_a_disk_that_acknowledges_too_early_loses_entries_in_a_power_cut(tiers: Tiers, medium: Callable[..., Any]) -> None:
+    with medium(media.LaggingDisk, lag=LAG) as (disk, name), tiers.at_work(tiers.canary("streaming", name)) as canary:
+        canary.write()
+        time.sleep(LAG + 1)  # what was written comes to the medium in the end
+        canary.read_back_and_kill()
+        disk.cut()
+        sentence = sentence_of(canary.read_what_was_acknowledged)
+        assert "the volume did not keep what it acknowledged: killed-1.entries: missing entries" in sentence
+
+
+@soak
+def test_a_disk_that_never_writes_loses_everything_in_a_power_cut(tiers: Tiers, medium: Callable[..., Any]) -> None:
+    with medium(media.LaggingDisk, lag=float("inf")) as (disk, name), tiers.at_work(tiers.canary("database", name)) as canary:
+        canary.write()
+        disk.cut()
+        sentence = sentence_of(lambda: read(canary))
+        assert sentence.startswith(f"the pod does not start on node {NODE_NAME}: ")
+        assert "does not exist" in sentence
+
+
+def test_the_canary_can_not_see_a_lie_about_sync_without_a_power_cut(tiers: Tiers, medium: Callable[..., Any]) -> None:
+    """Another pod on the same node reads what the node's memory holds. docs/proof.md says so."""
+    with medium(media.LaggingDisk, lag=float("inf")) as (disk, name), tiers.at_work(tiers.canary("database", name)) as canary:
+        canary.write()
+        read(canary)
+        assert canary.judge()["verdict"] == "proven"
+        assert not list((disk.work / "medium").iterdir()), "and nothing of it has ever come to the medium"
+
+
+# --- healthy storage -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", ["database", "streaming"])
+def test_a_healthy_tier_is_never_refused(tiers: Tiers, plain: str, full: bool, profile: str, tmp_path: Path) -> None:
+    seconds = []
+    with loaded(tmp_path):
+        for _ in range(15 if full else 1):
+            canary = tiers.canary(profile, plain, patience=driver.Patience())
+            began = time.monotonic()
+            verdict = canary.prove()
+            assert verdict["verdict"] == "proven"
+            seconds.append(time.monotonic() - began)
+    print(f"{profile}: {len(seconds)} runs on a loaded machine, {min(seconds):.1f} to {max(seconds):.1f} s each")
+
+
+_BURN = "while True: pass"
+_WRITE = """
+import os, sys
+while True:
+    with open(sys.argv[1], "wb") as file:
+        for _ in range(64):
+            file.write(bytes(2**20)); file.flush(); os.fsync(file.fileno())
+"""
+
+
+@contextmanager
+def loaded(folder: Path) -> Iterator[None]:
+    """Every processor has two more processes that never rest, and the disk a writer that syncs all the time."""
+    commands = [[sys.executable, "-c", _BURN]] * (2 * (os.cpu_count() or 1))
+    commands.append([sys.executable, "-c", _WRITE, str(folder / "noise")])
+    processes = [subprocess.Popen(command) for command in commands]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+# --- through a whole `pulumi up` -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def program(
+    program_factory: Callable[..., Program], embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api
+) -> Iterator[Program]:
+    """The project's program with its tiers' volumes in folders of the claims' namespaces."""
+    program = program_factory(access=access)
+    pattern = {"pathPattern": "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"}
+    program.configure(
+        cluster={"context": access.context, "identifier": access.context},
+        namespace={"name": "faulty", "create": True},
+        tiers={"database": pattern, "streaming": pattern},
+    )
+    yield program
+    program.destroy()
+    eventually(lambda: not core.list_persistent_volume().items, "no volume is left")
+
+
+def claims(core: client.CoreV1Api) -> list[str]:
+    return [claim.metadata.name for claim in core.list_namespaced_persistent_volume_claim("faulty").items]
+
+
+def test_no_claim_is_made_on_a_full_tier(program: Program, embedded: EmbeddedCluster, core: client.CoreV1Api, tmp_path: Path) -> None:
+    with media.Memory(embedded.volumes / "faulty-canary", tmp_path / "work", 8 * MIB):
+        done = program.run("up", "--yes", "--skip-preview")
+        shown = done.stdout + done.stderr
+        assert done.returncode != 0, shown
+        assert "(streaming-local-path) is not proven: the volume is full: No space left on device (ENOSPC)" in shown
+        assert "Traceback" not in shown
+        assert claims(core) == []
+    # The same stack with room on its disk: nothing stands in the way of the next `up`.
+    program.up()
+    assert claims(core) == ["data-kafka-0", "data-kafka-1", "data-kafka-2", "data-postgres-0"]
+    assert {tier["verdict"] for tier in program.outputs()["canary"].values()} == {"proven"}
+
+
+def test_no_claim_is_made_on_a_tier_that_flips_bits(program: Program, embedded: EmbeddedCluster, core: client.CoreV1Api) -> None:
+    """The node takes no second pod until the bit is flipped, so it happens between the two pods, whatever the timing."""
+    chance = random.Random("a bit in pulumi up")
+    results: list[subprocess.CompletedProcess[str]] = []
+    up = threading.Thread(target=lambda: results.append(program.run("up", "--yes", "--skip-preview")))
+    up.start()
+    eventually(lambda: bool(on_node(core, "canary-database", "write")), "the writing pod is on the node")
+    with cordoned(core):
+        eventually(lambda: bool(waiting(core, "canary-database", "read")), "the reading pod waits for a node")
+        (flipped,) = (embedded.volumes / "faulty-canary").rglob("table.pages")
+        damage.flip_one_bit(flipped, chance)
+    up.join(180)
+    shown = results[0].stdout + results[0].stderr
+    assert results[0].returncode != 0, shown
+    expected = "(database-local-path) is not proven: the volume did not keep what it acknowledged: table.pages: damaged (flipped bits)"
+    assert expected in shown
+    assert "Traceback" not in shown
+    assert "data-postgres-0" not in claims(core)
+
+
+def on_node(core: client.CoreV1Api, tier: str, role: str) -> list[str]:
+    return [name for name, node in pods(core, tier, role) if node]
+
+
+def waiting(core: client.CoreV1Api, tier: str, role: str) -> list[str]:
+    return [name for name, node in pods(core, tier, role) if not node]
+
+
+def pods(core: client.CoreV1Api, tier: str, role: str) -> list[tuple[str, str]]:
+    found = [(each.metadata.name, each.spec.node_name) for each in core.list_namespaced_pod("faulty-canary").items]
+    return [(name, node) for name, node in found if name.startswith(f"{tier}-") and name.endswith(f"-{role}")]

@@ -1,0 +1,67 @@
+"""What the README promises a person with a Pulumi CLI and a cluster of their own: no make, no `.dev/env`."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+
+from dev import paths
+from dev.cluster import Access
+from dev.engine import Engine
+from tests.conftest import project_files
+
+pytestmark = pytest.mark.cluster
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def run(engine: Engine, access: Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Runs a command in a fresh clone, with the engine on PATH and a kubeconfig, and nothing else of this project's."""
+    folder = tmp_path_factory.mktemp("plain")
+    for name in project_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(paths.ROOT / name, folder / name)
+    (folder / "state").mkdir()
+    outside = [each for each in os.environ["PATH"].split(os.pathsep) if each != str(paths.SCRIPTS)]
+    variables = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE", "VIRTUAL_ENV"))},
+        "PATH": os.pathsep.join([*map(str, engine.folders), *outside]),
+        "KUBECONFIG": str(access.kubeconfig),
+        "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
+        "PULUMI_CONFIG_PASSPHRASE": "",
+    }
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
+        assert done.returncode == 0, f"{command}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    settings = (folder / "Pulumi.dev.yaml").read_text()
+    settings = re.sub(r"^( +)(context|identifier): storage-tiers-dev", rf"\1\2: {access.context}", settings, flags=re.MULTILINE)
+    settings = re.sub(r"^encryptionsalt: .*\n", "", settings, flags=re.MULTILINE)
+    (folder / "Pulumi.mine.yaml").write_text(settings)
+    yield run
+    subprocess.run(["pulumi", "destroy", "--yes", "--skip-preview", "--stack", "mine"], cwd=folder, env=variables, capture_output=True)
+
+
+def test_install_up_and_destroy(run: Run, core: client.CoreV1Api) -> None:
+    run("pulumi", "install")
+    run("pulumi", "stack", "init", "mine")
+    run("pulumi", "up", "--yes")
+    found = core.list_namespaced_persistent_volume_claim("data", label_selector="app.kubernetes.io/instance=mine").items
+    assert len(found) == 4
+    run("pulumi", "up", "--yes", "--expect-no-changes")
+    run("pulumi", "destroy", "--yes")
+    assert "data" not in [each.metadata.name for each in core.list_namespace().items]
+
+
+def test_the_committed_launcher_is_the_one_that_ran(run: Run) -> None:
+    assert Path(run("components/run_python", "-c", "import sys; print(sys.prefix)").strip()).name == ".venv"

@@ -1,0 +1,90 @@
+"""A copy of a Pulumi program in a folder of its own, with a state of its own, run by the real engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dev import paths
+
+PARTS = ("Pulumi.yaml", "Pulumi.dev.yaml", "__main__.py", "requirements.txt")
+
+
+@dataclass(frozen=True)
+class Program:
+    """One copied program and stack; every method runs the real `pulumi`."""
+
+    folder: Path
+    variables: dict[str, str]
+    stack: str
+
+    @classmethod
+    def copy(cls, source: Path, folder: Path, variables: dict[str, str], stack: str, state: str | None = None) -> Program:
+        """Copy the program in `source` to `folder`, give it this clone's virtual environment, and make the stack.
+
+        Its state is the backend `state` (a URL), or an empty one of its own.
+        """
+        for name in PARTS:
+            if (source / name).exists():
+                shutil.copy(source / name, folder / name)
+        if (source / "components").is_dir():
+            shutil.copytree(source / "components", folder / "components", ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / ".venv").symlink_to(paths.VENV)
+        (folder / "state").mkdir()
+        backend = state or (folder / "state").as_uri()
+        program = cls(folder, {**variables, "PULUMI_BACKEND_URL": backend, "PULUMI_HOME": str(folder / "pulumi-home")}, stack)
+        program.pulumi("stack", "init", stack)
+        return program
+
+    @property
+    def stack_file(self) -> Path:
+        return self.folder / f"Pulumi.{self.stack}.yaml"
+
+    def configure(self, **settings: Any) -> None:
+        """Replace top-level settings (`cluster=…`) in the stack file; `None` removes one."""
+        document = yaml.safe_load(self.stack_file.read_text())
+        for key, value in settings.items():
+            if value is None:
+                document["config"].pop(f"storage-tiers:{key}", None)
+            else:
+                document["config"][f"storage-tiers:{key}"] = value
+        self.stack_file.write_text(yaml.safe_dump(document, sort_keys=False))
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `pulumi` with these arguments; its exit status is the caller's to check."""
+        command = ["pulumi", *arguments, "--non-interactive"]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300
+        )
+
+    def pulumi(self, *arguments: str) -> str:
+        """Run `pulumi` and return what it printed; fails the test with that output when it fails."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, f"pulumi {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def up(self, *arguments: str) -> str:
+        return self.pulumi("up", "--yes", "--skip-preview", *arguments)
+
+    def destroy(self) -> str:
+        return self.pulumi("destroy", "--yes", "--skip-preview")
+
+    def preview_steps(self) -> list[dict[str, Any]]:
+        """The planned steps, without those that change nothing, as `pulumi preview --json` lists them."""
+        plan = json.loads(self.pulumi("preview", "--json"))
+        return [step for step in plan.get("steps", []) if step["op"] not in ("same", "read")]
+
+    def outputs(self) -> dict[str, Any]:
+        outputs: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json"))
+        return outputs
+
+    def state(self) -> dict[str, Any]:
+        """The state, as `pulumi stack export` gives it."""
+        state: dict[str, Any] = json.loads(self.pulumi("stack", "export"))
+        return state

@@ -1,0 +1,106 @@
+"""Runs the whole program on Pulumi's mocks and records what it asks the engine for."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import runpy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import yaml
+from pulumi.runtime import rpc
+from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+CLASS = "kubernetes:storage.k8s.io/v1:StorageClass"
+CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
+NAMESPACE = "kubernetes:core/v1:Namespace"
+CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
+COMMAND = "command:local:Command"
+PROVEN = {"verdict": "proven", "reason": "", "fileSystem": {"type": "ext4", "bytes": 2**40, "freeBytes": 2**39}}
+PROVIDER = "pulumi:providers:kubernetes"
+
+
+def dev_config(**changes: Any) -> dict[str, str]:
+    """The config of Pulumi.dev.yaml as Pulumi's runtime has it; `changes` replace top-level keys, None takes one away."""
+    document = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text(encoding="utf-8"))
+    config = {**document["config"], **{f"storage-tiers:{key}": value for key, value in changes.items()}}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A resource as the program registered it: `request` is what went to the engine, options included."""
+
+    type: str
+    name: str
+    inputs: dict[str, Any]
+    request: Any
+
+
+class _Echo(Mocks):
+    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        outputs = dict(args.inputs)
+        if args.typ == COMMAND and "create" in outputs:  # what it would print
+            outputs["stdout"] = json.dumps(PROVEN)
+        return f"{args.name}-id", outputs
+
+    def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        return {}, None
+
+
+class _Recorder(MockMonitor):
+    def __init__(self) -> None:
+        super().__init__(_Echo())
+        self.registered: list[Registered] = []
+        self.read: list[tuple[str, str]] = []
+
+    def RegisterResource(self, request: Any) -> Any:
+        if request.type != "pulumi:pulumi:Stack":
+            self.registered.append(Registered(request.type, request.name, rpc.deserialize_properties(request.object), request))
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+
+    def ReadResource(self, request: Any) -> Any:
+        self.read.append((request.type, request.id))
+        return super().ReadResource(request)  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the program declared, read and exported."""
+
+    registered: list[Registered]
+    read: list[tuple[str, str]]
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, type_: str) -> dict[str, Registered]:
+        """The resources of a type by their Kubernetes name, or else by their Pulumi name."""
+        found = [resource for resource in self.registered if resource.type == type_]
+        return {resource.inputs.get("metadata", {}).get("name", resource.name): resource for resource in found}
+
+
+def run(config: Mapping[str, str], stack: str = "dev") -> Run:
+    """Run `__main__.py` with this config; raises what the program raises."""
+
+    def isolated() -> Run:
+        recorder = _Recorder()
+        set_mocks(recorder.mocks, project="storage-tiers", stack=stack, preview=False, monitor=recorder)
+        pulumi.runtime.set_all_config(dict(config))
+        outputs: dict[str, Any] = {}
+        original, pulumi.export = pulumi.export, outputs.__setitem__  # type: ignore[assignment]
+
+        @pulumi.runtime.test  # type: ignore[untyped-decorator]
+        def program() -> None:
+            runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__")
+
+        try:
+            program()
+        finally:
+            pulumi.export = original
+        return Run(recorder.registered, recorder.read, outputs)
+
+    return contextvars.copy_context().run(isolated)

@@ -1,0 +1,230 @@
+"""What the check before a destroy takes for in use and for somebody else's; its launchers; that it stands alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.client.exceptions import ApiException
+
+from components import labels
+from components.destroy_guard import check
+from tests.unit.mocked_program import ROOT
+
+OURS = labels.recommended("kafka", "dev", "streaming")
+
+
+def thing(kind: str, name: str, **rest: Any) -> check.Object:
+    uid = rest.pop("uid", f"{kind}-{name}")
+    return check.Object(kind, name, uid, rest.pop("labels", {}), rest.pop("annotations", {}), tuple(rest.pop("owners", ())))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        thing("PersistentVolumeClaim", "data-kafka-0", labels=OURS),
+        thing("ResourceQuota", "streaming", labels=OURS),
+        thing("ServiceAccount", "default"),
+        thing("ConfigMap", "kube-root-ca.crt"),
+        thing("Event", "kafka-0.17"),
+        thing("Secret", "default-token-x", annotations={"kubernetes.io/service-account.name": "default"}),
+    ],
+)
+def test_what_is_the_stacks_or_kubernetes_own_does_not_count(found: check.Object) -> None:
+    assert check.foreign([found], "dev") == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        thing("ConfigMap", "notes"),
+        thing("PersistentVolumeClaim", "mine"),
+        thing("PersistentVolumeClaim", "data-kafka-0", labels=labels.recommended("kafka", "other", "streaming")),
+        thing("Pod", "kafka-0", labels=OURS),
+        thing("Secret", "other-token", annotations={"kubernetes.io/service-account.name": "other"}),
+        thing("ServiceAccount", "kube-root-ca.crt"),
+        thing("Pod", "orphan", owners=["somewhere else"]),
+    ],
+)
+def test_everything_else_is_somebody_elses(found: check.Object) -> None:
+    assert check.foreign([found], "dev") == [found]
+
+
+def test_what_belongs_to_another_object_goes_with_it_and_nothing_is_listed_twice() -> None:
+    owner = thing("StatefulSet", "kafka")
+    objects = [owner, owner, thing("Pod", "kafka-0", owners=[owner.uid]), thing("ControllerRevision", "kafka-1", owners=[owner.uid])]
+    assert check.foreign(objects, "dev") == [owner]
+
+
+def pod(name: str, *claims: str, phase: str = "Running") -> dict[str, Any]:
+    volumes: list[dict[str, Any]] = [{"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims]
+    return {"metadata": {"name": name}, "spec": {"volumes": [{"name": "tmp", "emptyDir": {}}, *volumes]}, "status": {"phase": phase}}
+
+
+def test_pods_that_use_a_claim_of_the_stack_and_are_not_finished() -> None:
+    pods = [
+        pod("kafka-0", "data-kafka-0"),
+        pod("starting", "data-kafka-1", "else", phase="Pending"),
+        pod("other", "else"),
+        pod("done", "data-kafka-0", phase="Succeeded"),
+        pod("failed", "data-kafka-0", phase="Failed"),
+        {"metadata": {"name": "no-volumes"}, "spec": {}, "status": {}},
+    ]
+    assert check.pods_using(pods, {"data-kafka-0", "data-kafka-1"}) == {"kafka-0": ["data-kafka-0"], "starting": ["data-kafka-1"]}
+
+
+class Recorded(check.Cluster):
+    """A cluster that answers from a table, to see how the answers are put together."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.context = "here"
+        self.answers = answers
+
+    def get(self, path: str, accept: str = "application/json") -> dict[str, Any]:
+        answer = self.answers.get(path.split("?", maxsplit=1)[0], 404)
+        if isinstance(answer, int):
+            raise ApiException(status=answer, reason="recorded")
+        found: dict[str, Any] = answer
+        return found
+
+
+def resource(name: str, kind: str, *, namespaced: bool = True, verbs: tuple[str, ...] = ("list",)) -> dict[str, Any]:
+    return {"name": name, "kind": kind, "namespaced": namespaced, "verbs": list(verbs)}
+
+
+def answers(**more: Any) -> dict[str, Any]:
+    claim = {"metadata": {"name": "data-kafka-0", "uid": "1", "labels": OURS}}
+    return {
+        "/api/v1/namespaces/data": {},
+        "/api/v1/namespaces/data/persistentvolumeclaims": {"items": [claim]},
+        "/api/v1/namespaces/data/pods": {"items": []},
+        "/api/v1/namespaces/data/configmaps": {"items": None},
+        "/apis": {"groups": [{"preferredVersion": {"groupVersion": "apps/v1"}}]},
+        "/api/v1": {
+            "resources": [
+                resource("persistentvolumeclaims", "PersistentVolumeClaim"),
+                resource("configmaps", "ConfigMap"),
+                resource("nodes", "Node", namespaced=False),
+                resource("pods/log", "Pod"),
+                resource("bindings", "Binding", verbs=("create",)),
+            ]
+        },
+        "/apis/apps/v1": {"resources": [resource("statefulsets", "StatefulSet")]},
+        "/apis/apps/v1/namespaces/data/statefulsets": {"items": []},
+        **more,
+    }
+
+
+def test_a_stack_that_nobody_uses_may_go() -> None:
+    check.check(Recorded(answers()), "data", "dev", namespace_is_ours=True)
+
+
+def test_a_namespace_that_is_gone_is_no_obstacle() -> None:
+    check.check(Recorded({}), "data", "dev", namespace_is_ours=True)
+
+
+def test_one_refusal_names_pods_and_foreign_objects() -> None:
+    sets = {"items": [{"metadata": {"name": "kafka", "uid": "2"}}]}
+    used = answers(
+        **{"/api/v1/namespaces/data/pods": {"items": [pod("kafka-0", "data-kafka-0")]}, "/apis/apps/v1/namespaces/data/statefulsets": sets}
+    )
+    with pytest.raises(check.Refusal) as refused:
+        check.check(Recorded(used), "data", "dev", namespace_is_ours=True)
+    assert str(refused.value) == (
+        "Pods use claims of stack dev in namespace data:\n"
+        "  pod/kafka-0 uses data-kafka-0\n"
+        "Namespace data is deleted with the stack, and holds objects that are not the stack's:\n"
+        "  statefulset/kafka\n"
+        "Delete what is listed first, or what made it (`kubectl --context here -n data get all`; a StatefulSet makes its pods again),\n"
+        "or let the stack go of the namespace: set `create: false` under storage-tiers:namespace and run `pulumi up`.\n"
+        "Then run `pulumi destroy` again. Nothing was deleted."
+    )
+
+
+def test_other_objects_in_a_namespace_that_is_not_the_stacks_are_left_alone() -> None:
+    notes = {"items": [{"metadata": {"name": "notes", "uid": "3"}}]}
+    others = answers(**{"/api/v1/namespaces/data/configmaps": notes})
+    check.check(Recorded(others), "data", "dev", namespace_is_ours=False)
+    with pytest.raises(check.Refusal, match="configmap/notes"):
+        check.check(Recorded(others), "data", "dev", namespace_is_ours=True)
+
+
+def test_in_the_canarys_namespace_its_own_pods_claims_and_records_are_no_obstacle() -> None:
+    def canary_answers(**maps: Any) -> dict[str, Any]:
+        own = {"metadata": {"name": "canary-database-proven", "uid": "4", "labels": OURS}}
+        return answers(
+            **{
+                "/api/v1/namespaces/data-canary": {},
+                "/api/v1/namespaces/data-canary/configmaps": {"items": [own, *maps.values()]},
+                "/api/v1/namespaces/data-canary/persistentvolumeclaims": {"items": [{**own, "metadata": {**own["metadata"], "uid": "5"}}]},
+            }
+        )
+
+    check.check(Recorded(canary_answers()), "data", "dev", namespace_is_ours=True, canary_namespace="data-canary")
+    check.check(Recorded(answers()), "data", "dev", namespace_is_ours=True, canary_namespace="gone")
+    notes = {"metadata": {"name": "notes", "uid": "6"}}
+    with pytest.raises(check.Refusal) as refused:
+        check.check(Recorded(canary_answers(notes=notes)), "data", "dev", namespace_is_ours=True, canary_namespace="data-canary")
+    assert str(refused.value) == (
+        "Namespace data-canary is deleted with the stack, and holds objects that are not the stack's:\n"
+        "  configmap/notes\n"
+        "Delete what is listed first, or what made it (`kubectl --context here -n data-canary get all`; "
+        "a StatefulSet makes its pods again).\n"
+        "Then run `pulumi destroy` again. Nothing was deleted."
+    )
+
+
+def test_what_may_not_be_listed_counts_as_there() -> None:
+    with pytest.raises(ApiException):
+        check.check(Recorded(answers(**{"/api/v1/namespaces/data/configmaps": 403})), "data", "dev", namespace_is_ours=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project folder with the launcher and the check alone."""
+    (tmp_path / "components" / "destroy_guard").mkdir(parents=True)
+    for name in ("run_python", "destroy_guard/check.py"):
+        shutil.copy(ROOT / "components" / name, tmp_path / "components" / name)
+    return tmp_path
+
+
+def guard(project: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        "components/run_python",
+        "components/destroy_guard/check.py",
+        "--context=none",
+        "--namespace=data",
+        "--instance=dev",
+        "destroy",
+    ]
+    return subprocess.run(command, cwd=project, env={**os.environ, **variables}, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows starts run_python.cmd")
+class TestLauncher:
+    def test_runs_the_projects_python_and_a_missing_context_is_explained(self, project: Path, tmp_path: Path) -> None:
+        (project / ".venv").symlink_to(ROOT / ".venv")
+        done = guard(project, KUBECONFIG=str(tmp_path / "missing"))
+        assert done.returncode == 1
+        assert "Set KUBECONFIG to a file with the context 'none'" in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_falls_back_to_python3_of_the_path_and_says_what_is_missing_there(self, project: Path, tmp_path: Path) -> None:
+        bare = tmp_path / "bin"
+        bare.mkdir()
+        (bare / "python3").write_text(f'#!/bin/sh\nexec "{ROOT}/.venv/bin/python" -S "$@"\n')  # without any installed package
+        (bare / "python3").chmod(0o755)
+        done = guard(project, PATH=f"{bare}:/usr/bin:/bin")
+        assert done.returncode == 1
+        assert "pulumi install" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_both_launchers_are_there_and_the_shell_script_is_executable() -> None:
+    mode = subprocess.run(["git", "ls-files", "-s", "components/run_python"], cwd=ROOT, capture_output=True, text=True).stdout.split()[0]
+    assert mode == "100755"
+    assert (ROOT / "components" / "run_python.cmd").read_bytes().startswith(b"@echo off\r\n")

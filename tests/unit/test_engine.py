@@ -1,0 +1,149 @@
+"""Where the parts of the engine come from, and in which order, with fake executables on a PATH of the test's own."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from dev import engine, paths
+from dev.engine import COMMAND, KUBERNETES, LANGUAGE, PULUMI, Engine
+from dev.toolchain import build
+
+WANTED = "3.258.0"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine that has nothing, no network, and where every build succeeds at once."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.delenv("PULUMI_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.setattr(paths, "DOT_DEV", tmp_path / "clone" / ".dev")
+    monkeypatch.setattr(paths, "cache", lambda: tmp_path / "cache")
+    built: dict[str, Path] = {}
+
+    def fake_build(name: str) -> Path:
+        built[name] = tmp_path / "cache" / "built" / name
+        return built[name]
+
+    monkeypatch.setattr(build, "built", built.get)
+    monkeypatch.setattr(build, "build", fake_build)
+    monkeypatch.setattr(engine, "why_no_download", lambda: "Connection refused")
+    (tmp_path / "home").mkdir()
+    return tmp_path
+
+
+def program(path: Path, version: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho {version}\n")
+    path.chmod(0o755)
+    return path
+
+
+def origins(found: Engine) -> dict[str, str]:
+    return {part.name: part.origin for part in found.parts}
+
+
+def test_with_nothing_and_no_network_all_is_built_or_stood_in_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = engine.ensure_engine()
+    assert origins(found) == {PULUMI: "built here", LANGUAGE: "stand-in", KUBERNETES: "built here", COMMAND: "stand-in"}
+    assert {folder.name for folder in found.folders} == {"pulumi", "kubernetes-provider", "bin"}
+    said = capsys.readouterr().out
+    assert said.count("no official download") == 3 and "refused" in said
+    assert "stand-ins of this project" in said
+
+
+def test_what_is_built_is_used_again_without_asking_the_network(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = engine.ensure_engine()
+    capsys.readouterr()
+    monkeypatch.setattr(engine, "why_no_download", lambda: pytest.fail("asked the network"))
+    assert engine.ensure_engine() == first
+    assert "no official download" not in capsys.readouterr().out
+
+
+def test_the_users_own_installation_is_used_and_nothing_else(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, version in ((PULUMI, "v3.260.1"), (LANGUAGE, ""), (KUBERNETES, "v4.34.2"), (COMMAND, "1.2.1")):
+        program(home / "path" / name, version)
+    monkeypatch.setattr(build, "build", lambda name: pytest.fail(f"built {name}"))
+    monkeypatch.setattr(engine, "why_no_download", lambda: pytest.fail("asked the network"))
+    found = engine.ensure_engine()
+    assert set(origins(found).values()) == {"PATH"}
+    assert found.folders == ()
+    assert [part.version for part in found.parts] == ["3.260.1", "3.260.1", "4.34.2", "1.2.1"]
+
+
+def test_plugins_in_the_users_plugin_folder_count(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(home / "path" / PULUMI, "v3.258.0")
+    program(home / "path" / LANGUAGE, "")
+    plugins = home / "home" / ".pulumi" / "plugins"
+    program(plugins / "resource-kubernetes-v4.34.2" / KUBERNETES, "")
+    program(plugins / "resource-command-v1.2.1" / COMMAND, "")
+    monkeypatch.setattr(engine, "why_no_download", lambda: pytest.fail("asked the network"))
+    found = engine.ensure_engine()
+    assert set(origins(found).values()) == {"PATH"} and found.folders == ()
+
+
+def test_a_plugin_that_is_still_being_unpacked_does_not_count(home: Path) -> None:
+    folder = home / "home" / ".pulumi" / "plugins" / "resource-command-v1.2.1"
+    program(folder / COMMAND, "")
+    (folder.parent / "resource-command-v1.2.1.partial").touch()
+    assert origins(engine.ensure_engine())[COMMAND] == "stand-in"
+
+
+@pytest.mark.parametrize("version", ["v3.257.9", "v2.99.0", "v4.0.0", "garbage"])
+def test_a_pulumi_that_is_too_old_or_too_new_is_named_and_left_alone(home: Path, version: str, capsys: pytest.CaptureFixture[str]) -> None:
+    own = program(home / "path" / PULUMI, version)
+    before = own.read_bytes()
+    assert origins(engine.ensure_engine())[PULUMI] == "built here"
+    assert str(own) in capsys.readouterr().out.replace("\n", "") and own.read_bytes() == before
+
+
+def test_the_sdks_own_installation_comes_before_a_build(home: Path) -> None:
+    program(home / "home" / ".pulumi" / "versions" / WANTED / "bin" / PULUMI, f"v{WANTED}")
+    program(home / "home" / ".pulumi" / "versions" / WANTED / "bin" / LANGUAGE, "")
+    found = engine.ensure_engine()
+    assert origins(found)[PULUMI] == origins(found)[LANGUAGE] == "official download"
+    assert home / "home" / ".pulumi" / "versions" / WANTED / "bin" in found.folders
+
+
+def test_what_dev_env_put_on_path_does_not_hide_the_users_own(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = program(paths.cache() / "built" / "pulumi" / PULUMI, f"v{WANTED}")
+    theirs = program(home / "path" / PULUMI, "v3.259.0")
+    monkeypatch.setenv("PATH", f"{ours.parent}:{theirs.parent}")
+    assert engine.ensure_engine().parts[0].path == theirs
+
+
+def test_a_launcher_of_an_earlier_run_does_not_hide_the_official_plugin(home: Path) -> None:
+    engine.ensure_engine()
+    launcher = paths.DOT_DEV / "bin" / COMMAND
+    assert launcher.exists()
+    program(home / "path" / COMMAND, "1.2.1")
+    assert origins(engine.ensure_engine())[COMMAND] == "PATH"
+    assert not launcher.exists()
+
+
+def test_a_download_that_fails_or_hangs_is_explained_in_one_line_and_ends() -> None:
+    assert engine.run_bounded(["sh", "-c", "echo first; echo the reason >&2; exit 3"], 10) == "the reason"
+    started = time.monotonic()
+    assert "not done after" in engine.run_bounded(["sh", "-c", "sleep 60 & sleep 60"], 0.3)
+    assert time.monotonic() - started < 10
+    assert engine.run_bounded(["true"], 10) == ""
+    assert "No such file" in engine.run_bounded(["/nowhere/pulumi"], 10)
+
+
+def test_a_silent_network_is_given_up_after_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts and never answers
+        engine.why_no_download.cache_clear()
+        monkeypatch.setattr(engine, "DOWNLOAD_HOST", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        monkeypatch.setattr(engine, "_REACHED_WITHIN", 0.3)
+        started = time.monotonic()
+        assert "timed out" in engine.why_no_download()
+        assert time.monotonic() - started < 5
+    engine.why_no_download.cache_clear()

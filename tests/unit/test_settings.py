@@ -1,0 +1,497 @@
+"""Wrong settings: a table of stack files with one mistake each, and the exact message for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.settings import DEFAULT_IMAGE, KEYS, LONGEST_SERVICE, MISSING_SERVICES, PROJECT, Problem, SettingsError, label_problem, load
+from tests.unit.mocked_program import ROOT, dev_config
+
+SIZE_RULE = "a size is a positive number and one of the units Mi, Gi and Ti (powers of 1024), without a space, sign or exponent"
+NAME_RULE = "a name is lower-case letters, digits and hyphens, begins with a letter, ends with a letter or digit, at most {} long"
+SERVICE_RULE = NAME_RULE.format(52) + ", because its claims are `data-<service>-<ordinal>` and its pods carry labels with the name"
+TIER_RULE = NAME_RULE.format(52) + ", because the class is named `<tier>-<provisioner>`"
+REPLICAS_RULE = "a whole number from 1 to 1000, one claim each"
+CONTEXT_RULE = "the name of a context in the kubeconfig"
+IDENTIFIER_RULE = "a name of your own for this cluster; another one means another cluster, on which everything is made anew"
+TIERS_RULE = "a mapping from each tier's name to its parameters, with at least one tier"
+SERVICES_RULE = "a mapping from each service's name to its `tier` and `size`; `{}` for none"
+CLUSTER_RULE = "a mapping with `context` and `identifier`"
+CREATE_RULE = "true: the stack makes the namespace; false: it is there already"
+PATH_RULE = "an absolute folder of the node without `.` and `..`, one of those in the provisioner's own nodePathMap"
+PATTERN_RULE = (
+    "a relative path that begins with `{{ .PVC.Namespace }}/{{ .PVC.Name }}/` and goes on "
+    "(local-path-provisioner 0.0.33 and newer refuse any other), without `..`"
+)
+PATTERN_WORKS = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"
+CANARY_RULE = "a mapping with `enabled`, `image`, `namespace`, `run` and `limits`"
+CANARY_KEYS = "unknown key; known here: enabled, image, limits, namespace, run"
+RESERVED_RULE = "`default` and `kube-…` are Kubernetes' own; the claims get a namespace of their own"
+RUN_RULE = "a whole number from 1 to 1000000000; another one runs the canaries again"
+TOP = "unknown key; known here: canary, cluster, namespace, protect, provisioner, services, tiers"
+LOCAL_PATH_KEYS = "unknown key; known here: nodePath, pathPattern; "
+IGNORED = LOCAL_PATH_KEYS + "local-path ignores parameters that it doesn't know, without a word"
+
+
+def service(**changes: Any) -> dict[str, Any]:
+    """Settings with a good service `kafka`, changed; None takes a key away."""
+    made = {"tier": "streaming", "size": "1Gi", **changes}
+    return {"services": {"kafka": {key: value for key, value in made.items() if value is not None}}}
+
+
+def named(name: str) -> dict[str, Any]:
+    return {"services": {name: {"tier": "streaming", "size": "1Gi"}}}
+
+
+def tier(**parameters: Any) -> dict[str, Any]:
+    return {"tiers": {"database": parameters, "streaming": {}}}
+
+
+CASES: dict[str, tuple[dict[str, Any], str]] = {
+    # the top
+    "provisioner: unknown": (
+        {"provisioner": "local_path"},
+        'provisioner: "local_path": the storage driver of this stack; known: local-path. Works: local-path',
+    ),
+    "provisioner: missing": (
+        {"provisioner": None},
+        "provisioner: (missing): the storage driver of this stack; known: local-path. Works: local-path",
+    ),
+    "provisioner: the schema's default": (
+        {"provisioner": ""},
+        "provisioner: (missing): the storage driver of this stack; known: local-path. Works: local-path",
+    ),
+    "top: a typing mistake": ({"protct": True}, f'protct: "true": {TOP}. Works: protect'),
+    "top: nothing like it": ({"zone": "a"}, f'zone: "a": {TOP}. Works: without `zone`'),
+    "canary: a text": ({"canary": "yes"}, f'canary: "yes": {CANARY_RULE}. Works: {{enabled: true}}'),
+    "canary: a typing mistake": ({"canary": {"imge": "x"}}, f'canary.imge: "x": {CANARY_KEYS}. Works: image'),
+    "canary.enabled: a text": (
+        {"canary": {"enabled": "off"}},
+        'canary.enabled: "off": true: every tier is proven before claims are made on it; without quotes. Works: false',
+    ),
+    "canary.image: empty": (
+        {"canary": {"image": ""}},
+        f'canary.image: "": an image with Python 3.9 or newer, which the cluster\'s nodes can pull or have. Works: {DEFAULT_IMAGE}',
+    ),
+    "canary.image: two": (
+        {"canary": {"image": "a b"}},
+        f'canary.image: "a b": an image with Python 3.9 or newer, which the cluster\'s nodes can pull or have. Works: {DEFAULT_IMAGE}',
+    ),
+    "canary.namespace: Kubernetes' own": (
+        {"canary": {"namespace": "kube-system"}},
+        f'canary.namespace: "kube-system": {RESERVED_RULE}. Works: data',
+    ),
+    "canary.namespace: upper case": (
+        {"canary": {"namespace": "Proofs"}},
+        f'canary.namespace: "Proofs": {NAME_RULE.format(63)}. Works: proofs',
+    ),
+    "canary.namespace: the claims'": (
+        {"canary": {"namespace": "data"}},
+        "canary.namespace: data: not the namespace of the claims: the canary's is its own. Works: data-canary",
+    ),
+    "canary.namespace: too long by itself": (
+        {"namespace": {"name": "a" * 60}},
+        f"canary.namespace: (missing): a name for the canary's namespace of its own, because {'a' * 60}-canary is longer than 63. "
+        "Works: canary",
+    ),
+    "canary.run: zero": ({"canary": {"run": 0}}, f"canary.run: 0: {RUN_RULE}. Works: 1"),
+    "canary.run: too large": ({"canary": {"run": 10**10}}, f"canary.run: 10000000000: {RUN_RULE}. Works: 1000000000"),
+    "canary.run: a text": ({"canary": {"run": "2"}}, f'canary.run: "2": {RUN_RULE}; in quotes it is a text. Works: 2'),
+    "canary.run: a fraction": ({"canary": {"run": 1.5}}, f"canary.run: 1.5: {RUN_RULE}. Works: 2"),
+    "canary.limits: a number": (
+        {"canary": {"limits": 3}},
+        "canary.limits: 3: a mapping from a tier's name to its limits. Works: {database: {syncP99Ms: 10}}",
+    ),
+    "canary.limits: no such tier": (
+        {"canary": {"limits": {"databse": {}}}},
+        "canary.limits.databse: {}: no such tier; this stack has: database, streaming. Works: database",
+    ),
+    "canary.limits: no such limit": (
+        {"canary": {"limits": {"database": {"syncP99": 10}}}},
+        "canary.limits.database.syncP99: 10: unknown key; known here: syncP50Ms, syncP95Ms, syncP99Ms, writeIOPS, writeMBps. "
+        "Works: syncP99Ms",
+    ),
+    "canary.limits: nothing": (
+        {"canary": {"limits": {"database": {"syncP99Ms": 0}}}},
+        "canary.limits.database.syncP99Ms: 0: the longest sync but 1 in 100, in milliseconds above 0. Works: 10",
+    ),
+    "canary.limits: a text": (
+        {"canary": {"limits": {"streaming": {"writeMBps": "80"}}}},
+        'canary.limits.streaming.writeMBps: "80": the least MB (10^6 bytes) written and synced in a second, above 0. Works: 80',
+    ),
+    "canary.limits: a tier without a mapping": (
+        {"canary": {"limits": {"database": 10}}},
+        "canary.limits.database: 10: a mapping with `syncP50Ms`, `syncP95Ms`, `syncP99Ms`, `writeMBps`, `writeIOPS`. Works: {}",
+    ),
+    "protect: yes": ({"protect": "yes"}, 'protect: "yes": true or false, without quotes. Works: true'),
+    "protect: a number": ({"protect": 0}, 'protect: "0": true or false, without quotes. Works: false'),
+    "protect: nonsense": ({"protect": "maybe"}, 'protect: "maybe": true or false, without quotes. Works: false'),
+    # cluster
+    "cluster: missing": (
+        {"cluster": None},
+        f"cluster: (missing): {CLUSTER_RULE}. Works: {{context: storage-tiers-dev, identifier: storage-tiers-dev}}",
+    ),
+    "cluster: a text": (
+        {"cluster": "dev"},
+        f'cluster: "dev": {CLUSTER_RULE}. Works: {{context: storage-tiers-dev, identifier: storage-tiers-dev}}',
+    ),
+    "cluster: no context": (
+        {"cluster": {"identifier": "a"}},
+        f"cluster.context: (missing): {CONTEXT_RULE}. Works: storage-tiers-dev",
+    ),
+    "cluster: no identifier": (
+        {"cluster": {"context": "a"}},
+        f"cluster.identifier: (missing): {IDENTIFIER_RULE}. Works: storage-tiers-dev",
+    ),
+    "cluster: an empty context": (
+        {"cluster": {"context": "", "identifier": "a"}},
+        f'cluster.context: "": {CONTEXT_RULE}. Works: storage-tiers-dev',
+    ),
+    "cluster: a context with a space at its end": (
+        {"cluster": {"context": "a ", "identifier": "a"}},
+        f'cluster.context: "a ": {CONTEXT_RULE}. Works: storage-tiers-dev',
+    ),
+    "cluster: a number as context": (
+        {"cluster": {"context": 2024, "identifier": "a"}},
+        f'cluster.context: 2024: {CONTEXT_RULE}; YAML reads it as a number, so it needs quotes. Works: "2024"',
+    ),
+    "cluster: an unknown key": (
+        {"cluster": {"context": "a", "identifier": "a", "kubeconfig": "~/.kube/config"}},
+        'cluster.kubeconfig: "~/.kube/config": unknown key; known here: context, identifier. Works: without `kubeconfig`',
+    ),
+    # namespace
+    "namespace: a text": (
+        {"namespace": "data"},
+        'namespace: "data": a mapping with `name` and `create`. Works: {name: data, create: true}',
+    ),
+    "namespace: default": (
+        {"namespace": {"name": "default"}},
+        'namespace.name: "default": `default` and `kube-…` are Kubernetes\' own; the claims get a namespace of their own. Works: data',
+    ),
+    "namespace: kube-system": (
+        {"namespace": {"name": "kube-system"}},
+        'namespace.name: "kube-system": `default` and `kube-…` are Kubernetes\' own; the claims get a namespace of their own. Works: data',
+    ),
+    "namespace: not a name": (
+        {"namespace": {"name": "My_Data"}},
+        f'namespace.name: "My_Data": {NAME_RULE.format(63)}. Works: my-data',
+    ),
+    "namespace: YAML's truth": (
+        {"namespace": {"name": True}},
+        'namespace.name: true: the namespace of the claims; YAML reads it as true or false, so it needs quotes. Works: "true"',
+    ),
+    "namespace: create as a text": (
+        {"namespace": {"create": "no"}},
+        f'namespace.create: "no": {CREATE_RULE}; without quotes. Works: false',
+    ),
+    "namespace: create as a number": (
+        {"namespace": {"create": 1}},
+        f"namespace.create: 1: {CREATE_RULE}; without quotes. Works: true",
+    ),
+    # tiers
+    "tiers: missing": ({"tiers": None}, f"tiers: (missing): {TIERS_RULE}. Works: {{database: {{}}, streaming: {{}}}}"),
+    "tiers: none": ({"tiers": {}}, f"tiers: (missing): {TIERS_RULE}. Works: {{database: {{}}, streaming: {{}}}}"),
+    "tiers: a list": (
+        {"tiers": ["database", "streaming"]},
+        f'tiers: ["database", "streaming"]: {TIERS_RULE}. Works: {{database: {{}}, streaming: {{}}}}',
+    ),
+    "tiers: nothing after the colon": (
+        {"tiers": {"database": None, "streaming": {}}},
+        "tiers.database: null: a mapping with `nodePath`, `pathPattern`. Works: {}",
+    ),
+    "tiers: a name that Kubernetes refuses": (
+        {"tiers": {"database": {}, "streaming": {}, "Fast_NVMe": {}}},
+        f'tiers.Fast_NVMe: "Fast_NVMe": {TIER_RULE}. Works: fast-nvme',
+    ),
+    "tiers: a name too long with its suffix": (
+        {"tiers": {"database": {}, "streaming": {}, "t" * 53: {}}},
+        f'tiers.{"t" * 53}: "{"t" * 53}": {TIER_RULE}. Works: {"t" * 52}',
+    ),
+    "tiers: an EBS parameter": (tier(iopsPerGB=10), f"tiers.database.iopsPerGB: 10: {IGNORED}. Works: without `iopsPerGB`"),
+    "tiers: a GCE parameter": (tier(type="pd-ssd"), f'tiers.database.type: "pd-ssd": {IGNORED}. Works: without `type`'),
+    "tiers: a typing mistake": (tier(pathpattern="x"), f'tiers.database.pathpattern: "x": {IGNORED}. Works: pathPattern'),
+    "tiers: the Python name": (tier(node_path="/x"), f'tiers.database.node_path: "/x": {IGNORED}. Works: nodePath'),
+    "tiers: a parameter of newer releases": (
+        tier(permPattern="0700"),
+        f'tiers.database.permPattern: "0700": {LOCAL_PATH_KEYS}local-path-provisioner knows it from 0.0.37 on, and older ones '
+        "ignore it without a word. Works: pathPattern",
+    ),
+    "tiers: a relative nodePath": (
+        tier(nodePath="volumes"),
+        f'tiers.database.nodePath: "volumes": {PATH_RULE}. Works: /var/local-path-provisioner',
+    ),
+    "tiers: the root as nodePath": (tier(nodePath="/"), f'tiers.database.nodePath: "/": {PATH_RULE}. Works: /var/local-path-provisioner'),
+    "tiers: a nodePath that climbs": (
+        tier(nodePath="/var/../etc"),
+        f'tiers.database.nodePath: "/var/../etc": {PATH_RULE}. Works: /var/local-path-provisioner',
+    ),
+    "tiers: a pathPattern without the beginning": (
+        tier(pathPattern="{{ .PVC.Name }}"),
+        f'tiers.database.pathPattern: "{{{{ .PVC.Name }}}}": {PATTERN_RULE}. Works: {PATTERN_WORKS}',
+    ),
+    "tiers: a pathPattern that climbs": (
+        tier(pathPattern="{{ .PVC.Namespace }}/{{ .PVC.Name }}/../x"),
+        f'tiers.database.pathPattern: "{{{{ .PVC.Namespace }}}}/{{{{ .PVC.Name }}}}/../x": {PATTERN_RULE}. Works: {PATTERN_WORKS}',
+    ),
+    "tiers: a pathPattern with an open brace": (
+        tier(pathPattern="{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName"),
+        f'tiers.database.pathPattern: "{{{{ .PVC.Namespace }}}}/{{{{ .PVC.Name }}}}/{{{{ .PVName": {PATTERN_RULE}. Works: {PATTERN_WORKS}',
+    ),
+    # services
+    "services: missing": ({"services": None}, f"services: (missing): {SERVICES_RULE}. Works: {{postgres: {{tier: database, size: 5Gi}}}}"),
+    "services: the schema's default": (
+        {"services": MISSING_SERVICES},
+        f"services: (missing): {SERVICES_RULE}. Works: {{postgres: {{tier: database, size: 5Gi}}}}",
+    ),
+    "services: a list": ({"services": []}, f"services: []: {SERVICES_RULE}. Works: {{postgres: {{tier: database, size: 5Gi}}}}"),
+    "services: nothing after the colon": (
+        {"services": {"kafka": None}},
+        "services.kafka: null: a mapping with `tier`, `size`, `replicas`, `accessMode`. Works: {tier: database, size: 5Gi}",
+    ),
+    "services: an upper-case name": (named("Kafka"), f'services.Kafka: "Kafka": {SERVICE_RULE}. Works: kafka'),
+    "services: a name with a dot": (named("kafka.a"), f'services.kafka.a: "kafka.a": {SERVICE_RULE}. Works: kafka-a'),
+    "services: a name that begins with a digit": (named("3kafka"), f'services.3kafka: "3kafka": {SERVICE_RULE}. Works: kafka'),
+    "services: a name that ends with a hyphen": (named("kafka-"), f'services.kafka-: "kafka-": {SERVICE_RULE}. Works: kafka'),
+    "services: an empty name": (named(""), f'services.: "": {SERVICE_RULE}. Works: my-name'),
+    "services: a name too long for a StatefulSet": (
+        named("k" * 53),
+        f'services.{"k" * 53}: "{"k" * 53}": {SERVICE_RULE}. Works: {"k" * 52}',
+    ),
+    "services: an unknown key": (
+        service(replica=3),
+        "services.kafka.replica: 3: unknown key; known here: accessMode, replicas, size, tier. Works: replicas",
+    ),
+    "tier: missing": (service(tier=None), "services.kafka.tier: (missing): the name of one of the `tiers`. Works: database"),
+    "tier: none of that name": (
+        service(tier="streeming"),
+        'services.kafka.tier: "streeming": no such tier; this stack has: database, streaming. Works: streaming',
+    ),
+    "tier: nothing like it": (
+        service(tier="x"),
+        'services.kafka.tier: "x": no such tier; this stack has: database, streaming. Works: database',
+    ),
+    "size: missing": (service(size=None), "services.kafka.size: (missing): the size of each volume, in Mi, Gi or Ti. Works: 5Gi"),
+    "size: GB": (service(size="5GB"), f'services.kafka.size: "5GB": {SIZE_RULE}. Works: 5Gi'),
+    "size: a number": (service(size=5), f"services.kafka.size: 5: {SIZE_RULE}. Works: 5Gi"),
+    "size: zero": (
+        service(size="0Gi"),
+        'services.kafka.size: "0Gi": a volume of nothing can\'t be provisioned; the smallest size is above zero. Works: 1Gi',
+    ),
+    "size: negative": (service(size="-1Gi"), f'services.kafka.size: "-1Gi": {SIZE_RULE}. Works: 1Gi'),
+    "size: not a quantity": (service(size="big"), f'services.kafka.size: "big": {SIZE_RULE}. Works: 5Gi'),
+    "size: true": (service(size=True), f"services.kafka.size: true: {SIZE_RULE}. Works: 5Gi"),
+    "size: more than an int64": (
+        service(size="9000000Ti"),
+        'services.kafka.size: "9000000Ti": Kubernetes holds bytes in 64 bits, so a size is below 8388608Ti. Works: 16Ti',
+    ),
+    "replicas: zero": (service(replicas=0), f"services.kafka.replicas: 0: {REPLICAS_RULE}. Works: 1"),
+    "replicas: negative": (service(replicas=-3), f"services.kafka.replicas: -3: {REPLICAS_RULE}. Works: 1"),
+    "replicas: a part": (service(replicas=1.5), f"services.kafka.replicas: 1.5: {REPLICAS_RULE}. Works: 3"),
+    "replicas: a word": (service(replicas="three"), f'services.kafka.replicas: "three": {REPLICAS_RULE}. Works: 3'),
+    "replicas: in quotes": (service(replicas="3"), f'services.kafka.replicas: "3": {REPLICAS_RULE}; in quotes it is a text. Works: 3'),
+    "replicas: true": (service(replicas=True), f"services.kafka.replicas: true: {REPLICAS_RULE}. Works: 3"),
+    "replicas: a slip of the finger": (service(replicas=30000), f"services.kafka.replicas: 30000: {REPLICAS_RULE}. Works: 1000"),
+    "size: G is a power of ten": (service(size="5G"), f'services.kafka.size: "5G": {SIZE_RULE}. Works: 5Gi'),
+    "size: lower case": (service(size="5gb"), f'services.kafka.size: "5gb": {SIZE_RULE}. Works: 5Gi'),
+    "size: with a space": (service(size="5 Gi"), f'services.kafka.size: "5 Gi": {SIZE_RULE}. Works: 5Gi'),
+    "size: GiB": (service(size="5GiB"), f'services.kafka.size: "5GiB": {SIZE_RULE}. Works: 5Gi'),
+    "size: M": (service(size="500M"), f'services.kafka.size: "500M": {SIZE_RULE}. Works: 500Mi'),
+    "size: bytes": (service(size="5368709120"), f'services.kafka.size: "5368709120": {SIZE_RULE}. Works: 5Gi'),
+    "size: an exponent": (service(size="5e9"), f'services.kafka.size: "5e9": {SIZE_RULE}. Works: 4769Mi'),
+    "size: a decimal comma": (service(size="1,5Gi"), f'services.kafka.size: "1,5Gi": {SIZE_RULE}. Works: 1.5Gi'),
+    "size: Ki": (service(size="2Ki"), f'services.kafka.size: "2Ki": {SIZE_RULE}. Works: 1Mi'),
+    "size: Pi": (service(size="1Pi"), f'services.kafka.size: "1Pi": {SIZE_RULE}. Works: 1024Ti'),
+    "size: zero with places": (
+        service(size="0.0Mi"),
+        'services.kafka.size: "0.0Mi": a volume of nothing can\'t be provisioned; the smallest size is above zero. Works: 1Mi',
+    ),
+    "services: a text for a service": (
+        {"services": {"kafka": "streaming"}},
+        'services.kafka: "streaming": a mapping with `tier`, `size`, `replicas`, `accessMode`. Works: {tier: database, size: 5Gi}',
+    ),
+    "tier: a number": (
+        service(tier=1),
+        'services.kafka.tier: 1: the name of one of the `tiers`; YAML reads it as a number, so it needs quotes. Works: "1"',
+    ),
+    "tier: upper case": (
+        service(tier="Streaming"),
+        'services.kafka.tier: "Streaming": no such tier; this stack has: database, streaming. Works: streaming',
+    ),
+    "accessMode: true": (
+        service(accessMode=True),
+        "services.kafka.accessMode: true: ReadWriteOnce or ReadWriteOncePod: a volume is used by one broker or database. "
+        "Works: ReadWriteOnce",
+    ),
+    "replicas: a list": (service(replicas=[3]), f"services.kafka.replicas: [3]: {REPLICAS_RULE}. Works: 3"),
+    "replicas: nothing after the colon": (
+        {"services": {"kafka": {"tier": "streaming", "size": "1Gi", "replicas": None}}},
+        f"services.kafka.replicas: null: {REPLICAS_RULE}. Works: 3",
+    ),
+    "provisioner: the driver's name": (
+        {"provisioner": "rancher.io/local-path"},
+        'provisioner: "rancher.io/local-path": the storage driver of this stack; known: local-path. Works: local-path',
+    ),
+    "cluster: a context of two lines": (
+        {"cluster": {"context": "a\nb", "identifier": "a"}},
+        f'cluster.context: "a\\nb": {CONTEXT_RULE}. Works: storage-tiers-dev',
+    ),
+    "cluster: an identifier with nothing after the colon": (
+        {"cluster": {"context": "a", "identifier": None}},
+        f"cluster.identifier: null: {IDENTIFIER_RULE}. Works: storage-tiers-dev",
+    ),
+    "namespace: a number": (
+        {"namespace": {"name": 5}},
+        "namespace.name: 5: the namespace of the claims; YAML reads it as a number, so it needs quotes. Works: data",
+    ),
+    "namespace: too long": ({"namespace": {"name": "n" * 64}}, f'namespace.name: "{"n" * 64}": {NAME_RULE.format(63)}. Works: {"n" * 63}'),
+    "namespace: an unknown key": (
+        {"namespace": {"nam": "x"}},
+        'namespace.nam: "x": unknown key; known here: create, name. Works: name',
+    ),
+    "tiers: a number as nodePath": (
+        tier(nodePath=5),
+        f"tiers.database.nodePath: 5: {PATH_RULE}; YAML reads it as a number, so it needs quotes. Works: /var/local-path-provisioner",
+    ),
+    "accessMode: many": (
+        service(accessMode="ReadWriteMany"),
+        'services.kafka.accessMode: "ReadWriteMany": ReadWriteOnce or ReadWriteOncePod: a volume is used by one broker or database. '
+        "Works: ReadWriteOnce",
+    ),
+    "accessMode: a typing mistake": (
+        service(accessMode="readwriteoncepod"),
+        'services.kafka.accessMode: "readwriteoncepod": ReadWriteOnce or ReadWriteOncePod: a volume is used by one broker or database. '
+        "Works: ReadWriteOncePod",
+    ),
+}
+
+
+def problems(config: dict[str, str], stack: str = "dev") -> list[Problem]:
+    with pytest.raises(SettingsError) as refused:
+        load(config, stack)
+    return list(refused.value.problems)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_mistake_one_exact_message(case: str) -> None:
+    changes, message = CASES[case]
+    assert [str(problem) for problem in problems(dev_config(**changes))] == [message]
+
+
+@pytest.mark.parametrize(("stack", "works"), [("-dev", "dev"), ("d" * 64, "d" * 63)])
+def test_a_stack_name_that_is_no_label(stack: str, works: str) -> None:
+    (problem,) = problems(dev_config(), stack)
+    assert (problem.path, problem.works) == ("stack", works)
+    load(dev_config(), works)
+
+
+def test_all_mistakes_are_in_one_message() -> None:
+    changes: dict[str, Any] = {
+        "cluster": {"context": "a"},
+        "zone": "b",
+        "protect": "on",
+        **service(size="5GB", replicas=0, tier="streeming"),
+    }
+    with pytest.raises(SettingsError) as refused:
+        load(dev_config(**changes), "dev")
+    lines = str(refused.value).splitlines()
+    assert lines[0] == "6 problems in the settings of stack dev (Pulumi.dev.yaml), nothing was changed:"
+    assert [line.split(":")[0].strip() for line in lines[1:]] == [
+        "zone",
+        "cluster.identifier",
+        "services.kafka.size",
+        "services.kafka.replicas",
+        "services.kafka.tier",
+        "protect",
+    ]
+
+
+def test_one_problem_is_one() -> None:
+    with pytest.raises(SettingsError, match=r"^1 problem in the settings of stack dev \(Pulumi\.dev\.yaml\), nothing was changed:\n"):
+        load(dev_config(protect="x"), "dev")
+
+
+def test_nothing_at_all_names_every_key_that_is_needed() -> None:
+    assert [problem.path for problem in problems({})] == ["provisioner", "cluster", "tiers", "services"]
+
+
+def test_a_long_value_is_cut() -> None:
+    (problem,) = problems(dev_config(zone="z" * 500))
+    assert len(problem.value) == 80
+
+
+class TestGoodSettings:
+    def test_the_dev_stack(self) -> None:
+        settings = load(dev_config(), "dev")
+        assert settings.provisioner == "local-path"
+        assert settings.cluster.context == "storage-tiers-dev"
+        assert (settings.namespace.name, settings.namespace.create) == ("data", True)
+        assert set(settings.tiers) == {"database", "streaming"}
+        kafka = settings.services["kafka"]
+        assert (kafka.tier, kafka.size.requested, kafka.replicas, kafka.access_mode) == ("streaming", "3.3Gi", 3, "ReadWriteOnce")
+        assert settings.protect is False
+
+    def test_defaults(self) -> None:
+        settings = load(dev_config(namespace=None, protect=None, services={"a": {"tier": "database", "size": "1Gi"}}), "dev")
+        assert (settings.namespace.name, settings.namespace.create, settings.protect) == ("data", True, False)
+        assert (settings.services["a"].replicas, settings.services["a"].access_mode) == (1, "ReadWriteOnce")
+
+    def test_no_services_when_said_so(self) -> None:
+        assert load(dev_config(services={}), "dev").services == {}
+
+    def test_keys_of_other_namespaces_are_not_ours(self) -> None:
+        assert load({**dev_config(), "kubernetes:context": "x", "aws:region": "y"}, "dev").provisioner == "local-path"
+
+    def test_the_longest_names_stay_within_what_kubernetes_takes(self) -> None:
+        name = "k" * LONGEST_SERVICE
+        settings = load(dev_config(services={name: {"tier": "database", "size": "1Gi", "replicas": 1000}}), "dev")
+        assert len(f"data-{name}-{settings.services[name].replicas - 1}") <= 63
+        assert len(f"{name}-{'x' * 10}") <= 63
+
+
+names = st.from_regex(r"[a-z]([-a-z0-9]{0,10}[a-z0-9])?", fullmatch=True)
+
+
+@given(st.sets(st.tuples(names, st.integers(0, 999))))
+def test_claims_of_different_services_never_have_one_name(claims: set[tuple[str, int]]) -> None:
+    assert len({f"data-{service}-{ordinal}" for service, ordinal in claims}) == len(claims)
+
+
+@given(st.text(max_size=80), st.integers(1, 63))
+def test_the_name_that_is_proposed_is_a_good_one(name: str, longest: int) -> None:
+    problem = label_problem(name, max(longest, 7))
+    assert problem is None or label_problem(problem[1], max(longest, 7)) is None
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYS), json_values))
+def test_no_settings_end_in_anything_but_settings_or_problems(config: dict[str, Any]) -> None:
+    raw = {f"{PROJECT}:{key}": json.dumps(value) for key, value in config.items()}
+    raw[f"{PROJECT}:provisioner"] = "local-path"
+    with pytest.raises(SettingsError):
+        load(raw, "dev")
+
+
+class TestSchema:
+    """Pulumi.yaml's own typed schema, which the engine checks first, agrees with the loader."""
+
+    schema = yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
+
+    def test_has_every_key_with_type_description_and_default(self) -> None:
+        assert tuple(self.schema) == KEYS
+        for key, entry in self.schema.items():
+            assert {"type", "description", "default"} <= set(entry), key
+
+    def test_its_default_for_services_is_the_one_that_the_loader_takes_for_missing(self) -> None:
+        assert self.schema["services"]["default"] == MISSING_SERVICES

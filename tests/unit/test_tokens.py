@@ -1,0 +1,39 @@
+"""Type tokens are part of every URN in every state: changing one replaces what is under it. So they are fixed here."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from tests.unit.mocked_program import ROOT, dev_config, run
+
+TOKENS = {
+    "CanaryNamespace": "storage-tiers:index:CanaryNamespace",
+    "TierCanary": "storage-tiers:index:TierCanary",
+    "StorageTier": "storage-tiers:index:StorageTier",
+    "ServiceNamespace": "storage-tiers:index:ServiceNamespace",
+    "ServiceVolumes": "storage-tiers:index:ServiceVolumes",
+    "DestroyGuard": "storage-tiers:index:DestroyGuard",
+}
+
+
+def component_classes(folder: Path) -> dict[str, str]:
+    """Each ComponentResource class in the sources, with the token that it gives itself."""
+    found = {}
+    for source in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("ComponentResource") for base in node.bases):
+                constants = [
+                    item.value for item in ast.walk(node) if isinstance(item, ast.Constant) and str(item.value).startswith("storage-tiers:")
+                ]
+                found[node.name] = str(constants[0])
+    return found
+
+
+def test_every_component_is_in_the_table_with_its_token() -> None:
+    assert component_classes(ROOT / "components") == TOKENS
+
+
+def test_the_program_registers_them_under_these_tokens() -> None:
+    used = {registered.type for registered in run(dev_config()).registered if registered.type.startswith("storage-tiers:")}
+    assert used == set(TOKENS.values())
