@@ -21,8 +21,8 @@ from rich.table import Table
 from bench.measure import Cost, run
 from dev import paths
 from dev.cluster import Access, choose
-from dev.console import console, step
 from dev.engine import Engine, ensure_engine
+from ops.console import console, step
 from tests.program import Program
 
 STEPS = {

@@ -21,9 +21,9 @@ from rich import box
 from rich.table import Table
 
 from components.canary import probe
-from dev.console import console, step
 from dev.debian import unpack
-from dev.errors import UserError
+from ops.console import console, step
+from ops.errors import UserError
 
 PATTERNS = {
     # table.pages: 8 KiB at random into a preallocated file, each with fdatasync. fio syncs before the next write, so the last has none.

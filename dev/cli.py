@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,16 +16,14 @@ from filelock import FileLock, Timeout
 from components.settings import DEFAULT_IMAGE
 from dev import paths, report
 from dev.cluster import Access, Cluster, KindCluster, choose
-from dev.console import console, errors, say
 from dev.engine import ensure_engine
-from dev.errors import UserError, fault_of_the_machine
 from dev.images import build_image, reference
-from dev.stack import Session, load_settings
-
-stack_option = click.option("--stack", default="dev", show_default=True, help="Which stack: Pulumi.<stack>.yaml.")
-yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
-
-_INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
+from dev.stack import Session
+from ops import command_line
+from ops.command_line import stack_option, yes_option
+from ops.console import say
+from ops.errors import UserError
+from ops.settings import load_settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -198,36 +195,9 @@ def run(command: list[str]) -> None:
         raise SystemExit(status)
 
 
-def _show(problem: UserError) -> int:
-    errors.print("[red]error:[/] ", end="")
-    errors.print(str(problem), markup=False)
-    return 1
-
-
 def main() -> NoReturn:
-    """Run the command line; a UserError becomes a line or two and status 1, Ctrl-C becomes status 130."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        cli(standalone_mode=False, prog_name="python -m dev")
-        status = 0
-    except UserError as problem:
-        status = _show(problem)
-    except OSError as problem:
-        shown = fault_of_the_machine(problem)
-        if shown is None:
-            raise
-        status = _show(shown)
-    except click.ClickException as problem:
-        problem.show()
-        status = problem.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        status = _INTERRUPTED
-    except SystemExit as ended:
-        status = ended.code if isinstance(ended.code, int) else 1
-    if status == _INTERRUPTED:
-        errors.print("Interrupted. Run the same command again to go on.")
-    console.file.flush()
-    sys.exit(status)
+    """Run the command line."""
+    command_line.run(cli, "python -m dev")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dev import cache, paths
-from dev.console import step
-from dev.errors import UserError
+from ops.console import step
+from ops.errors import UserError
 
 # `apt-get download --print-uris`: 'address' file-name size SHA256:digest
 _URI_LINE = re.compile(r"^'[^']*' (?P<file>\S+) (?P<size>\d+) (?P<digest>\S*)$")

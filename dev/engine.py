@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Literal
 
 from dev import paths
-from dev.console import duration, say, step
 from dev.toolchain import build
+from ops.console import duration, say, step
 
 Origin = Literal["PATH", "official download", "built here", "stand-in"]
 

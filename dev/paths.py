@@ -13,7 +13,9 @@ from pathlib import Path
 
 import platformdirs
 
-ROOT = Path(__file__).resolve().parent.parent
+from ops import paths as project
+
+ROOT = project.ROOT
 DOT_DEV = ROOT / ".dev"
 STATE = DOT_DEV / "state"  # Pulumi's local file backend
 KUBECONFIG = DOT_DEV / "kubeconfig"

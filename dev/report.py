@@ -7,7 +7,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from dev.console import console, say
+from ops.console import console, say
 
 _GIB = 2**30
 

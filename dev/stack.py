@@ -12,36 +12,16 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from components.labels import of_stack
-from components.settings import Settings, SettingsError, load
+from components.settings import PROJECT
 from dev import paths
 from dev.cluster import Access
 from dev.engine import Engine
-from dev.errors import UserError
-from dev.stack_file import PROJECT, raw_config
+from ops.errors import UserError
 
 _TIME_TO_END = 10.0  # seconds that an interrupted pulumi has to let go of its state
-
-
-def stack_file(stack: str) -> Path:
-    """The settings file of `stack`; raises UserError when there is none, naming the stacks there are."""
-    path = paths.ROOT / f"Pulumi.{stack}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(found.name.split(".")[1] for found in paths.ROOT.glob("Pulumi.*.yaml")))
-        raise UserError(f"stack {stack!r}: there is no {path.name} in the project folder.", f"Stacks there are: {known}.")
-    return path
-
-
-def load_settings(stack: str) -> Settings:
-    """The checked settings of `stack`, before any engine or cluster is needed; raises UserError with every problem at once."""
-    path = stack_file(stack)
-    try:
-        return load(raw_config(path), stack)
-    except SettingsError as problem:
-        raise UserError(str(problem)) from None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dev.cluster.access import Access, Cluster
 from dev.cluster.embedded import EmbeddedCluster
 from dev.cluster.existing import ExistingCluster, user_has
 from dev.cluster.kind import KindCluster
-from dev.errors import UserError
+from ops.errors import UserError
 
 __all__ = ["Access", "Cluster", "EmbeddedCluster", "ExistingCluster", "KindCluster", "choose"]
 

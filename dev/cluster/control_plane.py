@@ -16,7 +16,7 @@ import yaml
 
 from dev.cluster.daemons import Daemon
 from dev.cluster.layout import NODE_NAME, SERVICE_SUBNET, Layout
-from dev.errors import UserError
+from ops.errors import UserError
 
 _VALIDITY = "87600h0m0s"  # ten years: a dev cluster that is found again after a year must still start
 

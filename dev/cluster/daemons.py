@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from dev.errors import UserError
+from ops.errors import UserError
 
 _LOG_LIMIT = 5_000_000  # bytes; at a start a longer log becomes the `.1` beside it
 _children: list[subprocess.Popen[bytes]] = []  # kept, so that what ends while this process lives is reaped

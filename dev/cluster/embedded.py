@@ -23,10 +23,10 @@ from dev.cluster.daemons import Daemon, end, stop_all, wait_for
 from dev.cluster.layout import NODE_NAME, Layout
 from dev.cluster.local_path import PROVISIONER, LocalPath
 from dev.cluster.node import Node, find_runtime
-from dev.console import step
-from dev.errors import UserError
 from dev.images import build_image
 from dev.toolchain.build import build
+from ops.console import step
+from ops.errors import UserError
 
 _LEAST_DISK = 2 * 1024**3  # bytes: images, snapshots and etcd of a small cluster, with room to write a few volumes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from dev.cluster.access import Access
-from dev.errors import UserError
+from ops.errors import UserError
 
 
 def user_kubeconfigs(but: Path) -> list[Path]:

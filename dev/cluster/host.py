@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from dev.errors import UserError
+from ops.errors import UserError
 
 _CGROUPS = Path("/sys/fs/cgroup")
 

@@ -13,8 +13,8 @@ import platformdirs
 import yaml
 
 from dev.cluster.access import Access, write_kubeconfig
-from dev.console import step
-from dev.errors import UserError
+from ops.console import step
+from ops.errors import UserError
 
 # Where Kind's built-in provisioner keeps its volumes in the node (kind: images/base/files/kind/manifests/default-storage.yaml).
 _VOLUMES_IN_NODE = "/var/local-path-provisioner"

@@ -15,7 +15,7 @@ import psutil
 from filelock import FileLock
 
 from dev import paths
-from dev.errors import UserError
+from ops.errors import UserError
 
 NODE_NAME = "storage-tiers"  # the same in every cluster, so that manifests and node affinities don't differ
 # 198.18.0.0/15 is set aside for benchmarks (RFC 2544, RFC 6890): never a LAN, never routed. The lower half holds one /24

@@ -20,8 +20,8 @@ from dev import debian, images
 from dev.cluster import host
 from dev.cluster.daemons import Daemon, end
 from dev.cluster.layout import NODE_NAME, Layout
-from dev.console import step
-from dev.errors import UserError
+from ops.console import step
+from ops.errors import UserError
 
 _PACKAGES = ["containerd", "runc", "containernetworking-plugins"]
 _RUNTIME = ["containerd", "containerd-shim-runc-v2", "ctr", "runc"]

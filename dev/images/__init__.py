@@ -13,9 +13,9 @@ from filelock import FileLock
 
 from dev import cache, paths
 from dev.debian import unpack
-from dev.errors import UserError
 from dev.images.oci import ImageConfig, is_whole, write_archive
 from dev.toolchain.build import build
+from ops.errors import UserError
 
 REPOSITORY = "storage-tiers.local"
 _FORM = "1"  # raise it when the recipes below change what they make from the same sources

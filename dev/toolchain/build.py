@@ -30,8 +30,8 @@ from typing import Literal, cast, get_args
 import filelock
 
 from dev import cache, paths
-from dev.console import Step, say, step
-from dev.errors import UserError
+from ops.console import Step, say, step
+from ops.errors import UserError
 
 Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner"]
 

@@ -16,7 +16,7 @@ from dev import cluster, paths
 from dev.cluster import EmbeddedCluster, ExistingCluster, KindCluster, choose, embedded, host, kind
 from dev.cluster import layout as layouts
 from dev.cluster.daemons import Daemon, wait_for
-from dev.errors import UserError
+from ops.errors import UserError
 
 
 @pytest.fixture

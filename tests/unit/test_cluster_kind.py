@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from dev.cluster import KindCluster, kind
-from dev.errors import UserError
+from ops.errors import UserError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the recording executables are scripts")
 

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from dev import paths
-from dev.errors import UserError
 from dev.toolchain import build
+from ops.errors import UserError
 
 NAME = cast("build.Name", "hello")
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from dev import images
-from dev.errors import UserError
 from dev.images.oci import ImageConfig, write_archive
+from ops.errors import UserError
 
 
 def make_rootfs(folder: Path) -> Path:

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dev.errors import UserError
-from dev.stack_file import raw_config
+from ops.errors import UserError
+from ops.stack_file import raw_config
 from tests.unit.mocked_program import ROOT, dev_config
 
 # What engine 3.258.0 hands to a program for the same words.

@@ -14,9 +14,8 @@ from typing import Any
 
 import yaml
 
-from dev.errors import UserError
-
-PROJECT = "storage-tiers"
+from components.settings import PROJECT
+from ops.errors import UserError
 
 
 class _EngineLoader(yaml.SafeLoader):

@@ -1,0 +1,49 @@
+"""How a command line of this project ends: errors in a line or two, exit statuses, Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import NoReturn
+
+import click
+
+from ops.console import console, errors
+from ops.errors import UserError, fault_of_the_machine
+
+INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
+
+stack_option = click.option("--stack", default="dev", show_default=True, help="Which stack: Pulumi.<stack>.yaml.")
+yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+
+
+def run(command: click.Command, name: str) -> NoReturn:
+    """Run a command line called `name`; a UserError becomes a line or two and status 1, Ctrl-C becomes status 130."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        command(standalone_mode=False, prog_name=name)
+        status = 0
+    except UserError as problem:
+        status = _show(problem)
+    except OSError as problem:
+        shown = fault_of_the_machine(problem)
+        if shown is None:
+            raise
+        status = _show(shown)
+    except click.ClickException as problem:
+        problem.show()
+        status = problem.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        status = INTERRUPTED
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 1
+    if status == INTERRUPTED:
+        errors.print("Interrupted. Run the same command again to go on.")
+    console.file.flush()
+    sys.exit(status)
+
+
+def _show(problem: UserError) -> int:
+    errors.print("[red]error:[/] ", end="")
+    errors.print(str(problem), markup=False)
+    return 1
