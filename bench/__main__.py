@@ -79,10 +79,11 @@ def turns(folder: Path, engine: Engine, access: Access, brokers: int, runs: int)
 
 
 def ours(folder: Path, engine: Engine, access: Access, brokers: int) -> Program:
-    """This project's program, with this many Kafka brokers."""
+    """This project's program, with this many Kafka brokers, and without the proof of its tiers, which the counterpart doesn't have."""
     program = Program.copy(paths.ROOT, folder, variables(engine, access), "dev")
     program.configure(
         cluster={"context": access.context, "identifier": access.context},
+        canary={"enabled": False},
         services={"postgres": {"tier": "database", "size": "5Gi"}, "kafka": {"tier": "streaming", "size": "3.3Gi", "replicas": brokers}},
     )
     return program
