@@ -7,14 +7,17 @@ from components.allocation import Demand, allocate
 from components.canary.component import CanaryNamespace, CanaryNamespaceArgs, TierCanary, TierCanaryArgs, disabled
 from components.cluster_check import check_cluster
 from components.destroy_guard import DestroyGuard, DestroyGuardArgs
+from components.lost_claims import check_claims
 from components.provisioners import PROVISIONERS
 from components.service_namespace import ServiceNamespace, ServiceNamespaceArgs
 from components.service_volumes import ServiceVolumes, ServiceVolumesArgs
 from components.settings import load_from_pulumi
 from components.storage_tier import StorageTier, StorageTierArgs
+from components.tier_quota import TierQuota, TierQuotaArgs
 
 settings = load_from_pulumi()
 check_cluster(settings)
+going = check_claims(settings)
 cluster, stack = settings.cluster, settings.stack
 
 # The kubeconfig is the plugin's to find, as kubectl does: without `kubeconfig=""` the SDK puts what is in KUBECONFIG into the state, and
@@ -59,6 +62,22 @@ if canary_namespace:
         )
         for name, tier in tiers.items()
     }
+quotas = {
+    name: TierQuota(
+        name,
+        TierQuotaArgs(
+            tier=name,
+            storage_class=tier.class_name,
+            claims=sum(used.replicas for used in settings.services.values() if used.tier == name),
+            size=allocation["tiers"][name]["provisionedBytes"],
+            going=going[tier.class_name],
+            namespace=settings.namespace.name,
+            stack=stack,
+        ),
+        pulumi.ResourceOptions(provider=provider, depends_on=[namespace]),
+    )
+    for name, tier in tiers.items()
+}
 volumes = {
     name: ServiceVolumes(
         name,
@@ -74,7 +93,8 @@ volumes = {
             protect=settings.protect,
         ),
         pulumi.ResourceOptions(
-            provider=provider, depends_on=[namespace, tiers[service.tier], *([canaries[service.tier]] if canaries else [])]
+            provider=provider,
+            depends_on=[namespace, tiers[service.tier], quotas[service.tier], *([canaries[service.tier]] if canaries else [])],
         ),
     )
     for name, service in settings.services.items()
@@ -85,7 +105,14 @@ DestroyGuard(
         cluster.context, cluster.identifier, settings.namespace.name, settings.namespace.create, canary_namespace, stack, settings.protect
     ),
     pulumi.ResourceOptions(
-        depends_on=[namespace, *tiers.values(), *([shared] if canary_namespace else []), *canaries.values(), *volumes.values()]
+        depends_on=[
+            namespace,
+            *tiers.values(),
+            *quotas.values(),
+            *([shared] if canary_namespace else []),
+            *canaries.values(),
+            *volumes.values(),
+        ]
     ),
 )
 

@@ -27,6 +27,7 @@ _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<unit>Mi|Gi|Ti)")
 _NUMBER_AND_REST = re.compile(
     r"\s*[-+]?(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE](?P<exponent>[-+]?[0-9]{1,2}))?(?P<rest>.*)", re.ASCII | re.DOTALL
 )
+_QUANTITY = re.compile(r"(?P<number>[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?P<suffix>[eE][-+]?[0-9]{1,2}|[KMGTPE]i|[numkMGTPE]?)", re.ASCII)
 RULE = "a size is a positive number and one of the units Mi, Gi and Ti (powers of 1024), without a space, sign or exponent"
 
 
@@ -86,16 +87,36 @@ class Size:
 def quantity(number_of_bytes: int) -> str:
     """A whole number of Mi, given in bytes, as a Kubernetes quantity with the largest unit that keeps it whole.
 
-    The API server's canonical form goes beyond Ti, to Pi and Ei, so this does too. Raises ValueError for bytes that are
-    no whole Mi.
+    The API server's canonical form goes beyond Ti, to Pi and Ei, so this does too; nothing is `0`. Raises ValueError for
+    bytes that are no whole Mi.
     """
+    if number_of_bytes == 0:
+        return "0"
     if number_of_bytes % MI:
         raise ValueError(f"{number_of_bytes} bytes are not a whole number of Mi")
     number, unit = number_of_bytes // MI, 0
     names = ("Mi", "Gi", "Ti", "Pi", "Ei")
-    while number and number % 1024 == 0 and unit < len(names) - 1:
+    while number % 1024 == 0 and unit < len(names) - 1:
         number, unit = number // 1024, unit + 1
     return f"{number}{names[unit]}"
+
+
+def bytes_of(text: str) -> int:
+    """The bytes that a Kubernetes quantity stands for, rounded up; raises ValueError for a text that is none.
+
+    The forms are those of apimachinery's resource.Quantity.
+    """
+    match = _QUANTITY.fullmatch(text) if len(text) <= LONGEST_TEXT else None
+    if match is None:
+        raise ValueError(f"{text!r} is not a Kubernetes quantity")
+    suffix = match["suffix"]
+    if suffix[:1] in ("e", "E") and suffix[1:]:
+        factor = Fraction(10) ** int(suffix[1:])
+    elif suffix.endswith("i"):
+        factor = Fraction(1024) ** ("KMGTPE".index(suffix[0]) + 1)
+    else:
+        factor = Fraction(1000) ** (["n", "u", "m", "", "k", "M", "G", "T", "P", "E"].index(suffix) - 3)
+    return math.ceil(Fraction(match["number"]) * factor)
 
 
 def _nearest(text: str) -> str:

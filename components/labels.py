@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 PART_OF = "storage-tiers"
+NAME = "app.kubernetes.io/name"
+COMPONENT = "app.kubernetes.io/component"
 
 
 def recommended(name: str, stack: str, component: str) -> dict[str, str]:
     """Labels of an object: `name` of the application, `stack` as its instance, `component` (a tier) that it belongs to."""
     return {
         **of_stack(stack),
-        "app.kubernetes.io/name": name,
-        "app.kubernetes.io/component": component,
+        NAME: name,
+        COMPONENT: component,
         "app.kubernetes.io/managed-by": "pulumi",
     }
 

@@ -24,8 +24,14 @@ class Claim(TypedDict):
     name: str
     namespace: str
     storageClass: str
+    accessMode: str
     requested: str
     provisioned: str
+
+
+def claim_name(service: str, ordinal: int | str) -> str:
+    """The name of a service's claim, as a StatefulSet of the service's name with a volume claim template `data` looks for it."""
+    return f"data-{service}-{ordinal}"
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,10 @@ class ServiceVolumes(pulumi.ComponentResource):
         super().__init__("storage-tiers:index:ServiceVolumes", name, None, opts)
         self.claims = [
             {
-                "name": f"data-{args.service}-{ordinal}",
+                "name": claim_name(args.service, ordinal),
                 "namespace": args.namespace,
                 "storageClass": args.storage_class,
+                "accessMode": args.access_mode,
                 "requested": args.size.requested,
                 "provisioned": args.size.provisioned,
             }

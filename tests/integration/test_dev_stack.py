@@ -109,6 +109,7 @@ class TestUp:
             "name": "data-kafka-0",
             "namespace": "data",
             "storageClass": "streaming-local-path",
+            "accessMode": "ReadWriteOnce",
             "requested": "3.3Gi",
             "provisioned": "3380Mi",
         }

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CLASS = "kubernetes:storage.k8s.io/v1:StorageClass"
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 NAMESPACE = "kubernetes:core/v1:Namespace"
+QUOTA = "kubernetes:core/v1:ResourceQuota"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 COMMAND = "command:local:Command"
 PROVEN = {"verdict": "proven", "reason": "", "fileSystem": {"type": "ext4", "bytes": 2**40, "freeBytes": 2**39}}
@@ -43,6 +44,9 @@ class Registered:
 
 
 class _Echo(Mocks):
+    def __init__(self, before: Mapping[str, Any]) -> None:
+        self.before = before
+
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         outputs = dict(args.inputs)
         if args.typ == COMMAND and "create" in outputs:  # what it would print
@@ -50,12 +54,13 @@ class _Echo(Mocks):
         return f"{args.name}-id", outputs
 
     def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        return {}, None
+        assert args.token == "pulumi:pulumi:readStackOutputs"
+        return {"outputs": dict(self.before)}, []
 
 
 class _Recorder(MockMonitor):
-    def __init__(self) -> None:
-        super().__init__(_Echo())
+    def __init__(self, before: Mapping[str, Any]) -> None:
+        super().__init__(_Echo(before))
         self.registered: list[Registered] = []
         self.read: list[tuple[str, str]] = []
 
@@ -83,12 +88,12 @@ class Run:
         return {resource.inputs.get("metadata", {}).get("name", resource.name): resource for resource in found}
 
 
-def run(config: Mapping[str, str], stack: str = "dev") -> Run:
-    """Run `__main__.py` with this config; raises what the program raises."""
+def run(config: Mapping[str, str], stack: str = "dev", before: Mapping[str, Any] | None = None) -> Run:
+    """Run `__main__.py` with this config, after an `up` with the outputs `before`; raises what the program raises."""
 
     def isolated() -> Run:
-        recorder = _Recorder()
-        set_mocks(recorder.mocks, project="storage-tiers", stack=stack, preview=False, monitor=recorder)
+        recorder = _Recorder(before or {})
+        set_mocks(recorder.mocks, project="storage-tiers", stack=stack, preview=False, monitor=recorder, organization="organization")
         pulumi.runtime.set_all_config(dict(config))
         outputs: dict[str, Any] = {}
         original, pulumi.export = pulumi.export, outputs.__setitem__  # type: ignore[assignment]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kubernetes.utils.quantity import parse_quantity
 
-from components.capacity import GI, LARGEST_BYTES, MI, TI, UNITS, Size, SizeError, quantity
+from components.capacity import GI, LARGEST_BYTES, MI, TI, UNITS, Size, SizeError, bytes_of, quantity
 
 
 @pytest.mark.parametrize(
@@ -114,3 +114,25 @@ def test_a_quantity_has_the_largest_unit_in_which_it_is_whole(number: int) -> No
 def test_a_quantity_of_a_part_of_a_mi_is_a_mistake_of_the_caller() -> None:
     with pytest.raises(ValueError, match="1048577 bytes"):
         quantity(MI + 1)
+
+
+@given(
+    st.builds(
+        lambda number, suffix: f"{number}{suffix}",
+        st.from_regex(r"[0-9]{1,9}(\.[0-9]{1,3})?", fullmatch=True),
+        st.sampled_from(["", *"numkMGTPE", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "e3", "E9", "e-2"]),
+    )
+)
+def test_a_quantity_is_as_many_bytes_as_kubernetes_own_client_reads(text: str) -> None:
+    assert bytes_of(text) == math.ceil(parse_quantity(text))
+
+
+def test_nothing_is_written_as_the_api_server_writes_it() -> None:
+    assert quantity(0) == "0"
+    assert bytes_of("0") == 0
+
+
+@pytest.mark.parametrize("text", ["", "Gi", "5GB", "5 Gi", "٥Gi", "1e", "1e999", "1" * 40, "--1"])
+def test_what_is_no_quantity_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a Kubernetes quantity"):
+        bytes_of(text)

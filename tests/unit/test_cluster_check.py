@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from components import cluster_check
-from components.cluster_check import Kubeconfig, check_cluster, cloud_of
+from components.cluster_check import check_cluster, cloud_of
+from components.kubeconfig import Kubeconfig
 from components.provisioners import PROVISIONERS
 from components.settings import Settings, SettingsError, load
 from tests.unit.mocked_program import dev_config

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from components.capacity import bytes_of
 from components.settings import SettingsError
-from tests.unit.mocked_program import CLAIM, CLASS, COMMAND, CONFIG_MAP, NAMESPACE, PROVIDER, Registered, Run, dev_config, run
+from tests.unit.mocked_program import CLAIM, CLASS, COMMAND, CONFIG_MAP, NAMESPACE, PROVIDER, QUOTA, Registered, Run, dev_config, run
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +90,54 @@ def test_claims_come_after_class_and_namespace_but_take_no_value_from_them(dev: 
         assert not [urns for urns in declared.request.propertyDependencies.values() if urns.urns]
 
 
+class TestQuota:
+    @staticmethod
+    def hard(made: Run) -> dict[str, tuple[str, str]]:
+        """Bytes and number of claims by class."""
+        found = {}
+        for name, quota in made.of(QUOTA).items():
+            of_class = f"{name}.storageclass.storage.k8s.io"
+            hard = quota.inputs["spec"]["hard"]
+            assert set(hard) == {f"{of_class}/requests.storage", f"{of_class}/persistentvolumeclaims"}
+            found[name] = (hard[f"{of_class}/requests.storage"], hard[f"{of_class}/persistentvolumeclaims"])
+        return found
+
+    def test_each_tier_has_one_with_every_field(self, dev: Run) -> None:
+        declared = dict(dev.of(QUOTA)["streaming-local-path"].inputs)
+        assert declared["metadata"] == {
+            "name": "streaming-local-path",
+            "namespace": "data",
+            "labels": labels("storage-tiers", "streaming"),
+            "annotations": {"kubernetes.io/description": "What the services of stack dev are allocated on tier streaming."},
+        }
+        assert set(declared) == {"apiVersion", "kind", "metadata", "spec"}
+        assert set(declared["spec"]) == {"hard"}
+
+    def test_it_is_the_allocation_as_the_api_server_writes_it(self, dev: Run) -> None:
+        assert self.hard(dev) == {"database-local-path": ("5Gi", "1"), "streaming-local-path": ("10140Mi", "3")}
+        for name, (size, _) in self.hard(dev).items():
+            assert bytes_of(size) == dev.outputs["allocation"]["tiers"][name.removesuffix("-local-path")]["provisionedBytes"]
+
+    def test_a_tier_without_services_may_not_be_used(self) -> None:
+        made = run(dev_config(services={"postgres": {"tier": "database", "size": "5Gi"}}))
+        assert self.hard(made) == {"database-local-path": ("5Gi", "1"), "streaming-local-path": ("0", "0")}
+
+    def test_claims_come_after_the_quota_of_their_tier(self, dev: Run) -> None:
+        for name, declared in dev.of(CLAIM).items():
+            tier = "database" if "postgres" in name else "streaming"
+            assert f"{QUOTA}::quota-{tier}" in " ".join(declared.request.dependencies)
+            assert not [urns for urns in declared.request.propertyDependencies.values() if urns.urns]
+
+    def test_quotas_come_after_the_namespace(self, dev: Run) -> None:
+        for declared in dev.of(QUOTA).values():
+            assert f"{NAMESPACE}::namespace" in " ".join(declared.request.dependencies)
+
+
 def test_one_explicit_provider_for_all_kubernetes_objects_without_a_kubeconfig_in_the_state(dev: Run) -> None:
     (provider,) = dev.of(PROVIDER).values()
     cluster = {"context": "storage-tiers-dev", "clusterIdentifier": "storage-tiers-dev"}
     assert provider.inputs == {**cluster, "kubeconfig": "", "enableServerSideApply": "false"}
-    for type_ in (CLASS, CLAIM, NAMESPACE):
+    for type_ in (CLASS, CLAIM, NAMESPACE, QUOTA):
         for declared in dev.of(type_).values():
             assert f"{PROVIDER}::cluster" in declared.request.provider
 
@@ -120,7 +164,7 @@ def test_the_guard_is_the_first_to_be_deleted_and_runs_only_then(dev: Run) -> No
         "addPreviousOutputInEnv": False,
     }
     behind = " ".join(guard.request.dependencies)
-    for type_ in (CLASS, CLAIM, NAMESPACE, CONFIG_MAP, COMMAND):
+    for type_ in (CLASS, CLAIM, NAMESPACE, CONFIG_MAP, COMMAND, QUOTA):
         for declared in dev.of(type_).values():
             assert f"{type_}::{declared.name}" in behind or declared is guard
 
@@ -240,6 +284,7 @@ def test_outputs_are_exactly_the_documented_ones(dev: Run) -> None:
             "name": "data-postgres-0",
             "namespace": "data",
             "storageClass": "database-local-path",
+            "accessMode": "ReadWriteOnce",
             "requested": "5Gi",
             "provisioned": "5Gi",
         }

@@ -11,6 +11,7 @@ TOKENS = {
     "CanaryNamespace": "storage-tiers:index:CanaryNamespace",
     "TierCanary": "storage-tiers:index:TierCanary",
     "StorageTier": "storage-tiers:index:StorageTier",
+    "TierQuota": "storage-tiers:index:TierQuota",
     "ServiceNamespace": "storage-tiers:index:ServiceNamespace",
     "ServiceVolumes": "storage-tiers:index:ServiceVolumes",
     "DestroyGuard": "storage-tiers:index:DestroyGuard",

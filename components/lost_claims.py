@@ -1,0 +1,212 @@
+"""Refuses settings that would lose a claim: said by `pulumi preview` and `pulumi up` before the first resource is declared.
+
+To Pulumi a claim with another class or name is another claim, so it deletes the old one. The volume stays (Retain), but nobody has
+it any more. Only claims that hold data count; where that can't be told, they do.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pulumi
+
+from components import previous
+from components.kubeconfig import Kubeconfig
+from components.previous import Before, Claim, Looked, State
+from components.provisioners import PROVISIONERS
+from components.settings import Problem, Service, Settings, SettingsError, shown
+from components.storage_tier import class_name
+
+SHOWN = 5  # claims that a message names one by one
+ANEW = "it would be made anew, empty"
+OTHER_CLUSTER = "a stack of its own for another cluster (`pulumi stack init <name>`)"
+COPY = "a copy of the data (docs/changes.md)"
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many claims of a class, and how many bytes, are there until the run that deletes or replaces them has ended."""
+
+    claims: int = 0
+    size: int = 0
+
+
+def check_claims(settings: Settings) -> defaultdict[str, Room]:
+    """Raise SettingsError for settings that would lose claims of the stack, with every reason there is.
+
+    Returns the claims without data that this run deletes or replaces, by class: the quota must have room for them until then, or it
+    refuses those that take their place. A preview on an empty state, such as a throw-away one, has nothing to lose.
+    """
+    outputs = previous.outputs()
+    if not outputs and pulumi.runtime.is_dry_run():
+        return defaultdict(Room)
+    cluster = settings.cluster
+    before = Before.of(outputs) if outputs else Before(cluster.context, cluster.identifier, settings.provisioner, ())
+    kubeconfig = Kubeconfig.load(settings.stack)
+    namespaces = {settings.namespace.name, *(claim.namespace for claim in before.claims)}
+    here = previous.look(kubeconfig, cluster.context, namespaces)
+    there = here if before.context == cluster.context else previous.look(kubeconfig, before.context, namespaces)
+    before = before.with_unfinished(here, settings.stack)
+    found = problems(before, settings, here, there)
+    if found:
+        raise SettingsError(found, settings.stack)
+    return room(before, settings, here)
+
+
+def problems(before: Before, settings: Settings, here: Looked, there: Looked) -> list[Problem]:
+    """Every setting that would lose a claim that holds data, or may; and every size that Kubernetes would refuse.
+
+    `here` is what the settings' context has, `there` what that of the last `up` has; the same object where it is the same context.
+    """
+    moved = here is not there and not previous.same_cluster(before, here, there)
+    seen, context = (there, before.context) if moved else (here, settings.cluster.context)
+    by_service: dict[str, dict[State, list[Claim]]] = defaultdict(lambda: defaultdict(list))
+    for claim in before.claims:
+        by_service[claim.service][seen.state(claim)].append(claim)
+    find = _Find(before, settings, context, f", as far as can be told ({seen.unread})" if seen.unread else "")
+    kept = {name: [*states[State.BOUND], *states[State.UNKNOWN]] for name, states in by_service.items()}
+    found = find.for_all([claim for claims in kept.values() for claim in claims], moved)
+    return [
+        *found,
+        *(problem for name, claims in kept.items() if claims for problem in find.for_one(name, claims)),
+        *(problem for name, states in by_service.items() for problem in find.for_pending(name, states[State.PENDING])),
+    ]
+
+
+def replaced(claim: Claim, before: Before, settings: Settings) -> bool:
+    """Whether Pulumi would delete this claim, and make another one in its place or none."""
+    service = settings.services.get(claim.service)
+    return (
+        service is None
+        or claim.ordinal >= service.replicas
+        or before.identifier != settings.cluster.identifier
+        or claim.namespace != settings.namespace.name
+        or claim.storage_class != class_name(service.tier, settings.provisioner)
+        or claim.access_mode not in (service.access_mode, None)
+    )
+
+
+def room(before: Before, settings: Settings, here: Looked) -> defaultdict[str, Room]:
+    """What is in the settings' namespace and goes with this run, by class."""
+    going: defaultdict[str, Room] = defaultdict(Room)
+    for claim in before.claims:
+        if claim.key in here.claims and claim.namespace == settings.namespace.name and replaced(claim, before, settings):
+            others = going[claim.storage_class]
+            going[claim.storage_class] = Room(others.claims + 1, others.size + claim.size)
+    return going
+
+
+@dataclass(frozen=True)
+class _Find:
+    """What is wrong, in words. `context` is where the claims are, `unread` a part of a sentence for when they could not be looked at."""
+
+    before: Before
+    settings: Settings
+    context: str
+    unread: str
+
+    def for_all(self, kept: list[Claim], moved: bool) -> Iterator[Problem]:
+        """For claims of all services alike: `kept` are those that hold data, or may. `moved`: to a cluster without them."""
+        before, settings = self.before, self.settings
+        cluster, namespace = settings.cluster, settings.namespace.name
+        if kept and cluster.identifier != before.identifier:
+            rule = f"another identifier is another cluster, on which everything is made anew, and {self.data_in(kept)}"
+            yield Problem("cluster.identifier", shown(cluster.identifier), rule, f"{before.identifier}; or {OTHER_CLUSTER}")
+        if kept and moved:
+            rule = f"this cluster has none of the stack's claims, and in that of context {before.context} {self.data_in(kept)}"
+            yield Problem("cluster.context", shown(cluster.context), rule, f"{before.context}; or {OTHER_CLUSTER}")
+        elsewhere = [claim for claim in kept if claim.namespace != namespace]
+        if elsewhere:
+            rule = f"a claim can't change its namespace: {ANEW}, and in {elsewhere[0].namespace} {self.data_in(elsewhere)}"
+            yield Problem("namespace.name", shown(namespace), rule, f"{elsewhere[0].namespace}; or a new stack and {COPY}")
+        remaining = [claim for claim in kept if claim.service in settings.services]
+        if remaining and settings.provisioner != before.provisioner:
+            rule = f"a claim can't change its class: {ANEW}, and on {before.provisioner} {self.data_in(remaining)}"
+            yield Problem("provisioner", shown(settings.provisioner), rule, f"{before.provisioner}; or a new stack and {COPY}")
+
+    def for_one(self, name: str, kept: list[Claim]) -> Iterator[Problem]:
+        """For the claims of one service that hold data, or may."""
+        path, service = f"services.{name}", self.settings.services.get(name)
+        if service is None:
+            rule = f"the claims of a service that is removed or renamed are deleted, and {self.data_in(kept)}"
+            yield Problem(path, "(missing)", rule, f"{self.as_it_was(kept)}; {self.give_up(kept)}")
+            return
+        surplus = [claim for claim in kept if claim.ordinal >= service.replicas]
+        if surplus:
+            rule = f"the claims above that number are deleted, and {self.data_in(surplus)}"
+            yield Problem(f"{path}.replicas", shown(service.replicas), rule, f"{_replicas(surplus)}; {self.give_up(surplus)}")
+        others = [claim for claim in kept if claim.storage_class != class_name(service.tier, self.before.provisioner)]
+        if others:
+            rule = f"a claim can't change its class: {ANEW}, and on {others[0].storage_class} {self.data_in(others)}"
+            yield Problem(f"{path}.tier", shown(service.tier), rule, f"{self.tier(others[0])}; or a new service and {COPY}")
+        others = [claim for claim in kept if claim.access_mode not in (service.access_mode, None)]
+        if others:
+            rule = f"a claim can't change its access mode: {ANEW}, and {self.data_in(others)}"
+            yield Problem(f"{path}.accessMode", shown(service.access_mode), rule, f"{others[0].access_mode}; or a new service and {COPY}")
+        yield from self.for_sizes(f"{path}.size", service, kept)
+
+    def for_sizes(self, path: str, service: Service, kept: list[Claim]) -> Iterator[Problem]:
+        """A volume never shrinks, and grows only where the provisioner can let it."""
+        wanted, value = service.size.provisioned_bytes, shown(service.size.requested)
+        larger = [claim for claim in kept if claim.size > wanted]
+        smaller = [claim for claim in kept if claim.size < wanted]
+        if larger:
+            rule = f"a volume can't be made smaller, and {self.data_in(larger)} of {larger[0].requested}"
+            yield Problem(path, value, rule, f"{larger[0].requested}; or a new service and {COPY}")
+        provisioner = PROVISIONERS[self.settings.provisioner]
+        if smaller and not provisioner.storage_class(self.settings.tiers[service.tier]).allow_volume_expansion:
+            rule = f"{provisioner.name} can't make a volume larger, and {self.data_in(smaller)} of {smaller[0].requested}"
+            yield Problem(path, value, rule, f"{smaller[0].requested}; or a new service and {COPY}")
+
+    def for_pending(self, name: str, pending: list[Claim]) -> Iterator[Problem]:
+        """For the size of claims that wait for a first pod: Kubernetes refuses to change it, though nothing is in them."""
+        service = self.settings.services.get(name)
+        if service is None:
+            return
+        wanted = service.size.provisioned_bytes
+        fixed = [claim for claim in pending if claim.size != wanted and not replaced(claim, self.before, self.settings)]
+        if fixed:
+            rule = f"Kubernetes changes the size of a bound claim only, and {_listed(fixed)} {_for(fixed, 'waits', 'wait')} for a first pod"
+            works = f"{fixed[0].requested}; or `{self.delete(fixed)}` (without data as yet), then `pulumi up --refresh`"
+            yield Problem(f"services.{name}.size", shown(service.size.requested), rule, works)
+
+    def data_in(self, claims: list[Claim]) -> str:
+        """That these claims hold data, as far as that is known."""
+        return f"{_listed(claims)} {_for(claims, 'holds', 'hold')} data{self.unread}"
+
+    def as_it_was(self, claims: list[Claim]) -> str:
+        """The setting of a service that has these claims."""
+        first = claims[0]
+        mode = f", accessMode: {first.access_mode}" if first.access_mode not in ("ReadWriteOnce", None) else ""
+        return f"{{tier: {self.tier(first)}, size: {first.requested}, replicas: {_replicas(claims)}{mode}}}"
+
+    def give_up(self, claims: list[Claim]) -> str:
+        """How to do without claims on purpose."""
+        return (
+            f"or, to do without {_for(claims, 'it', 'them')}, stop the pods, `{self.delete(claims)}` "
+            f"({_for(claims, 'the volume is', 'the volumes are')} retained: `python -m ops volumes`), then `pulumi up`"
+        )
+
+    def delete(self, claims: list[Claim]) -> str:
+        """The command that deletes these claims."""
+        return f"kubectl --context {self.context} -n {claims[0].namespace} delete pvc {' '.join(claim.name for claim in claims)}"
+
+    def tier(self, claim: Claim) -> str:
+        """The tier that a claim is on, by the name of its class."""
+        return claim.storage_class.removesuffix(f"-{self.before.provisioner}")
+
+
+def _replicas(claims: Iterable[Claim]) -> int:
+    """The smallest number of replicas with which a service has all these claims."""
+    return 1 + max(claim.ordinal for claim in claims)
+
+
+def _for(claims: list[Claim], one: str, several: str) -> str:
+    return one if len(claims) == 1 else several
+
+
+def _listed(claims: list[Claim]) -> str:
+    names = [claim.name for claim in claims]
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

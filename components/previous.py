@@ -1,0 +1,166 @@
+"""What the stack was when it was last up: its claims, by its own last outputs, and what became of them in the cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Any
+
+import pulumi
+
+from components import labels
+from components.capacity import bytes_of
+from components.kubeconfig import Kubeconfig, NoAnswer
+from components.service_volumes import REQUESTED, claim_name
+
+Key = tuple[str, str]  # namespace and name of a claim
+Live = Mapping[str, Any]  # a claim as the API's JSON has it
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim that the stack has made: `requested` is its size as the settings had it, `size` the same in bytes as it was provisioned.
+
+    `access_mode` is None where it was not noted down.
+    """
+
+    service: str
+    ordinal: int
+    namespace: str
+    storage_class: str
+    access_mode: str | None
+    requested: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """Its name in Kubernetes."""
+        return claim_name(self.service, self.ordinal)
+
+    @property
+    def key(self) -> Key:
+        """What it is found by."""
+        return (self.namespace, self.name)
+
+
+class State(Enum):
+    """Whether a claim holds data: PENDING ones were never bound, and what is UNKNOWN counts as BOUND."""
+
+    BOUND = auto()
+    PENDING = auto()
+    GONE = auto()
+    UNKNOWN = auto()
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a cluster was seen to have: its claims by namespace and name. `unread` is why it could not be seen, else ``""``."""
+
+    claims: Mapping[Key, Live] = field(default_factory=dict)
+    unread: str = ""
+
+    def state(self, claim: Claim) -> State:
+        """What became of a claim here."""
+        if self.unread:
+            return State.UNKNOWN
+        live = self.claims.get(claim.key)
+        if live is None:
+            return State.GONE
+        never_bound = live.get("status", {}).get("phase") == "Pending" and not live["spec"].get("volumeName")
+        return State.PENDING if never_bound else State.BOUND
+
+    @property
+    def uids(self) -> set[str]:
+        """What Kubernetes tells these claims by from all others of the same names."""
+        return {live["metadata"]["uid"] for live in self.claims.values()}
+
+
+@dataclass(frozen=True)
+class Before:
+    """The stack's cluster, its provisioner and its claims when it was last up."""
+
+    context: str
+    identifier: str
+    provisioner: str
+    claims: tuple[Claim, ...]
+
+    @classmethod
+    def of(cls, outputs: Mapping[str, Any]) -> Before:
+        """From the stack's outputs."""
+        claims = (
+            Claim(
+                service=service,
+                ordinal=ordinal,
+                namespace=claim["namespace"],
+                storage_class=claim["storageClass"],
+                access_mode=claim.get("accessMode"),
+                requested=claim["requested"],
+                size=bytes_of(claim["provisioned"]),
+            )
+            for service, claims in outputs["claims"].items()
+            for ordinal, claim in enumerate(claims)
+        )
+        cluster = outputs["cluster"]
+        return cls(cluster["context"], cluster["identifier"], outputs["provisioner"], tuple(claims))
+
+    def with_unfinished(self, here: Looked, stack: str) -> Before:
+        """This and the claims that an `up` has made which did not end well: outputs are written only by one that did."""
+        known = {claim.key for claim in self.claims}
+        made = (_made_by(stack, live) for key, live in here.claims.items() if key not in known)
+        return replace(self, claims=(*self.claims, *(claim for claim in made if claim)))
+
+
+def outputs() -> Mapping[str, Any]:
+    """The outputs of the stack's last successful `up`; empty when there was none.
+
+    Asked of the engine as a StackReference asks, but at once and without an entry in the state.
+    """
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    try:
+        answer = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name}).value or {}
+    except Exception as problem:  # the SDK raises nothing more precise
+        raise pulumi.RunError(f"the last outputs of stack {name} can't be read, so its claims can't be kept safe: {problem}") from None
+    found: Mapping[str, Any] = answer.get("outputs") or {}
+    return found if "claims" in found else {}
+
+
+def look(kubeconfig: Kubeconfig, context: str, namespaces: Iterable[str]) -> Looked:
+    """Read the claims in these namespaces; one that doesn't exist has none."""
+    claims = {}
+    for namespace in sorted(namespaces):
+        try:
+            found = kubeconfig.items(context, f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")
+        except NoAnswer as problem:
+            return Looked(unread=str(problem))
+        claims.update({(namespace, live["metadata"]["name"]): live for live in found})
+    return Looked(claims)
+
+
+def same_cluster(before: Before, here: Looked, there: Looked) -> bool:
+    """Whether a new context (`here`) and the last one (`there`) are one cluster, as far as the stack's claims show it."""
+    if here.uids & there.uids:
+        return True
+    not_there = there.unread or not any(claim.key in there.claims for claim in before.claims)
+    return bool(not_there) and any(claim.key in here.claims for claim in before.claims)
+
+
+def _made_by(stack: str, live: Live) -> Claim | None:
+    """A claim in the cluster as one that this program has made for `stack`; None for any other."""
+    metadata, spec = live["metadata"], live["spec"]
+    found = metadata.get("labels") or {}
+    service, tier = found.get(labels.NAME, ""), found.get(labels.COMPONENT, "")
+    name = re.fullmatch(re.escape(claim_name(service, "")) + "(0|[1-9][0-9]*)", metadata["name"])
+    if name is None or not labels.recommended(service, stack, tier).items() <= found.items():
+        return None
+    asked = spec["resources"]["requests"]["storage"]
+    return Claim(
+        service=service,
+        ordinal=int(name[1]),
+        namespace=metadata["namespace"],
+        storage_class=spec.get("storageClassName") or "",
+        access_mode=spec["accessModes"][0],
+        requested=(metadata.get("annotations") or {}).get(REQUESTED, asked),
+        size=bytes_of(asked),
+    )
