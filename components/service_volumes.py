@@ -12,6 +12,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from components import labels
 from components.capacity import Size
 from components.deletion import SOON
+from components.stamp import claim_name
 from components.storage_tier import DESCRIPTION, purpose
 
 # The size as the settings have it; the claim itself asks for whole Mi (see capacity.py).
@@ -57,7 +58,7 @@ class ServiceVolumes(pulumi.ComponentResource):
         super().__init__("storage-tiers:index:ServiceVolumes", name, None, opts)
         self.claims = [
             {
-                "name": f"data-{args.service}-{ordinal}",
+                "name": claim_name(args.service, ordinal),
                 "namespace": args.namespace,
                 "storageClass": args.storage_class,
                 "requested": args.size.requested,

@@ -27,6 +27,7 @@ from dev.images import build_image
 from dev.toolchain.build import build
 from ops.console import step
 from ops.errors import UserError
+from ops.volumes.found import VolumesFolder
 
 _LEAST_DISK = 2 * 1024**3  # bytes: images, snapshots and etcd of a small cluster, with room to write a few volumes
 
@@ -142,6 +143,10 @@ class EmbeddedCluster:
             f"the cluster {self.identity} with all its objects: {home}",
             *(f"volume {folder.name} ({_readable(_size(folder))}): {folder}" for folder in volumes),
         ]
+
+    def folder(self) -> VolumesFolder:
+        """The node is this machine, so it sees the volumes under the same path."""
+        return VolumesFolder(self.volumes, str(self.volumes))
 
     def load_image(self, archive: Path) -> None:
         """Import an OCI archive, unless it has been imported. The cluster must run."""
