@@ -93,6 +93,7 @@ class EmbeddedCluster:
                     host.make_bridge(layout.bridge, f"{layout.address}/24")
                     host.make_cgroup(layout.cgroup)
                     control_plane.make_certificates()
+                    control_plane.make_super_admin()
                     node.write_settings()
                     progress.detail = "control plane"
                     self._start_control_plane(layout, control_plane, node)
