@@ -2,19 +2,25 @@
 PYTHON ?= python3
 STACK ?= dev
 
-.PHONY: help up down destroy purge test soak lint lock
+.PHONY: help up down destroy volumes prune purge test soak lint lock
 
 help: ## this list
 	@$(PYTHON) -m dev --help
 
-up: ## from nothing to a dev stack that is up: Python packages, engine, plugins, cluster, `pulumi up`
-	@$(PYTHON) -m dev up --stack $(STACK)
+up: ## from nothing to a dev stack that is up: Python packages, engine, plugins, cluster, `pulumi up`; ADOPT=1 gives old volumes back
+	@$(PYTHON) -m dev up --stack $(STACK) $(if $(ADOPT),--adopt) $(if $(FROM),--from $(FROM))
 
 down: ## stop the dev cluster, nothing else: the next `make up` has all its data
 	@$(PYTHON) -m dev down --stack $(STACK)
 
 destroy: ## `pulumi destroy` of the dev stack; the volumes are retained
 	@$(PYTHON) -m dev destroy --stack $(STACK)
+
+volumes: ## the stack's volumes: what they hold, where, and how old ones come back (`make up ADOPT=1`)
+	@$(PYTHON) -m dev volumes --stack $(STACK)
+
+prune: ## delete old volumes and their data: VOLUMES="<name> …" or OLDER_THAN=30d; without either, list them
+	@$(PYTHON) -m dev prune --stack $(STACK) $(if $(OLDER_THAN),--older-than $(OLDER_THAN)) $(VOLUMES)
 
 purge: ## delete the dev cluster and every volume in it, after showing what and asking
 	@$(PYTHON) -m dev purge --stack $(STACK)

@@ -12,6 +12,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from components import labels
 from components.capacity import Size
 from components.deletion import SOON
+from components.stamp import claim_name
 from components.storage_tier import DESCRIPTION, purpose
 
 # The size as the settings have it; the claim itself asks for whole Mi (see capacity.py).

@@ -44,6 +44,19 @@ MOST_REPLICAS = 1000
 DEFAULT_IMAGE = "docker.io/library/python:3.13-slim"
 CANARY_ENDING = "-canary"
 
+# How the setting `adopt` names a volume. A PersistentVolume's name is a DNS subdomain (RFC 1123).
+NEW_VOLUME = "new"
+VOLUME_REFERENCE_RULE = (
+    "an old volume: the name of a PersistentVolume, an absolute path on its node, an EBS volume (vol-… or aws://<zone>/vol-…), "
+    "a disk of Google Cloud (projects/…/disks/…), or `new` for an empty one"
+)
+_VOLUME_REFERENCES = (
+    re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"),
+    re.compile(r"(/(?!\.{1,2}(/|$))[^/\x00-\x1f]+)+"),
+    re.compile(r"aws://[a-z0-9-]+/vol-[0-9a-f]+"),
+    re.compile(r"projects/[^/\s]+/(zones|regions)/[^/\s]+/disks/[^/\s]+"),
+)
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -101,6 +114,11 @@ def _namespace_name(name: str) -> str:
     reserved = name == "default" or name.startswith("kube-")
     _rule(not reserved, "`default` and `kube-…` are Kubernetes' own; the claims get a namespace of their own", "data")
     return name
+
+
+def is_volume_reference(text: str) -> bool:
+    """Whether `text` has one of the forms that the setting `adopt` takes."""
+    return any(form.fullmatch(text) for form in _VOLUME_REFERENCES)
 
 
 def _size(value: object) -> Size:
@@ -234,7 +252,8 @@ class Limits(Section):
 class Settings:
     """All settings of a stack, checked. `tiers` has the provisioner's own parameters for each tier, by the tier's name.
 
-    `limits` has the canary's limits by tier, each by its name in the settings; a tier without any isn't in it.
+    `limits` has the canary's limits by tier, each by its name in the settings; a tier without any isn't in it. `adopt` has the
+    old volume to give to a service's replica, by service and ordinal; only `ops` and `dev` read it.
     """
 
     stack: str
@@ -245,6 +264,7 @@ class Settings:
     services: Mapping[str, Service]
     canary: Canary
     limits: Mapping[str, Mapping[str, float]]
+    adopt: Mapping[str, Mapping[int, str]]
     protect: bool
 
     @property
@@ -253,7 +273,7 @@ class Settings:
         return self.canary.namespace or f"{self.namespace.name}{CANARY_ENDING}"
 
 
-KEYS = ("provisioner", "cluster", "namespace", "tiers", "services", "canary", "protect")
+KEYS = ("provisioner", "cluster", "namespace", "tiers", "services", "canary", "adopt", "protect")
 _KEY_RULES = {
     "provisioner": ("the storage driver of this stack", "local-path"),
     "cluster": ("a mapping with `context` and `identifier`", "{context: storage-tiers-dev, identifier: storage-tiers-dev}"),
@@ -261,6 +281,7 @@ _KEY_RULES = {
     "tiers": ("a mapping from each tier's name to its parameters, with at least one tier", "{database: {}, streaming: {}}"),
     "services": ("a mapping from each service's name to its `tier` and `size`; `{}` for none", "{postgres: {tier: database, size: 5Gi}}"),
     "canary": ("a mapping with `enabled`, `image`, `namespace`, `run` and `limits`", "{enabled: true}"),
+    "adopt": ("a mapping from a service's name to its old volumes by ordinal; `{}` for none", "{kafka: {1: pvc-…}}"),
     "protect": ("true or false, without quotes", "false"),
 }
 
@@ -298,6 +319,7 @@ class _Loader:
         tiers = self._tiers(provisioner)
         services = self._services(tiers)
         canary, limits = self._canary(namespace, tiers)
+        adopt = self._adopt(services)
         protect = self._protect()
         if self.problems or cluster is None or namespace is None or canary is None:
             raise SettingsError(self.problems, self.stack)
@@ -310,6 +332,7 @@ class _Loader:
             services=services,
             canary=canary,
             limits=limits,
+            adopt=adopt,
             protect=protect,
         )
 
@@ -470,6 +493,40 @@ class _Loader:
             if checked is not None:
                 limits[tier] = checked.model_dump(by_alias=True, exclude_none=True)
         return limits
+
+    def _adopt(self, services: Mapping[str, Service]) -> dict[str, dict[int, str]]:
+        """The old volumes that replicas get. Whether such a volume exists and may be had is for the adoption to find out."""
+        adopt: dict[str, dict[int, str]] = {}
+        seen: dict[str, str] = {}
+        for name, chosen in (self._mapping("adopt", {}) or {}).items():
+            path = f"adopt.{name}"
+            if name not in services:
+                if services:
+                    near = difflib.get_close_matches(name, services, 1) or [next(iter(services))]
+                    self._add(path, shown(chosen), f"no such service; this stack has: {', '.join(services)}", near[0])
+            elif not isinstance(chosen, dict):
+                self._add(path, shown(chosen), "a mapping from an ordinal to an old volume", f"{{0: {shown(chosen).strip(chr(34))}}}")
+            else:
+                adopt[name] = {}
+                for key, volume in chosen.items():
+                    if self._adopted(f"{path}.{key}", key, volume, services[name].replicas, seen):
+                        adopt[name][int(key)] = volume
+        return adopt
+
+    def _adopted(self, path: str, key: str, volume: object, replicas: int, seen: dict[str, str]) -> bool:
+        """Whether one entry of `adopt` is as it should be; `seen` has the volumes named so far, with their paths."""
+        if not re.fullmatch("0|[1-9][0-9]{0,8}", key) or int(key) >= replicas:
+            self._add(path, shown(volume), f"the ordinal is a whole number from 0 to {replicas - 1}, one for each replica", "0")
+            return False
+        if not isinstance(volume, str) or not is_volume_reference(volume):
+            works = volume.rstrip("/") if isinstance(volume, str) and is_volume_reference(volume.rstrip("/")) else "pvc-…"
+            self._add(path, shown(volume), VOLUME_REFERENCE_RULE, works)
+            return False
+        if volume in seen and volume != NEW_VOLUME:
+            self._add(path, shown(volume), f"the same volume as {seen[volume]}; a volume holds the data of one replica", "another volume")
+            return False
+        seen[volume] = path
+        return True
 
     def _protect(self) -> bool:
         text = self.raw.get("protect", "false")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -24,6 +25,9 @@ from ops.command_line import stack_option, yes_option
 from ops.console import say
 from ops.errors import UserError
 from ops.settings import load_settings
+from ops.volumes import commands as volume_commands
+from ops.volumes.matching import Plan
+from ops.volumes.stack_volumes import StackVolumes
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -60,9 +64,17 @@ def cluster_of(stack: str) -> Cluster:
     return choose(settings.cluster.context, f"dev-{paths.clone_identity()}", paths.KUBECONFIG)
 
 
+def volumes_of(stack: str, access: Access, cluster: Cluster, saved: Path | None = None) -> StackVolumes:
+    """The stack's volumes on a cluster that runs."""
+    kubeconfig = str(access.kubeconfig) if access.kubeconfig else None
+    return StackVolumes(load_settings(stack), kubeconfig, cluster.folder(), saved)
+
+
 @cli.command()
 @stack_option
-def up(stack: str) -> None:
+@click.option("--adopt", is_flag=True, help="Give each claim that has no volume the old one that was its own.")
+@click.option("--from", "saved", type=click.Path(path_type=Path), help="With --adopt: a list that `volumes --json` printed before.")
+def up(stack: str, adopt: bool, saved: Path | None) -> None:
     """From nothing to a dev stack that is up: engine, plugins, cluster, `pulumi up`."""
     settings = load_settings(stack)  # a wrong setting is said at once, not after ten minutes of building
     with one_at_a_time():
@@ -75,11 +87,18 @@ def up(stack: str) -> None:
         session = Session(engine, access)
         session.write_env()
         session.select(stack)
+        volumes = volumes_of(stack, access, cluster, saved)
+        volume_commands.stamp(volumes)
+        plan = volume_commands.reserve(volumes) if adopt else Plan()
         say(f"pulumi up --stack {stack}")
         status = session.pulumi("up", "--yes", "--skip-preview", "--refresh", "--suppress-outputs", "--stack", stack)
         if status != 0:
             raise SystemExit(status)
+        volumes.wait_bound(plan)
+        volume_commands.stamp(volumes)
         report.show(session.outputs(stack), stack)
+        report.show_adopted(plan)
+        report.show_left_behind(volumes)
 
 
 def _load_canary_image(cluster: Cluster) -> None:
@@ -115,7 +134,32 @@ def destroy(stack: str) -> None:
         status = session.pulumi("destroy", "--yes", "--skip-preview", "--stack", stack)
         if status != 0:
             raise SystemExit(status)
-        say("The volumes are retained: `kubectl get pv` lists them as Released.")
+        say("The volumes are retained, with their data: `make volumes` lists them.")
+        say("The way back: `make up ADOPT=1` gives each claim its own volume again. For good: `make prune` deletes them.")
+
+
+@cli.command()
+@stack_option
+@click.option("--json", "as_json", is_flag=True, help="The list as JSON, to be saved.")
+def volumes(stack: str, as_json: bool) -> None:
+    """List the stack's volumes: size, use, phase, where the data is, whether and how it can be adopted."""
+    with one_at_a_time():
+        cluster = cluster_of(stack)
+        if as_json and not cluster.running():  # starting it would be told on stdout
+            raise UserError("the dev cluster doesn't run.", "`make up` starts it.")
+        volume_commands.show(volumes_of(stack, cluster.start(), cluster), as_json, "make up ADOPT=1")
+
+
+@cli.command()
+@click.argument("names", nargs=-1)
+@stack_option
+@click.option("--older-than", help="All that have been Released for longer than this: 30d, 12h, 45m or 2w.")
+@yes_option
+def prune(names: tuple[str, ...], stack: str, older_than: str | None, yes: bool) -> None:
+    """Delete Released volumes of the stack and their data: those NAMEd, or all of some age. Without either, list them."""
+    with one_at_a_time():
+        cluster = cluster_of(stack)
+        volume_commands.delete_old(volumes_of(stack, cluster.start(), cluster), names, older_than, yes, "python -m dev prune")
 
 
 @cli.command()

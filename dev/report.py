@@ -8,6 +8,8 @@ from rich import box
 from rich.table import Table
 
 from ops.console import console, say
+from ops.volumes.matching import Plan
+from ops.volumes.stack_volumes import StackVolumes
 
 _GIB = 2**30
 
@@ -79,3 +81,22 @@ def show(outputs: dict[str, Any], stack: str) -> None:
     say("  kubectl get pv")
     say("")
     say("Next: `. .dev/env && pulumi stack output`, or `make down` to stop the cluster (all data stays).")
+
+
+def show_adopted(plan: Plan) -> None:
+    """Say which claims have their old volumes back."""
+    if plan.gives:
+        say("")
+        say("Adopted, each bound to the volume that was its own:")
+        for wanted, volume in plan.gives.items():
+            say(f"  {wanted}: {volume.name}")
+
+
+def show_left_behind(volumes: StackVolumes) -> None:
+    """Say which claims are new and empty although old volumes of theirs are there."""
+    empty = volumes.old_for_new(volumes.look())
+    if empty:
+        say("")
+        console.print("[yellow]New and empty[/], while older volumes with data are there: ", end="")
+        say(f"{', '.join(f'{each.service} {each.ordinal}' for each in empty)}.")
+        say("`make up ADOPT=1` gives them back, as long as no pod has used the new claims; `make volumes` lists them.")

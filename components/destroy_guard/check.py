@@ -1,7 +1,8 @@
 """Run by `pulumi destroy` before it deletes anything of a stack; fails when that would take something from somebody.
 
 It fails while pods use a claim of the stack, and, where the namespace is the stack's own, while that holds an object that
-isn't the stack's. A script of its own, because a destroy doesn't run the program. Exit status: 0 go on, 1 refused.
+isn't the stack's. Where it doesn't, the volumes of the stack's claims are stamped: once the claims are gone, nothing else would say
+whose data a volume holds. A script of its own, because a destroy doesn't run the program. Exit status: 0 go on, 1 refused.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project folder: this file is run by its path
 try:
     import kubernetes
     from kubernetes.client.exceptions import ApiException
@@ -19,6 +22,8 @@ try:
     from urllib3.exceptions import HTTPError
 except ImportError as missing:
     sys.exit(f"error: the Python package {missing.name} is missing in {sys.executable}; run `pulumi install` in the project folder.")
+
+from components.stamp import stamp_volumes
 
 TIMEOUT = 20  # seconds for each request
 SHOWN = 20  # objects of one kind of problem that a message lists
@@ -134,6 +139,24 @@ class Cluster:
             ) from None
         return answer
 
+    def patch(self, path: str, body: dict[str, Any]) -> bool:
+        """Merge `body` into the object at a path; False where it is gone or has changed since its resourceVersion in `body`."""
+        try:
+            self.client.call_api(
+                path,
+                "PATCH",
+                header_params={"Accept": "application/json", "Content-Type": "application/merge-patch+json"},
+                body=body,
+                response_type="object",
+                auth_settings=["BearerToken"],
+                _request_timeout=TIMEOUT,
+            )
+        except ApiException as problem:
+            if problem.status in (404, 409):
+                return False
+            raise
+        return True
+
     def items(self, path: str) -> Iterator[dict[str, Any]]:
         """The items of a list."""
         yield from self.get(path).get("items") or []
@@ -215,6 +238,19 @@ def _listed(lines: list[str]) -> str:
     return "\n".join(f"  {line}" for line in [*lines[:SHOWN], *more])
 
 
+def stamp(cluster: Cluster, namespace: str, instance: str) -> None:
+    """Stamp the volumes of the stack's claims. Where this user may not, the destroy goes on: the data is retained all the same."""
+    try:
+        stamp_volumes(cluster, namespace, instance)
+    except (ApiException, Refusal, HTTPError) as problem:
+        reason = f"{problem.status} {problem.reason}" if isinstance(problem, ApiException) else str(problem)
+        print(
+            f"Warning: the volumes of stack {instance} could not be labelled with what they hold ({reason}). They are retained; "
+            "to get them back later, name each one in the setting `adopt`.",
+            file=sys.stderr,
+        )
+
+
 def main(arguments: list[str]) -> int:
     """Run the check from the command line; the exit status is 1 for a refusal, which is explained on stderr."""
     parser = argparse.ArgumentParser(prog="check.py", description=__doc__)
@@ -226,7 +262,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--canary-namespace")
     given = parser.parse_args(arguments)
     try:
-        check(Cluster(given.context), given.namespace, given.instance, given.namespace_is_ours, given.canary_namespace)
+        cluster = Cluster(given.context)
+        check(cluster, given.namespace, given.instance, given.namespace_is_ours, given.canary_namespace)
+        stamp(cluster, given.namespace, given.instance)
     except Refusal as refusal:
         print(f"The deletion was refused.\n{refusal}", file=sys.stderr)
         return 1

@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 
 import yaml
 
+from ops.volumes.found import VolumesFolder
+
 
 @dataclass(frozen=True)
 class Access:
@@ -36,6 +38,9 @@ class Cluster(Protocol):
 
     def contents(self) -> list[str]:
         """What `delete` would delete, a line each; empty where there is nothing."""
+
+    def folder(self) -> VolumesFolder | None:
+        """Where its volumes are on this machine; None for a cluster whose nodes can't be reached from here."""
 
     def load_image(self, archive: Path) -> None:
         """Make the image in an OCI archive known to the cluster's node."""

@@ -57,6 +57,18 @@ class ControlPlane:
             self._point_to_loopback(layout.kubeconfig(user))
         done.touch()
 
+    def make_super_admin(self) -> None:
+        """Make the certificate that is above RBAC again where etcd's data is gone: nothing in a new etcd gives anybody a right.
+
+        All else (the cluster's CA, the volumes) is as it was, and the next start goes on with it.
+        """
+        target = self.layout.kubeconfig("super-admin")
+        if target.exists() or (self.layout.home / "etcd/member").exists():
+            return
+        config = self.layout.home / "kubeadm.yaml"
+        self.kubeadm("init", "phase", "kubeconfig", "super-admin", f"--config={config}", f"--kubeconfig-dir={target.parent}")
+        self._point_to_loopback(target)
+
     def make_user(self, name: str) -> Path:
         """A kubeconfig with a client certificate of its own for `name`, made once; it may do what RBAC gives that name."""
         target = self.layout.kubeconfig(name)

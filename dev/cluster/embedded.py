@@ -27,6 +27,7 @@ from dev.images import build_image
 from dev.toolchain.build import build
 from ops.console import step
 from ops.errors import UserError
+from ops.volumes.found import VolumesFolder
 
 _LEAST_DISK = 2 * 1024**3  # bytes: images, snapshots and etcd of a small cluster, with room to write a few volumes
 
@@ -92,6 +93,7 @@ class EmbeddedCluster:
                     host.make_bridge(layout.bridge, f"{layout.address}/24")
                     host.make_cgroup(layout.cgroup)
                     control_plane.make_certificates()
+                    control_plane.make_super_admin()
                     node.write_settings()
                     progress.detail = "control plane"
                     self._start_control_plane(layout, control_plane, node)
@@ -142,6 +144,10 @@ class EmbeddedCluster:
             f"the cluster {self.identity} with all its objects: {home}",
             *(f"volume {folder.name} ({_readable(_size(folder))}): {folder}" for folder in volumes),
         ]
+
+    def folder(self) -> VolumesFolder:
+        """The node is this machine, so it sees the volumes under the same path."""
+        return VolumesFolder(self.volumes, str(self.volumes))
 
     def load_image(self, archive: Path) -> None:
         """Import an OCI archive, unless it has been imported. The cluster must run."""

@@ -58,6 +58,9 @@ class ExistingCluster:
         """Nothing of it would ever be deleted."""
         return []
 
+    def folder(self) -> None:
+        """Its nodes are not this machine's."""
+
     def load_image(self, archive: Path) -> None:
         """Raises UserError: its nodes can't be reached from here."""
         raise UserError(

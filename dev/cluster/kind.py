@@ -15,6 +15,7 @@ import yaml
 from dev.cluster.access import Access, write_kubeconfig
 from ops.console import step
 from ops.errors import UserError
+from ops.volumes.found import VolumesFolder
 
 # Where Kind's built-in provisioner keeps its volumes in the node (kind: images/base/files/kind/manifests/default-storage.yaml).
 _VOLUMES_IN_NODE = "/var/local-path-provisioner"
@@ -132,6 +133,10 @@ class KindCluster:
             f"the Kind cluster {self.identity} with all its objects",
             *(f"volume {folder.name}: {folder}" for folder in folders),
         ]
+
+    def folder(self) -> VolumesFolder:
+        """The folder of this machine, and where the node has it."""
+        return VolumesFolder(self.volumes, _VOLUMES_IN_NODE)
 
     def load_image(self, archive: Path) -> None:
         """Load an OCI archive into the node."""

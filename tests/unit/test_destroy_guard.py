@@ -185,9 +185,9 @@ def test_what_may_not_be_listed_counts_as_there() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project folder with the launcher and the check alone."""
+    """A project folder with the launcher, the check, and what the check needs."""
     (tmp_path / "components" / "destroy_guard").mkdir(parents=True)
-    for name in ("run_python", "destroy_guard/check.py"):
+    for name in ("run_python", "destroy_guard/check.py", "__init__.py", "labels.py", "stamp.py"):
         shutil.copy(ROOT / "components" / name, tmp_path / "components" / name)
     return tmp_path
 

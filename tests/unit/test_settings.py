@@ -34,7 +34,7 @@ CANARY_RULE = "a mapping with `enabled`, `image`, `namespace`, `run` and `limits
 CANARY_KEYS = "unknown key; known here: enabled, image, limits, namespace, run"
 RESERVED_RULE = "`default` and `kube-…` are Kubernetes' own; the claims get a namespace of their own"
 RUN_RULE = "a whole number from 1 to 1000000000; another one runs the canaries again"
-TOP = "unknown key; known here: canary, cluster, namespace, protect, provisioner, services, tiers"
+TOP = "unknown key; known here: adopt, canary, cluster, namespace, protect, provisioner, services, tiers"
 LOCAL_PATH_KEYS = "unknown key; known here: nodePath, pathPattern; "
 IGNORED = LOCAL_PATH_KEYS + "local-path ignores parameters that it doesn't know, without a word"
 

@@ -1,0 +1,152 @@
+"""`python -m ops volumes`: list, adopt, prune. The functions are what `python -m dev` calls as well."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from ops.command_line import stack_option, yes_option
+from ops.console import console, say, step
+from ops.errors import UserError
+from ops.settings import load_settings
+from ops.volumes import listing, prune
+from ops.volumes.matching import Plan
+from ops.volumes.saved import SavedVolume
+from ops.volumes.stack_volumes import Seen, StackVolumes, said_reserved
+from ops.volumes.usage import used_bytes
+from ops.volumes.volume import Volume
+
+
+@click.group(invoke_without_command=True)
+@stack_option
+@click.option("--json", "as_json", is_flag=True, help="The list as JSON: it can be saved, and given back to `adopt --from`.")
+@click.pass_context
+def volumes(context: click.Context, stack: str, as_json: bool) -> None:
+    """The stack's volumes: list them; give old ones back to their claims (adopt); delete old ones (prune).
+
+    Listing also labels each volume that is bound to a claim of the stack with what it holds.
+    """
+    if context.invoked_subcommand is None:
+        show(StackVolumes(load_settings(stack)), as_json, f"`python -m ops volumes adopt --stack {stack}`, then `pulumi up`")
+    else:
+        context.obj = stack
+
+
+@volumes.command("adopt")
+@click.option("--stack", help="Which stack: Pulumi.<stack>.yaml.  [default: dev]")
+@click.option("--from", "saved", type=click.Path(path_type=Path), help="A list that `volumes --json` printed before the cluster was lost.")
+@click.pass_obj
+def adopt_command(outer: str, stack: str | None, saved: Path | None) -> None:
+    """Reserve for each claim without a volume the one that was its own; `pulumi up` then makes the claims, and they bind.
+
+    All or nothing: where one volume is in doubt, nothing is reserved, and the choices are listed.
+    """
+    adopt(StackVolumes(load_settings(stack or outer), list_file=saved))
+
+
+@volumes.command("prune")
+@click.argument("names", nargs=-1)
+@click.option("--stack", help="Which stack: Pulumi.<stack>.yaml.  [default: dev]")
+@click.option("--older-than", help="All that have been Released for longer than this: 30d, 12h, 45m or 2w.")
+@yes_option
+@click.pass_obj
+def prune_command(outer: str, names: tuple[str, ...], stack: str | None, older_than: str | None, yes: bool) -> None:
+    """Delete Released volumes of the stack and their data: those NAMEd, or all of some age. Without either, list them."""
+    delete_old(StackVolumes(load_settings(stack or outer)), names, older_than, yes, f"python -m ops volumes prune --stack {stack or outer}")
+
+
+def show(stack: StackVolumes, as_json: bool, adopt: str) -> None:
+    """Print the stack's volumes; `adopt` is how the user adopts, in words for the table."""
+    stack.stamp()
+    seen = stack.look()
+    found = _records(stack, seen, adopt)
+    if as_json:
+        click.echo(listing.saved_list(stack.settings, found).model_dump_json(by_alias=True, indent=2))
+        return
+    if not found:
+        say(f"Stack {stack.settings.stack} has no volumes in the cluster of context {stack.settings.cluster.context}.")
+        return
+    console.print(listing.table(found, datetime.now(UTC)))
+    say("Where the data is:")
+    for line in listing.places(found):
+        say(line)
+
+
+def _records(stack: StackVolumes, seen: Seen, adopt: str) -> list[SavedVolume]:
+    ours = listing.of_stack(stack.settings, stack.wanted, seen)
+    used = used_bytes(ours, stack.api, stack.folder)
+    return listing.records(stack, seen, used, adopt)
+
+
+def adopt(stack: StackVolumes) -> None:
+    """Reserve, and where the claims are there already wait until they are bound."""
+    stack.stamp()
+    plan = reserve(stack)
+    there = {claim["metadata"]["name"] for claim in stack.look().claims}
+    waiting = Plan(gives={wanted: volume for wanted, volume in plan.gives.items() if wanted.name in there})
+    stack.wait_bound(waiting)
+    if len(waiting.gives) < len(plan.gives):
+        say("Next: `pulumi up` makes the claims; each is bound to the volume that is reserved for it.")
+
+
+def stamp(stack: StackVolumes) -> None:
+    """Stamp, or say why that can't be: what a run does besides must not fail for want of the right to label volumes."""
+    try:
+        stack.stamp()
+    except UserError as problem:
+        say(f"The volumes could not be labelled with what they hold: {problem}")
+
+
+def reserve(stack: StackVolumes) -> Plan:
+    """Reserve, and say for which claim what."""
+    plan = stack.reserve()
+    if plan.gives:
+        say("Reserved:")
+        said_reserved(plan)
+    if plan.new:
+        say(f"No old volume was found for {', '.join(map(str, plan.new))}: a new one, when a pod uses the claim.")
+    if not plan.gives and not plan.new:
+        say("Every claim has its volume already.")
+    return plan
+
+
+def delete_old(stack: StackVolumes, names: tuple[str, ...], older_than: str | None, yes: bool, command: str) -> None:
+    """Prune, after showing what and how much, and asking."""
+    if names and older_than:
+        raise UserError("names and --older-than can't be given together.", "Give the one or the other.")
+    limit = prune.parse_age(older_than) if older_than else None
+    stack.stamp()
+    seen = stack.look()
+    may = prune.candidates(seen.volumes, stack.settings.stack)
+    doomed = prune.chosen(seen.volumes, stack.settings.stack, names, limit, datetime.now(UTC)) if names or older_than else may
+    if not doomed:
+        say(f"Stack {stack.settings.stack} has no Released volume{f' of {older_than} or older' if older_than else ''} to prune.")
+        return
+    with step("Volumes: measuring"):
+        _show_doomed(stack, doomed)
+    if not names and not older_than:
+        say("Nothing was deleted. These, each with its data, are deleted by:")
+        say(f"  {command} <name> …")
+        say(f"  {command} --older-than 30d")
+        return
+    if not yes and not click.confirm(
+        f"Delete {'this volume' if len(doomed) == 1 else f'these {len(doomed)} volumes'} and their data for good?"
+    ):
+        raise SystemExit(1)
+    left = prune.delete(stack, doomed)
+    if left:
+        raise UserError("\n".join(["not everything was deleted:", *(f"  {line}" for line in left)]), "Run the same command again later.")
+    say("Deleted.")
+
+
+def _show_doomed(stack: StackVolumes, doomed: list[Volume]) -> None:
+    used = used_bytes(doomed, stack.api, stack.folder)
+    for volume in doomed:
+        size = listing.readable(used[volume.name]) if volume.name in used else "size unknown"
+        since = f"{volume.phase} since {volume.since:%Y-%m-%d %H:%M} UTC" if volume.since else volume.phase
+        stamp = volume.stamp
+        say(f"  {stamp.service if stamp else '?'} {stamp.ordinal if stamp else ''}  {volume.name}  {size}, {since}, {volume.location}")
+    unknown = " and what can't be measured" if any(volume.name not in used for volume in doomed) else ""
+    say(f"  in all: {len(doomed)} volumes, {listing.readable(sum(used.values()))}{unknown}")

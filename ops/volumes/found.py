@@ -1,0 +1,185 @@
+"""Data without a PersistentVolume: directories and disks that outlived their cluster, and the volumes that can be declared for them.
+
+Whose data it is comes from the directory's name (local-path-provisioner makes `<volume>_<namespace>_<claim>`, or what a pathPattern says),
+or from the setting `adopt`. A list that `volumes --json` has saved is read in `ops.volumes.saved`.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from components.provisioners.local_path import PATH_PATTERN_BEGINNING
+from components.stamp import parse_claim_name
+from ops.volumes.volume import HOSTNAME, PROVISIONED_BY, Location, Reference, Volume
+from ops.volumes.wanted import Wanted
+
+Json = Mapping[str, Any]
+
+_DIRECTORY = re.compile(r"(?P<volume>[^_/]+)_(?P<namespace>[^_/]+)_(?P<claim>[^_/]+)")
+_BRACES = re.compile(r"\{\{ *[^{}]+ *\}\}")
+_OBJECT_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_EBS = re.compile(r"(?:aws://(?P<zone>[^/]+)/)?(?P<handle>vol-[0-9a-f]+)")
+_PD = re.compile(r"projects/[^/]+/zones/(?P<zone>[^/]+)/disks/[^/]+")
+_REGIONAL_PD = re.compile(r"projects/[^/]+/regions/[^/]+/disks/[^/]+")
+ZONE = "topology.kubernetes.io/zone"  # on nodes of all clouds, and what the EBS driver puts on its volumes
+GKE_ZONE = "topology.gke.io/zone"  # the only one that the PD driver knows
+
+
+@dataclass(frozen=True)
+class VolumesFolder:
+    """Where a dev cluster's provisioner has its volumes: `here` on this machine, `in_node` as the node sees it."""
+
+    here: Path
+    in_node: str
+
+    def on_this_machine(self, path: str) -> Path | None:
+        """The directory of this machine that the node knows as `path`; None for one that is elsewhere."""
+        given, base = PurePosixPath(path), PurePosixPath(self.in_node)
+        return self.here / given.relative_to(base) if given.is_relative_to(base) else None
+
+
+def directories(folder: VolumesFolder, wanted: Iterable[Wanted], volumes: Sequence[Volume], nodes: Sequence[Json]) -> Iterator[Volume]:
+    """A volume for each directory in `folder` whose name is that of a wanted claim, and which no PersistentVolume names."""
+    if len(nodes) != 1:  # a dev cluster has one node
+        return
+    named = {volume.location.path for volume in volumes}
+    for each in wanted:
+        for path in _paths(folder, each):
+            if path not in named:
+                yield replace(_local(each, path, nodes[0], volumes), stamp=each.stamp)
+
+
+def _paths(folder: VolumesFolder, wanted: Wanted) -> list[str]:
+    """The directories that belong to a wanted claim by their names, as the node sees them."""
+    base = wanted.node_path or folder.in_node
+    here = folder.on_this_machine(base)
+    if here is None:
+        return []
+    patterns = [f"*_{wanted.namespace}_{wanted.name}"]
+    if wanted.path_pattern:
+        rest = wanted.path_pattern.removeprefix(PATH_PATTERN_BEGINNING)
+        literal = [glob.escape(part) for part in _BRACES.split(rest)]
+        patterns.append(f"{wanted.namespace}/{wanted.name}/{'*'.join(literal)}")
+    found = {path.relative_to(here).as_posix() for pattern in patterns for path in here.glob(pattern) if path.is_dir()}
+    return [str(PurePosixPath(base) / name) for name in sorted(found)]
+
+
+def declare(
+    wanted: Wanted, choice: str, volumes: Sequence[Volume], nodes: Sequence[Json], folder: VolumesFolder | None = None
+) -> Volume | str:
+    """A volume for the data that the setting `adopt` names by its path or handle; or why there can be none, in words."""
+    if choice.startswith("/"):
+        return _chosen_path(wanted, choice, volumes, nodes, folder)
+    ebs, disk = _EBS.fullmatch(choice), _PD.fullmatch(choice)
+    if (ebs and "ebs" in wanted.provisioner) or (disk and "pd.csi" in wanted.provisioner):
+        zone = disk["zone"] if disk else (ebs and ebs["zone"]) or ""
+        zones = {node["metadata"].get("labels", {}).get(ZONE, "") for node in nodes}
+        if not zone and len(zones) != 1:
+            return (
+                f"in which zone is it? The nodes are in {', '.join(sorted(zones))}. Write aws://<zone>/{choice} "
+                f"(`aws ec2 describe-volumes --volume-ids {choice} --query 'Volumes[].AvailabilityZone'`)"
+            )
+        handle = ebs["handle"] if ebs else choice
+        location = Location("csi", driver=wanted.provisioner, handle=handle, fs_type=wanted.fs_type or "ext4")  # both drivers' default
+        return _new(wanted, location, [_term(GKE_ZONE if disk else ZONE, zone or zones.pop())])
+    if _REGIONAL_PD.fullmatch(choice):
+        return (
+            "the zones of a regional disk can't be read from its name: give a saved list (`--from`), or declare a PersistentVolume for it"
+        )
+    return f"no volume of the cluster has that name, path or handle, and it is no form in which {wanted.provisioner} names its volumes"
+
+
+def _chosen_path(wanted: Wanted, path: str, volumes: Sequence[Volume], nodes: Sequence[Json], folder: VolumesFolder | None) -> Volume | str:
+    here = folder.on_this_machine(path) if folder else None
+    if here is None and not wanted.on_node:
+        return f"no volume of the cluster has that path, and {wanted.provisioner} keeps no volumes in folders of a node"
+    if here is not None and not here.is_dir():
+        return f"there is no directory {here}"
+    if len(nodes) != 1:
+        names = ", ".join(sorted(node["metadata"]["name"] for node in nodes))
+        return f"on which node is it? The nodes are {names}. Give a saved list (`--from`), or declare a PersistentVolume for it"
+    return _local(wanted, path, nodes[0], volumes)
+
+
+def claim_of(path: str) -> Reference | None:
+    """The claim that a directory was made for, by its name or those of its parents; None for a name that says nothing."""
+    parts = PurePosixPath(path).parts
+    match = _DIRECTORY.fullmatch(parts[-1]) if parts else None
+    if match:
+        return Reference(match["namespace"], match["claim"])
+    for parent, name in zip(parts[-2::-1], parts[:0:-1], strict=False):
+        if parse_claim_name(name):
+            return Reference(parent, name)
+    return None
+
+
+def _local(wanted: Wanted, path: str, node: Json, volumes: Sequence[Volume]) -> Volume:
+    """A local volume at `path`: named as it was where its directory says how, unless that name is taken."""
+    hostname = (node["metadata"].get("labels") or {}).get(HOSTNAME) or node["metadata"]["name"]
+    match = _DIRECTORY.fullmatch(PurePosixPath(path).name)
+    name = match["volume"] if match and _OBJECT_NAME.fullmatch(match["volume"]) else ""
+    taken = {volume.name for volume in volumes}
+    made = _new(wanted, Location("local", path=path), [_term(HOSTNAME, hostname)])
+    return replace(made, name=name if name and name not in taken else made.name, claim=claim_of(path))
+
+
+def _new(wanted: Wanted, location: Location, terms: Sequence[Json]) -> Volume:
+    """A volume as the claim would get one; its name follows from where its data is, so that two runs make one object."""
+    digest = hashlib.sha256(f"{wanted.stack}\n{location.driver}\n{location}".encode()).hexdigest()[:10]
+    return Volume(
+        name=f"adopted-{wanted.service}-{wanted.ordinal}-{digest}",
+        location=location,
+        storage_class=wanted.storage_class,
+        capacity=wanted.capacity,
+        access_modes=(wanted.access_mode,),
+        claim=None,
+        node_terms=tuple(terms),
+        exists=False,
+    )
+
+
+def _term(key: str, value: str) -> Json:
+    return {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]}
+
+
+def manifest(wanted: Wanted, volume: Volume) -> dict[str, Any]:
+    """The PersistentVolume that declares found data: reserved for the claim, stamped, retained.
+
+    The annotation lets the provisioner delete it when it is pruned one day: without it, it is nobody's.
+    """
+    location = volume.location
+    source: dict[str, Any] = (
+        {"csi": {"driver": location.driver, "volumeHandle": location.handle, **({"fsType": location.fs_type} if location.fs_type else {})}}
+        if location.handle
+        else {"local": {"path": location.path}}
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {
+            "name": volume.name,
+            "labels": wanted.stamp.labels,
+            "annotations": {PROVISIONED_BY: location.driver or wanted.provisioner},
+        },
+        "spec": {
+            "capacity": {"storage": str(volume.capacity)},
+            "accessModes": list(volume.access_modes),
+            "volumeMode": volume.volume_mode,
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": volume.storage_class,
+            "claimRef": claim_reference(wanted),
+            "nodeAffinity": {"required": {"nodeSelectorTerms": list(volume.node_terms)}},
+            **source,
+        },
+    }
+
+
+def claim_reference(wanted: Wanted) -> dict[str, Any]:
+    """A claimRef that reserves a volume for a claim: by its name, for whichever UID the claim will have."""
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": wanted.namespace, "name": wanted.name}

@@ -1,0 +1,125 @@
+"""The list that `python -m ops volumes --json` prints: its form, and how it is read back after a cluster was lost.
+
+The form is a contract (docs/recovery.md): what is there stays, `format` grows when something changes its meaning.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from components.settings import Settings
+from components.stamp import Stamp
+from ops.errors import UserError
+from ops.volumes.volume import Location, Reference, Volume
+
+FORMAT = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class Data(_Part):
+    """Where the data is; see `ops.volumes.volume.Location`."""
+
+    type: str
+    path: str = ""
+    driver: str = ""
+    handle: str = ""
+    fs_type: str = ""
+
+
+class Claim(_Part):
+    """The claim that the volume is, or was last, bound to; without a UID it is reserved for that claim."""
+
+    namespace: str
+    name: str
+    uid: str = ""
+
+
+class Adoption(_Part):
+    """Whether the volume can be given back to its claim as things are, and how, or why not."""
+
+    possible: bool
+    how: str
+
+
+class SavedVolume(_Part):
+    """One volume. Sizes in bytes, times in UTC (RFC 3339), `used_bytes` null where it can't be read."""
+
+    service: str
+    ordinal: int
+    tier: str
+    name: str
+    uid: str
+    stamped: bool
+    phase: str
+    storage_class: str
+    capacity_bytes: int
+    used_bytes: int | None
+    access_modes: list[str]
+    volume_mode: str
+    created: str | None
+    phase_since: str | None
+    claim: Claim | None
+    node: str
+    zone: str
+    node_selector_terms: list[dict[str, Any]]
+    data: Data
+    adoption: Adoption
+
+
+class SavedList(_Part):
+    """The whole list of a stack."""
+
+    format: int
+    stack: str
+    namespace: str
+    cluster: dict[str, str]
+    volumes: list[SavedVolume]
+
+
+def read(path: Path, settings: Settings, known: Sequence[Volume]) -> Iterator[Volume]:
+    """The volumes of a saved list that the cluster doesn't have: neither under their name nor with their data.
+
+    Raises UserError for a file that is no such list, or another stack's.
+    """
+    try:
+        saved = SavedList.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file.", "`python -m ops volumes --json > volumes.json` makes one.") from None
+    except (ValueError, ValidationError) as problem:
+        where = problem.errors()[0] if isinstance(problem, ValidationError) else None
+        reason = f"{'.'.join(map(str, where['loc']))}: {where['msg']}" if where else str(problem)
+        raise UserError(f"{path} is no list of volumes ({reason}).", "`python -m ops volumes --json > volumes.json` makes one.") from None
+    if saved.format != FORMAT:
+        raise UserError(f"{path} has format {saved.format}, and this version reads {FORMAT}.", "Use the version that wrote it.")
+    if (saved.stack, saved.namespace) != (settings.stack, settings.namespace.name):
+        raise UserError(
+            f"{path} lists the volumes of stack {saved.stack} in namespace {saved.namespace}, "
+            f"not of {settings.stack} in {settings.namespace.name}.",
+            "Give the list of this stack.",
+        )
+    names = {volume.name for volume in known}
+    for each in saved.volumes:
+        location = Location(**each.data.model_dump())
+        usable = location.path or location.handle
+        if usable and each.name not in names and not any(location == volume.location for volume in known):
+            yield Volume(
+                name=each.name,
+                location=location,
+                storage_class=each.storage_class,
+                capacity=each.capacity_bytes,
+                access_modes=tuple(each.access_modes),
+                claim=Reference(each.claim.namespace, each.claim.name) if each.claim else None,
+                stamp=Stamp(saved.stack, each.service, each.ordinal, each.tier) if each.stamped else None,
+                node_terms=tuple(each.node_selector_terms),
+                volume_mode=each.volume_mode,
+                exists=False,
+            )

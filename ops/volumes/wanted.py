@@ -1,0 +1,80 @@
+"""The claims that a stack's settings ask for, and what each must be given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from components.provisioners import PROVISIONERS
+from components.settings import Settings
+from components.stamp import Stamp, claim_name
+
+# The parameter by which a class names its file system (storage-domain: the only spelling that all CSI drivers take).
+_FS_TYPE = "csi.storage.k8s.io/fstype"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One claim of the settings. `size` as a Kubernetes quantity, `capacity` the same in bytes, `choice` the setting `adopt` for it.
+
+    `provisioner` is the driver's name. `on_node`: its volumes are folders of one node; `path_pattern` and `node_path` as its tier has them.
+    """
+
+    stack: str
+    service: str
+    ordinal: int
+    tier: str
+    namespace: str
+    name: str
+    storage_class: str
+    size: str
+    capacity: int
+    access_mode: str
+    provisioner: str
+    fs_type: str
+    on_node: bool
+    path_pattern: str
+    node_path: str
+    choice: str | None
+
+    @property
+    def stamp(self) -> Stamp:
+        """What the volume of this claim is labelled with."""
+        return Stamp(self.stack, self.service, self.ordinal, self.tier)
+
+    def setting(self, volume: str) -> str:
+        """How to choose `volume` for this claim, in the words that a user can copy."""
+        return f"`pulumi config set --path adopt.{self.service}.{self.ordinal} {volume}`"
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.ordinal} ({self.namespace}/{self.name})"
+
+
+def wanted_claims(settings: Settings) -> list[Wanted]:
+    """Every claim of the settings, by service and ordinal."""
+    return list(_wanted(settings))
+
+
+def _wanted(settings: Settings) -> Iterator[Wanted]:
+    provisioner = PROVISIONERS[settings.provisioner]
+    for name, service in settings.services.items():
+        parameters = settings.tiers[service.tier]
+        for ordinal in range(service.replicas):
+            yield Wanted(
+                stack=settings.stack,
+                service=name,
+                ordinal=ordinal,
+                tier=service.tier,
+                namespace=settings.namespace.name,
+                name=claim_name(name, ordinal),
+                storage_class=f"{service.tier}-{settings.provisioner}",
+                size=service.size.provisioned,
+                capacity=service.size.provisioned_bytes,
+                access_mode=service.access_mode,
+                provisioner=provisioner.driver,
+                fs_type=provisioner.storage_class(parameters).parameters.get(_FS_TYPE, ""),
+                on_node=provisioner.tied_to_node,
+                path_pattern=getattr(parameters, "path_pattern", None) or "",
+                node_path=getattr(parameters, "node_path", None) or "",
+                choice=settings.adopt.get(name, {}).get(ordinal),
+            )
