@@ -98,7 +98,8 @@ def graft(deployment: Mapping[str, Any], added: Mapping[str, Entry], support: Ma
     resources: list[Entry] = changed.get("resources") or []
     changed["pending_operations"] = []
     providers = {each["urn"]: each["id"] for each in resources if each["type"].startswith(_PROVIDER) and not each.get("delete")}
-    needed = {**support, **added}
+    used = {_provider_urn(entry) for entry in added.values() if entry.get("provider")}
+    needed = {**{urn: _default_provider(urn) for urn in used}, **support, **added}
     wanted: dict[str, Entry] = {}
 
     def want(urn: str) -> None:
@@ -131,6 +132,12 @@ def graft(deployment: Mapping[str, Any], added: Mapping[str, Entry], support: Ma
 def _provider_urn(entry: Mapping[str, Any]) -> str:
     """`<urn>::<id>` without the id."""
     return str(entry.get("provider", "")).rpartition("::")[0]
+
+
+def _default_provider(urn: str) -> Entry:
+    """A provider that the engine makes by itself, and of which no plan has a step: its name has its version (`default_1_2_1`)."""
+    version = urn.rpartition("::default_")[2].replace("_", ".")
+    return {"urn": urn, "custom": True, "type": urn.split("::")[2], "inputs": {"__internal": {}, "version": version}}
 
 
 def _entry(source: Mapping[str, Any]) -> Entry:
