@@ -22,7 +22,7 @@ from dev.images import build_image, reference
 from dev.stack import Session
 from ops import command_line
 from ops.command_line import stack_option, yes_option
-from ops.console import say
+from ops.console import errors, say
 from ops.errors import UserError
 from ops.settings import load_settings
 from ops.volumes import commands as volume_commands
@@ -86,13 +86,14 @@ def up(stack: str, adopt: bool, saved: Path | None) -> None:
             _load_canary_image(cluster)
         session = Session(engine, access)
         session.write_env()
-        session.select(stack)
+        session.select(settings)
         volumes = volumes_of(stack, access, cluster, saved)
         volume_commands.stamp(volumes)
         plan = volume_commands.reserve(volumes) if adopt else Plan()
         say(f"pulumi up --stack {stack}")
-        status = session.pulumi("up", "--yes", "--skip-preview", "--refresh", "--suppress-outputs", "--stack", stack)
+        status = session.pulumi(stack, "up", "--yes", "--skip-preview", "--refresh", "--suppress-outputs")
         if status != 0:
+            _say_if_stopped(cluster)
             raise SystemExit(status)
         volumes.wait_bound(plan)
         volume_commands.stamp(volumes)
@@ -112,6 +113,12 @@ def _load_canary_image(cluster: Cluster) -> None:
         cluster.load_image(build_image("python"))
 
 
+def _say_if_stopped(cluster: Cluster) -> None:
+    """A run that failed because its cluster went away says many things; this is the one to act on."""
+    if not cluster.running():
+        errors.print("The dev cluster, or a part of it, has stopped during the run. Run the same command again: it starts it and goes on.")
+
+
 @cli.command()
 @stack_option
 def down(stack: str) -> None:
@@ -128,11 +135,13 @@ def destroy(stack: str) -> None:
     """`pulumi destroy` of the stack; the volumes and their data are retained."""
     with one_at_a_time():
         engine = ensure_engine()
-        session = Session(engine, cluster_of(stack).start())
+        cluster = cluster_of(stack)
+        session = Session(engine, cluster.start())
         session.write_env()
-        session.select(stack)
-        status = session.pulumi("destroy", "--yes", "--skip-preview", "--stack", stack)
+        session.select(load_settings(stack), destroying=True)
+        status = session.pulumi(stack, "destroy", "--yes", "--skip-preview")
         if status != 0:
+            _say_if_stopped(cluster)
             raise SystemExit(status)
         say("The volumes are retained, with their data: `make volumes` lists them.")
         say("The way back: `make up ADOPT=1` gives each claim its own volume again. For good: `make prune` deletes them.")

@@ -10,18 +10,17 @@ import json
 import os
 import shlex
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from components.labels import of_stack
-from components.settings import PROJECT
+from components.settings import Settings
 from dev import paths
 from dev.cluster import Access
 from dev.engine import Engine
-from ops.errors import UserError
-
-_TIME_TO_END = 10.0  # seconds that an interrupted pulumi has to let go of its state
+from ops.healing import orphans
+from ops.healing.killed_run import end_killed_run
+from ops.pulumi_command import Pulumi
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,12 @@ class Session:
         paths.ENV_FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
         paths.ENV_FILE.with_suffix(".ps1").write_text("\r\n".join(powershell) + "\r\n", encoding="utf-8")
 
-    def pulumi(self, *arguments: str) -> int:
-        """Run `pulumi` with its output on the terminal and return its exit status.
+    def pulumi(self, stack: str, *arguments: str) -> int:
+        """Run `pulumi` on `stack` with its output on the terminal and return its exit status.
 
         Ctrl-C reaches pulumi itself (it is in the same process group) and it then ends what it has begun: wait for that.
         """
-        process = subprocess.Popen(["pulumi", *arguments], cwd=paths.ROOT, env=self.environment())
+        process = subprocess.Popen(["pulumi", *arguments, "--stack", stack], cwd=paths.ROOT, env=self.marked(stack))
         interrupted = False
         while True:
             try:
@@ -80,46 +79,34 @@ class Session:
             except KeyboardInterrupt:
                 interrupted = True
 
+    def marked(self, stack: str) -> dict[str, str]:
+        """The environment of a run on `stack`: what it starts can be told from anybody else's, should it be killed."""
+        environment = self.environment()
+        return {**environment, orphans.RUN: orphans.mark(environment["PULUMI_BACKEND_URL"], stack)}
+
     def ask(self, *arguments: str) -> str:
         """Run `pulumi` quietly and return what it prints; raises UserError with its own words when it fails."""
-        return _captured(["pulumi", *arguments], self.environment())
+        return Pulumi(self.environment()).ask(*arguments)
 
-    def select(self, stack: str) -> None:
-        """Make `stack` the selected one, and make it where it does not exist yet.
+    def select(self, settings: Settings, *, destroying: bool = False) -> None:
+        """Make the settings' stack the selected one, make it where it does not exist yet, and heal what a killed run has left of it.
 
-        Raises UserError when it is new in this clone's own state but the cluster has its objects: `pulumi up` would fail at
-        the first of them, with "already exists".
+        `destroying`: a destroy comes next. Raises UserError for what can't be healed without a person's word.
         """
         if not _is_set("PULUMI_BACKEND_URL"):
             paths.STATE.mkdir(parents=True, exist_ok=True)
-            known = (paths.STATE / ".pulumi" / "stacks" / PROJECT / f"{stack}.json").exists()
-            strays = [] if known else self._objects_of(stack)
-            if strays:
-                raise UserError(
-                    f"the cluster has {', '.join(strays)} of stack {stack}, and the state in {paths.STATE} doesn't know of it: that "
-                    "state was deleted, or another clone made them.",
-                    "Put that state back. Or, on a dev cluster, `make purge` deletes everything in it, all volumes included.",
-                )
+        from ops.cluster import Cluster  # noqa: PLC0415 - 0.4 s, which `make down` need not wait for
+        from ops.healing.healing import Healing  # noqa: PLC0415
+        from ops.healing.objects import Objects  # noqa: PLC0415
+
+        stack = settings.stack
+        pulumi = Pulumi(self.marked(stack))
+        end_killed_run(pulumi, stack)
         self.ask("stack", "select", "--create", "--non-interactive", stack)
-
-    def _objects_of(self, stack: str) -> list[str]:
-        """The namespaces and classes in the cluster that a stack of this name has made; none where the cluster doesn't answer."""
-        from kubernetes import client, config  # noqa: PLC0415 - 0.4 s, and needed only for a new stack
-        from kubernetes.client import ApiException  # noqa: PLC0415
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
-
-        labels = ",".join(f"{name}={value}" for name, value in of_stack(stack).items())
-        ours = {"label_selector": labels, "_request_timeout": 10}
-        try:
-            kubeconfig = str(self.access.kubeconfig) if self.access.kubeconfig else None
-            api = config.new_client_from_config(kubeconfig, self.access.context)
-            found = [
-                *(("namespace", each) for each in client.CoreV1Api(api).list_namespace(**ours).items),
-                *(("StorageClass", each) for each in client.StorageV1Api(api).list_storage_class(**ours).items),
-            ]
-        except (ApiException, HTTPError, config.ConfigException):
-            return []
-        return [f"{kind} {each.metadata.name}" for kind, each in found]
+        cluster = Cluster(self.access.context, str(self.access.kubeconfig) if self.access.kubeconfig else None)
+        # A dev cluster is this clone's alone. On a cluster of the user's own, another clone may have a stack of this name.
+        ours_alone = self.access.kind != "existing"
+        Healing(pulumi, Objects(cluster), settings).complete_state(ours_alone=ours_alone, destroying=destroying)
 
     def stacks(self) -> list[str]:
         """The names of the stacks in the state."""
@@ -139,21 +126,3 @@ def _is_set(name: str) -> bool:
     if name == "PULUMI_CONFIG_PASSPHRASE" and "PULUMI_CONFIG_PASSPHRASE_FILE" in os.environ:
         return True
     return name in os.environ
-
-
-def _captured(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    process = subprocess.Popen(
-        command, cwd=paths.ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        output, problems = process.communicate()
-    except KeyboardInterrupt:  # it has reached pulumi too: killed at once, as `subprocess.run` does, it would leave its lock
-        try:
-            process.wait(_TIME_TO_END)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.kill()
-        raise
-    if process.returncode != 0:
-        last_words = (problems.strip() or output.strip()).splitlines()[-5:]
-        raise UserError(f"`{shlex.join(command)}` failed:\n  " + "\n  ".join(last_words))
-    return output

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import NoReturn
 
 import click
 
 from ops import command_line
+from ops.command_line import stack_option
+from ops.healing.killed_run import end_killed_run
+from ops.pulumi_command import Pulumi
+from ops.settings import load_settings
 from ops.volumes.commands import volumes
 
 
@@ -19,6 +24,29 @@ def cli() -> None:
 
 
 cli.add_command(volumes)
+
+
+@cli.command()
+@stack_option
+@click.option("--take-over", is_flag=True, help="The state was lost: take the cluster's objects of this stack over into the new one.")
+@click.option("--before-destroy", is_flag=True, help="`pulumi destroy` comes next: put back the guard that it must pass.")
+def heal(stack: str, take_over: bool, before_destroy: bool) -> None:
+    """Put right what a killed run has left: its lock, its processes, what it had begun. Then `pulumi up` goes on.
+
+    \b
+    Objects that a killed run could not note in the state are taken into it when they have the stack's labels; somebody else's of
+    the same name are refused by name. Nothing is deleted in the cluster. Says nothing where there is nothing to do.
+    `make up` and `make destroy` do the same by themselves.
+    """
+    from ops.cluster import Cluster  # noqa: PLC0415 - 0.4 s, which --help need not wait for
+    from ops.healing.healing import Healing  # noqa: PLC0415
+    from ops.healing.objects import Objects  # noqa: PLC0415
+
+    settings = load_settings(stack)
+    pulumi = Pulumi(os.environ)
+    end_killed_run(pulumi, stack)
+    objects = Objects(Cluster(settings.cluster.context))
+    Healing(pulumi, objects, settings).complete_state(ours_alone=take_over, destroying=before_destroy)
 
 
 def main() -> NoReturn:

@@ -1,0 +1,22 @@
+"""Ends a run that was killed: its lock goes, and whatever it has left running."""
+
+from __future__ import annotations
+
+from ops.console import say
+from ops.healing import locks, orphans
+from ops.pulumi_command import Pulumi
+
+
+def end_killed_run(pulumi: Pulumi, stack: str) -> None:
+    """Release the lock that a killed run on `stack` has left, and end what it has left running.
+
+    Raises UserError while a run on the stack is under way, or may be on another host. A backend that is no folder keeps its own locks.
+    """
+    backend = pulumi.backend()
+    folder = locks.folder_of(backend)
+    if folder and locks.release_dead(folder, stack):
+        say(f"Released the lock of a run on stack {stack} that was killed.")
+    only_stack = folder is not None and not locks.locked_stacks(folder)
+    ended = orphans.end(orphans.find(backend, stack, only_stack=only_stack))
+    if ended:
+        say(f"Ended what a killed run on stack {stack} had left running: {', '.join(ended)}.")

@@ -1,0 +1,95 @@
+"""What a killed engine leaves running: its plugins, its language host with the program, and the scripts that its commands run.
+
+They must end before anybody looks at the cluster: an orphaned kubernetes plugin goes on with what it has begun, and an orphaned
+canary would be swept from under its feet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from ops.paths import ROOT
+
+# Set by whoever starts `pulumi` for one stack (`make up` does): a process has it from its engine, and no shell has it.
+RUN = "STORAGE_TIERS_RUN"
+
+_BACKEND = "PULUMI_BACKEND_URL"
+_ADDRESS = re.compile(r"^(--?\w+=)?127\.0\.0\.1:\d+$")  # every plugin is started with its engine's address
+_SCRIPTS = {"components.canary.driver": "a canary", "components/destroy_guard/check.py": "the destroy guard"}
+_TIME_TO_END = 15.0  # seconds: a canary removes its pods, claim and volume on its way out
+
+
+def mark(backend: str, stack: str) -> str:
+    """The value of `RUN` for a run on `stack` in the state of `backend`."""
+    return f"{stack} in {backend}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a process: its command line, environment and folder; `under_pulumi` while a pulumi is above it."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: Path
+    under_pulumi: bool
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> Seen:
+        """From the running process. Raises psutil.Error for one that is gone or somebody else's."""
+        above = any(Path(parent.name()).stem == "pulumi" for parent in [process, *process.parents()])
+        return cls(tuple(process.cmdline()), process.environ(), Path(process.cwd()), above)
+
+
+def is_orphan(seen: Seen, backend: str, stack: str, *, only_stack: bool) -> bool:
+    """Whether the process was started by an engine that worked on `stack` in the state of `backend`, and is gone.
+
+    A run that was started by plain `pulumi` doesn't say on which stack: its plugins are known by the project's folder and the backend, and
+    count only where no other stack of that state can have been meant (`only_stack`).
+    """
+    if seen.under_pulumi:
+        return False
+    if RUN in seen.environment:
+        return seen.environment[RUN] == mark(backend, stack)
+    if seen.folder != ROOT or seen.environment.get(_BACKEND) != backend:
+        return False
+    if any(script in seen.command for script in _SCRIPTS):
+        return f"--instance={stack}" in seen.command
+    return only_stack and any(_ADDRESS.match(word) for word in seen.command)
+
+
+def find(backend: str, stack: str, *, only_stack: bool) -> list[psutil.Process]:
+    """The orphans of `stack` on this machine, as far as this user may see them."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE and is_orphan(Seen.of(process), backend, stack, only_stack=only_stack):
+                found.append(process)
+    return found
+
+
+def end(processes: Iterable[psutil.Process]) -> list[str]:
+    """End them, and say which those were, by name. They are asked first, and killed when they have not ended by themselves."""
+    orphans = list(processes)
+    names = []
+    for process in orphans:
+        with suppress(psutil.Error):
+            names.append(_name(process))
+            process.terminate()
+    _, left = psutil.wait_procs(orphans, _TIME_TO_END)
+    for process in left:
+        with suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(left, _TIME_TO_END)
+    return sorted(set(names))
+
+
+def _name(process: psutil.Process) -> str:
+    """What a person calls the process: a script of this project's by its work, anything else by its program."""
+    words = process.cmdline()
+    return next((work for script, work in _SCRIPTS.items() if script in words), process.name())

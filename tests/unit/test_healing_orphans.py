@@ -1,0 +1,116 @@
+"""Which processes are what a killed engine of this stack has left, and that nobody else's are ever ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ops.healing import orphans
+from ops.paths import ROOT
+
+STATE = "file:///home/ada/storage-tiers/.dev/state"
+OTHER_CLONE = "file:///home/ada/other/.dev/state"
+PLUGIN = ("/cache/pulumi-resource-kubernetes", "-logtostderr", "127.0.0.1:40123")
+DRIVER = ("python", "-m", "components.canary.driver", "--context=dev", "--instance=dev", "prove")
+
+
+def seen(
+    command: tuple[str, ...] = PLUGIN, *, run: str | None = None, backend: str | None = STATE, folder: Path = ROOT, under: bool = False
+) -> orphans.Seen:
+    variables = {orphans.RUN: run, "PULUMI_BACKEND_URL": backend}
+    return orphans.Seen(command, {name: value for name, value in variables.items() if value is not None}, folder, under)
+
+
+OURS = orphans.mark(STATE, "dev")
+
+
+@pytest.mark.parametrize(
+    ("process", "orphan"),
+    [
+        (seen(run=OURS), True),
+        (seen(("python3", "-u", "run_program.py"), run=OURS, folder=Path("/")), True),  # whatever our own run started
+        (seen(run=OURS, under=True), False),
+        (seen(run=orphans.mark(STATE, "prod")), False),
+        (seen(run=orphans.mark(OTHER_CLONE, "dev")), False),
+        (seen(run=orphans.mark(OTHER_CLONE, "dev"), backend=STATE), False),
+        (seen(), True),  # of plain `pulumi`
+        (seen(under=True), False),
+        (seen(backend=OTHER_CLONE), False),
+        (seen(backend=None), False),
+        (seen(folder=Path("/home/ada/other")), False),
+        (seen(("vim", "Pulumi.yaml")), False),
+        (seen(("bash",)), False),
+        (seen(DRIVER), True),
+        (seen(tuple(word.replace("dev", "prod") for word in DRIVER)), False),
+        (seen(DRIVER, under=True), False),
+    ],
+)
+def test_what_is_an_orphan(process: orphans.Seen, orphan: bool) -> None:
+    assert orphans.is_orphan(process, STATE, "dev", only_stack=True) is orphan
+
+
+def test_where_another_stack_is_locked_only_what_names_this_one_counts() -> None:
+    assert not orphans.is_orphan(seen(), STATE, "dev", only_stack=False)
+    assert orphans.is_orphan(seen(run=OURS), STATE, "dev", only_stack=False)
+    assert orphans.is_orphan(seen(DRIVER), STATE, "dev", only_stack=False)
+
+
+# An engine that starts a plugin, says its process id, and waits; both are this Python under other names.
+ENGINE = """
+import subprocess, sys, time
+plugin = subprocess.Popen([sys.argv[1], "-c", "import time; time.sleep(600)", "127.0.0.1:40123"], start_new_session=True)
+print(plugin.pid, flush=True)
+time.sleep(600)
+"""
+
+
+class Run:
+    """A real process called pulumi with a child that is a plugin."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        for name in ("pulumi", "pulumi-resource-kubernetes"):
+            (folder / name).symlink_to(sys.executable)
+        self.engine = subprocess.Popen(
+            [folder / "pulumi", "-c", ENGINE, folder / "pulumi-resource-kubernetes"],
+            env={**os.environ, orphans.RUN: run},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.engine.stdout is not None
+        self.plugin = psutil.Process(int(self.engine.stdout.readline()))
+        while Path(self.plugin.cmdline()[0]).name != "pulumi-resource-kubernetes":
+            time.sleep(0.01)
+
+    def kill_engine(self) -> None:
+        self.engine.kill()
+        self.engine.wait()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    made = Run(tmp_path, orphans.mark(STATE, tmp_path.name))
+    yield made
+    made.kill_engine()
+    if made.plugin.is_running():
+        made.plugin.send_signal(signal.SIGKILL)
+
+
+def test_real_processes(run: Run, tmp_path: Path) -> None:
+    stack = tmp_path.name
+    assert orphans.find(STATE, stack, only_stack=True) == [], "its engine lives"
+    run.kill_engine()
+    assert orphans.find(STATE, "another", only_stack=True) == []
+    assert orphans.find(OTHER_CLONE, stack, only_stack=True) == []
+    found = orphans.find(STATE, stack, only_stack=True)
+    assert found == [run.plugin]
+    assert orphans.end(found) == ["pulumi-resource-kubernetes"]
+    assert not run.plugin.is_running() or run.plugin.status() == psutil.STATUS_ZOMBIE
+    assert orphans.find(STATE, stack, only_stack=True) == []
