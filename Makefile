@@ -1,8 +1,9 @@
 # Every target is one line over `python -m dev`, so that a shell without make has the same commands.
 PYTHON ?= python3
 STACK ?= dev
+BASE ?=
 
-.PHONY: help up down destroy purge test soak lint lock
+.PHONY: help up down destroy purge preview test soak lint lock
 
 help: ## this list
 	@$(PYTHON) -m dev --help
@@ -18,6 +19,9 @@ destroy: ## `pulumi destroy` of the dev stack; the volumes are retained
 
 purge: ## delete the dev cluster and every volume in it, after showing what and asking
 	@$(PYTHON) -m dev purge --stack $(STACK)
+
+preview: ## `pulumi preview` of any stack with the policy pack, on a copy; with BASE=origin/main what a merge would change
+	@$(PYTHON) -m dev preview --stack $(STACK) $(if $(BASE),--base $(BASE))
 
 test: ## all checks and tests, in a throw-away cluster and state
 	@$(PYTHON) -m dev test

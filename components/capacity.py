@@ -98,6 +98,25 @@ def quantity(number_of_bytes: int) -> str:
     return f"{number}{names[unit]}"
 
 
+def bytes_of(text: str) -> Fraction:
+    """Any Kubernetes quantity in bytes, exactly: `5Gi`, `5e9`, `10G`, and `3543348019200m`, as the API server writes fractions of a byte.
+
+    Raises ValueError for a text that is none.
+    """
+    found = _QUANTITY.fullmatch(text) if len(text) <= LONGEST_TEXT else None
+    if found is None:
+        raise ValueError(f"{text!r} is not a Kubernetes quantity")
+    exponent = int(found["exponent"] or 0)
+    return Fraction(found["number"]) * Fraction(10) ** exponent * _SUFFIXES[found["suffix"] or ""]
+
+
+_QUANTITY = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE](?P<exponent>[-+]?[0-9]{1,2})|(?P<suffix>[numkMGTPE]|[KMGTPE]i))?")
+_SUFFIXES = {
+    **{name: Fraction(1000) ** power for power, name in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)},
+    **{name: Fraction(1024) ** power for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
+}
+
+
 def _nearest(text: str) -> str:
     """The valid size that was most likely meant by `text`."""
     match = _NUMBER_AND_REST.fullmatch(text.replace(",", ".")) if len(text) <= LONGEST_TEXT else None

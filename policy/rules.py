@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from components.capacity import Size, SizeError, quantity
+from components.capacity import MI, bytes_of, quantity
 from policy.resources import (
     CLAIM,
     NAMESPACE,
@@ -181,34 +182,18 @@ def claims_within_allocation(resources: Iterable[Resource], limits: Mapping[str,
     for claim in (claim for resource in resources for claim in claims_of(resource)):
         storage_class, size = get(claim.spec, "storageClassName"), get(claim.spec, "resources", "requests", "storage")
         if isinstance(storage_class, str) and isinstance(size, str | int | float):
-            asked[storage_class].append((claim, in_bytes(str(size)) * Fraction(claim.replicas)))
+            asked[storage_class].append((claim, bytes_of(str(size)) * Fraction(claim.replicas)))
     for storage_class, limit in limits.items():
         total = sum((size for _, size in asked[storage_class]), Fraction(0))
-        if total > in_bytes(limit):
+        if total > bytes_of(limit):
             titles = ", ".join(claim.title for claim, _ in asked[storage_class])
             rule = f"all claims of a class ask for no more than the pack's config gives it, {limit}; these do: {titles}"
-            works = f"smaller claims, or at least {_gib(total)} for {storage_class} in the config of claims-within-allocation"
-            yield _says(f"StorageClass {storage_class}", "spec.resources.requests.storage", _gib(total), rule, works)
+            works = f"smaller claims, or at least {_shown_size(total)} for {storage_class} in the config of claims-within-allocation"
+            yield _says(f"StorageClass {storage_class}", "spec.resources.requests.storage", _shown_size(total), rule, works)
 
 
-_UNITS = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "Ki": 2**10, "Pi": 2**50, "Ei": 2**60}
-
-
-def in_bytes(size: str) -> Fraction:
-    """A Kubernetes quantity in bytes. Raises ValueError for a text that is none."""
-    try:
-        return Size.parse(size).exact
-    except SizeError:
-        number = size.rstrip("kKMGTPEim")
-        unit = size[len(number) :]
-        if unit == "m":  # thousandths, as the API server writes fractions of a byte
-            return Fraction(number) / 1000
-        return Fraction(number) * (_UNITS[unit] if unit else 1)
-
-
-def _gib(size: Fraction) -> str:
-    whole_mi = -(-size // 2**20) * 2**20
-    return quantity(int(whole_mi))
+def _shown_size(size: Fraction) -> str:
+    return quantity(math.ceil(size / MI) * MI)
 
 
 # --- the stack --------------------------------------------------------------------------------------------------------
