@@ -138,6 +138,9 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[Field]:  # noqa
         for key in sorted({*before, *after}):
             name = f".{key}" if key.replace("-", "").isalnum() else f"[{key}]"
             yield from _differences(f"{path}{name}".removeprefix("."), before.get(key), after.get(key))
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from _differences(f"{path}[{index}]", one, other)
     elif before != after:
         yield Field(path, before, after)
 
@@ -171,10 +174,16 @@ def _problems(changes: Sequence[Change], before: Mapping[str, Planned], after: M
 
 
 def _claim_problems(change: Change, base: Planned, expandable: Mapping[str, bool]) -> Iterator[str]:
-    if change.action in ("delete", "replace"):
+    if change.action == "delete":
         yield (
-            f"{base.title}: {_would_be(change)}: a new claim is an empty volume, and the old one's data is used by nobody any more. "
-            "Works: the claim as it is; for a service that goes for good, first `kubectl delete pvc` by hand and then the merge"
+            f"{base.title}: {_would_be(change)}: its data would be in a volume that no service uses. Works: the claim as it is; if its "
+            "service goes for good, stop its pods, `kubectl delete pvc` it first, and merge in spite of this"
+        )
+        return
+    if change.action == "replace":
+        yield (
+            f"{base.title}: {_would_be(change)}: the new claim's volume is empty. Works: the claim as it is, and a new service beside "
+            "it, to which the data is copied"
         )
         return
     for field in change.fields:
