@@ -1,8 +1,9 @@
 # Every target is one line over `python -m dev`, so that a shell without make has the same commands.
 PYTHON ?= python3
 STACK ?= dev
+BASE ?=
 
-.PHONY: help up down destroy volumes prune purge test soak lint lock
+.PHONY: help up down destroy volumes prune purge preview test soak lint lock
 
 help: ## this list
 	@$(PYTHON) -m dev --help
@@ -24,6 +25,9 @@ prune: ## delete old volumes and their data: VOLUMES="<name> …" or OLDER_THAN=
 
 purge: ## delete the dev cluster and every volume in it, after showing what and asking
 	@$(PYTHON) -m dev purge --stack $(STACK)
+
+preview: ## `pulumi preview` of any stack with the policy pack, on a copy; with BASE=origin/main what a merge would change
+	@$(PYTHON) -m dev preview --stack $(STACK) $(if $(BASE),--base $(BASE))
 
 test: ## all checks and tests, in a throw-away cluster and state
 	@$(PYTHON) -m dev test

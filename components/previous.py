@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -13,7 +12,8 @@ import pulumi
 from components import labels
 from components.capacity import bytes_of
 from components.kubeconfig import Kubeconfig, NoAnswer
-from components.service_volumes import REQUESTED, claim_name
+from components.service_volumes import REQUESTED
+from components.stamp import claim_name, parse_claim_name
 
 Key = tuple[str, str]  # namespace and name of a claim
 Live = Mapping[str, Any]  # a claim as the API's JSON has it
@@ -151,13 +151,13 @@ def _made_by(stack: str, live: Live) -> Claim | None:
     metadata, spec = live["metadata"], live["spec"]
     found = metadata.get("labels") or {}
     service, tier = found.get(labels.NAME, ""), found.get(labels.COMPONENT, "")
-    name = re.fullmatch(re.escape(claim_name(service, "")) + "(0|[1-9][0-9]*)", metadata["name"])
-    if name is None or not labels.recommended(service, stack, tier).items() <= found.items():
+    named = parse_claim_name(metadata["name"])
+    if named is None or named[0] != service or not labels.recommended(service, stack, tier).items() <= found.items():
         return None
     asked = spec["resources"]["requests"]["storage"]
     return Claim(
         service=service,
-        ordinal=int(name[1]),
+        ordinal=named[1],
         namespace=metadata["namespace"],
         storage_class=spec.get("storageClassName") or "",
         access_mode=spec["accessModes"][0],

@@ -30,11 +30,6 @@ class Claim(TypedDict):
     provisioned: str
 
 
-def claim_name(service: str, ordinal: int | str) -> str:
-    """The name of a service's claim, as a StatefulSet of the service's name with a volume claim template `data` looks for it."""
-    return f"data-{service}-{ordinal}"
-
-
 @dataclass(frozen=True)
 class ServiceVolumesArgs:
     """What a service gets. `storage_class` and `namespace` are plain names: what makes those is for `depends_on`."""

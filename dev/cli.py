@@ -15,7 +15,7 @@ import click
 from filelock import FileLock, Timeout
 
 from components.settings import DEFAULT_IMAGE
-from dev import paths, report
+from dev import paths, preview, report
 from dev.cluster import Access, Cluster, KindCluster, choose
 from dev.engine import ensure_engine
 from dev.images import build_image, reference
@@ -199,6 +199,17 @@ def _forget(stack: str) -> None:
     session = Session(ensure_engine(), Access("embedded", "", None))
     if stack in session.stacks():
         session.ask("stack", "rm", "--force", "--yes", "--preserve-config", "--stack", stack)
+
+
+@cli.command("preview")
+@click.option("--stack", "stacks", multiple=True, default=["dev"], show_default=True, help="Which stack; may be given several times.")
+@click.option("--all", "every", is_flag=True, help="Every stack that has a settings file.")
+@click.option("--base", metavar="REVISION", help="A git revision, such as origin/main: say what a merge would change.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there, for a pull request.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and everything else to standard error.")
+def preview_command(stacks: tuple[str, ...], every: bool, base: str | None, markdown: Path | None, as_json: bool) -> None:
+    """`pulumi preview` with the policy pack, on a copy: no cluster, no credentials, nothing changes."""
+    raise SystemExit(preview.run([] if every else stacks, base, markdown, as_json))
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})

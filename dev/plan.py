@@ -1,0 +1,90 @@
+"""What a preview plans, read from the engine's event log: each object as the program declares it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An object that the program declares. `inputs` are its own words; what a preview can't know is one of the SDK's placeholders.
+
+    `parent` and `provider` are URNs, empty where there is none. A component has no object behind it: `custom` is false.
+    """
+
+    urn: str
+    inputs: Mapping[str, Any]
+    custom: bool = True
+    protect: bool = False
+    parent: str = ""
+    provider: str = ""
+
+    @property
+    def type(self) -> str:
+        """`kubernetes:core/v1:Namespace`."""
+        return self.urn.split("::")[2].rsplit("$", 1)[-1]
+
+    @property
+    def name(self) -> str:
+        """The name within Pulumi."""
+        return self.urn.split("::", 3)[3]
+
+    @property
+    def title(self) -> str:
+        """The object as kubectl names it, `PersistentVolumeClaim data/data-kafka-0`; other things by their name within Pulumi."""
+        metadata = self.inputs.get("metadata")
+        metadata = metadata if isinstance(metadata, Mapping) else {}
+        kind = "Provider" if self.type.startswith("pulumi:providers:") else self.type.rsplit(":", 1)[-1]
+        name, namespace = metadata.get("name") or self.name, metadata.get("namespace")
+        return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a program declares, by URN, and what the preview said against it: `errors`, and violations of policies."""
+
+    resources: Mapping[str, Planned]
+    errors: tuple[str, ...] = ()
+    violations: tuple[str, ...] = field(default=())
+
+
+def read(event_log: Path) -> Plan:
+    """The plan that a `pulumi preview --event-log` has written, of a stack without a state: all of it is to be made.
+
+    The log is lines of JSON, as the Automation API reads them (apitype.EngineEvent). One that a killed engine left unfinished, or none,
+    gives the plan as far as it got.
+    """
+    resources: dict[str, Planned] = {}
+    errors: list[str] = []
+    violations: list[str] = []
+    lines = event_log.read_text(encoding="utf-8").splitlines() if event_log.exists() else []
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            break
+        if planned := event.get("resourcePreEvent", {}).get("metadata"):
+            if planned["op"] != "read" and planned.get("new"):
+                resources[planned["urn"]] = _planned(planned["new"])
+        elif violation := event.get("policyEvent"):
+            message = violation["message"].strip().splitlines()[-1]
+            mandatory = violation["enforcementLevel"] != "advisory"
+            violations.extend([f"{violation['policyName']}: {message}"] if mandatory else [])
+        elif (said := event.get("diagnosticEvent")) and said["severity"] == "error":
+            errors.append(" ".join(said["message"].split()))
+    return Plan(resources, tuple(errors), tuple(dict.fromkeys(violations)))
+
+
+def _planned(declared: Mapping[str, Any]) -> Planned:
+    return Planned(
+        urn=declared["urn"],
+        inputs=declared.get("inputs") or {},
+        custom=bool(declared.get("custom")),
+        protect=bool(declared.get("protect")),
+        parent=declared.get("parent") or "",
+        provider=(declared.get("provider") or "").rpartition("::")[0],  # it ends with the provider's id
+    )

@@ -1,0 +1,241 @@
+"""The rules: each is one function, whose text says why it is one, on plain data. It yields a message for each violation.
+
+A message names the object, the field with its value, the rule, and what works. What a preview doesn't know yet violates nothing;
+`pulumi up` checks again, when it is known.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+from components.capacity import MI, bytes_of, quantity
+from policy.resources import (
+    CLAIM,
+    NAMESPACE,
+    POD_SPECS,
+    STORAGE_CLASS,
+    UNKNOWN,
+    VOLUME,
+    Claim,
+    Resource,
+    claims_of,
+    get,
+    items,
+)
+
+LOCAL_PATH = "rancher.io/local-path"
+EBS = ("ebs.csi.aws.com", "ebs.csi.eks.amazonaws.com")
+GCE_PD = "pd.csi.storage.gke.io"
+CLOUDS = (*EBS, GCE_PD)
+PROVISIONERS = (LOCAL_PATH, *CLOUDS)
+# Names that were built into Kubernetes once, and the drivers that took their place.
+REPLACED = {"kubernetes.io/aws-ebs": EBS[0], "kubernetes.io/gce-pd": GCE_PD, "kubernetes.io/no-provisioner": LOCAL_PATH}
+
+ACCESS_MODES = ("ReadWriteOnce", "ReadWriteOncePod")
+
+DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
+
+LABELS = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by"))
+LABELLED = {
+    STORAGE_CLASS,
+    CLAIM,
+    VOLUME,
+    NAMESPACE,
+    "kubernetes:core/v1:ResourceQuota",
+    "kubernetes:storage.k8s.io/v1:VolumeAttributesClass",
+    "kubernetes:snapshot.storage.k8s.io/v1:VolumeSnapshotClass",
+}
+
+Violations = Iterator[str]
+
+
+def _says(title: str, field: str, value: object, rule: str, works: str) -> str:
+    shown = "(missing)" if value is None else json.dumps(value, ensure_ascii=False)
+    return f"{title}: {field}: {shown}: {rule}. Works: {works}"
+
+
+# --- classes ----------------------------------------------------------------------------------------------------------
+
+
+def reclaim_policy_retain(resource: Resource) -> Violations:
+    """A deleted claim must not take its data with it: a volume is given up by a person who looks at it, never as a side effect.
+
+    A StorageClass without reclaimPolicy has Delete.
+    """
+    field = {STORAGE_CLASS: ("reclaimPolicy",), VOLUME: ("spec", "persistentVolumeReclaimPolicy")}.get(resource.type)
+    if field is None:
+        return
+    found = resource.get(*field)
+    if found in ("Retain", UNKNOWN) or (found is None and resource.type == VOLUME):  # a PersistentVolume's own default is Retain
+        return
+    default = ", and without it Kubernetes takes Delete" if found is None else ""
+    yield _says(resource.title, ".".join(field), found, f"data outlives its claim{default}", "Retain")
+
+
+def wait_for_first_consumer(resource: Resource) -> Violations:
+    """A volume that is made before its pod is scheduled may be in a zone, or on a node, where the pod can never run.
+
+    A StorageClass without volumeBindingMode has Immediate.
+    """
+    found = resource.get("volumeBindingMode")
+    if resource.type == STORAGE_CLASS and found not in ("WaitForFirstConsumer", UNKNOWN):
+        default = "; without it Kubernetes takes Immediate" if found is None else ""
+        rule = f"a volume is made where its first pod is scheduled{default}"
+        yield _says(resource.title, "volumeBindingMode", found, rule, "WaitForFirstConsumer")
+
+
+def never_the_default_class(resource: Resource) -> Violations:
+    """A claim that names no class must not land on a tier: the tier's space is allocated to the services that ask for it by name."""
+    if resource.type != STORAGE_CLASS:
+        return
+    for annotation in DEFAULT_CLASS:
+        found = resource.get("metadata", "annotations", annotation)
+        if found == "true":
+            yield _says(resource.title, f"metadata.annotations[{annotation}]", found, "a tier is used by name, never by default", '"false"')
+
+
+def known_provisioner(resource: Resource) -> Violations:
+    """Parameters of other drivers are checked by nobody before the first pod fails."""
+    found = resource.get("provisioner")
+    if resource.type == STORAGE_CLASS and found not in (*PROVISIONERS, UNKNOWN):
+        works = REPLACED.get(str(found), f"one of {', '.join(PROVISIONERS)}")
+        yield _says(resource.title, "provisioner", found, "a driver that this project knows the rules and limits of", works)
+
+
+def encrypted_on_cloud(resource: Resource) -> Violations:
+    """A cloud's disks and their snapshots are copied and shared by a click; encrypted ones are useless without the key.
+
+    EBS volumes aren't encrypted unless the class says so, with the word true: the driver reads any other, also "True", as
+    false. A kmsKeyId has the driver ask for encryption too. GCE encrypts every disk; there is nothing to turn on.
+    """
+    if resource.type != STORAGE_CLASS or resource.get("provisioner") not in EBS:
+        return
+    given = resource.get("parameters")
+    if given is UNKNOWN:
+        return
+    parameters = {key.lower(): value for key, value in (given or {}).items()}  # as the driver reads them
+    encrypted = parameters.get("encrypted")
+    if encrypted not in ("true", UNKNOWN) and parameters.get("kmskeyid") in (None, ""):
+        yield _says(resource.title, "parameters.encrypted", encrypted, "volumes on EBS are encrypted", '"true"')
+
+
+# --- claims and volumes -----------------------------------------------------------------------------------------------
+
+
+def single_writer_access(resource: Resource) -> Violations:
+    """A database or broker is its volume's only writer; block storage on several nodes at once ends in errors or a broken file system."""
+    specs: Iterable[tuple[str, Any]] = [(claim.title, claim.spec) for claim in claims_of(resource)]
+    if resource.type == VOLUME:
+        specs = [(resource.title, resource.get("spec"))]
+    for title, spec in specs:
+        for mode in items(get(spec, "accessModes")):
+            if mode not in ACCESS_MODES:
+                yield _says(title, "spec.accessModes", mode, "a volume has one writer", " or ".join(ACCESS_MODES))
+
+
+def no_host_folders(resource: Resource) -> Violations:
+    """A folder of a node is gone with the node, has no size, and is seen by every other pod that names it.
+
+    local-path is the one place for such volumes: its provisioner makes and owns the folders. A DaemonSet, which tends the nodes
+    themselves, may have them.
+    """
+    if resource.type == VOLUME:
+        if _is_local_path(resource):
+            return
+        for source in ("hostPath", "local"):
+            found = resource.get("spec", source)
+            if found:
+                rule = "a node's own folder holds data only as a volume of local-path"
+                yield _says(resource.title, f"spec.{source}", get(found, "path") or None, rule, "a claim on a tier's StorageClass")
+    path = POD_SPECS.get(resource.type)
+    for volume in items(resource.get(*path, "volumes")) if path else []:
+        found = get(volume, "hostPath")
+        if found:
+            field = f"{'.'.join(path or ())}.volumes[{get(volume, 'name')}].hostPath"
+            yield _says(resource.title, field, get(found, "path") or None, "a pod's data is on a claim", "persistentVolumeClaim")
+
+
+def _is_local_path(volume: Resource) -> bool:
+    by = volume.get("metadata", "annotations", "pv.kubernetes.io/provisioned-by")
+    storage_class = volume.get("spec", "storageClassName")
+    return by in (LOCAL_PATH, UNKNOWN) or storage_class is UNKNOWN or str(storage_class).endswith("-local-path")
+
+
+def claims_on_allowed_tiers(resource: Resource, classes: Sequence[str]) -> Violations:
+    """What a claim costs, and what it keeps, is decided by its class: which ones a stack may use is decided beforehand."""
+    for claim in claims_of(resource):
+        found = get(claim.spec, "storageClassName")
+        if found is not UNKNOWN and found not in classes:
+            default = "; without one the cluster's default class is taken" if not found else ""
+            yield _says(claim.title, "spec.storageClassName", found, f"a class that this stack may use{default}", " or ".join(classes))
+
+
+def claims_within_allocation(resources: Iterable[Resource], limits: Mapping[str, str]) -> Violations:
+    """Storage is budgeted by tier: who wants more changes the budget first, where it is seen."""
+    asked: dict[str, list[tuple[Claim, Fraction]]] = defaultdict(list)
+    for claim in (claim for resource in resources for claim in claims_of(resource)):
+        storage_class, size = get(claim.spec, "storageClassName"), get(claim.spec, "resources", "requests", "storage")
+        if isinstance(storage_class, str) and isinstance(size, str | int | float):
+            asked[storage_class].append((claim, bytes_of(str(size)) * Fraction(claim.replicas)))
+    for storage_class, limit in limits.items():
+        total = sum((size for _, size in asked[storage_class]), Fraction(0))
+        if total > bytes_of(limit):
+            titles = ", ".join(claim.title for claim, _ in asked[storage_class])
+            rule = f"all claims of a class ask for no more than the pack's config gives it, {limit}; these do: {titles}"
+            works = f"smaller claims, or at least {_shown_size(total)} for {storage_class} in the config of claims-within-allocation"
+            yield _says(f"StorageClass {storage_class}", "spec.resources.requests.storage", _shown_size(total), rule, works)
+
+
+def _shown_size(size: Fraction) -> str:
+    return quantity(math.ceil(size / MI) * MI)
+
+
+# --- the stack --------------------------------------------------------------------------------------------------------
+
+
+def project_labels(resource: Resource) -> Violations:
+    """By its labels an object is found, counted, healed and cleaned up; one without them is nobody's.
+
+    They are Kubernetes' recommended ones, with the stack as the instance.
+    """
+    labels = resource.get("metadata", "labels")
+    if resource.type not in LABELLED or labels is UNKNOWN:
+        return
+    expected = {"app.kubernetes.io/instance": resource.stack, "app.kubernetes.io/managed-by": "pulumi"}
+    for label in LABELS:
+        found, wanted = get(labels, label), expected.get(label)
+        if found is UNKNOWN or (found == wanted if wanted else found):
+            continue
+        rule = f"{resource.kind} objects carry the labels {', '.join(LABELS)}"
+        yield _says(resource.title, f"metadata.labels[{label}]", found, rule, wanted or "components/labels.py, or a text of your own")
+
+
+def production_is_protected(resources: Iterable[Resource], stacks: Sequence[str] | None) -> Violations:
+    """A slip in a stack file must not delete what people work with: Pulumi then refuses, until someone takes the protection away.
+
+    `stacks` are the names, or patterns of them, of production stacks. Without these it is every stack with a class on a cloud
+    provisioner, and every stack named prod….
+    """
+    everything = list(resources)
+    if not everything or not _is_production(everything, stacks):
+        return
+    namespaces = {claim.namespace for resource in everything for claim in claims_of(resource) if isinstance(claim.namespace, str)}
+    for resource in everything:
+        holds_claims = resource.type == NAMESPACE and resource.get("metadata", "name") in namespaces
+        if (resource.type == CLAIM or holds_claims) and not resource.protect:
+            rule = f"claims and their namespace are protected in a production stack, as {resource.stack} is"
+            yield _says(resource.title, "the resource option protect", False, rule, "true (here the setting `protect: true`)")
+
+
+def _is_production(resources: Sequence[Resource], stacks: Sequence[str] | None) -> bool:
+    stack = resources[0].stack
+    if stacks is not None:
+        return any(fnmatch.fnmatchcase(stack, pattern) for pattern in stacks)
+    on_cloud = any(resource.type == STORAGE_CLASS and resource.get("provisioner") in CLOUDS for resource in resources)
+    return on_cloud or fnmatch.fnmatchcase(stack, "prod*")
