@@ -2,7 +2,7 @@
 PYTHON ?= python3
 STACK ?= dev
 
-.PHONY: help up down destroy purge test soak lint lock
+.PHONY: help up down destroy purge rehearse test soak lint lock
 
 help: ## this list
 	@$(PYTHON) -m dev --help
@@ -18,6 +18,9 @@ destroy: ## `pulumi destroy` of the dev stack; the volumes are retained
 
 purge: ## delete the dev cluster and every volume in it, after showing what and asking
 	@$(PYTHON) -m dev purge --stack $(STACK)
+
+rehearse: ## a real `pulumi up` of a cloud stack on a throw-away cluster: make rehearse STACK=aws
+	@$(PYTHON) -m dev rehearse --stack $(STACK)
 
 test: ## all checks and tests, in a throw-away cluster and state
 	@$(PYTHON) -m dev test

@@ -18,6 +18,7 @@ from dev import paths, report
 from dev.cluster import Access, Cluster, KindCluster, choose
 from dev.engine import ensure_engine
 from dev.images import build_image, reference
+from dev.rehearsal import rehearse
 from dev.stack import Session
 from ops import command_line
 from ops.command_line import stack_option, yes_option
@@ -146,6 +147,14 @@ def _forget(stack: str) -> None:
     session = Session(ensure_engine(), Access("embedded", "", None))
     if stack in session.stacks():
         session.ask("stack", "rm", "--force", "--yes", "--preserve-config", "--stack", stack)
+
+
+@cli.command("rehearse")
+@click.option("--stack", required=True, help="Which cloud stack: Pulumi.<stack>.yaml.")
+def rehearse_stack(stack: str) -> None:
+    """A real `pulumi up` of a cloud stack on a throw-away cluster, where a local provisioner answers to the driver's name."""
+    with one_at_a_time("rehearsal.lock", "rehearsing a stack"):
+        rehearse(stack)
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
