@@ -49,11 +49,11 @@ def rehearse(stack: str) -> None:
         "cluster": {"context": CONTEXT, "identifier": CONTEXT},
         "canary.image": reference("python"),
     }
-    _announce(stack, settings, provisioner.driver, overrides)
+    _announce(stack, settings, overrides)
     engine = ensure_engine()
-    with tempfile.TemporaryDirectory(prefix="storage-tiers-rehearsal-") as folder, _cluster(Path(folder), provisioner.driver) as access:
+    with tempfile.TemporaryDirectory(prefix="storage-tiers-rehearsal-") as folder, _cluster(Path(folder), drivers(settings)) as access:
         cluster = Cluster(access.context, str(access.kubeconfig))
-        label_node(cluster, zones(settings))
+        label_node(cluster, node_labels(settings))
         copy = Path(folder, "program")
         copy.mkdir()
         program = CopiedStack(copy, stack, engine, Path(str(access.kubeconfig)))
@@ -65,13 +65,20 @@ def rehearse(stack: str) -> None:
     say(f"Next: `make preview STACK={stack}` for the driver's rules, then docs/migrate.md.")
 
 
-def zones(settings: Settings) -> dict[str, str]:
-    """The labels that a node needs for every class of the stack to find it: the first value for each topology key."""
+def drivers(settings: Settings) -> tuple[str, ...]:
+    """The names that the classes of the stack have for their driver."""
+    provisioner = PROVISIONERS[settings.provisioner]
+    named = (provisioner.storage_class(parameters).driver or provisioner.driver for parameters in settings.tiers.values())
+    return tuple(dict.fromkeys(named))
+
+
+def node_labels(settings: Settings) -> dict[str, str]:
+    """What a node must be labelled for every class of the stack to find it: the first value for each topology key."""
     labels: dict[str, str] = {}
     for parameters in settings.tiers.values():
-        for term in PROVISIONERS[settings.provisioner].storage_class(parameters).allowed_topologies:
-            for expression in term["match_label_expressions"]:
-                labels.setdefault(expression["key"], expression["values"][0])
+        terms: Any = PROVISIONERS[settings.provisioner].storage_class(parameters).allowed_topologies
+        for expression in (each for term in terms for each in term["match_label_expressions"]):
+            labels.setdefault(expression["key"], expression["values"][0])
     return labels
 
 
@@ -82,9 +89,9 @@ def label_node(cluster: Cluster, labels: dict[str, str]) -> None:
 
 
 @contextmanager
-def _cluster(folder: Path, driver: str) -> Iterator[Access]:
-    """A cluster for this rehearsal alone, in which a local provisioner answers to `driver`."""
-    cluster = EmbeddedCluster(f"rehearse-{paths.clone_identity()}", CONTEXT, folder / "kubeconfig", provisioners=(driver,))
+def _cluster(folder: Path, names: tuple[str, ...]) -> Iterator[Access]:
+    """A cluster for this rehearsal alone, in which a local provisioner answers to each of these names."""
+    cluster = EmbeddedCluster(f"rehearse-{paths.clone_identity()}", CONTEXT, folder / "kubeconfig", provisioners=names)
     cluster.delete()  # what a rehearsal that was killed has left
     try:
         access = cluster.start()
@@ -95,14 +102,14 @@ def _cluster(folder: Path, driver: str) -> Iterator[Access]:
         cluster.delete()
 
 
-def _announce(stack: str, settings: Settings, driver: str, overrides: dict[str, Any]) -> None:
+def _announce(stack: str, settings: Settings, overrides: dict[str, Any]) -> None:
     say(f"Rehearsal of stack {stack} (Pulumi.{stack}.yaml) on a throw-away cluster; your own stacks and clusters are not touched.")
     say("Other than in its file:")
     for path, value in overrides.items():
         say(f"  {path}: {value}")
-    for key, value in zones(settings).items():
+    for key, value in node_labels(settings).items():
         say(f"  the node is labelled {key}={value}")
-    say(f"  a local provisioner answers to the name {driver}: volumes are folders of this machine")
+    say(f"  a local provisioner answers to the name {' and '.join(drivers(settings))}: volumes are folders of this machine")
     if settings.protect:
         say("  protect: true until its refusal has been seen, then false")
     say("What it can't show:")
