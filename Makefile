@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= dev
 BASE ?=
 
-.PHONY: help up down destroy volumes prune purge preview test soak lint lock
+.PHONY: help up down destroy volumes prune purge preview rehearse test soak lint lock
 
 help: ## this list
 	@$(PYTHON) -m dev --help
@@ -28,6 +28,9 @@ purge: ## delete the dev cluster and every volume in it, after showing what and 
 
 preview: ## `pulumi preview` of any stack with the policy pack, on a copy; with BASE=origin/main what a merge would change
 	@$(PYTHON) -m dev preview --stack $(STACK) $(if $(BASE),--base $(BASE))
+
+rehearse: ## a real `pulumi up` of a cloud stack on a throw-away cluster: make rehearse STACK=aws
+	@$(PYTHON) -m dev rehearse --stack $(STACK)
 
 test: ## all checks and tests, in a throw-away cluster and state
 	@$(PYTHON) -m dev test

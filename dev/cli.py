@@ -212,6 +212,16 @@ def preview_command(stacks: tuple[str, ...], every: bool, base: str | None, mark
     raise SystemExit(preview.run([] if every else stacks, base, markdown, as_json))
 
 
+@cli.command("rehearse")
+@click.option("--stack", required=True, help="Which cloud stack: Pulumi.<stack>.yaml.")
+def rehearse_stack(stack: str) -> None:
+    """A real `pulumi up` of a cloud stack on a throw-away cluster, where a local provisioner answers to the driver's name."""
+    from dev.rehearsal import rehearse  # noqa: PLC0415 - brings the kubernetes client along, 0.4 s
+
+    with one_at_a_time("rehearsal.lock", "rehearsing a stack"):
+        rehearse(stack)
+
+
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def test(pytest_arguments: tuple[str, ...]) -> None:

@@ -1,0 +1,5 @@
+"""`python -m dev rehearse`: a real `pulumi up` of a cloud stack, on a throw-away cluster, before the cloud sees it."""
+
+from dev.rehearsal.run import rehearse
+
+__all__ = ["rehearse"]

@@ -1,0 +1,152 @@
+"""What a rehearsal puts on the claims: StatefulSets as a user's would be, with data whose hashes are kept outside the volumes."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from kubernetes import client
+from kubernetes.stream import stream
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from dev.images import reference
+from ops.cluster import Cluster
+from ops.errors import UserError
+
+LABEL = {"app.kubernetes.io/part-of": "storage-tiers-rehearsal"}
+SELECTOR = ",".join(f"{key}={value}" for key, value in LABEL.items())
+USER = 10001
+# A folder below the mount point, as PostgreSQL and Kafka need it: an ext4 volume has `lost+found` at its root.
+FOLDER = "/data/store"
+PAYLOAD = 1024  # KiB on each volume
+PATIENCE = 180  # seconds until all pods run, or are gone
+
+
+class Consumers:
+    """One StatefulSet for each service of the stack, on the claims that the stack has made (its output `claims`)."""
+
+    def __init__(self, cluster: Cluster, namespace: str, claims: dict[str, list[dict[str, str]]]) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+        self.claims = claims
+        self.apps = client.AppsV1Api(cluster.api)
+        self.pods = [claim["name"].removeprefix("data-") for each in claims.values() for claim in each]
+
+    def start(self) -> None:
+        """Start them and wait until every pod is ready. Raises UserError with the pods that are not."""
+        for service, claims in self.claims.items():
+            self.apps.create_namespaced_stateful_set(self.namespace, stateful_set(service, claims))
+        self._wait(lambda: sorted(set(self.pods) - self._ready()), "not ready")
+
+    def stop(self) -> None:
+        """Delete them and wait until no pod is left."""
+        for service in self.claims:
+            self.apps.delete_namespaced_stateful_set(service, self.namespace)
+        self._wait(lambda: sorted(pod.metadata.name for pod in self._found()), "not gone")
+
+    def write(self) -> dict[str, str]:
+        """Write fresh random data on every volume, synced; returns the SHA-256 that each pod has of what it wrote."""
+        script = (
+            f"mkdir -p {FOLDER}; head -c {PAYLOAD}k /dev/urandom > /tmp/payload; sha256sum < /tmp/payload; "
+            f"cp /tmp/payload {FOLDER}/payload; sync {FOLDER}/payload"
+        )
+        return {pod: self._run(pod, script).split()[0] for pod in self.pods}
+
+    def read(self) -> dict[str, str]:
+        """The SHA-256 of what each volume holds now; of one that holds nothing, that of nothing."""
+        return {pod: self._run(pod, f"cat {FOLDER}/payload 2>/dev/null | sha256sum").split()[0] for pod in self.pods}
+
+    def volumes(self) -> dict[str, str]:
+        """The volume that each claim is bound to."""
+        found = self.cluster.call(self.cluster.core.list_namespaced_persistent_volume_claim, self.namespace).items
+        return {claim.metadata.name: claim.spec.volume_name or "" for claim in found}
+
+    def _found(self) -> list[Any]:
+        return list(self.cluster.call(self.cluster.core.list_namespaced_pod, self.namespace, label_selector=SELECTOR).items)
+
+    def _ready(self) -> set[str]:
+        return {
+            pod.metadata.name
+            for pod in self._found()
+            if any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or [])
+        }
+
+    def _wait(self, left: Any, what: str) -> None:  # noqa: ANN401
+        waiting = Retrying(
+            retry=retry_if_result(bool),
+            stop=stop_after_delay(PATIENCE),
+            wait=wait_fixed(0.5),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else [],
+        )
+        pods = waiting(left)
+        if pods:
+            raise UserError(
+                f"after {PATIENCE} s these consumers are {what}: {', '.join(pods)}.",
+                f"See the events of namespace {self.namespace}.",
+            )
+
+    def _run(self, pod: str, script: str) -> str:
+        output: str = stream(
+            self.cluster.core.connect_get_namespaced_pod_exec,
+            pod,
+            self.namespace,
+            command=["sh", "-ec", script],
+            stdout=True,
+            stderr=True,
+            stdin=False,
+            tty=False,
+        )
+        if not output.strip():
+            raise UserError(f"pod {pod} printed nothing for `{shlex.join(['sh', '-ec', script])}`.")
+        return output.strip()
+
+
+def stateful_set(service: str, claims: list[dict[str, str]]) -> dict[str, Any]:
+    """A StatefulSet of the service's name whose template `data` takes over the claims that are there. Passes level `restricted`."""
+    labels = {"app.kubernetes.io/name": service, **LABEL}
+    volume = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": claims[0]["storageClass"],
+        "resources": {"requests": {"storage": claims[0]["provisioned"]}},
+    }
+    container = {
+        "name": service,
+        "image": reference("busybox"),
+        # Ends at once on SIGTERM: process 1 of a container gets no default signal handling.
+        "command": ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.2; done"],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}, {"name": "tmp", "mountPath": "/tmp"}],
+        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": service, "labels": labels},
+        "spec": {
+            "replicas": len(claims),
+            "serviceName": service,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "automountServiceAccountToken": False,
+                    "terminationGracePeriodSeconds": 5,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": USER,
+                        "runAsGroup": USER,
+                        "fsGroup": USER,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [container],
+                    "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
+                },
+            },
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": volume}],
+        },
+    }

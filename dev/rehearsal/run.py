@@ -1,0 +1,180 @@
+"""The rehearsal: the stack of a cloud, as it is in its file, on a throw-away cluster of this machine.
+
+What the cloud's driver would do, a local provisioner does that answers to the driver's name. So everything on this side of the driver
+is real (engine, API server, scheduler, classes, canary, claims, pods), and the driver itself is not.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.provisioners import PROVISIONERS
+from components.settings import Settings
+from dev import paths
+from dev.cluster import Access, EmbeddedCluster, embedded
+from dev.cluster.layout import NODE_NAME
+from dev.engine import ensure_engine
+from dev.images import build_image, reference
+from dev.rehearsal.consumers import Consumers
+from dev.rehearsal.copied import CopiedStack
+from dev.report import canary_table
+from ops.cluster import Cluster
+from ops.console import console, say, step
+from ops.errors import UserError
+from ops.settings import load_settings
+
+CONTEXT = "storage-tiers-rehearsal"
+UP = ("up", "--yes", "--skip-preview")
+NOT_SHOWN = (
+    "the driver itself: whether the cloud accepts the parameters (`make preview` checks what is known of it), quotas, prices and rights",
+    "the volumes: their speed, real sizes, encryption, file systems (`lost+found` too), expansion, snapshots",
+    "attaching and detaching, other nodes and zones: there is one node, which carries the first zone of the class",
+)
+
+
+def rehearse(stack: str) -> None:
+    """Rehearse `stack`, a step a line; raises UserError with what failed. Leaves nothing behind."""
+    settings = load_settings(stack)
+    provisioner = PROVISIONERS[settings.provisioner]
+    if provisioner.tied_to_node:
+        raise UserError(f"stack {stack} is on {settings.provisioner}: there is no driver to stand in for.", "`make up` is the real thing.")
+    missing = embedded.lacking()
+    if missing:
+        raise UserError(f"a rehearsal needs an embedded cluster, which can't run here: {'; '.join(missing)}.", "Run it on Linux as root.")
+    overrides = {
+        "cluster": {"context": CONTEXT, "identifier": CONTEXT},
+        "canary.image": reference("python"),
+    }
+    _announce(stack, settings, overrides)
+    engine = ensure_engine()
+    with tempfile.TemporaryDirectory(prefix="storage-tiers-rehearsal-") as folder, _cluster(Path(folder), drivers(settings)) as access:
+        cluster = Cluster(access.context, str(access.kubeconfig))
+        label_node(cluster, node_labels(settings))
+        copy = Path(folder, "program")
+        copy.mkdir()
+        program = CopiedStack(copy, stack, engine, Path(str(access.kubeconfig)))
+        program.override(overrides)
+        program.pulumi("stack", "init")
+        _steps(program, cluster, settings)
+    say("")
+    say(f"Stack {stack} came up, was proven, kept what was written over a destroy, and left nothing behind.")
+    say(f"Next: `make preview STACK={stack}` for the driver's rules, then docs/migrate.md.")
+
+
+def drivers(settings: Settings) -> tuple[str, ...]:
+    """The names that the classes of the stack have for their driver."""
+    provisioner = PROVISIONERS[settings.provisioner]
+    named = (provisioner.storage_class(parameters).driver or provisioner.driver for parameters in settings.tiers.values())
+    return tuple(dict.fromkeys(named))
+
+
+def node_labels(settings: Settings) -> dict[str, str]:
+    """What a node must be labelled for every class of the stack to find it: the first value for each topology key."""
+    labels: dict[str, str] = {}
+    for parameters in settings.tiers.values():
+        terms: Any = PROVISIONERS[settings.provisioner].storage_class(parameters).allowed_topologies
+        for expression in (each for term in terms for each in term["match_label_expressions"]):
+            labels.setdefault(expression["key"], expression["values"][0])
+    return labels
+
+
+def label_node(cluster: Cluster, labels: dict[str, str]) -> None:
+    """Give the node the labels of a zone."""
+    if labels:
+        cluster.call(cluster.core.patch_node, NODE_NAME, {"metadata": {"labels": labels}})
+
+
+@contextmanager
+def _cluster(folder: Path, names: tuple[str, ...]) -> Iterator[Access]:
+    """A cluster for this rehearsal alone, in which a local provisioner answers to each of these names."""
+    cluster = EmbeddedCluster(f"rehearse-{paths.clone_identity()}", CONTEXT, folder / "kubeconfig", provisioners=names)
+    cluster.delete()  # what a rehearsal that was killed has left
+    try:
+        access = cluster.start()
+        for image in ("python", "busybox"):
+            cluster.load_image(build_image(image))
+        yield access
+    finally:
+        cluster.delete()
+
+
+def _announce(stack: str, settings: Settings, overrides: dict[str, Any]) -> None:
+    say(f"Rehearsal of stack {stack} (Pulumi.{stack}.yaml) on a throw-away cluster; your own stacks and clusters are not touched.")
+    say("Other than in its file:")
+    for path, value in overrides.items():
+        say(f"  {path}: {value}")
+    for key, value in node_labels(settings).items():
+        say(f"  the node is labelled {key}={value}")
+    say(f"  a local provisioner answers to the name {' and '.join(drivers(settings))}: volumes are folders of this machine")
+    if settings.protect:
+        say("  protect: true until its refusal has been seen, then false")
+    say("What it can't show:")
+    for line in NOT_SHOWN:
+        say(f"  {line}")
+    say("")
+
+
+def _steps(program: CopiedStack, cluster: Cluster, settings: Settings) -> None:
+    with step("pulumi up", estimate=60) as shown:
+        program.pulumi(*UP)
+        outputs = program.outputs()
+        shown.detail = f"classes {', '.join(outputs['storageClasses'].values())}"
+    console.print(canary_table(outputs))
+    claims: dict[str, list[dict[str, str]]] = outputs["claims"]
+    consumers = Consumers(cluster, outputs["namespace"], claims)
+    if not claims:
+        say("The stack has no services, so there are no claims to use.")
+        return
+    with step("consumers: a StatefulSet for each service takes over its claims") as shown:
+        consumers.start()
+        written = consumers.write()
+        before = consumers.volumes()
+        shown.detail = f"{len(written)} volumes bound and written"
+    with step("a second up changes nothing"):
+        program.pulumi(*UP, "--expect-no-changes")
+    if settings.protect:
+        with step("a destroy is refused: the stack is protected") as shown:
+            _refused(program, "protect")
+            program.override({"protect": False})
+            program.pulumi(*UP)
+    with step("a destroy is refused: pods use the claims"):
+        _refused(program, next(iter(written)))
+    with step("consumers stopped, stack destroyed: volumes are retained"):
+        consumers.stop()
+        program.pulumi("destroy", "--yes", "--skip-preview")
+    with step("adoption and up: each service gets its own volumes back") as shown:
+        program.ops("volumes", "adopt")
+        program.pulumi(*UP)
+        consumers.start()
+        _same("volumes", before, consumers.volumes())
+        _same("data", written, consumers.read())
+        shown.detail = f"{len(written)} volumes, every byte equal"
+    with step("a second up changes nothing"):
+        program.pulumi(*UP, "--expect-no-changes")
+    _clean_up(program, consumers)
+
+
+def _refused(program: CopiedStack, word: str) -> None:
+    try:
+        program.pulumi("destroy", "--yes", "--skip-preview")
+    except UserError as refusal:
+        if word in str(refusal):
+            return
+        raise
+    raise UserError("`pulumi destroy` went through where it had to be refused.")
+
+
+def _same(what: str, before: dict[str, str], after: dict[str, str]) -> None:
+    changed = [name for name in before if after.get(name) != before[name]]
+    if changed:
+        raise UserError(f"{what} of {', '.join(changed)} are not what they were before the destroy.")
+
+
+def _clean_up(program: CopiedStack, consumers: Consumers) -> None:
+    with step("everything is removed", estimate=20):
+        consumers.stop()
+        program.pulumi("destroy", "--yes", "--skip-preview")
