@@ -62,17 +62,16 @@ def problems(before: Before, settings: Settings, here: Looked, there: Looked) ->
     """
     moved = here is not there and not previous.same_cluster(before, here, there)
     seen, context = (there, before.context) if moved else (here, settings.cluster.context)
-    by_service: dict[str, dict[State, list[Claim]]] = defaultdict(lambda: defaultdict(list))
+    by_service: dict[str, dict[State, list[Claim]]] = {name: defaultdict(list) for name in settings.services}  # in their order
     for claim in before.claims:
-        by_service[claim.service][seen.state(claim)].append(claim)
-    find = _Find(before, settings, context, f", as far as can be told ({seen.unread})" if seen.unread else "")
+        by_service.setdefault(claim.service, defaultdict(list))[seen.state(claim)].append(claim)
     kept = {name: [*states[State.BOUND], *states[State.UNKNOWN]] for name, states in by_service.items()}
-    found = find.for_all([claim for claims in kept.values() for claim in claims], moved)
-    return [
-        *found,
-        *(problem for name, claims in kept.items() if claims for problem in find.for_one(name, claims)),
-        *(problem for name, states in by_service.items() for problem in find.for_pending(name, states[State.PENDING])),
-    ]
+    find = _Find(before, settings, context, f", as far as can be told ({seen.unread})" if seen.unread else "")
+    found = list(find.for_all([claim for claims in kept.values() for claim in claims], moved))
+    for name, states in by_service.items():
+        found += find.for_one(name, kept[name]) if kept[name] else []
+        found += find.for_pending(name, states[State.PENDING])
+    return found
 
 
 def replaced(claim: Claim, before: Before, settings: Settings) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import yaml
 
 from dev import paths
 
+ENDS = "error: an unhandled error occurred: Program exited with non-zero exit code: 1"  # the engine's own words, after each refusal
 PARTS = ("Pulumi.yaml", "Pulumi.dev.yaml", "__main__.py", "requirements.txt")
 
 
@@ -79,6 +81,25 @@ class Program:
         """The planned steps, without those that change nothing, as `pulumi preview --json` lists them."""
         plan = json.loads(self.pulumi("preview", "--json"))
         return [step for step in plan.get("steps", []) if step["op"] not in ("same", "read")]
+
+    def refused(self, *arguments: str) -> list[str]:
+        """Run `pulumi` with settings that the program must refuse; the problems that it names, each once and without a traceback."""
+        done = self.run(*arguments)
+        output = done.stdout + done.stderr
+        assert done.returncode == 1, output
+        assert "Traceback" not in output
+        block = re.search(
+            rf"^ *error: (\d+) problems? in the settings of stack {self.stack} \(Pulumi\.{self.stack}\.yaml\), nothing was changed:\n"
+            r"(.*?)^ *error: ",
+            output[output.index("Diagnostics:") :],
+            re.MULTILINE | re.DOTALL,
+        )
+        assert block, output
+        assert ENDS in output
+        lines = [line.strip() for line in block[2].strip().splitlines()]
+        assert len(lines) == int(block[1])
+        assert output.count(lines[0]) == 1
+        return lines
 
     def outputs(self) -> dict[str, Any]:
         outputs: dict[str, Any] = json.loads(self.pulumi("stack", "output", "--json"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from kubernetes import client
 
 from dev.cluster import Access
 from tests.program import Program
-
-ENDS = "error: an unhandled error occurred: Program exited with non-zero exit code: 1"  # the engine's own words, after each refusal
 
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a size in GB": (
@@ -65,19 +62,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 def refused(program: Program, *command: str) -> list[str]:
     """Run a pulumi command that must be refused by the settings, and return the problems that it names, a line each."""
-    done = program.run(*command)
-    output = done.stdout + done.stderr
-    assert done.returncode == 1, output
-    assert "Traceback" not in output
-    block = re.search(
-        r"^ *error: (\d+) problems? in the settings of stack dev \(Pulumi\.dev\.yaml\), nothing was changed:\n(.*?)^ *error: ",
-        output[output.index("Diagnostics:") :],
-        re.MULTILINE | re.DOTALL,
-    )
-    assert block, output
-    assert ENDS in output
-    lines = [line.strip() for line in block[2].strip().splitlines()]
-    assert len(lines) == int(block[1])
+    lines = program.refused(*command)
     assert in_state(program) <= {"pulumi:pulumi:Stack"}
     return lines
 

@@ -90,6 +90,7 @@ UNREAD = Looked(unread="the API answered 403")
 ALL_PENDING = looked({claim.key: State.PENDING for claim in BEFORE.claims})
 
 DATA = "data-postgres-0, data-kafka-0, data-kafka-1, data-kafka-2"
+KAFKA_FIRST = "data-kafka-0, data-kafka-1, data-kafka-2, data-postgres-0"
 GIVE_UP = "stop the pods, `kubectl --context storage-tiers-dev -n data delete pvc"
 COPY = "a copy of the data (docs/changes.md)"
 
@@ -173,13 +174,10 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
             "services": {"kafka": {"tier": "database", "size": "1Gi", "accessMode": "ReadWriteOncePod"}},
         },
         [
-            f'cluster.identifier: "other": another identifier is another cluster, on which everything is made anew, and {DATA} hold data. '
+            f'cluster.identifier: "other": another identifier is another cluster, on which everything is made anew, and {KAFKA_FIRST} hold data. '
             "Works: storage-tiers-dev; or a stack of its own for another cluster (`pulumi stack init <name>`)",
-            f'namespace.name: "other": a claim can\'t change its namespace: it would be made anew, empty, and in data {DATA} hold data. '
+            f'namespace.name: "other": a claim can\'t change its namespace: it would be made anew, empty, and in data {KAFKA_FIRST} hold data. '
             f"Works: data; or a new stack and {COPY}",
-            "services.postgres: (missing): the claims of a service that is removed or renamed are deleted, and data-postgres-0 holds data. "
-            "Works: {tier: database, size: 5Gi, replicas: 1}; or, to do without it, "
-            f"{GIVE_UP} data-postgres-0` (the volume is retained: `python -m ops volumes`), then `pulumi up`",
             "services.kafka.replicas: 1: the claims above that number are deleted, and data-kafka-1, data-kafka-2 hold data. "
             f"Works: 3; or, to do without them, {GIVE_UP} data-kafka-1 data-kafka-2` (the volumes are retained: `python -m ops volumes`), "
             "then `pulumi up`",
@@ -189,6 +187,9 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
             f"data-kafka-0, data-kafka-1, data-kafka-2 hold data. Works: ReadWriteOnce; or a new service and {COPY}",
             'services.kafka.size: "1Gi": a volume can\'t be made smaller, and data-kafka-0, data-kafka-1, data-kafka-2 hold data of 3.3Gi. '
             f"Works: 3.3Gi; or a new service and {COPY}",
+            "services.postgres: (missing): the claims of a service that is removed or renamed are deleted, and data-postgres-0 holds data. "
+            "Works: {tier: database, size: 5Gi, replicas: 1}; or, to do without it, "
+            f"{GIVE_UP} data-postgres-0` (the volume is retained: `python -m ops volumes`), then `pulumi up`",
         ],
     ),
 }
