@@ -36,7 +36,9 @@ def test_every_key_below_is_there_and_no_other() -> None:
         return {f"{path}.{field.alias or name}" for name, field in model.model_fields.items()}
 
     expected = names("cluster", settings.Cluster) | names("namespace", settings.Namespace) | names("services.<service>", settings.Service)
-    expected |= names("canary", settings.Canary) | {"adopt.<service>.<ordinal>", "canary.limits"} | names("canary.limits.<tier>", settings.Limits)
+    expected |= (
+        names("canary", settings.Canary) | {"adopt.<service>.<ordinal>", "canary.limits"} | names("canary.limits.<tier>", settings.Limits)
+    )
     for provisioner in PROVISIONERS.values():
         expected |= names("tiers.<tier>", provisioner.parameters_model)
     assert {key for key in rows() if "." in key} == expected
