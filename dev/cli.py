@@ -20,6 +20,7 @@ from dev.cluster import Access, Cluster, KindCluster, choose
 from dev.engine import ensure_engine
 from dev.images import build_image, reference
 from dev.stack import Session
+from ops import cluster as api
 from ops import command_line
 from ops.command_line import stack_option, yes_option
 from ops.console import errors, say
@@ -27,7 +28,7 @@ from ops.errors import UserError
 from ops.settings import load_settings
 from ops.volumes import commands as volume_commands
 from ops.volumes.matching import Plan
-from ops.volumes.stack_volumes import StackVolumes
+from ops.volumes.stack_volumes import StackVolumes, refuse_for_strangers
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -174,14 +175,17 @@ def prune(names: tuple[str, ...], stack: str, older_than: str | None, yes: bool)
 @cli.command()
 @stack_option
 @yes_option
-def purge(stack: str, yes: bool) -> None:
-    """Delete the dev cluster and every volume in it, after showing what and asking."""
+@click.option("--unseen", is_flag=True, help="Also a cluster that can't be started any more to see whose volumes it holds.")
+def purge(stack: str, yes: bool, unseen: bool) -> None:
+    """Delete the dev cluster and every volume in it, after showing what and asking. Refused while it holds another stack's volumes."""
     with one_at_a_time():
         cluster = cluster_of(stack)
         contents = cluster.contents()
         if not contents:
             say("There is no dev cluster of this clone.")
             return
+        if not unseen:
+            _refuse_for_strangers(cluster, stack)
         say("This deletes for good:")
         for line in contents:
             say(f"  {line}")
@@ -190,6 +194,21 @@ def purge(stack: str, yes: bool) -> None:
         _forget(stack)
         cluster.delete()
         say("Deleted. `make up` makes a new one.")
+
+
+def _refuse_for_strangers(cluster: Cluster, stack: str) -> None:
+    """Raise UserError when the cluster holds another stack's volumes. Only its API knows, so it is started; not where it has no volumes."""
+    folder = cluster.folder()
+    if folder is None or not folder.here.is_dir() or not any(folder.here.iterdir()):
+        return
+    try:
+        access = cluster.start()
+    except UserError as problem:
+        raise UserError(
+            f"the dev cluster can't be started, and only so can it be seen whether it holds another stack's volumes:\n{problem.message}",
+            "Repair that and purge again; or, when you know that nobody else's are in it: `python -m dev purge --unseen`.",
+        ) from None
+    refuse_for_strangers(api.Cluster(access.context, str(access.kubeconfig)), stack)
 
 
 def _forget(stack: str) -> None:

@@ -149,4 +149,4 @@ def _show_doomed(stack: StackVolumes, doomed: list[Volume]) -> None:
         stamp = volume.stamp
         say(f"  {stamp.service if stamp else '?'} {stamp.ordinal if stamp else ''}  {volume.name}  {size}, {since}, {volume.location}")
     unknown = " and what can't be measured" if any(volume.name not in used for volume in doomed) else ""
-    say(f"  in all: {len(doomed)} volumes, {listing.readable(sum(used.values()))}{unknown}")
+    say(f"  in all: {len(doomed)} volume{'s' if len(doomed) > 1 else ''}, {listing.readable(sum(used.values()))}{unknown}")

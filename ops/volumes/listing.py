@@ -90,7 +90,7 @@ def _adoption(stack: StackVolumes, seen: Seen, plan: Plan, volume: Volume, adopt
     if any(given.name == volume.name for given in plan.gives.values()):
         return Adoption(possible=True, how=f"{'reserved; ' if volume.reserved else ''}{adopt}")
     if volume.phase == "Bound":
-        return Adoption(possible=False, how=f"in use by {volume.claim}")
+        return Adoption(possible=False, how="in use")
     own = next((each for each in stack.wanted if is_own(each, volume)), None)
     likely = own or next((each for each in stack.wanted if maybe_own(each, volume)), None)
     if likely is None:

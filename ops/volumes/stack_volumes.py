@@ -167,6 +167,18 @@ def strangers(volumes: Sequence[Volume], stack: str) -> list[Volume]:
     return [volume for volume in volumes if volume.marked_for not in ("", stack) and not volume.of_canary]
 
 
+def refuse_for_strangers(cluster: Cluster, stack: str) -> None:
+    """Raise UserError when a cluster that is about to be deleted holds volumes of another stack than `stack`."""
+    found = strangers([Volume.of(each) for each in Api(cluster).volumes()], stack)
+    if found:
+        lines = [f"  {each.name}: {each.stamp or f'stack {each.marked_for}'}, {each.phase}, {each.location}" for each in found]
+        raise UserError(
+            "\n".join([f"this cluster holds volumes of another stack than {stack}; nothing was deleted:", *lines]),
+            f"Save what is in them, or delete them as their own stack: `python -m ops volumes prune --stack {found[0].marked_for}`. "
+            "Then purge again.",
+        )
+
+
 def claim_is_ours(claim: Json, stack: str) -> bool:
     """Whether a claim (the API's JSON) carries the stack's labels."""
     return labels.of_stack(stack).items() <= (claim["metadata"].get("labels") or {}).items()

@@ -44,7 +44,7 @@ class Wanted:
 
     def setting(self, volume: str) -> str:
         """How to choose `volume` for this claim, in the words that a user can copy."""
-        return f"`pulumi config set --path adopt.{self.service}.{self.ordinal} {volume}`"
+        return f"`pulumi config set --stack {self.stack} --path adopt.{self.service}.{self.ordinal} {volume}`"
 
     def __str__(self) -> str:
         return f"{self.service} {self.ordinal} ({self.namespace}/{self.name})"
