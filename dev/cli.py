@@ -20,6 +20,7 @@ from dev.cluster import Access, Cluster, KindCluster, choose
 from dev.engine import ensure_engine
 from dev.images import build_image, reference
 from dev.stack import Session
+from dev.toolchain.build import EXE, build
 from ops import cluster as api
 from ops import command_line
 from ops.command_line import stack_option, yes_option
@@ -262,7 +263,7 @@ def soak(pytest_arguments: tuple[str, ...]) -> None:
 
 @cli.command()
 def lint() -> None:
-    """Ruff (rules and format) and mypy --strict."""
+    """Ruff (rules and format), mypy --strict, and actionlint and zizmor for the GitHub workflows."""
     run_lint()
 
 
@@ -279,6 +280,9 @@ def run_lint() -> None:
     run([sys.executable, "-m", "ruff", "check", "."])
     run([sys.executable, "-m", "ruff", "format", "--check", "--quiet", "."])
     run([sys.executable, "-m", "mypy"])
+    # Without shellcheck and pyflakes, which actionlint would run where they happen to be: the same result on every machine.
+    run([str(build("actionlint") / f"actionlint{EXE}"), "-shellcheck=", "-pyflakes="])
+    run([str(paths.SCRIPTS / f"zizmor{EXE}"), "--offline", "--quiet", ".github"])
 
 
 def run(command: list[str]) -> None:

@@ -33,6 +33,7 @@ REPLACING: Mapping[str, Sequence[str]] = {
     "kubernetes:core/v1:ConfigMap": ("data", "binaryData"),
     "kubernetes:core/v1:ResourceQuota": ("spec.scopes",),
     "kubernetes:storage.k8s.io/v1:VolumeAttributesClass": ("driverName", "parameters"),
+    "kubernetes:snapshot.storage.k8s.io/v1:VolumeSnapshotClass": ("driver", "parameters", "deletionPolicy"),
     COMMAND: ("triggers",),
     PROVIDER: ("clusterIdentifier",),
 }

@@ -33,7 +33,7 @@ from dev import cache, paths
 from ops.console import Step, say, step
 from ops.errors import UserError
 
-Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner"]
+Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner", "actionlint"]
 
 HERE = Path(__file__).resolve().parent
 EXE = ".exe" if os.name == "nt" else ""
@@ -45,6 +45,7 @@ PULUMI_VERSION = "3.258.0"  # of github.com/pulumi/pulumi/pkg/v3 in pulumi/go.mo
 KUBERNETES_PROVIDER_VERSION = "4.18.1"  # of …/pulumi-kubernetes/sdk/v4, which the provider's untagged commit follows
 KUBERNETES_VERSION = "1.34.4"  # of k8s.io/kubernetes in node/go.mod
 LOCAL_PATH_VERSION = "0.0.30"  # of github.com/rancher/local-path-provisioner in its go.mod
+ACTIONLINT_VERSION = "1.7.12"  # of github.com/rhysd/actionlint in its go.mod
 
 KUBERNETES_PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 
@@ -105,6 +106,12 @@ RECIPES: Mapping[Name, Recipe] = {
         packages={"local-path-provisioner": "github.com/rancher/local-path-provisioner"},
         ldflags=_sets(**{"main.VERSION": f"v{LOCAL_PATH_VERSION}"}),
     ),
+    "actionlint": Recipe(
+        title=f"actionlint {ACTIONLINT_VERSION}",
+        estimate=20,
+        packages={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},
+        ldflags=_sets(**{"github.com/rhysd/actionlint.version": ACTIONLINT_VERSION}),
+    ),
 }
 
 
@@ -113,7 +120,7 @@ def build(name: Name) -> Path:
 
     `pulumi` holds `pulumi`; `kubernetes-provider` holds `pulumi-resource-kubernetes`; `node` holds `kube` with links to it
     named etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kubeadm and kubectl, and `pause`;
-    `local-path-provisioner` holds the program of that name. All are static.
+    `local-path-provisioner` and `actionlint` hold the programs of these names. All are static.
 
     Shows its progress. Raises UserError when there is no Go to be had, or when Go fails (with its last lines).
     """
