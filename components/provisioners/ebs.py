@@ -199,6 +199,7 @@ class Ebs(Provisioner[EbsParameters]):
     driver = ebs_rules.DRIVER
     caveat = "An EBS volume is in one availability zone, and only nodes of that zone can use it."
     size_unit = GI
+    keys_in_any_case = True
     topology_keys: ClassVar[Mapping[str, str]] = {
         ebs_rules.ZONE_KEY: "zone",
         "topology.ebs.csi.aws.com/zone": "zone",

@@ -168,6 +168,7 @@ class GcePd(Provisioner[GcePdParameters]):
     driver = gce_pd_rules.DRIVER
     caveat = "A zonal disk is in one zone, and only nodes of that zone can use it."
     size_unit = GI
+    keys_in_any_case = True
     topology_keys: ClassVar[Mapping[str, str]] = {gce_pd_rules.ZONE_KEY: "zone"}
 
     @property

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from components.capacity import GI, MI, Size, quantity
-from components.provisioners.finding import Finding, Volume
+from components.provisioners.finding import Finding, Volume, error
+from components.provisioners.manifests import Manifest, on_block_storage
 
 if TYPE_CHECKING:  # reading settings alone must not cost the import of the kubernetes SDK
     from pulumi_kubernetes.core.v1 import TopologySelectorTermArgsDict
@@ -68,6 +69,8 @@ class Provisioner(ABC, Generic[P]):
     """Whether a volume is on one node's own disk: then no cloud's nodes, which are replaced together with their disks."""
     size_unit: ClassVar[int] = MI
     """What volumes are a whole number of, in bytes: a claim asks for the size that the driver would round it up to."""
+    keys_in_any_case: ClassVar[bool] = False
+    """Whether the driver puts the keys of parameters into lower case."""
     topology_keys: ClassVar[Mapping[str, str]] = {}
     """The keys that the driver reads in allowedTopologies, each with `zone`, or `other` for what isn't a zone."""
 
@@ -119,6 +122,14 @@ class Provisioner(ABC, Generic[P]):
             if size.provisioned_bytes >= least and not any(each.severity == "error" for each in found):
                 return size.provisioned_bytes
         return None
+
+    def class_findings(self, manifest: Manifest) -> Iterator[Finding]:
+        """What is wrong with the fields of a class that exists already, its parameters apart."""
+        yield from on_block_storage(manifest)
+
+    def unknown(self, key: str, value: object) -> Finding:
+        """What becomes of a class that has a parameter which the driver doesn't know."""
+        return error(key, value, self.why_refused(key), f"without `{key}`")
 
     def why_refused(self, key: str) -> str:
         """Why a tier may not have the setting `key`, where there is more to say than that it is unknown; else ``""``."""
