@@ -1,7 +1,8 @@
 """Is the cluster that the settings name one that the stack may be put on? Asked before the first resource is declared.
 
-Two mistakes that Pulumi finds late or never. With a context that doesn't exist, a preview plans everything and `pulumi up` fails
-at each object. And a local-path stack comes up on a cloud's nodes without a word, and loses its data when the cloud replaces one.
+Three mistakes that Pulumi finds late or never. With a context that doesn't exist, a preview plans everything and `pulumi up` fails
+at each object. A local-path stack comes up on a cloud's nodes without a word, and loses its data when the cloud replaces one. And a
+class for snapshots or for changes is planned on a cluster that has no such kind.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import json
 import os
 import ssl
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import pulumi
 import yaml
 
 from components.provisioners import PROVISIONERS
+from components.provisioners.shape import ATTRIBUTES_API, SNAPSHOT_API
 from components.settings import Problem, Settings, SettingsError, shown
 
 TIMEOUT = 5  # seconds: without a cluster a preview goes on
@@ -49,7 +51,9 @@ CLOUD_LABELS = {"eks.amazonaws.com/": "AWS", "cloud.google.com/gke-": "Google Cl
 
 
 def check_cluster(settings: Settings) -> None:
-    """Raise SettingsError for a context that doesn't exist, and for a cloud's cluster under a provisioner that is tied to a node.
+    """Raise SettingsError for a context that doesn't exist, and for a cluster that is no place for the stack.
+
+    That is a cloud's under a provisioner that is tied to a node, and one without the kinds of classes that a tier wants.
 
     A preview needs no cluster: it goes on where there is no kubeconfig at all, and where the cluster doesn't answer.
     """
@@ -59,6 +63,9 @@ def check_cluster(settings: Settings) -> None:
         if pulumi.runtime.is_dry_run() and not kubeconfig.contexts:
             return
         raise SettingsError([_no_such_context(context, kubeconfig)], settings.stack)
+    problems = list(_missing_kinds(settings, kubeconfig))
+    if problems:
+        raise SettingsError(problems, settings.stack)
     if not PROVISIONERS[settings.provisioner].tied_to_node:
         return
     for node in _nodes(kubeconfig, context):
@@ -84,6 +91,39 @@ def cloud_of(node: Mapping[str, Any]) -> tuple[str, str] | None:
             if label.startswith(prefix):
                 return cloud, f"label {label}"
     return None
+
+
+def _missing_kinds(settings: Settings, kubeconfig: Kubeconfig) -> Iterator[Problem]:
+    """The classes beside StorageClass that a tier wants and the cluster doesn't know."""
+    provisioner = PROVISIONERS[settings.provisioner]
+    kinds = {
+        "snapshots": (
+            SNAPSHOT_API,
+            "VolumeSnapshotClass",
+            "volumesnapshotclasses",
+            "external-snapshotter's CRDs and controller are installed",
+        ),
+        "attributes": (ATTRIBUTES_API, "VolumeAttributesClass", "volumeattributesclasses", "it is Kubernetes 1.34 or newer"),
+    }
+    wanted = {
+        "snapshots": [name for name, each in settings.tiers.items() if provisioner.snapshot_class(each) is not None],
+        "attributes": [name for name, each in settings.tiers.items() if provisioner.attributes_classes(each)],
+    }
+    for key, (api, kind, resources, condition) in kinds.items():
+        if not wanted[key] or _has(kubeconfig, settings.cluster.context, api, resources) is not False:
+            continue
+        for tier in wanted[key]:
+            rule = f"the cluster has no {kind} ({resources} of {api}); it has one where {condition}"
+            yield Problem(f"tiers.{tier}.{key}", kind, rule, f"without `{key}`")
+
+
+def _has(kubeconfig: Kubeconfig, context: str, api: str, resources: str) -> bool | None:
+    """Whether the cluster has this kind; None when it doesn't answer, or won't tell."""
+    answer = _ask(kubeconfig, context, f"/apis/{api}")
+    if answer is None or answer[0] not in (http.HTTPStatus.OK, http.HTTPStatus.NOT_FOUND):
+        return None
+    known = json.loads(answer[1]).get("resources") or [] if answer[0] == http.HTTPStatus.OK else []
+    return any(each.get("name") == resources for each in known)
 
 
 def _no_such_context(context: str, kubeconfig: Kubeconfig) -> Problem:
@@ -144,21 +184,27 @@ def _absolute(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 def _nodes(kubeconfig: Kubeconfig, context: str) -> Iterable[Mapping[str, Any]]:
     """The cluster's first nodes; none when it doesn't answer, and with a warning none when it won't tell."""
-    entry = kubeconfig.contexts[context]
-    cluster, user = kubeconfig.clusters.get(entry.get("cluster", ""), {}), kubeconfig.users.get(entry.get("user", ""), {})
-    simple = cluster.keys() <= _CLUSTER_KEYS and user.keys() <= _USER_KEYS and str(cluster.get("server")).startswith("https://")
-    try:
-        status, body = (
-            _get(cluster, user, f"/api/v1/nodes?limit={MOST_NODES}") if simple else _nodes_by_official_client(kubeconfig.files, context)
-        )
-    except (OSError, http.client.HTTPException, ValueError) as problem:  # ValueError: a certificate, an address or a port that is none
-        pulumi.log.debug(f"context {context}: {problem}")
+    answer = _ask(kubeconfig, context, f"/api/v1/nodes?limit={MOST_NODES}")
+    if answer is None:
         return []
+    status, body = answer
     if status != http.HTTPStatus.OK:
         pulumi.log.warn(f"whether the nodes of context {context} belong to a cloud could not be checked: the API answered {status}")
         return []
     items: list[Mapping[str, Any]] = json.loads(body).get("items") or []
     return items
+
+
+def _ask(kubeconfig: Kubeconfig, context: str, path: str) -> tuple[int, bytes] | None:
+    """The API server's status and body for a GET; None when it doesn't answer."""
+    entry = kubeconfig.contexts[context]
+    cluster, user = kubeconfig.clusters.get(entry.get("cluster", ""), {}), kubeconfig.users.get(entry.get("user", ""), {})
+    simple = cluster.keys() <= _CLUSTER_KEYS and user.keys() <= _USER_KEYS and str(cluster.get("server")).startswith("https://")
+    try:
+        return _get(cluster, user, path) if simple else _get_by_official_client(kubeconfig.files, context, path)
+    except (OSError, http.client.HTTPException, ValueError) as problem:  # ValueError: a certificate, an address or a port that is none
+        pulumi.log.debug(f"context {context}: {problem}")
+        return None
 
 
 # What `_get` understands; whoever signs in by a program, or reaches the cluster through a proxy, needs the official client.
@@ -208,7 +254,7 @@ def _text(data: str) -> str:
         raise ValueError(f"not a certificate or key in base64: {problem}") from None
 
 
-def _nodes_by_official_client(files: Iterable[Path], context: str) -> tuple[int, bytes]:
+def _get_by_official_client(files: Iterable[Path], context: str, path: str) -> tuple[int, bytes]:
     import kubernetes  # noqa: PLC0415 - costs 0.4 s
     from kubernetes.config.config_exception import ConfigException  # noqa: PLC0415
     from urllib3.exceptions import HTTPError  # noqa: PLC0415
@@ -217,8 +263,9 @@ def _nodes_by_official_client(files: Iterable[Path], context: str) -> tuple[int,
     configuration.retries = False
     try:
         kubernetes.config.load_kube_config(os.pathsep.join(map(str, files)), context, configuration, persist_config=False)
-        api = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
-        answer = api.list_node(limit=MOST_NODES, _preload_content=False, _request_timeout=TIMEOUT)
+        answer, _, _ = kubernetes.client.ApiClient(configuration).call_api(
+            path, "GET", auth_settings=["BearerToken"], _preload_content=False, _request_timeout=TIMEOUT
+        )
     except kubernetes.client.ApiException as problem:
         return problem.status or 0, b""
     except (ConfigException, HTTPError) as problem:

@@ -13,10 +13,9 @@ from pulumi_kubernetes.storage.v1 import StorageClass, VolumeAttributesClass
 from components import labels
 from components.deletion import SOON
 from components.provisioners import PROVISIONERS, TierParameters
+from components.provisioners.shape import SNAPSHOT_API
 
 DESCRIPTION = "kubernetes.io/description"  # a well-known annotation of Kubernetes
-SNAPSHOT_API = "snapshot.storage.k8s.io/v1"  # external-snapshotter's; its classes are custom resources
-ATTRIBUTES_API = "storage.k8s.io/v1"  # VolumeAttributesClass, from Kubernetes 1.34 on
 
 _PURPOSES = {
     "database": "For databases such as PostgreSQL: random I/O, ACID transactions, every commit synced.",

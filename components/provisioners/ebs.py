@@ -9,8 +9,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from components.capacity import GI
 from components.provisioners import ebs_rules
-from components.provisioners.finding import Finding, Volume
+from components.provisioners.finding import Finding, Volume, warning
 from components.provisioners.forms import CommaList, ExactTruth, Int32, Numbered, Text, gathered, natural, written
+from components.provisioners.manifests import Manifest
 from components.provisioners.shape import Provisioner, SnapshotClassFields, StorageClassFields, TierParameters
 
 _TAGS = "tagSpecification_N"
@@ -255,6 +256,13 @@ class Ebs(Provisioner[EbsParameters]):
     def attributes_classes(self, parameters: EbsParameters) -> Mapping[str, Mapping[str, str]]:
         """The driver's parameters that can be changed."""
         return {name: written(each) for name, each in parameters.attributes.items()}
+
+    def class_findings(self, manifest: Manifest) -> Iterator[Finding]:
+        """As for every block storage; and a class of Auto Mode is for nodes of Auto Mode."""
+        yield from super().class_findings(manifest)
+        if manifest.provisioner == ebs_rules.AUTO_MODE_DRIVER and ebs_rules.AUTO_MODE_KEY not in dict(manifest.topologies):
+            rule = f"without {ebs_rules.AUTO_MODE_KEY}: auto a pod may come to another node, which can't attach the volume"
+            yield warning("allowedTopologies", dict(manifest.topologies), rule, f"{ebs_rules.AUTO_MODE_KEY}: [auto]")
 
     def why_refused(self, key: str) -> str:
         """For the keys that differ from the right one in case alone: which the driver doesn't mind, but settings have one spelling."""

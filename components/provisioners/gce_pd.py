@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from components.capacity import GI
 from components.provisioners import gce_pd_rules
-from components.provisioners.finding import Finding, Volume
+from components.provisioners.finding import Finding, Volume, error
 from components.provisioners.forms import CommaList, Count, GiB, LowerCase, MiB, Pairs, Text, Truth, in_gib, in_mib, written
 from components.provisioners.shape import Provisioner, SnapshotClassFields, StorageClassFields, TierParameters
 
@@ -214,6 +214,11 @@ class GcePd(Provisioner[GcePdParameters]):
     def attributes_classes(self, parameters: GcePdParameters) -> Mapping[str, Mapping[str, str]]:
         """The driver's parameters that can be changed."""
         return {name: written(each) for name, each in parameters.attributes.items()}
+
+    def unknown(self, key: str, value: object) -> Finding:
+        """A bare fstype, which EBS takes, has its right key as what works."""
+        works = f"{gce_pd_rules.FSTYPE}: {value}" if key.lower() == "fstype" else f"without `{key}`"
+        return error(key, value, self.why_refused(key), works)
 
     def why_refused(self, key: str) -> str:
         """For the two spellings that documentation has wrong, or that another driver takes; else what the driver does."""

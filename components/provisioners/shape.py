@@ -17,6 +17,9 @@ from components.provisioners.manifests import Manifest, on_block_storage
 if TYPE_CHECKING:  # reading settings alone must not cost the import of the kubernetes SDK
     from pulumi_kubernetes.core.v1 import TopologySelectorTermArgsDict
 
+SNAPSHOT_API = "snapshot.storage.k8s.io/v1"  # of VolumeSnapshotClass: external-snapshotter's, which clusters don't have by themselves
+ATTRIBUTES_API = "storage.k8s.io/v1"  # of VolumeAttributesClass, from Kubernetes 1.34 on
+
 
 class TierParameters(BaseModel):
     """Base of a tier's settings for one provisioner.
