@@ -4,7 +4,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.allocation import Demand, allocate
-from components.canary.component import CanaryNamespace, CanaryNamespaceArgs, TierCanary, TierCanaryArgs, disabled
+from components.canary.component import CLAIM_BYTES, CanaryNamespace, CanaryNamespaceArgs, TierCanary, TierCanaryArgs, disabled
 from components.cluster_check import check_cluster
 from components.destroy_guard import DestroyGuard, DestroyGuardArgs
 from components.lost_claims import check_claims
@@ -54,6 +54,7 @@ if canary_namespace:
                 run=settings.canary.run,
                 limits=settings.limits.get(name, {}),
                 allocated_bytes=allocation["tiers"][name]["provisionedBytes"],
+                claim_bytes=settings.smallest_bytes(name, CLAIM_BYTES),
                 context=cluster.context,
                 identifier=cluster.identifier,
                 stack=stack,

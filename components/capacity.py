@@ -2,14 +2,15 @@
 
 The API server takes `3.3Gi`, which is not a whole number of bytes, stores it as `3543348019200m` and warns that a
 "fractional byte value is invalid, must be an integer". So a size is rounded up to the smallest whole Mi that holds it:
-never less than was asked for, a unit that every provisioner takes, and at most 1 Mi more.
+never less than was asked for, a unit that every provisioner takes, and at most 1 Mi more. Clouds make volumes of whole Gi:
+there it is rounded up to these.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 MI = 2**20
@@ -45,11 +46,13 @@ class SizeError(ValueError):
 class Size:
     """A size of a volume. Made by `Size.parse`; all that follows from the text is computed from it exactly.
 
-    `requested` is the text as it was written, for example `3.3Gi`; `exact` is the same in bytes, which need not be whole.
+    `requested` is the text as it was written, for example `3.3Gi`; `exact` is the same in bytes, which need not be whole;
+    `unit` is what the provisioner makes volumes of, in bytes, a whole number of Mi.
     """
 
     requested: str
     exact: Fraction
+    unit: int = MI
 
     @classmethod
     def parse(cls, text: str) -> Size:
@@ -64,6 +67,10 @@ class Size:
             raise SizeError(text, "Kubernetes holds bytes in 64 bits, so a size is below 8388608Ti", "16Ti")
         return cls(text, exact)
 
+    def in_units_of(self, unit: int) -> Size:
+        """The same size, for a provisioner whose volumes are a whole number of `unit` bytes (EBS, PD: 1 GiB)."""
+        return replace(self, unit=unit)
+
     @property
     def requested_bytes(self) -> int:
         """The bytes asked for, rounded up to whole ones."""
@@ -71,8 +78,11 @@ class Size:
 
     @property
     def provisioned_bytes(self) -> int:
-        """The bytes asked of Kubernetes: the smallest whole number of Mi (2^20 bytes) that holds the request."""
-        return math.ceil(self.exact / MI) * MI
+        """The bytes asked of Kubernetes: the smallest whole number of `unit` that holds the request.
+
+        A driver would round up by itself, and bill it, but the claim would go on showing the smaller size.
+        """
+        return math.ceil(self.exact / self.unit) * self.unit
 
     @property
     def provisioned(self) -> str:

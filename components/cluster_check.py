@@ -1,19 +1,22 @@
 """Is the cluster that the settings name one that the stack may be put on? Asked before the first resource is declared.
 
-Two mistakes that Pulumi finds late or never. With a context that doesn't exist, a preview plans everything and `pulumi up` fails
-at each object. And a local-path stack comes up on a cloud's nodes without a word, and loses its data when the cloud replaces one.
+Three mistakes that Pulumi finds late or never. With a context that doesn't exist, a preview plans everything and `pulumi up` fails
+at each object. A local-path stack comes up on a cloud's nodes without a word, and loses its data when the cloud replaces one. And a
+class for snapshots or for changes is planned on a cluster that has no such kind.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import http
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pulumi
 
 from components.kubeconfig import Kubeconfig, NoAnswer
 from components.provisioners import PROVISIONERS
+from components.provisioners.shape import ATTRIBUTES_API, SNAPSHOT_API
 from components.settings import Problem, Settings, SettingsError, shown
 
 MOST_NODES = 100  # one page: a cluster of a cloud has a node of the cloud among the first ones
@@ -38,7 +41,9 @@ CLOUD_LABELS = {"eks.amazonaws.com/": "AWS", "cloud.google.com/gke-": "Google Cl
 
 
 def check_cluster(settings: Settings) -> None:
-    """Raise SettingsError for a context that doesn't exist, and for a cloud's cluster under a provisioner that is tied to a node.
+    """Raise SettingsError for a context that doesn't exist, and for a cluster that is no place for the stack.
+
+    That is a cloud's under a provisioner that is tied to a node, and one without the kinds of classes that a tier wants.
 
     A preview needs no cluster: it goes on where there is no kubeconfig at all, and where the cluster doesn't answer.
     """
@@ -48,6 +53,9 @@ def check_cluster(settings: Settings) -> None:
         if pulumi.runtime.is_dry_run() and not kubeconfig.contexts:
             return
         raise SettingsError([_no_such_context(context, kubeconfig)], settings.stack)
+    problems = list(_missing_kinds(settings, kubeconfig))
+    if problems:
+        raise SettingsError(problems, settings.stack)
     if not PROVISIONERS[settings.provisioner].tied_to_node:
         return
     for node in _nodes(kubeconfig, context):
@@ -73,6 +81,42 @@ def cloud_of(node: Mapping[str, Any]) -> tuple[str, str] | None:
             if label.startswith(prefix):
                 return cloud, f"label {label}"
     return None
+
+
+def _missing_kinds(settings: Settings, kubeconfig: Kubeconfig) -> Iterator[Problem]:
+    """The classes beside StorageClass that a tier wants and the cluster doesn't know."""
+    provisioner = PROVISIONERS[settings.provisioner]
+    kinds = {
+        "snapshots": (
+            SNAPSHOT_API,
+            "VolumeSnapshotClass",
+            "volumesnapshotclasses",
+            "external-snapshotter's CRDs and controller are installed",
+        ),
+        "attributes": (ATTRIBUTES_API, "VolumeAttributesClass", "volumeattributesclasses", "it is Kubernetes 1.34 or newer"),
+    }
+    wanted = {
+        "snapshots": [name for name, each in settings.tiers.items() if provisioner.snapshot_class(each) is not None],
+        "attributes": [name for name, each in settings.tiers.items() if provisioner.attributes_classes(each)],
+    }
+    for key, (api, kind, resources, condition) in kinds.items():
+        if not wanted[key] or _has(kubeconfig, settings.cluster.context, api, resources) is not False:
+            continue
+        for tier in wanted[key]:
+            rule = f"the cluster has no {kind} ({resources} of {api}); it has one where {condition}"
+            yield Problem(f"tiers.{tier}.{key}", kind, rule, f"without `{key}`")
+
+
+def _has(kubeconfig: Kubeconfig, context: str, api: str, resources: str) -> bool | None:
+    """Whether the cluster has this kind; None when it doesn't answer, or won't tell."""
+    try:
+        known = kubeconfig.get(context, f"/apis/{api}").get("resources") or []
+    except NoAnswer as problem:
+        if problem.status == http.HTTPStatus.NOT_FOUND:
+            return False
+        pulumi.log.debug(f"context {context}: {problem}")
+        return None
+    return any(each.get("name") == resources for each in known)
 
 
 def _no_such_context(context: str, kubeconfig: Kubeconfig) -> Problem:

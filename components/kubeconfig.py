@@ -66,7 +66,12 @@ class Kubeconfig:
         return cls(files, found["contexts"], found["clusters"], found["users"])
 
     def items(self, context: str, path: str) -> list[Mapping[str, Any]]:
-        """The items of the list at a path of the API, as its JSON has them. Raises NoAnswer, for a context that doesn't exist as well."""
+        """The items of the list at a path of the API, as its JSON has them. Raises NoAnswer, as `get` does."""
+        items: list[Mapping[str, Any]] = self.get(context, path).get("items") or []
+        return items
+
+    def get(self, context: str, path: str) -> Mapping[str, Any]:
+        """What is at a path of the API, as JSON. Raises NoAnswer, for a context that doesn't exist as well."""
         if context not in self.contexts:
             raise NoAnswer(f"the kubeconfig has no context {context}")
         entry = self.contexts[context]
@@ -78,8 +83,8 @@ class Kubeconfig:
             raise NoAnswer(str(problem)) from None
         if status != http.HTTPStatus.OK:
             raise NoAnswer(f"the API answered {status}", status)
-        items: list[Mapping[str, Any]] = json.loads(body).get("items") or []
-        return items
+        found: Mapping[str, Any] = json.loads(body)
+        return found
 
 
 def _absolute(entry: Mapping[str, Any], folder: Path) -> dict[str, Any]:

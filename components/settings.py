@@ -12,15 +12,18 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import pulumi
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from components.capacity import Size, SizeError
-from components.provisioners import PROVISIONERS, TierParameters
+from components.provisioners import PROVISIONERS, TierParameters, Volume, why_refused
+from components.provisioners.forms import Numbered, form_of
 
 PROJECT = "storage-tiers"
 
@@ -253,7 +256,8 @@ class Settings:
     """All settings of a stack, checked. `tiers` has the provisioner's own parameters for each tier, by the tier's name.
 
     `limits` has the canary's limits by tier, each by its name in the settings; a tier without any isn't in it. `adopt` has the
-    old volume to give to a service's replica, by service and ordinal; only `ops` and `dev` read it.
+    old volume to give to a service's replica, by service and ordinal; only `ops` and `dev` read it. `warnings` are
+    about what works, but hardly as it is meant.
     """
 
     stack: str
@@ -266,11 +270,17 @@ class Settings:
     limits: Mapping[str, Mapping[str, float]]
     adopt: Mapping[str, Mapping[int, str]]
     protect: bool
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def canary_namespace(self) -> str:
         """Where the canaries run: their own namespace, whose name comes from that of the claims unless a setting names it."""
         return self.canary.namespace or f"{self.namespace.name}{CANARY_ENDING}"
+
+    def smallest_bytes(self, tier: str, least: int) -> int:
+        """The smallest size of `least` bytes or more that a volume of the tier can have; its services' sizes are such, so there is one."""
+        sizes = [service.size for service in self.services.values() if service.tier == tier]
+        return PROVISIONERS[self.provisioner].smallest_bytes(self.tiers[tier], least, sizes) or least
 
 
 KEYS = ("provisioner", "cluster", "namespace", "tiers", "services", "canary", "adopt", "protect")
@@ -295,8 +305,11 @@ def load(raw: Mapping[str, str], stack: str) -> Settings:
 
 
 def load_from_pulumi() -> Settings:
-    """The settings of the stack that Pulumi is running; raises SettingsError."""
-    return load(pulumi.runtime.config.get_config_env() | pulumi.runtime.config.CONFIG.get(), pulumi.get_stack())
+    """The settings of the stack that Pulumi is running, with their warnings in its log; raises SettingsError."""
+    settings = load(pulumi.runtime.config.get_config_env() | pulumi.runtime.config.CONFIG.get(), pulumi.get_stack())
+    for problem in settings.warnings:
+        pulumi.log.warn(str(problem))
+    return settings
 
 
 class _Loader:
@@ -305,6 +318,7 @@ class _Loader:
     def __init__(self, raw: Mapping[str, str], stack: str) -> None:
         self.stack = stack
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
         prefix = f"{PROJECT}:"
         self.raw = {key.removeprefix(prefix): value for key, value in raw.items() if key.startswith(prefix)}
 
@@ -317,7 +331,8 @@ class _Loader:
         cluster = self._section("cluster", self._mapping("cluster"), Cluster)
         namespace = self._section("namespace", self._mapping("namespace", {}), Namespace)
         tiers = self._tiers(provisioner)
-        services = self._services(tiers)
+        services = self._services(tiers, provisioner)
+        self._rules(provisioner, tiers, services)
         canary, limits = self._canary(namespace, tiers)
         adopt = self._adopt(services)
         protect = self._protect()
@@ -334,6 +349,7 @@ class _Loader:
             limits=limits,
             adopt=adopt,
             protect=protect,
+            warnings=tuple(self.warnings),
         )
 
     def _add(self, path: str, value: object, rule: str, works: str) -> None:
@@ -403,12 +419,12 @@ class _Loader:
     def _report(
         self, section: str, error: ErrorDetails, model: type[BaseModel], refused: Callable[[str], str], known: Iterable[str]
     ) -> None:
-        key = str(error["loc"][0])
-        path, value = f"{section}.{key}", error["input"]
-        if error["type"] == "extra_forbidden":
-            self._unknown(path, value, key, [*_names(model), *known], refused(key))
+        path, key, owner, field = _place(section, error["loc"], model)
+        value = error["input"]
+        if field is None:
+            own = owner is model
+            self._unknown(path, value, key, [*_names(owner), *(known if own else ())], refused(key) if own else "")
             return
-        field = next(field for name, field in model.model_fields.items() if (field.alias or name) == key)
         rule, works = field.description or "", str((field.examples or [""])[0])
         context = error.get("ctx") or {}
         if error["type"] == "missing":
@@ -417,7 +433,7 @@ class _Loader:
         if error["type"] == "string_type" and isinstance(value, bool | int | float):
             kind = "true or false" if isinstance(value, bool) else "a number"
             rule = f"{rule}; YAML reads it as {kind}, so it needs quotes"
-            works = f'"{json.dumps(value)}"' if _takes(model, key, json.dumps(value)) else works
+            works = f'"{json.dumps(value)}"' if _takes(owner, key, json.dumps(value)) else works
         elif error["type"] == "int_type" and isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
             rule, works = f"{rule}; in quotes it is a text", value
         elif error["type"] == "bool_type" and str(value).lower() in _BOOLEANS:
@@ -440,10 +456,22 @@ class _Loader:
             chosen = PROVISIONERS.get(provisioner)
             tiers[name] = None
             if chosen:
-                tiers[name] = self._section(f"tiers.{name}", parameters, chosen.parameters_model, chosen.why_refused)
+                wanted = {**chosen.defaults(name), **parameters} if isinstance(parameters, dict) else parameters
+                tiers[name] = self._section(f"tiers.{name}", wanted, chosen.parameters_model, partial(why_refused, provisioner))
         return tiers
 
-    def _services(self, tiers: Mapping[str, object]) -> dict[str, Service]:
+    def _rules(self, provisioner: str, tiers: Mapping[str, TierParameters | None], services: Mapping[str, Service]) -> None:
+        """What the provisioner's own rules say of each tier at each size of its services."""
+        for name, parameters in tiers.items():
+            if parameters is None:
+                continue
+            volumes = [Volume(f"services.{service}.size", used.size) for service, used in services.items() if used.tier == name]
+            for finding in PROVISIONERS[provisioner].findings(parameters, volumes):
+                path = finding.volume.path if finding.volume else f"tiers.{name}.{finding.path}"
+                problem = Problem(path, shown(finding.value), finding.rule, finding.works)
+                (self.problems if finding.severity == "error" else self.warnings).append(problem)
+
+    def _services(self, tiers: Mapping[str, object], provisioner: str) -> dict[str, Service]:
         """Each service.
 
         Two services' claims never have one name: in `data-<service>-<ordinal>` the ordinal is all that follows the last hyphen.
@@ -457,7 +485,8 @@ class _Loader:
                 self._add(path, shown(name), f"{problem[0]}, {why}", problem[1])
             service = self._section(path, value, Service)
             if service is not None:
-                services[name] = service
+                unit = PROVISIONERS[provisioner].size_unit if provisioner else service.size.unit
+                services[name] = service.model_copy(update={"size": service.size.in_units_of(unit)})
             tier = value.get("tier") if isinstance(value, dict) else None
             if isinstance(tier, str) and tier not in tiers and tiers:
                 near = difflib.get_close_matches(tier, tiers, 1) or [next(iter(tiers))]
@@ -544,6 +573,35 @@ def shown(value: object) -> str:
     """A setting's value as a message shows it: as JSON, cut where it is long."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _place(section: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, str, type[BaseModel], FieldInfo | None]:
+    """Where an error of `model` is: its config path, the last key that is a field's, the model that has it, and the field.
+
+    There is no field for an unknown key. A part of `loc` may also be a number in a list, or a key of a mapping with free names.
+    """
+    path, key, owner, field = section, "", model, None
+    inner: type[BaseModel] | None = model
+    free = False
+    for part in loc:
+        if isinstance(part, int):
+            path = f"{path}[{part}]"
+        elif free or inner is None:
+            path, free = f"{path}.{part}", False
+        else:
+            key, owner = part, inner
+            field = next((field for name, field in owner.model_fields.items() if (field.alias or name) == part), None)
+            if field is None or not isinstance(form_of(field), Numbered):
+                path = f"{path}.{part}"
+            inner = inner_model(field) if field else None
+            free = field is not None and get_origin(field.annotation) is dict
+    return path, key, owner, field
+
+
+def inner_model(field: FieldInfo) -> type[BaseModel] | None:
+    """The model whose values a field has, by itself, optionally, or by free names; None for a field of plain values."""
+    annotations = [field.annotation, *get_args(field.annotation)]
+    return next((each for each in annotations if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
 
 def _takes(model: type[BaseModel], key: str, value: object) -> bool:

@@ -1,4 +1,4 @@
-"""A storage tier: one StorageClass, named after the tier and its provisioner."""
+"""A storage tier: one StorageClass, named after the tier and its provisioner, and what classes for snapshots and changes it wants."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
-from pulumi_kubernetes.storage.v1 import StorageClass
+from pulumi_kubernetes.storage.v1 import StorageClass, VolumeAttributesClass
 
 from components import labels
 from components.deletion import SOON
 from components.provisioners import PROVISIONERS, TierParameters
+from components.provisioners.shape import SNAPSHOT_API
 
 DESCRIPTION = "kubernetes.io/description"  # a well-known annotation of Kubernetes
 
@@ -45,7 +46,8 @@ class StorageTierArgs:
 class StorageTier(pulumi.ComponentResource):
     """The StorageClass of a tier. `class_name` is its name as a plain string, for claims to refer to.
 
-    `definition` is everything about it that decides what a volume of it is: a new one is a new promise.
+    `definition` is everything about it that decides what a volume of it is: a new one is a new promise. A tier that wants them has a
+    VolumeSnapshotClass of the same name, and VolumeAttributesClasses `<class>-<name>`: these change volumes while they are in use.
     """
 
     class_name: str
@@ -56,8 +58,9 @@ class StorageTier(pulumi.ComponentResource):
         provisioner = PROVISIONERS[args.provisioner]
         fields = provisioner.storage_class(args.parameters)
         self.class_name = class_name(args.tier, args.provisioner)
+        driver = fields.driver or provisioner.driver
         declared: dict[str, Any] = {
-            "provisioner": provisioner.driver,
+            "provisioner": driver,
             "parameters": dict(fields.parameters),
             "reclaim_policy": "Retain",
             "volume_binding_mode": "WaitForFirstConsumer",
@@ -68,23 +71,53 @@ class StorageTier(pulumi.ComponentResource):
         self.definition = {**declared, "annotations": dict(fields.annotations)}
         StorageClass(
             name,
-            metadata=ObjectMetaArgs(
-                name=self.class_name,
-                labels=labels.recommended("storage-tiers", args.stack, args.tier),
-                annotations={
-                    DESCRIPTION: f"{purpose(args.tier)} {provisioner.caveat}",
-                    "storageclass.kubernetes.io/is-default-class": "false",
-                    **fields.annotations,
-                },
+            metadata=self._metadata(
+                args,
+                self.class_name,
+                f"{purpose(args.tier)} {provisioner.caveat}",
+                {"storageclass.kubernetes.io/is-default-class": "false", **fields.annotations},
             ),
             **declared,
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                # Kubernetes refuses to change these. The kubernetes plugin knows it of the first two only (its forceNew list),
-                # and decides on delete-before-replace for those alone; two classes of one name can't be.
-                replace_on_changes=["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"],
-                delete_before_replace=True,
-                custom_timeouts=SOON,
-            ),
+            # The kubernetes plugin knows of the first two only that they can't be changed (its forceNew list).
+            opts=self._immutable("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
         )
+        snapshots = provisioner.snapshot_class(args.parameters)
+        if snapshots:
+            # The SDK's own CustomResource takes a `spec` alone, and this kind has none.
+            pulumi.CustomResource(
+                f"kubernetes:{SNAPSHOT_API}:VolumeSnapshotClass",
+                f"{name}-snapshots",
+                {
+                    "apiVersion": SNAPSHOT_API,
+                    "kind": "VolumeSnapshotClass",
+                    "metadata": self._metadata(args, self.class_name, f"For snapshots of volumes of {self.class_name}."),
+                    "driver": driver,
+                    "deletionPolicy": snapshots.deletion_policy,
+                    "parameters": dict(snapshots.parameters),
+                },
+                self._immutable("parameters", "driver", "deletionPolicy"),
+            )
+        for change, parameters in provisioner.attributes_classes(args.parameters).items():
+            VolumeAttributesClass(
+                f"{name}-{change}",
+                metadata=self._metadata(
+                    args,
+                    f"{self.class_name}-{change}",
+                    f"Changes a volume of {self.class_name} whose claim names it as volumeAttributesClassName.",
+                ),
+                driver_name=driver,
+                parameters=dict(parameters),
+                opts=self._immutable("parameters", "driverName"),
+            )
         self.register_outputs({"className": self.class_name})
+
+    def _metadata(self, args: StorageTierArgs, name: str, description: str, annotations: Mapping[str, str] | None = None) -> ObjectMetaArgs:
+        return ObjectMetaArgs(
+            name=name,
+            labels=labels.recommended("storage-tiers", args.stack, args.tier),
+            annotations={DESCRIPTION: description, **(annotations or {})},
+        )
+
+    def _immutable(self, *fields: str) -> pulumi.ResourceOptions:
+        """Options of a class: Kubernetes refuses to change these fields, and two classes of one name can't be."""
+        return pulumi.ResourceOptions(parent=self, replace_on_changes=list(fields), delete_before_replace=True, custom_timeouts=SOON)

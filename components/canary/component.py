@@ -21,7 +21,7 @@ from components.deletion import SOON
 DRIVER = ["components/run_python", "-m", "components.canary.driver"]
 PROBE = Path(__file__).with_name("probe.py")
 
-# The smallest volume that every block storage driver has; the probe needs 0.3 GiB of it.
+# The smallest volume that block storage drivers have (some types begin at more); the probe needs 0.3 GiB of it.
 CLAIM_BYTES = 2**30
 
 
@@ -91,7 +91,8 @@ class CanaryNamespace(pulumi.ComponentResource):
 class TierCanaryArgs:
     """`definition` is the class as it is declared, `probe` the ConfigMap's name, `run` a number that a user raises for a new proof.
 
-    `allocated_bytes` is what the services are promised on the tier; `limits` are by name, as in the settings.
+    `allocated_bytes` is what the services are promised on the tier, `claim_bytes` what the canary's own claim asks for; `limits`
+    are by name, as in the settings.
     """
 
     tier: str
@@ -104,6 +105,7 @@ class TierCanaryArgs:
     run: int
     limits: Mapping[str, float]
     allocated_bytes: int
+    claim_bytes: int
     context: str
     identifier: str
     stack: str
@@ -134,7 +136,7 @@ class TierCanary(pulumi.ComponentResource):
                 f"--storage-class={args.storage_class}",
                 f"--image={args.image}",
                 f"--probe={args.probe}",
-                f"--size={CLAIM_BYTES}",
+                f"--size={args.claim_bytes}",
                 *(["--sizes-enforced"] if args.sizes_enforced else []),
                 *(f"--limit={limit}={json.dumps(number)}" for limit, number in sorted(args.limits.items())),
             ],

@@ -4,9 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.provisioners.ebs import Ebs
+from components.provisioners.finding import Finding, Volume
+from components.provisioners.forms import Numbered, form_of
+from components.provisioners.gce_pd import GcePd
 from components.provisioners.local_path import LocalPath
-from components.provisioners.shape import Provisioner, StorageClassFields, TierParameters
+from components.provisioners.shape import Provisioner, SnapshotClassFields, StorageClassFields, TierParameters
 
-__all__ = ["PROVISIONERS", "Provisioner", "StorageClassFields", "TierParameters"]
+__all__ = [
+    "PROVISIONERS",
+    "Finding",
+    "Provisioner",
+    "SnapshotClassFields",
+    "StorageClassFields",
+    "TierParameters",
+    "Volume",
+    "why_refused",
+]
 
-PROVISIONERS: dict[str, Provisioner[Any]] = {provisioner.name: provisioner for provisioner in (LocalPath(),)}
+PROVISIONERS: dict[str, Provisioner[Any]] = {provisioner.name: provisioner for provisioner in (LocalPath(), Ebs(), GcePd())}
+
+
+def owners(key: str) -> list[str]:
+    """The provisioners that have a setting of this name, whatever its case."""
+    return [name for name, provisioner in PROVISIONERS.items() if _has(provisioner, key)]
+
+
+def _has(provisioner: Provisioner[Any], key: str) -> bool:
+    fields = provisioner.parameters_model.model_fields
+    numbered = [form.prefix for field in fields.values() if isinstance(form := form_of(field), Numbered)]
+    return key.lower() in {(field.alias or name).lower() for name, field in fields.items()} or key.startswith(tuple(numbered))
+
+
+def why_refused(provisioner: str, key: str) -> str:
+    """Why a tier on `provisioner` may not have the setting `key`: whose it is, and what would become of it; ``""`` for no reason."""
+    whose = [name for name in owners(key) if name != provisioner]
+    foreign = f"a parameter of {' and '.join(whose)}" if whose and provisioner not in owners(key) else ""
+    return "; ".join(filter(None, (foreign, PROVISIONERS[provisioner].why_refused(key))))

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from components.provisioners.finding import Finding, error, warning
+from components.provisioners.forms import Text, written
+from components.provisioners.manifests import WAIT, Manifest, deletes
 from components.provisioners.shape import Provisioner, StorageClassFields, TierParameters
 
 # local-path-provisioner 0.0.33 and newer refuse any other beginning (README, "pathPattern"): a volume's folder must not
 # be reachable under another claim's name.
 PATH_PATTERN_BEGINNING = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/"
+VOLUME_TYPE = "defaultVolumeType"  # the provisioner's annotation of a class
 _BRACES = re.compile(r"\{\{ *[^{}]+ *\}\}")
 
 # The version that first knew a parameter (release notes of local-path-provisioner). Older ones ignore it without a word.
@@ -49,6 +54,7 @@ class LocalPathParameters(TierParameters):
             description="an absolute folder of the node without `.` and `..`, one of those in the provisioner's own nodePathMap",
             examples=["/var/local-path-provisioner"],
         ),
+        Text(),
         AfterValidator(lambda path: path if path is None else _absolute_path(path)),
     ] = None
     path_pattern: Annotated[
@@ -58,6 +64,7 @@ class LocalPathParameters(TierParameters):
             "(local-path-provisioner 0.0.33 and newer refuse any other), without `..`",
             examples=[PATH_PATTERN_BEGINNING + "{{ .PVName }}"],
         ),
+        Text(),
         AfterValidator(lambda pattern: pattern if pattern is None else _path_pattern(pattern)),
     ] = None
 
@@ -82,10 +89,28 @@ class LocalPath(Provisioner[LocalPathParameters]):
         The provisioner's default, hostPath, makes a folder that was lost anew and empty, without a word, and doesn't apply
         a pod's fsGroup. A `local` volume fails to mount then, gets the fsGroup, and is allowed under Pod Security restricted.
         """
-        return StorageClassFields(
-            parameters=parameters.model_dump(by_alias=True, exclude_none=True),
-            annotations={"defaultVolumeType": "local"},
-        )
+        return StorageClassFields(parameters=written(parameters), annotations={VOLUME_TYPE: "local"})
+
+    def class_findings(self, manifest: Manifest) -> Iterator[Finding]:
+        """What local-path makes of the fields of a class that exists already (docs/local-path.md)."""
+        if manifest.annotations.get(VOLUME_TYPE) != "local":
+            rule = "with the default, hostPath, a lost folder comes back empty, without a word"
+            yield warning(f"metadata.annotations.{VOLUME_TYPE}", manifest.annotations.get(VOLUME_TYPE, "(missing)"), rule, "local")
+        if manifest.allow_volume_expansion:
+            rule = "local-path can't expand a volume: the claim would wait for ever (local-path-provisioner#190)"
+            yield error("allowVolumeExpansion", True, rule, "false")
+        if manifest.binding_mode != WAIT:
+            rule = f"local-path needs the node of a pod, which {manifest.binding_mode} doesn't give: `no node was specified`"
+            yield error("volumeBindingMode", manifest.binding_mode, rule, WAIT)
+        if manifest.mount_options:
+            rule = "local-path drops mount options without a word"
+            yield error("mountOptions", list(manifest.mount_options), rule, "without `mountOptions`")
+        yield from deletes(manifest)
+
+    def unknown(self, key: str, value: object) -> Finding:
+        """A parameter of newer releases works there; any other is ignored, whoever's it is."""
+        make = warning if key in NEWER_PARAMETERS else error
+        return make(key, value, self.why_refused(key), f"without `{key}`")
 
     def why_refused(self, key: str) -> str:
         """For parameters of newer releases, from which release on; for all others that they would be ignored."""

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.unit.mocked_program import dev_config
+from tests.unit.mocked_program import stack_config
 
 
 @pytest.fixture(scope="session", autouse=True)
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A kubeconfig with the dev stack's context and a cluster that doesn't answer, instead of the user's own."""
+    """A kubeconfig with the committed stacks' contexts and a cluster that doesn't answer, instead of the user's own."""
     file = tmp_path_factory.mktemp("kubeconfig") / "kubeconfig"
-    context = yaml.safe_load(dev_config()["storage-tiers:cluster"])["context"]
+    contexts = [yaml.safe_load(stack_config(stack)["storage-tiers:cluster"])["context"] for stack in ("dev", "aws", "gcp")]
     file.write_text(
         yaml.safe_dump(
             {
-                "contexts": [{"name": context, "context": {"cluster": "none", "user": "nobody"}}],
+                "contexts": [{"name": name, "context": {"cluster": "none", "user": "nobody"}} for name in contexts],
                 "clusters": [{"name": "none", "cluster": {"server": "https://127.0.0.1:1"}}],
                 "users": [{"name": "nobody", "user": {}}],
             }

@@ -21,6 +21,8 @@ CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 QUOTA = "kubernetes:core/v1:ResourceQuota"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
+SNAPSHOT_CLASS = "kubernetes:snapshot.storage.k8s.io/v1:VolumeSnapshotClass"
+ATTRIBUTES_CLASS = "kubernetes:storage.k8s.io/v1:VolumeAttributesClass"
 COMMAND = "command:local:Command"
 PROVEN = {"verdict": "proven", "reason": "", "fileSystem": {"type": "ext4", "bytes": 2**40, "freeBytes": 2**39}}
 PROVIDER = "pulumi:providers:kubernetes"
@@ -28,7 +30,12 @@ PROVIDER = "pulumi:providers:kubernetes"
 
 def dev_config(**changes: Any) -> dict[str, str]:
     """The config of Pulumi.dev.yaml as Pulumi's runtime has it; `changes` replace top-level keys, None takes one away."""
-    document = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text(encoding="utf-8"))
+    return stack_config("dev", **changes)
+
+
+def stack_config(stack: str, **changes: Any) -> dict[str, str]:
+    """The config of a committed stack as Pulumi's runtime has it; `changes` replace top-level keys, None takes one away."""
+    document = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
     config = {**document["config"], **{f"storage-tiers:{key}": value for key, value in changes.items()}}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items() if value is not None}
 

@@ -27,8 +27,10 @@ from tests.unit.mocked_program import dev_config
 Write = Callable[..., Path]
 
 
-def settings(context: str) -> Settings:
-    return load(dev_config(cluster={"context": context, "identifier": "a"}), "dev")
+def settings(context: str, **changes: Any) -> Settings:
+    if "tiers" in changes:
+        changes["services"] = {}
+    return load(dev_config(cluster={"context": context, "identifier": "a"}, **changes), "dev")
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +136,13 @@ def test_whose_a_node_is(provider_id: str | None, labels: dict[str, str] | None,
     assert cloud_of({"metadata": {"name": "n", "labels": labels}, "spec": spec}) == cloud
 
 
+# A cluster of a cloud, without the snapshot CRDs, and older than VolumeAttributesClass.
+ANSWERS = {
+    "/api/v1/nodes": {"items": [{"metadata": {"name": "n"}, "spec": {"providerID": "gce://p/z/n"}}]},
+    "/apis/storage.k8s.io/v1": {"resources": [{"name": "storageclasses"}]},
+}
+
+
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """An HTTPS server that has one node of a cloud for the token `good`, and nothing for others: its address and its certificate."""
@@ -146,11 +155,11 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            known = self.headers.get("Authorization") == "Bearer good" and self.path.startswith("/prefix/api/v1/nodes?limit=")
-            body = json.dumps({"items": [{"metadata": {"name": "n"}, "spec": {"providerID": "gce://p/z/n"}}]}).encode()
-            self.send_response(200 if known else 403)
+            known = self.headers.get("Authorization") == "Bearer good"
+            path = self.path.removeprefix("/prefix").partition("?limit=")[0]
+            self.send_response(403 if not known else 200 if path in ANSWERS else 404)
             self.end_headers()
-            self.wfile.write(body if known else b"{}")
+            self.wfile.write(json.dumps(ANSWERS.get(path, {}) if known else {}).encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -170,6 +179,14 @@ GOOGLE = (
     "Works: the context of a development cluster, such as storage-tiers-dev of `make up`"
 )
 
+_CREDENTIAL = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "good"}}
+PROGRAM = {
+    "apiVersion": _CREDENTIAL["apiVersion"],
+    "command": sys.executable,
+    "args": ["-c", f"print({json.dumps(_CREDENTIAL)!r})"],
+    "interactiveMode": "Never",
+}
+
 
 class TestAsking:
     def test_with_a_token(self, api: tuple[str, str], write: Write) -> None:
@@ -182,14 +199,7 @@ class TestAsking:
         assert refusal("a") == GOOGLE
 
     def test_through_a_program_that_signs_in(self, api: tuple[str, str], write: Write) -> None:
-        credential = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "good"}}
-        program = {
-            "apiVersion": credential["apiVersion"],
-            "command": sys.executable,
-            "args": ["-c", f"print({json.dumps(credential)!r})"],
-            "interactiveMode": "Never",
-        }
-        write("a", cluster={"server": api[0], "certificate-authority": api[1]}, user={"exec": program})
+        write("a", cluster={"server": api[0], "certificate-authority": api[1]}, user={"exec": PROGRAM})
         assert refusal("a") == GOOGLE
 
     @pytest.mark.parametrize("through", ["directly", "program"])
@@ -225,6 +235,31 @@ class TestAsking:
         check_cluster(settings("a"))
         write("a", cluster={"server": api[0], "insecure-skip-tls-verify": True}, user={"token": "good"})
         assert refusal("a") == GOOGLE
+
+    @pytest.mark.parametrize("user", [{"token": "good"}, {"exec": PROGRAM}], ids=["directly", "program"])
+    def test_kinds_that_the_cluster_lacks_are_named_with_their_tier(self, user: dict[str, Any], api: tuple[str, str], write: Write) -> None:
+        write("a", cluster={"server": api[0], "certificate-authority": api[1]}, user=user)
+        tiers = {"database": {"snapshots": {}}, "streaming": {"attributes": {"fast": {"throughput": 250}}}}
+        with pytest.raises(SettingsError) as refused:
+            check_cluster(settings("a", provisioner="ebs", tiers=tiers))
+        assert list(map(str, refused.value.problems)) == [
+            "tiers.database.snapshots: VolumeSnapshotClass: the cluster has no VolumeSnapshotClass (volumesnapshotclasses of "
+            "snapshot.storage.k8s.io/v1); it has one where external-snapshotter's CRDs and controller are installed. Works: without "
+            "`snapshots`",
+            "tiers.streaming.attributes: VolumeAttributesClass: the cluster has no VolumeAttributesClass (volumeattributesclasses of "
+            "storage.k8s.io/v1); it has one where it is Kubernetes 1.34 or newer. Works: without `attributes`",
+        ]
+
+    def test_kinds_that_the_cluster_has_are_no_obstacle(self, api: tuple[str, str], write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(ANSWERS, "/apis/snapshot.storage.k8s.io/v1", {"resources": [{"name": "volumesnapshotclasses"}]})
+        monkeypatch.setitem(ANSWERS, "/apis/storage.k8s.io/v1", {"resources": [{"name": "volumeattributesclasses"}]})
+        write("a", cluster={"server": api[0], "certificate-authority": api[1]}, user={"token": "good"})
+        check_cluster(settings("a", provisioner="ebs", tiers={"database": {"snapshots": {}, "attributes": {"fast": {"throughput": 250}}}}))
+
+    @pytest.mark.parametrize("user", [{"token": "bad"}, {}])
+    def test_who_may_not_see_kinds_goes_on(self, user: dict[str, str], api: tuple[str, str], write: Write) -> None:
+        write("a", cluster={"server": api[0], "certificate-authority": api[1]}, user=user)
+        check_cluster(settings("a", provisioner="gce-pd", tiers={"database": {"snapshots": {}}}))
 
     def test_a_provisioner_of_a_cloud_is_not_asked(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
         write("a")

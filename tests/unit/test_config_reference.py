@@ -1,34 +1,38 @@
-"""The README's config reference says what Pulumi.yaml's schema and the settings' own models say."""
+"""The config reference, in README.md and docs/provisioners.md, says what Pulumi.yaml's schema and the settings' own models say."""
 
 from __future__ import annotations
 
 import re
+from typing import get_args, get_origin
 
 import pytest
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from components import settings
 from components.provisioners import PROVISIONERS
+from components.provisioners.forms import Numbered
 from dev import paths
 
+PROVISIONERS_PAGE = (paths.ROOT / "docs" / "provisioners.md").read_text(encoding="utf-8")
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
 SCHEMA = yaml.safe_load((paths.ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
 
 
-def rows() -> dict[str, tuple[str, str]]:
-    """The config reference: key -> (type, meaning)."""
-    section = README.split("## Settings", 1)[1].split("\n## ", 1)[0]
+def rows(page: str, section: str) -> dict[str, tuple[str, str]]:
+    """A table of the config reference: key -> (type, meaning)."""
+    section = page.split(f"\n## {section}\n", 1)[1].split("\n## ", 1)[0]
     return {key: (kind, meaning) for key, kind, meaning in re.findall(r"^\| `([^`]+)` \| (\S+) \| (.+) \|$", section, re.MULTILINE)}
 
 
 def test_every_top_level_key_is_there_and_no_other() -> None:
-    assert {key for key in rows() if "." not in key} == set(SCHEMA) == set(settings.KEYS)
+    assert {key for key in rows(README, "Settings") if "." not in key} == set(SCHEMA) == set(settings.KEYS)
 
 
 @pytest.mark.parametrize("key", SCHEMA)
 def test_a_keys_type_is_the_schemas(key: str) -> None:
-    assert rows()[key][0] == SCHEMA[key]["type"]
+    assert rows(README, "Settings")[key][0] == SCHEMA[key]["type"]
 
 
 def test_every_key_below_is_there_and_no_other() -> None:
@@ -36,9 +40,36 @@ def test_every_key_below_is_there_and_no_other() -> None:
         return {f"{path}.{field.alias or name}" for name, field in model.model_fields.items()}
 
     expected = names("cluster", settings.Cluster) | names("namespace", settings.Namespace) | names("services.<service>", settings.Service)
-    expected |= (
-        names("canary", settings.Canary) | {"adopt.<service>.<ordinal>", "canary.limits"} | names("canary.limits.<tier>", settings.Limits)
-    )
-    for provisioner in PROVISIONERS.values():
-        expected |= names("tiers.<tier>", provisioner.parameters_model)
-    assert {key for key in rows() if "." in key} == expected
+    expected |= names("canary", settings.Canary) | {"canary.limits"} | names("canary.limits.<tier>", settings.Limits)
+    expected |= {"adopt.<service>.<ordinal>"}
+    assert {key for key in rows(README, "Settings") if "." in key} == expected
+
+
+@pytest.mark.parametrize("name", PROVISIONERS)
+def test_a_provisioners_table_is_what_its_model_says(name: str) -> None:
+    expected = {key: (json_type(field), field.description) for key, field in keys_of(PROVISIONERS[name].parameters_model).items()}
+    assert rows(PROVISIONERS_PAGE, name) == expected
+
+
+def keys_of(model: type[BaseModel], below: str = "") -> dict[str, FieldInfo]:
+    """Every key of a tier's settings: those of its mappings as `snapshots.lockMode`, `attributes.<name>.iops`."""
+    keys: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        key = f"{below}{field.alias or name}"
+        keys[key] = field
+        inner = settings.inner_model(field)
+        if inner:
+            keys |= keys_of(inner, f"{key}.<name>." if get_origin(field.annotation) is dict else f"{key}.")
+    return keys
+
+
+def json_type(field: FieldInfo) -> str:
+    """The type of a key as Pulumi's schema would call it."""
+    kinds = [field.annotation, *get_args(field.annotation)]
+    if Numbered in {type(each) for each in field.metadata}:
+        return "string"
+    if settings.inner_model(field) or get_origin(field.annotation) is dict:
+        return "object"
+    if get_origin(field.annotation) is list:
+        return "array"
+    return next(name for kind, name in ((bool, "boolean"), (int, "integer"), (str, "string")) if kind in kinds or kind is str)

@@ -36,7 +36,8 @@ RESERVED_RULE = "`default` and `kube-…` are Kubernetes' own; the claims get a 
 RUN_RULE = "a whole number from 1 to 1000000000; another one runs the canaries again"
 TOP = "unknown key; known here: adopt, canary, cluster, namespace, protect, provisioner, services, tiers"
 LOCAL_PATH_KEYS = "unknown key; known here: nodePath, pathPattern; "
-IGNORED = LOCAL_PATH_KEYS + "local-path ignores parameters that it doesn't know, without a word"
+WHY_IGNORED = "local-path ignores parameters that it doesn't know, without a word"
+IGNORED = LOCAL_PATH_KEYS + WHY_IGNORED
 
 
 def service(**changes: Any) -> dict[str, Any]:
@@ -57,15 +58,15 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     # the top
     "provisioner: unknown": (
         {"provisioner": "local_path"},
-        'provisioner: "local_path": the storage driver of this stack; known: local-path. Works: local-path',
+        'provisioner: "local_path": the storage driver of this stack; known: ebs, gce-pd, local-path. Works: local-path',
     ),
     "provisioner: missing": (
         {"provisioner": None},
-        "provisioner: (missing): the storage driver of this stack; known: local-path. Works: local-path",
+        "provisioner: (missing): the storage driver of this stack; known: ebs, gce-pd, local-path. Works: local-path",
     ),
     "provisioner: the schema's default": (
         {"provisioner": ""},
-        "provisioner: (missing): the storage driver of this stack; known: local-path. Works: local-path",
+        "provisioner: (missing): the storage driver of this stack; known: ebs, gce-pd, local-path. Works: local-path",
     ),
     "top: a typing mistake": ({"protct": True}, f'protct: "true": {TOP}. Works: protect'),
     "top: nothing like it": ({"zone": "a"}, f'zone: "a": {TOP}. Works: without `zone`'),
@@ -213,8 +214,14 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"tiers": {"database": {}, "streaming": {}, "t" * 53: {}}},
         f'tiers.{"t" * 53}: "{"t" * 53}": {TIER_RULE}. Works: {"t" * 52}',
     ),
-    "tiers: an EBS parameter": (tier(iopsPerGB=10), f"tiers.database.iopsPerGB: 10: {IGNORED}. Works: without `iopsPerGB`"),
-    "tiers: a GCE parameter": (tier(type="pd-ssd"), f'tiers.database.type: "pd-ssd": {IGNORED}. Works: without `type`'),
+    "tiers: an EBS parameter": (
+        tier(iopsPerGB=10),
+        f"tiers.database.iopsPerGB: 10: {LOCAL_PATH_KEYS}a parameter of ebs; {WHY_IGNORED}. Works: without `iopsPerGB`",
+    ),
+    "tiers: an EBS and GCE parameter": (
+        tier(type="pd-ssd"),
+        f'tiers.database.type: "pd-ssd": {LOCAL_PATH_KEYS}a parameter of ebs and gce-pd; {WHY_IGNORED}. Works: without `type`',
+    ),
     "tiers: a typing mistake": (tier(pathpattern="x"), f'tiers.database.pathpattern: "x": {IGNORED}. Works: pathPattern'),
     "tiers: the Python name": (tier(node_path="/x"), f'tiers.database.node_path: "/x": {IGNORED}. Works: nodePath'),
     "tiers: a parameter of newer releases": (
@@ -335,7 +342,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "provisioner: the driver's name": (
         {"provisioner": "rancher.io/local-path"},
-        'provisioner: "rancher.io/local-path": the storage driver of this stack; known: local-path. Works: local-path',
+        'provisioner: "rancher.io/local-path": the storage driver of this stack; known: ebs, gce-pd, local-path. Works: local-path',
     ),
     "cluster: a context of two lines": (
         {"cluster": {"context": "a\nb", "identifier": "a"}},

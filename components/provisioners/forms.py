@@ -1,0 +1,269 @@
+"""How the drivers read the strings of a StorageClass, both ways: from a typed value to the string, and back.
+
+A class's parameters are strings, and each driver has its own idea of what they may be: `"True"` is false to EBS, `"250"` is 250 bytes a
+second to GCE PD. A form belongs to a field of a provisioner's typed model. `write` gives the strings that the driver reads as the typed
+value; `read` gives the typed value that the driver makes of a string, and raises Misread for one that it refuses, ignores or misreads.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from components.capacity import GI, MI
+
+T = TypeVar("T")
+
+_INT32 = range(-(2**31), 2**31)
+_INT64 = range(-(2**63), 2**63)
+
+# resource.ParseQuantity of Kubernetes' apimachinery: a sign, a decimal number, and a suffix or an exponent.
+_QUANTITY = re.compile(
+    r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|[eE](?P<exponent>[+-]?[0-9]{1,3}))?"
+)
+_SUFFIXES = {
+    **{suffix: Fraction(1000) ** power for suffix, power in zip("numkMGTPE", (-3, -2, -1, 1, 2, 3, 4, 5, 6), strict=True)},
+    **{f"{suffix}i": Fraction(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
+}
+_LONGEST = 64  # characters of a number; without a bound a hostile text costs time and memory in Fraction
+
+
+class Misread(ValueError):
+    """A string that the driver refuses, ignores or reads as something else: `rule` says which, `works` is one that works."""
+
+    def __init__(self, rule: str, works: str) -> None:
+        super().__init__(rule)
+        self.rule = rule
+        self.works = works
+
+
+class Form(ABC, Generic[T]):
+    """How one parameter is written in a class."""
+
+    @abstractmethod
+    def write(self, value: T) -> str:
+        """The string that the driver reads as `value`."""
+
+    @abstractmethod
+    def read(self, text: str) -> T:
+        """The value that the driver makes of `text`; raises Misread."""
+
+
+class Text(Form[str]):
+    """A text that the driver takes as it is."""
+
+    def write(self, value: str) -> str:
+        """The text."""
+        return value
+
+    def read(self, text: str) -> str:
+        """The text."""
+        return text
+
+
+class LowerCase(Text):
+    """A text that the driver puts into lower case."""
+
+    def read(self, text: str) -> str:
+        """The text in lower case."""
+        return text.lower()
+
+
+class ExactTruth(Form[bool]):
+    """True only for exactly `true`, as the EBS driver has it (util.IsTrue): anything else is false, without a word."""
+
+    def write(self, value: bool) -> str:
+        """`true` or `false`."""
+        return "true" if value else "false"
+
+    def read(self, text: str) -> bool:
+        """Misread is whatever is meant as true, or is neither."""
+        if text in ("true", "false", ""):
+            return text == "true"
+        works = "true" if text.strip().lower() in ("true", "yes", "on", "1", "t", "y") else "false"
+        raise Misread("only the exact text `true` is true to the driver: it reads this as false, without a word", works)
+
+
+class Truth(ExactTruth):
+    """True or false in any case, as the GCE PD driver has it (convert.ConvertStringToBool)."""
+
+    def read(self, text: str) -> bool:
+        """Misread is what the driver refuses."""
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        works = "true" if text.strip().lower() in ("yes", "on", "1", "t", "y") else "false"
+        raise Misread("the driver takes true and false alone", works)
+
+
+class Int32(Form[int]):
+    """A whole number of 32 bits, as the EBS driver has it (strconv.ParseInt)."""
+
+    def write(self, value: int) -> str:
+        """The number in decimal digits."""
+        return str(value)
+
+    def read(self, text: str) -> int:
+        """Misread is what the driver refuses: a fraction, a unit, a space, more than 32 bits."""
+        number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,20}", text, re.ASCII) else None
+        if number is None or number not in _INT32:
+            digits = re.search("[0-9]{1,9}", text)
+            rule = "the driver takes a whole number of 32 bits (at most 2147483647), without a unit: `Could not parse invalid …`"
+            raise Misread(rule, digits[0] if digits and number is None else "3000")
+        return number
+
+
+class Count(Form[int]):
+    """A whole number that the GCE PD driver reads as a Kubernetes quantity (convert.ConvertStringToInt64): `3000` or `3k`."""
+
+    def write(self, value: int) -> str:
+        """The number in decimal digits."""
+        return str(value)
+
+    def read(self, text: str) -> int:
+        """Rounded up; Misread is what is no quantity."""
+        number = math.ceil(quantity(text))
+        if number not in _INT64:
+            raise Misread("the driver takes a whole number of 64 bits", "3000")
+        return number
+
+
+class MiB(Form[int]):
+    """MiB a second that the GCE PD driver reads as a quantity of bytes and rounds up (convert.ConvertMiStringToInt64): `250Mi`."""
+
+    def write(self, value: int) -> str:
+        """The number with its unit."""
+        return f"{value}Mi"
+
+    def read(self, text: str) -> int:
+        """Misread is a number without a unit, which is bytes."""
+        number = quantity(text)
+        if 0 < number < MI:
+            rule = f"a number without a unit is bytes a second: the driver rounds `{text}` up to 1 MiB/s, without a word"
+            raise Misread(rule, f"{text}Mi" if text.isdigit() else "250Mi")
+        return math.ceil(number / MI)
+
+
+class GiB(Form[int]):
+    """GiB that the GCE PD driver reads as a quantity of bytes and rounds up (convert.ConvertGiStringToInt64): `100Gi`."""
+
+    def write(self, value: int) -> str:
+        """The number with its unit."""
+        return f"{value}Gi"
+
+    def read(self, text: str) -> int:
+        """Misread is a number without a unit, which is bytes."""
+        number = quantity(text)
+        if 0 < number < MI:
+            rule = f"a number without a unit is bytes: the driver rounds `{text}` up to 1 GiB, without a word"
+            raise Misread(rule, f"{text}Gi" if text.isdigit() else "100Gi")
+        return math.ceil(number / GI)
+
+
+class CommaList(Form[list[str]]):
+    """Texts with commas between them; `spaces` says whether the driver drops the spaces around each."""
+
+    def __init__(self, *, spaces: bool = True) -> None:
+        self.spaces = spaces
+
+    def write(self, value: list[str]) -> str:
+        """The texts, with commas between them."""
+        return ",".join(value)
+
+    def read(self, text: str) -> list[str]:
+        """The texts."""
+        return [each.strip() if self.spaces else each for each in text.split(",")] if text else []
+
+
+class Pairs(Form[dict[str, str]]):
+    """`key=value` with commas between them, as the GCE PD driver has it (convert.ConvertLabelsStringToMap)."""
+
+    def write(self, value: dict[str, str]) -> str:
+        """The pairs, with commas between them."""
+        return ",".join(f"{key}={each}" for key, each in value.items())
+
+    def read(self, text: str) -> dict[str, str]:
+        """Misread is what has not exactly one `=` in each pair."""
+        pairs = [pair.split("=") for pair in text.split(",")] if text else []
+        if any(len(pair) != 2 for pair in pairs):
+            raise Misread(
+                "the driver takes `key=value` pairs with commas between them, and no other `=` or `,`", "team=data,env=production"
+            )
+        return {key.strip(): value.strip() for key, value in pairs}
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A field whose values are keys of their own in the class, all with this prefix: `tagSpecification_1`, `tagSpecification_2`."""
+
+    prefix: str
+
+
+def quantity(text: str) -> Fraction:
+    """A Kubernetes quantity as a number; raises Misread for a text that is none."""
+    match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
+    if match is None:
+        raise Misread("the driver takes a Kubernetes quantity: a number, and at most one of the units k, M, G, T, Ki, Mi, Gi, Ti", "3000")
+    exponent = Fraction(10) ** int(match["exponent"] or 0)
+    return Fraction(match["number"].rstrip(".")) * exponent * _SUFFIXES.get(match["suffix"] or "", Fraction(1))
+
+
+def form_of(field: FieldInfo) -> Form[Any] | Numbered | None:
+    """How the field is written among a class's parameters; None for one that isn't a parameter (zones, mount options)."""
+    return next((each for each in field.metadata if isinstance(each, Form | Numbered)), None)
+
+
+def written(model: BaseModel) -> dict[str, str]:
+    """The parameters of a class, as the driver reads them. What isn't set is left to the driver."""
+    parameters: dict[str, str] = {}
+    for name, field in type(model).model_fields.items():
+        form, value = form_of(field), getattr(model, name)
+        if isinstance(form, Numbered):
+            parameters.update(value)
+        elif form and value not in (None, [], {}):
+            parameters[field.alias or name] = form.write(value)
+    return parameters
+
+
+def natural(text: object) -> object:
+    """For fields that are texts to the driver, and numbers to people: `4096` as well as `"4k"`. Not true and false."""
+    return str(text) if isinstance(text, int) and not isinstance(text, bool) else text
+
+
+def in_mib(value: object) -> object:
+    """For fields in MiB: `250` and, as the driver's documentation has it, `250Mi`."""
+    match = re.fullmatch("([0-9]{1,9})Mi", value) if isinstance(value, str) else None
+    return int(match[1]) if match else value
+
+
+def in_gib(value: object) -> object:
+    """For fields in GiB: `100` and, as the driver's documentation has it, `100Gi`."""
+    match = re.fullmatch("([0-9]{1,9})Gi", value) if isinstance(value, str) else None
+    return int(match[1]) if match else value
+
+
+def gathered(values: object, prefix: str, name: str) -> object:
+    """A mapping with all keys that begin with `prefix` put together under `name`, for a Numbered field."""
+    if not isinstance(values, dict) or name in values:
+        return values
+    own = {key: value for key, value in values.items() if isinstance(key, str) and key.startswith(prefix)}
+    return {**{key: value for key, value in values.items() if key not in own}, **({name: own} if own else {})}
+
+
+def refuse(rule: str, works: str) -> PydanticCustomError:
+    """The error of a validator, with the rule and a value that works."""
+    return PydanticCustomError("rule", "rule", {"rule": rule, "works": works})
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: as JSON, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:79]}…"
