@@ -28,7 +28,7 @@ _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<unit>Mi|Gi|Ti)")
 _NUMBER_AND_REST = re.compile(
     r"\s*[-+]?(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE](?P<exponent>[-+]?[0-9]{1,2}))?(?P<rest>.*)", re.ASCII | re.DOTALL
 )
-_QUANTITY = re.compile(r"(?P<number>[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?P<suffix>[eE][-+]?[0-9]{1,2}|[KMGTPE]i|[numkMGTPE]?)", re.ASCII)
+_QUANTITY = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE](?P<exponent>[-+]?[0-9]{1,2})|(?P<suffix>[numkMGTPE]|[KMGTPE]i))?")
 RULE = "a size is a positive number and one of the units Mi, Gi and Ti (powers of 1024), without a space, sign or exponent"
 
 
@@ -112,21 +112,21 @@ def quantity(number_of_bytes: int) -> str:
 
 
 def bytes_of(text: str) -> int:
-    """The bytes that a Kubernetes quantity stands for, rounded up; raises ValueError for a text that is none.
+    """The bytes that any Kubernetes quantity stands for (`5Gi`, `5e9`, `10G`, `3543348019200m`), rounded up to whole ones.
 
-    The forms are those of apimachinery's resource.Quantity.
+    The forms are those of apimachinery's resource.Quantity. Raises ValueError for a text that is none.
     """
-    match = _QUANTITY.fullmatch(text) if len(text) <= LONGEST_TEXT else None
-    if match is None:
+    found = _QUANTITY.fullmatch(text) if len(text) <= LONGEST_TEXT else None
+    if found is None:
         raise ValueError(f"{text!r} is not a Kubernetes quantity")
-    suffix = match["suffix"]
-    if suffix[:1] in ("e", "E") and suffix[1:]:
-        factor = Fraction(10) ** int(suffix[1:])
-    elif suffix.endswith("i"):
-        factor = Fraction(1024) ** ("KMGTPE".index(suffix[0]) + 1)
-    else:
-        factor = Fraction(1000) ** (["n", "u", "m", "", "k", "M", "G", "T", "P", "E"].index(suffix) - 3)
-    return math.ceil(Fraction(match["number"]) * factor)
+    exponent = int(found["exponent"] or 0)
+    return math.ceil(Fraction(found["number"]) * Fraction(10) ** exponent * _SUFFIXES[found["suffix"] or ""])
+
+
+_SUFFIXES = {
+    **{name: Fraction(1000) ** power for power, name in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)},
+    **{name: Fraction(1024) ** power for power, name in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
+}
 
 
 def _nearest(text: str) -> str:
