@@ -2,7 +2,7 @@
 PYTHON ?= python3
 STACK ?= dev
 
-.PHONY: help up down destroy purge test soak lint lock
+.PHONY: help up down destroy drift purge test soak lint lock
 
 help: ## this list
 	@$(PYTHON) -m dev --help
@@ -15,6 +15,9 @@ down: ## stop the dev cluster, nothing else: the next `make up` has all its data
 
 destroy: ## `pulumi destroy` of the dev stack; the volumes are retained
 	@$(PYTHON) -m dev destroy --stack $(STACK)
+
+drift: ## what differs between the dev stack and its cluster; fails when something does
+	@$(PYTHON) -m dev drift --stack $(STACK)
 
 purge: ## delete the dev cluster and every volume in it, after showing what and asking
 	@$(PYTHON) -m dev purge --stack $(STACK)

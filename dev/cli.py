@@ -21,7 +21,8 @@ from dev.images import build_image, reference
 from dev.stack import Session
 from ops import command_line
 from ops.command_line import stack_option, yes_option
-from ops.console import say
+from ops.console import console, say
+from ops.drift import commands as drift_commands
 from ops.errors import UserError
 from ops.settings import load_settings
 
@@ -116,6 +117,22 @@ def destroy(stack: str) -> None:
         if status != 0:
             raise SystemExit(status)
         say("The volumes are retained: `kubectl get pv` lists them as Released.")
+
+
+@cli.command()
+@stack_option
+@drift_commands.json_option
+def drift(stack: str, as_json: bool) -> None:
+    """What differs between the stack's state and its cluster. Exit status: 0 nothing, 1 something, 3 it could not be looked at."""
+    console.file = sys.stderr if as_json else console.file  # what the engine's setup says is no part of the JSON
+    cluster = cluster_of(stack)
+    if not cluster.running():
+        problem = UserError("the dev cluster doesn't run.", "`make up` starts it.")
+        problem.status = drift_commands.NOT_LOOKED
+        raise problem
+    session = Session(ensure_engine(), cluster.start())
+    kubeconfig = str(session.access.kubeconfig) if session.access.kubeconfig else None
+    drift_commands.show(stack, as_json, kubeconfig, session.environment())
 
 
 @cli.command()

@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from ops import command_line
+from ops.drift.commands import drift
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -15,6 +16,9 @@ def cli() -> None:
 
     KUBECONFIG says where that context is, as for kubectl and pulumi.
     """
+
+
+cli.add_command(drift)
 
 
 def main() -> NoReturn:
