@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= dev
 BASE ?=
 
-.PHONY: help up down destroy volumes prune purge preview rehearse test soak lint lock
+.PHONY: help up down destroy volumes prune drift purge preview rehearse test soak lint lock
 
 help: ## this list
 	@$(PYTHON) -m dev --help
@@ -22,6 +22,9 @@ volumes: ## the stack's volumes: what they hold, where, and how old ones come ba
 
 prune: ## delete old volumes and their data: VOLUMES="<name> …" or OLDER_THAN=30d; without either, list them
 	@$(PYTHON) -m dev prune --stack $(STACK) $(if $(OLDER_THAN),--older-than $(OLDER_THAN)) $(VOLUMES)
+
+drift: ## what differs between the dev stack and its cluster; fails when something does
+	@$(PYTHON) -m dev drift --stack $(STACK)
 
 purge: ## delete the dev cluster and every volume in it, after showing what and asking
 	@$(PYTHON) -m dev purge --stack $(STACK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PART_OF = "storage-tiers"
+INSTANCE = "app.kubernetes.io/instance"
 NAME = "app.kubernetes.io/name"
 COMPONENT = "app.kubernetes.io/component"
 
@@ -19,4 +20,4 @@ def recommended(name: str, stack: str, component: str) -> dict[str, str]:
 
 def of_stack(stack: str) -> dict[str, str]:
     """The two labels that tell a stack's objects from all others in a namespace or cluster."""
-    return {"app.kubernetes.io/part-of": PART_OF, "app.kubernetes.io/instance": stack}
+    return {"app.kubernetes.io/part-of": PART_OF, INSTANCE: stack}

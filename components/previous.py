@@ -8,12 +8,15 @@ from enum import Enum, auto
 from typing import Any
 
 import pulumi
+from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from components import labels
 from components.capacity import bytes_of
 from components.kubeconfig import Kubeconfig, NoAnswer
 from components.service_volumes import REQUESTED
 from components.stamp import claim_name, parse_claim_name
+
+PATIENCE = 3  # seconds in which a state that is being written can be read again
 
 Key = tuple[str, str]  # namespace and name of a claim
 Live = Mapping[str, Any]  # a claim as the API's JSON has it
@@ -115,11 +118,13 @@ class Before:
 def outputs() -> Mapping[str, Any]:
     """The outputs of the stack's last successful `up`; empty when there was none.
 
-    Asked of the engine as a StackReference asks, but at once and without an entry in the state.
+    Asked of the engine as a StackReference asks, but at once and without an entry in the state. A state in files is not there, or half
+    there, for a moment whenever the engine that runs this program writes it (seen: "failed to load checkpoint: EOF"), so it is asked again.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    repeated = Retrying(stop=stop_after_delay(PATIENCE), wait=wait_fixed(0.1), reraise=True)
     try:
-        answer = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name}).value or {}
+        answer = repeated(pulumi.runtime.invoke, "pulumi:pulumi:readStackOutputs", {"name": name}).value or {}
     except Exception as problem:  # the SDK raises nothing more precise
         raise pulumi.RunError(f"the last outputs of stack {name} can't be read, so its claims can't be kept safe: {problem}") from None
     found: Mapping[str, Any] = answer.get("outputs") or {}

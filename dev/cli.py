@@ -24,7 +24,8 @@ from dev.toolchain.build import EXE, build
 from ops import cluster as api
 from ops import command_line
 from ops.command_line import stack_option, yes_option
-from ops.console import errors, say
+from ops.console import console, errors, say
+from ops.drift import commands as drift_commands
 from ops.errors import UserError
 from ops.settings import load_settings
 from ops.volumes import commands as volume_commands
@@ -171,6 +172,22 @@ def prune(names: tuple[str, ...], stack: str, older_than: str | None, yes: bool)
     with one_at_a_time():
         cluster = cluster_of(stack)
         volume_commands.delete_old(volumes_of(stack, cluster.start(), cluster), names, older_than, yes, "python -m dev prune")
+
+
+@cli.command()
+@stack_option
+@drift_commands.json_option
+def drift(stack: str, as_json: bool) -> None:
+    """What differs between the stack's state and its cluster. Exit status: 0 nothing, 1 something, 3 it could not be looked at."""
+    console.file = sys.stderr if as_json else console.file  # what the engine's setup says is no part of the JSON
+    cluster = cluster_of(stack)
+    if not cluster.running():
+        problem = UserError("the dev cluster doesn't run.", "`make up` starts it.")
+        problem.status = drift_commands.NOT_LOOKED
+        raise problem
+    session = Session(ensure_engine(), cluster.start())
+    kubeconfig = str(session.access.kubeconfig) if session.access.kubeconfig else None
+    drift_commands.show(stack, as_json, kubeconfig, session.environment())
 
 
 @cli.command()

@@ -9,6 +9,7 @@ import click
 
 from ops import command_line
 from ops.command_line import stack_option
+from ops.drift.commands import drift
 from ops.healing.killed_run import end_killed_run
 from ops.pulumi_command import Pulumi
 from ops.settings import load_settings
@@ -24,6 +25,7 @@ def cli() -> None:
 
 
 cli.add_command(volumes)
+cli.add_command(drift)
 
 
 @cli.command()

@@ -18,7 +18,7 @@ yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 
 
 def run(command: click.Command, name: str) -> NoReturn:
-    """Run a command line called `name`; a UserError becomes a line or two and status 1, Ctrl-C becomes status 130."""
+    """Run a command line called `name`; a UserError becomes a line or two and its status, Ctrl-C becomes status 130."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         command(standalone_mode=False, prog_name=name)
@@ -46,4 +46,4 @@ def run(command: click.Command, name: str) -> NoReturn:
 def _show(problem: UserError) -> int:
     errors.print("[red]error:[/] ", end="")
     errors.print(str(problem), markup=False)
-    return 1
+    return problem.status

@@ -7,11 +7,13 @@ import shlex
 
 
 class UserError(Exception):
-    """Something foreseeable went wrong: shown without a traceback, exit status 1.
+    """Something foreseeable went wrong: shown without a traceback, exit status `status`, which is 1 unless a command says more.
 
     `message` names what is wrong (the setting or object, and its value); `hint` is what to do about it, preferably a
     command that works. Either is one or two lines.
     """
+
+    status = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

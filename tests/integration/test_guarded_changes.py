@@ -225,7 +225,7 @@ def give_up(access: Access, *names: str) -> str:
 
 
 BROKERS = "data-kafka-0, data-kafka-1, data-kafka-2"
-ALL = f"data-postgres-0, {BROKERS}"
+ALL = f"{BROKERS}, data-postgres-0"
 COPY = "a copy of the data (docs/changes.md)"
 OTHER_CLUSTER = "or a stack of its own for another cluster (`pulumi stack init <name>`)"
 
@@ -238,12 +238,12 @@ def cases(access: Access) -> list[tuple[dict[str, Any], list[str]]]:
         (
             {"services": {"postgres": {**POSTGRES, "tier": "streaming"}, "kafka": {**KAFKA, "size": "1Gi", "replicas": 2}}},
             [
-                'services.postgres.tier: "streaming": a claim can\'t change its class: it would be made anew, empty, and on '
-                f"database-local-path data-postgres-0 holds data. Works: database; or a new service and {COPY}",
                 "services.kafka.replicas: 2: the claims above that number are deleted, and data-kafka-2 holds data. "
                 f"Works: 3; {give_up(access, 'data-kafka-2')}",
                 f'services.kafka.size: "1Gi": a volume can\'t be made smaller, and {BROKERS} hold data of 3.3Gi. '
                 f"Works: 3.3Gi; or a new service and {COPY}",
+                'services.postgres.tier: "streaming": a claim can\'t change its class: it would be made anew, empty, and on '
+                f"database-local-path data-postgres-0 holds data. Works: database; or a new service and {COPY}",
             ],
         ),
         (

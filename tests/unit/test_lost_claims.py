@@ -174,10 +174,10 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
             "services": {"kafka": {"tier": "database", "size": "1Gi", "accessMode": "ReadWriteOncePod"}},
         },
         [
-            f'cluster.identifier: "other": another identifier is another cluster, on which everything is made anew, and {KAFKA_FIRST} hold data. '
-            "Works: storage-tiers-dev; or a stack of its own for another cluster (`pulumi stack init <name>`)",
-            f'namespace.name: "other": a claim can\'t change its namespace: it would be made anew, empty, and in data {KAFKA_FIRST} hold data. '
-            f"Works: data; or a new stack and {COPY}",
+            f'cluster.identifier: "other": another identifier is another cluster, on which everything is made anew, and '
+            f"{KAFKA_FIRST} hold data. Works: storage-tiers-dev; or a stack of its own for another cluster (`pulumi stack init <name>`)",
+            f'namespace.name: "other": a claim can\'t change its namespace: it would be made anew, empty, and in data '
+            f"{KAFKA_FIRST} hold data. Works: data; or a new stack and {COPY}",
             "services.kafka.replicas: 1: the claims above that number are deleted, and data-kafka-1, data-kafka-2 hold data. "
             f"Works: 3; or, to do without them, {GIVE_UP} data-kafka-1 data-kafka-2` (the volumes are retained: `python -m ops volumes`), "
             "then `pulumi up`",

@@ -1,0 +1,1 @@
+"""What differs between a stack and its cluster: declared in the state, found in the API."""

@@ -1,0 +1,70 @@
+"""`python -m ops drift`: what differs between a stack and its cluster. The function is what `python -m dev` calls as well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import click
+from rich import box
+from rich.table import Table
+
+from ops.cluster import Cluster
+from ops.command_line import stack_option
+from ops.console import console, say
+from ops.drift.compare import Difference, differences
+from ops.drift.reading import declared_objects, look
+from ops.errors import UserError
+from ops.settings import load_settings
+
+DRIFT = 1  # exit status: something differs
+NOT_LOOKED = 3  # exit status: it could not be looked at; click has 2 for a wrong command line
+
+json_option = click.option("--json", "as_json", is_flag=True, help="The differences as JSON.")
+
+
+@click.command()
+@stack_option
+@json_option
+def drift(stack: str, as_json: bool) -> None:
+    """What differs between the stack's state and its cluster: changed fields, deleted or lost objects, volumes without protection.
+
+    Nothing is changed. Exit status: 0 no difference, 1 differences, 3 it could not be looked at.
+    """
+    show(stack, as_json)
+
+
+def show(stack: str, as_json: bool, kubeconfig: str | None = None, environment: Mapping[str, str] | None = None) -> None:
+    """Print the differences. Raises SystemExit with 1 when there are some, UserError with status 3 when that can't be told.
+
+    `environment` is what `pulumi` needs to find the state, None for the shell's own.
+    """
+    try:
+        settings = load_settings(stack)
+        declared = declared_objects(stack, environment)
+        seen = look(Cluster(settings.cluster.context, kubeconfig), declared)
+    except UserError as problem:
+        problem.status = NOT_LOOKED
+        raise
+    found = differences(declared, seen, stack)
+    if as_json:
+        click.echo(json.dumps({"stack": stack, "objects": len(declared), "drift": [each.as_json() for each in found]}, indent=2))
+    elif found:
+        console.print(table(found))
+        say(f"Stack {stack}: {len(found)} difference{'s' if len(found) > 1 else ''} in {len({each.object for each in found})} objects.")
+    else:
+        say(f"Stack {stack}: its {len(declared)} objects in the cluster are as declared.")
+    if found:
+        raise SystemExit(DRIFT)
+
+
+def table(found: list[Difference]) -> Table:
+    """The differences, an object's together."""
+    shown = Table("Object", "What", "Declared", "Found", "What to do", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in shown.columns:
+        column.overflow = "fold"
+    last = None
+    for each in sorted(found, key=lambda difference: str(difference.object)):
+        shown.add_row("" if each.object == last else str(each.object), each.what, each.declared, each.found, each.todo)
+        last = each.object
+    return shown

@@ -1,0 +1,218 @@
+"""The comparison: objects as the stack's state declares them, and as the cluster has them. No request is made here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from components import labels
+from components.capacity import bytes_of
+
+Json: TypeAlias = Mapping[str, Any]
+
+CLAIM = "PersistentVolumeClaim"
+ORDINAL = "storage-tiers/ordinal"
+# Kubernetes itself puts this one on every namespace.
+GIVEN_LABELS = {"kubernetes.io/metadata.name"}
+# Kubernetes quantities are at these keys; 1024Mi there is 1Gi.
+_QUANTITIES = {"requests", "hard"}
+# These mappings are declared as a whole: a key more is a difference too.
+_WHOLE = {*_QUANTITIES, "parameters", "data"}
+
+AGAIN = "`pulumi up --refresh` puts it back"
+ANEW = "`pulumi up --refresh` makes it anew"
+
+
+@dataclass(frozen=True)
+class Name:
+    """Which object: `namespace` is empty for one of the whole cluster."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An object of the state: `fields` as the program declares them. One that is only read (`ours` false) is not the stack's to change."""
+
+    name: Name
+    api_version: str
+    fields: Json
+    ours: bool = True
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that differs: `what` is a field's path or a fact, `todo` what a person does about it."""
+
+    object: Name
+    what: str
+    declared: str
+    found: str
+    todo: str
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "object": {"kind": self.object.kind, "namespace": self.object.namespace, "name": self.object.name},
+            "what": self.what,
+            "declared": self.declared,
+            "found": self.found,
+            "todo": self.todo,
+        }
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What the cluster has: the `objects` that the state names, all `volumes`, and all claims in the namespaces of the stack's claims."""
+
+    objects: Mapping[Name, Json]
+    volumes: Mapping[str, Json]
+    claims: Mapping[Name, Json]
+
+
+def differences(declared: Iterable[Declared], cluster: Cluster, stack: str) -> list[Difference]:
+    """Everything in which the cluster isn't as the state of `stack` says, object by object."""
+    declared = list(declared)
+    claims = {each.name: each for each in declared if each.name.kind == CLAIM}
+    return [
+        *(difference for each in declared for difference in _of_object(each, cluster.objects.get(each.name))),
+        *(difference for each in claims.values() for difference in _of_volume(each, cluster)),
+        *_reservations(claims, cluster),
+        *_unknown_claims(claims, cluster, stack),
+    ]
+
+
+def _of_object(declared: Declared, live: Json | None) -> Iterator[Difference]:
+    name = declared.name
+    if live is None:
+        todo = f"its volume is retained: `python -m ops volumes adopt`, then {ANEW}" if name.kind == CLAIM else ANEW
+        yield Difference(name, "exists", "yes", "no", todo if declared.ours else f"`kubectl create {name.kind.lower()} {name.name}`")
+        return
+    if live["metadata"].get("deletionTimestamp"):
+        todo = f"it can't be brought back: what uses or is in it has to end first; then {ANEW}"
+        yield Difference(name, "is being deleted", "no", f"since {live['metadata']['deletionTimestamp']}", todo)
+    if live.get("status", {}).get("phase") == "Lost":
+        yield Difference(name, "status.phase", "Bound", "Lost", "its volume was deleted: see `python -m ops volumes`")
+    if declared.ours:
+        for path, wanted, found in _fields(declared.fields, live, ()):
+            yield Difference(name, ".".join(path), _shown(wanted), _shown(found), _repair(name, path, wanted, found))
+        yield from _foreign_labels(declared, live)
+
+
+def _fields(wanted: Json, found: Json, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object, object]]:
+    """Each declared field that is otherwise in `found`. Nothing, false, and an empty list or mapping are the same to the API."""
+    for key, value in wanted.items():
+        here, there = (*path, key), found.get(key)
+        if isinstance(value, Mapping) and value and isinstance(there, Mapping):
+            yield from _fields(value, there, here)
+        elif not _same(value, there, here):
+            yield here, value, there
+    if path and path[-1] in _WHOLE:
+        yield from (((*path, key), None, value) for key, value in found.items() if key not in wanted)
+
+
+def _same(wanted: object, found: object, path: tuple[str, ...]) -> bool:
+    if wanted == found or (not wanted and not found):
+        return True
+    if len(path) > 1 and path[-2] in _QUANTITIES and isinstance(wanted, str) and isinstance(found, str):
+        return bytes_of(wanted) == bytes_of(found)
+    return False
+
+
+def _foreign_labels(declared: Declared, live: Json) -> Iterator[Difference]:
+    wanted = declared.fields.get("metadata", {}).get("labels") or {}
+    for key, value in (live["metadata"].get("labels") or {}).items():
+        if key not in wanted and key not in GIVEN_LABELS:
+            where = f" -n {declared.name.namespace}" if declared.name.namespace else ""
+            command = f"kubectl{where} label {declared.name.kind.lower()} {declared.name.name} {key}-"
+            yield Difference(declared.name, f"metadata.labels.{key}", "(none)", _shown(value), f"a foreign label: `{command}`")
+
+
+def _repair(name: Name, path: tuple[str, ...], wanted: object, found: object) -> str:
+    """What to do about a field that was changed."""
+    if name.kind == CLAIM and path == ("spec", "resources", "requests", "storage"):
+        if bytes_of(str(found)) > bytes_of(str(wanted)):
+            return "a volume can't shrink: set the service's `size` to that, then `pulumi up --refresh`"
+        return AGAIN
+    if name.kind == "StorageClass" and path[0] != "metadata":
+        return f"{AGAIN}: the class is made anew, no claim is touched"
+    return AGAIN
+
+
+def _of_volume(declared: Declared, cluster: Cluster) -> Iterator[Difference]:
+    """What is wrong with the volume that a claim is bound to."""
+    live = cluster.objects.get(declared.name)
+    volume_name = live["spec"].get("volumeName") if live else None
+    volume = cluster.volumes.get(volume_name or "")
+    if live is None or volume is None:
+        return  # an unbound claim has none, and a claim whose volume is gone is Lost
+    name = Name("PersistentVolume", "", volume["metadata"]["name"])
+    reference = volume["spec"].get("claimRef") or {}
+    if reference.get("uid") != live["metadata"]["uid"]:
+        claim = f"claim {declared.name.namespace}/{declared.name.name}"
+        todo = "don't start its pods: see `python -m ops volumes`"
+        yield Difference(name, "spec.claimRef", claim, _reference(reference), todo)
+        return
+    policy = volume["spec"].get("persistentVolumeReclaimPolicy")
+    if policy != "Retain":
+        patch = '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'
+        yield Difference(name, "spec.persistentVolumeReclaimPolicy", "Retain", _shown(policy), f"kubectl patch pv {name.name} -p '{patch}'")
+    found = volume["metadata"].get("labels") or {}
+    for key, value in _stamp(declared).items():
+        if found.get(key) != value:
+            todo = "`python -m ops volumes` labels it" if key not in found else "find out who changed it; `python -m ops volumes` labels it"
+            yield Difference(name, f"metadata.labels.{key}", value, _shown(found.get(key)), todo)
+
+
+def _stamp(claim: Declared) -> dict[str, str]:
+    """The labels by which a volume says whose data it holds, after its claim is gone as well."""
+    own = claim.fields["metadata"]["labels"]
+    kept = (labels.NAME, labels.COMPONENT, *labels.of_stack(""))
+    return {**{key: own[key] for key in kept}, ORDINAL: claim.name.name.rpartition("-")[2]}
+
+
+def _reservations(claims: Mapping[Name, Declared], cluster: Cluster) -> Iterator[Difference]:
+    """Volumes that are reserved for a claim which is not there, or has another volume: an adoption that was not finished."""
+    for volume in cluster.volumes.values():
+        reference = volume["spec"].get("claimRef") or {}
+        name = Name(CLAIM, reference.get("namespace", ""), reference.get("name", ""))
+        if reference.get("uid") or name not in claims:
+            continue
+        live = cluster.objects.get(name)
+        own = Name("PersistentVolume", "", volume["metadata"]["name"])
+        if live is None:
+            todo = "`pulumi up --refresh` makes the claim, which is then bound to it"
+            yield Difference(own, "is reserved for a claim", f"{name.namespace}/{name.name}", "there is no such claim", todo)
+        elif live["spec"].get("volumeName") not in (None, "", own.name):
+            remove = '[{"op":"remove","path":"/spec/claimRef"}]'
+            todo = f"give it up: kubectl patch pv {own.name} --type json -p '{remove}'"
+            yield Difference(
+                own, "is reserved for a claim", f"{name.namespace}/{name.name}", f"that has {live['spec']['volumeName']}", todo
+            )
+
+
+def _unknown_claims(claims: Mapping[Name, Declared], cluster: Cluster, stack: str) -> Iterator[Difference]:
+    """Claims with the stack's labels that the stack doesn't know of."""
+    for name, live in cluster.claims.items():
+        if name not in claims and labels.of_stack(stack).items() <= (live["metadata"].get("labels") or {}).items():
+            todo = f"whoever made it takes the label off: `kubectl -n {name.namespace} label pvc {name.name} {labels.INSTANCE}-`"
+            yield Difference(name, f"metadata.labels.{labels.INSTANCE}", "(none)", stack, todo)
+
+
+def _reference(reference: Json) -> str:
+    if not reference:
+        return "(none)"
+    return f"claim {reference.get('namespace')}/{reference.get('name')} with uid {reference.get('uid') or '(none)'}"
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "(none)"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,336 @@
+"""What counts as drift: each kind of difference, one at a time, on objects that are otherwise as declared."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components import labels
+from ops.drift.compare import Cluster, Declared, Difference, Name, differences
+from ops.drift.reading import declared_objects
+from ops.errors import UserError
+
+CLASS = Name("StorageClass", "", "streaming-local-path")
+CLAIM = Name("PersistentVolumeClaim", "data", "data-kafka-0")
+NAMESPACE = Name("Namespace", "", "data")
+QUOTA = Name("ResourceQuota", "data", "streaming-local-path")
+HARD = "streaming-local-path.storageclass.storage.k8s.io/"
+
+STATE: dict[Name, dict[str, Any]] = {
+    NAMESPACE: {"metadata": {"name": "data", "labels": labels.recommended("data", "dev", "namespace")}},
+    CLASS: {
+        "metadata": {
+            "name": CLASS.name,
+            "labels": labels.recommended("storage-tiers", "dev", "streaming"),
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "false"},
+        },
+        "provisioner": "rancher.io/local-path",
+        "parameters": {},
+        "reclaimPolicy": "Retain",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "allowVolumeExpansion": False,
+        "mountOptions": [],
+    },
+    QUOTA: {
+        "metadata": {"name": QUOTA.name, "namespace": "data", "labels": labels.recommended("storage-tiers", "dev", "streaming")},
+        "spec": {"hard": {f"{HARD}requests.storage": "10140Mi", f"{HARD}persistentvolumeclaims": "3"}},
+    },
+    CLAIM: {
+        "metadata": {"name": CLAIM.name, "namespace": "data", "labels": labels.recommended("kafka", "dev", "streaming")},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": CLASS.name,
+            "resources": {"requests": {"storage": "3380Mi"}},
+        },
+    },
+}
+DECLARED = [Declared(name, "v1", fields) for name, fields in STATE.items()]
+VOLUME = "pvc-1"
+
+
+def cluster() -> dict[Any, Any]:
+    """The cluster as it is after an `up` and a first pod: by name, the volumes by theirs."""
+    found: dict[Any, Any] = copy.deepcopy(STATE)
+    for name, item in found.items():
+        item["metadata"]["uid"] = f"uid of {name}"
+    found[NAMESPACE]["metadata"]["labels"]["kubernetes.io/metadata.name"] = "data"
+    found[CLASS].update({"parameters": None, "mountOptions": None})
+    del found[CLASS]["allowVolumeExpansion"]
+    found[QUOTA]["status"] = {"hard": {}, "used": {}}
+    found[CLAIM]["metadata"]["annotations"] = {"pv.kubernetes.io/bind-completed": "yes"}
+    found[CLAIM]["spec"]["volumeName"] = VOLUME
+    found[CLAIM]["status"] = {"phase": "Bound"}
+    stamp = {**labels.of_stack("dev"), labels.NAME: "kafka", labels.COMPONENT: "streaming", "storage-tiers/ordinal": "0"}
+    reference = {"namespace": "data", "name": CLAIM.name, "uid": f"uid of {CLAIM}"}
+    found[VOLUME] = {
+        "metadata": {"name": VOLUME, "labels": stamp},
+        "spec": {"claimRef": reference, "persistentVolumeReclaimPolicy": "Retain"},
+    }
+    return found
+
+
+def compared(found: dict[Any, Any], declared: list[Declared] | None = None) -> list[Difference]:
+    objects = {name: item for name, item in found.items() if isinstance(name, Name)}
+    volumes = {name: item for name, item in found.items() if isinstance(name, str)}
+    claims = {name: item for name, item in objects.items() if name.kind == CLAIM.kind}
+    return differences(DECLARED if declared is None else declared, Cluster(objects, volumes, claims), "dev")
+
+
+def put(*path: Any) -> Callable[[dict[Any, Any]], None]:
+    """Sets a value at a path; the last two items are the key and the value."""
+
+    def change(found: dict[Any, Any]) -> None:
+        *keys, last, value = path
+        for key in keys:
+            found = found[key]
+        found[last] = value
+
+    return change
+
+
+def drop(*path: Any) -> Callable[[dict[Any, Any]], None]:
+    def change(found: dict[Any, Any]) -> None:
+        *keys, last = path
+        for key in keys:
+            found = found[key]
+        del found[last]
+
+    return change
+
+
+def lost(found: dict[Any, Any]) -> None:
+    found[CLAIM]["status"]["phase"] = "Lost"
+    del found[VOLUME]
+
+
+def reserved(found: dict[Any, Any]) -> None:
+    found["pvc-2"] = {
+        "metadata": {"name": "pvc-2", "labels": {}},
+        "spec": {"claimRef": {"namespace": "data", "name": CLAIM.name}, "persistentVolumeReclaimPolicy": "Retain"},
+    }
+
+
+def reserved_and_gone(found: dict[Any, Any]) -> None:
+    reserved(found)
+    del found[CLAIM], found[VOLUME]
+
+
+def strange(found: dict[Any, Any]) -> None:
+    found[Name("PersistentVolumeClaim", "data", "mine")] = {"metadata": {"name": "mine", "labels": labels.of_stack("dev")}, "spec": {}}
+
+
+PV = Name("PersistentVolume", "", VOLUME)
+REFRESH = "`pulumi up --refresh` puts it back"
+NEW_CLASS = f"{REFRESH}: the class is made anew, no claim is touched"
+ADOPT = "its volume is retained: `python -m ops volumes adopt`, then `pulumi up --refresh` makes it anew"
+GOING = "it can't be brought back: what uses or is in it has to end first; then `pulumi up --refresh` makes it anew"
+SHRINK = "a volume can't shrink: set the service's `size` to that, then `pulumi up --refresh`"
+RETAIN = """kubectl patch pv pvc-1 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'"""
+TEAM = "metadata.labels.team"
+INSTANCE = f"metadata.labels.{labels.INSTANCE}"
+STORAGE = f"spec.hard.{HARD}requests.storage"
+
+KINDS: dict[str, tuple[Callable[[dict[Any, Any]], None], list[Difference]]] = {
+    "a class deleted": (drop(CLASS), [Difference(CLASS, "exists", "yes", "no", "`pulumi up --refresh` makes it anew")]),
+    "a class with another reclaim policy": (
+        put(CLASS, "reclaimPolicy", "Delete"),
+        [Difference(CLASS, "reclaimPolicy", "Retain", "Delete", NEW_CLASS)],
+    ),
+    "a class with a parameter more": (
+        put(CLASS, "parameters", {"nodePath": "/fast"}),
+        [Difference(CLASS, "parameters", "{}", '{"nodePath": "/fast"}', NEW_CLASS)],
+    ),
+    "a class that expands": (
+        put(CLASS, "allowVolumeExpansion", True),
+        [Difference(CLASS, "allowVolumeExpansion", "false", "true", NEW_CLASS)],
+    ),
+    "a class that became the default": (
+        put(CLASS, "metadata", "annotations", "storageclass.kubernetes.io/is-default-class", "true"),
+        [Difference(CLASS, "metadata.annotations.storageclass.kubernetes.io/is-default-class", "false", "true", REFRESH)],
+    ),
+    "a foreign label on a class": (
+        put(CLASS, "metadata", "labels", "team", "blue"),
+        [Difference(CLASS, TEAM, "(none)", "blue", "a foreign label: `kubectl label storageclass streaming-local-path team-`")],
+    ),
+    "a foreign label on a claim": (
+        put(CLAIM, "metadata", "labels", "team", "blue"),
+        [Difference(CLAIM, TEAM, "(none)", "blue", "a foreign label: `kubectl -n data label persistentvolumeclaim data-kafka-0 team-`")],
+    ),
+    "a label of ours gone": (
+        drop(CLAIM, "metadata", "labels", labels.INSTANCE),
+        [Difference(CLAIM, INSTANCE, "dev", "(none)", REFRESH)],
+    ),
+    "a label of ours changed": (
+        put(NAMESPACE, "metadata", "labels", labels.INSTANCE, "other"),
+        [Difference(NAMESPACE, INSTANCE, "dev", "other", REFRESH)],
+    ),
+    "a claim deleted": (drop(CLAIM), [Difference(CLAIM, "exists", "yes", "no", ADOPT)]),
+    "a claim being deleted": (
+        put(CLAIM, "metadata", "deletionTimestamp", "2026-01-01T00:00:00Z"),
+        [Difference(CLAIM, "is being deleted", "no", "since 2026-01-01T00:00:00Z", GOING)],
+    ),
+    "a namespace being deleted": (
+        put(NAMESPACE, "metadata", "deletionTimestamp", "2026-01-01T00:00:00Z"),
+        [Difference(NAMESPACE, "is being deleted", "no", "since 2026-01-01T00:00:00Z", GOING)],
+    ),
+    "a claim made larger": (
+        put(CLAIM, "spec", "resources", "requests", "storage", "4Gi"),
+        [Difference(CLAIM, "spec.resources.requests.storage", "3380Mi", "4Gi", SHRINK)],
+    ),
+    "a claim that lost its volume": (
+        lost,
+        [Difference(CLAIM, "status.phase", "Bound", "Lost", "its volume was deleted: see `python -m ops volumes`")],
+    ),
+    "a quota raised": (
+        put(QUOTA, "spec", "hard", f"{HARD}requests.storage", "20Gi"),
+        [Difference(QUOTA, STORAGE, "10140Mi", "20Gi", REFRESH)],
+    ),
+    "a quota with a limit more": (put(QUOTA, "spec", "hard", "pods", "0"), [Difference(QUOTA, "spec.hard.pods", "(none)", "0", REFRESH)]),
+    "a volume that would be deleted": (
+        put(VOLUME, "spec", "persistentVolumeReclaimPolicy", "Delete"),
+        [Difference(PV, "spec.persistentVolumeReclaimPolicy", "Retain", "Delete", RETAIN)],
+    ),
+    "a volume that doesn't say whose it is": (
+        drop(VOLUME, "metadata", "labels", "storage-tiers/ordinal"),
+        [Difference(PV, "metadata.labels.storage-tiers/ordinal", "0", "(none)", "`python -m ops volumes` labels it")],
+    ),
+    "a volume that says it is another stack's": (
+        put(VOLUME, "metadata", "labels", labels.INSTANCE, "other"),
+        [Difference(PV, INSTANCE, "dev", "other", "find out who changed it; `python -m ops volumes` labels it")],
+    ),
+    "a volume that another claim has": (
+        put(VOLUME, "spec", "claimRef", "uid", "another"),
+        [
+            Difference(
+                PV,
+                "spec.claimRef",
+                "claim data/data-kafka-0",
+                "claim data/data-kafka-0 with uid another",
+                "don't start its pods: see `python -m ops volumes`",
+            )
+        ],
+    ),
+    "a volume reserved for a claim that has another": (
+        reserved,
+        [
+            Difference(
+                Name("PersistentVolume", "", "pvc-2"),
+                "is reserved for a claim",
+                "data/data-kafka-0",
+                "that has pvc-1",
+                """give it up: kubectl patch pv pvc-2 --type json -p '[{"op":"remove","path":"/spec/claimRef"}]'""",
+            )
+        ],
+    ),
+    "a volume reserved for a claim that is gone": (
+        reserved_and_gone,
+        [
+            Difference(CLAIM, "exists", "yes", "no", ADOPT),
+            Difference(
+                Name("PersistentVolume", "", "pvc-2"),
+                "is reserved for a claim",
+                "data/data-kafka-0",
+                "there is no such claim",
+                "`pulumi up --refresh` makes the claim, which is then bound to it",
+            ),
+        ],
+    ),
+    "a claim that says it is the stack's": (
+        strange,
+        [
+            Difference(
+                Name("PersistentVolumeClaim", "data", "mine"),
+                INSTANCE,
+                "(none)",
+                "dev",
+                "whoever made it takes the label off: `kubectl -n data label pvc mine app.kubernetes.io/instance-`",
+            )
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_drift_is_named(kind: str) -> None:
+    change, expected = KINDS[kind]
+    found = cluster()
+    change(found)
+    assert compared(found) == expected
+
+
+def test_what_an_up_leaves_and_what_kubernetes_adds_is_none() -> None:
+    assert compared(cluster()) == []
+
+
+def test_a_claim_that_waits_for_its_first_pod_is_none() -> None:
+    found = cluster()
+    del found[CLAIM]["spec"]["volumeName"], found[VOLUME]
+    found[CLAIM]["status"]["phase"] = "Pending"
+    assert compared(found) == []
+    reserved(found)  # and then is bound to this one
+    assert compared(found) == []
+
+
+def test_another_spelling_of_a_quantity_is_none() -> None:
+    found = cluster()
+    put(QUOTA, "spec", "hard", f"{HARD}requests.storage", str(10140 * 2**20))(found)
+    assert compared(found) == []
+
+
+def test_a_namespace_of_somebody_else_only_has_to_be_there() -> None:
+    theirs = [Declared(NAMESPACE, "v1", {}, ours=False)]
+    there = {NAMESPACE: {"metadata": {"name": "data", "labels": {"team": "blue"}}}}
+    assert compared(there, theirs) == []
+    assert compared({}, theirs) == [Difference(NAMESPACE, "exists", "yes", "no", "`kubectl create namespace data`")]
+
+
+def test_an_empty_state_has_none() -> None:
+    assert compared(cluster(), []) == [
+        Difference(
+            CLAIM,
+            INSTANCE,
+            "(none)",
+            "dev",
+            "whoever made it takes the label off: `kubectl -n data label pvc data-kafka-0 app.kubernetes.io/instance-`",
+        )
+    ]
+
+
+class TestTheState:
+    @staticmethod
+    def pulumi(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+        program = folder / "pulumi"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder))
+
+    def test_its_objects_are_those_of_the_kubernetes_plugin(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        inputs = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **STATE[CLAIM]}
+        resources = [
+            {"urn": "a", "type": "pulumi:pulumi:Stack"},
+            {"urn": "b", "type": "kubernetes:core/v1:PersistentVolumeClaim", "id": "data/data-kafka-0", "inputs": inputs},
+            {"urn": "c", "type": "kubernetes:core/v1:Namespace", "id": "data", "external": True},
+            {"urn": "d", "type": "kubernetes:storage.k8s.io/v1:StorageClass", "id": "old", "inputs": {}, "delete": True},
+        ]
+        exported = tmp_path / "state.json"
+        exported.write_text(json.dumps({"version": 3, "deployment": {"resources": resources}}))
+        self.pulumi(tmp_path, monkeypatch, f'while IFS= read -r line; do echo "$line"; done < {exported}; echo "$line"')
+        assert declared_objects("dev") == [
+            Declared(CLAIM, "v1", STATE[CLAIM]),
+            Declared(NAMESPACE, "v1", {}, ours=False),
+        ]
+
+    def test_one_that_can_not_be_read_is_told_in_pulumis_words(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pulumi(tmp_path, monkeypatch, "echo 'error: no stack named dev' >&2; exit 255")
+        with pytest.raises(UserError, match=r"the state of stack dev can't be read: .*\n  error: no stack named dev"):
+            declared_objects("dev")
+
+    def test_without_pulumi_it_is_said_where_it_would_be(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(UserError, match=r"`pulumi` is not on PATH.\nPut it there: `. .dev/env`"):
+            declared_objects("dev")
