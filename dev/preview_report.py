@@ -103,13 +103,18 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
 
 
 def _markdown_row(change: Change) -> str:
-    fields = "<br>".join(f"`{_code(line)}`" for line in _field_lines(change))
-    return f"| {change.action} | `{_code(change.resource.title)}` | {fields} |"
+    fields = "<br>".join(_cell(line) for line in _field_lines(change))
+    return f"| {change.action} | {_cell(change.resource.title)} | {fields} |"
+
+
+def _cell(text: str) -> str:
+    """The text as code in a table, where a bar would begin the next cell, in code too."""
+    return f"`{_code(text)}`".replace("|", "\\|")
 
 
 def _code(text: str) -> str:
-    """The text as it can stand between two backticks in a table."""
-    return " ".join(text.split()).replace("`", "'").replace("|", "\\|")
+    """The text as it can stand between two backticks."""
+    return " ".join(text.split()).replace("`", "'")
 
 
 def as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
