@@ -159,10 +159,10 @@ def _show(outcome: Outcome) -> None:
     console.print()
     console.print(f"[bold]Stack {outcome.stack}:[/] ", end="")
     say(preview_report.summary(outcome) + (f", against {outcome.base}" if outcome.comparison else ""))
-    if outcome.new:
-        say(f"{outcome.base} has no Pulumi.{outcome.stack}.yaml: everything is new.")
     if outcome.comparison and outcome.comparison.changes:
         console.print(preview_report.table(outcome.comparison))
+    if preview_report.note(outcome):
+        say(preview_report.note(outcome))
     if outcome.problems:
         console.print("[red]Not to be merged as it is:[/]" if outcome.base else "[red]Not to be brought up as it is:[/]")
         for problem in outcome.problems:

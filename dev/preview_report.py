@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dev.plan import Plan
-from dev.plan_comparison import Action, Change, Comparison, Field
+from dev.plan_comparison import CLASS, Action, Change, Comparison, Field
 
 # GitHub takes at most 65536 characters in a comment (and 1 MiB in a job's summary).
 LONGEST_MARKDOWN = 60_000
@@ -57,6 +57,15 @@ def summary(outcome: Outcome) -> str:
     return ", ".join(parts) or "nothing would change"
 
 
+def note(outcome: Outcome) -> str:
+    """What a reader of the table might otherwise wonder at; empty where there is nothing."""
+    if outcome.new:
+        return f"{outcome.base} has no Pulumi.{outcome.stack}.yaml: everything is new."
+    if outcome.comparison and any(change.resource.type == CLASS for change in outcome.comparison.of("replace")):
+        return "A replaced StorageClass is for new volumes. Those that are there stay as they are, and so do their claims."
+    return ""
+
+
 def table(comparison: Comparison) -> Table:
     """A row for each object that a merge touches, with the fields that differ; those that replace it are marked."""
     shown = Table("", "Object", "Fields", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -88,14 +97,14 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
         mark = "❌" if outcome.problems else "✅"
         against = f", against `{_code(outcome.base)}`" if outcome.base else ""
         lines += [f"### {mark} Stack {_code(outcome.stack)}: {summary(outcome)}{against}", ""]
-        if outcome.new:
-            lines += ["The base has no such stack: everything is new.", ""]
         if outcome.problems:
             lines += ["**Not to be merged as it is:**", "", *(f"- `{_code(problem)}`" for problem in outcome.problems), ""]
         if outcome.comparison and outcome.comparison.changes:
             lines += ["| | object | fields |", "|---|---|---|"]
             lines += [_markdown_row(change) for change in outcome.comparison.changes]
             lines.append("")
+        if note(outcome):
+            lines += [_code(note(outcome)), ""]
     text = "\n".join(lines)
     if len(text) > LONGEST_MARKDOWN:
         text = f"{text[:LONGEST_MARKDOWN].rpartition(chr(10))[0]}\n\nCut here; the job's log has all of it.\n"
@@ -103,13 +112,18 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
 
 
 def _markdown_row(change: Change) -> str:
-    fields = "<br>".join(f"`{_code(line)}`" for line in _field_lines(change))
-    return f"| {change.action} | `{_code(change.resource.title)}` | {fields} |"
+    fields = "<br>".join(_cell(line) for line in _field_lines(change))
+    return f"| {change.action} | {_cell(change.resource.title)} | {fields} |"
+
+
+def _cell(text: str) -> str:
+    """The text as code in a table, where a bar would begin the next cell, in code too."""
+    return f"`{_code(text)}`".replace("|", "\\|")
 
 
 def _code(text: str) -> str:
-    """The text as it can stand between two backticks in a table."""
-    return " ".join(text.split()).replace("`", "'").replace("|", "\\|")
+    """The text as it can stand between two backticks."""
+    return " ".join(text.split()).replace("`", "'")
 
 
 def as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

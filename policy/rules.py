@@ -37,6 +37,8 @@ PROVISIONERS = (LOCAL_PATH, *CLOUDS)
 # Names that were built into Kubernetes once, and the drivers that took their place.
 REPLACED = {"kubernetes.io/aws-ebs": EBS[0], "kubernetes.io/gce-pd": GCE_PD, "kubernetes.io/no-provisioner": LOCAL_PATH}
 
+MOST_TITLES = 5  # of claims in one message
+
 ACCESS_MODES = ("ReadWriteOnce", "ReadWriteOncePod")
 
 DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
@@ -186,7 +188,9 @@ def claims_within_allocation(resources: Iterable[Resource], limits: Mapping[str,
     for storage_class, limit in limits.items():
         total = sum((size for _, size in asked[storage_class]), Fraction(0))
         if total > bytes_of(limit):
-            titles = ", ".join(claim.title for claim, _ in asked[storage_class])
+            titles = ", ".join(claim.title for claim, _ in asked[storage_class][:MOST_TITLES])
+            more = len(asked[storage_class]) - MOST_TITLES
+            titles += f" and {more} more" if more > 0 else ""
             rule = f"all claims of a class ask for no more than the pack's config gives it, {limit}; these do: {titles}"
             works = f"smaller claims, or at least {_shown_size(total)} for {storage_class} in the config of claims-within-allocation"
             yield _says(f"StorageClass {storage_class}", "spec.resources.requests.storage", _shown_size(total), rule, works)
