@@ -1,6 +1,7 @@
 """A stack's state as Pulumi exports it, and what an interrupted run makes necessary to change in it. Nothing here talks to anybody.
 
-TRIED
+Why the state is edited, and not repaired by `pulumi refresh` or `pulumi import` alone, is in docs/decisions/0005-healing-edits-the-state.md.
+What is added here has the inputs that the program declares; `pulumi refresh` then reads the rest from the cluster.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def _entry(source: Mapping[str, Any]) -> Entry:
         entry["outputs"] = {}
     elif entry["type"].startswith(_PROVIDER):
         entry["id"] = str(uuid.uuid4())
-        entry["outputs"] = copy.deepcopy(inputs)
+        entry["outputs"] = {name: value for name, value in copy.deepcopy(inputs).items() if name != "__internal"}
     else:  # what the command plugin itself would have written
         entry["id"] = entry["urn"].rpartition("::")[2] + secrets.token_hex(4)
         entry["outputs"] = {**copy.deepcopy(inputs), "stdout": "", "stderr": ""}
