@@ -23,6 +23,8 @@ from ops import command_line
 from ops.command_line import stack_option, yes_option
 from ops.console import errors, say
 from ops.errors import UserError
+from ops.healing.killed_run import end_killed_run
+from ops.pulumi_command import Pulumi
 from ops.settings import load_settings
 
 
@@ -153,6 +155,7 @@ def _forget(stack: str) -> None:
     if "PULUMI_BACKEND_URL" in os.environ or not paths.STATE.exists():
         return
     session = Session(ensure_engine(), Access("embedded", "", None))
+    end_killed_run(Pulumi(session.marked(stack)), stack)
     if stack in session.stacks():
         session.ask("stack", "rm", "--force", "--yes", "--preserve-config", "--stack", stack)
 
