@@ -27,6 +27,8 @@ from ops.command_line import stack_option, yes_option
 from ops.console import console, errors, say
 from ops.drift import commands as drift_commands
 from ops.errors import UserError
+from ops.healing.killed_run import end_killed_run
+from ops.pulumi_command import Pulumi
 from ops.settings import load_settings
 from ops.volumes import commands as volume_commands
 from ops.volumes.matching import Plan
@@ -234,6 +236,7 @@ def _forget(stack: str) -> None:
     if "PULUMI_BACKEND_URL" in os.environ or not paths.STATE.exists():
         return
     session = Session(ensure_engine(), Access("embedded", "", None))
+    end_killed_run(Pulumi(session.marked(stack)), stack)
     if stack in session.stacks():
         session.ask("stack", "rm", "--force", "--yes", "--preserve-config", "--stack", stack)
 

@@ -1,7 +1,7 @@
 """Rancher's local-path-provisioner for an embedded cluster, as a host process with its own client certificate and rights.
 
 Settings and rights follow the project's own manifest (deploy/local-path-storage.yaml, v0.0.30), less what a process outside of
-the cluster has no use for.
+the cluster has no use for, and less the rights that an audit of its requests never showed (tests/integration/test_rights.py).
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _helper_pod() -> dict[str, object]:
 def _objects() -> list[dict[str, object]]:
     rbac = "rbac.authorization.k8s.io"
     subject = {"apiGroup": rbac, "kind": "User", "name": _USER}
-    read = ["get", "list", "watch"]
+    watch = ["list", "watch"]
     return [
         {
             "apiVersion": "v1",
@@ -103,17 +103,18 @@ def _objects() -> list[dict[str, object]]:
             "apiVersion": f"{rbac}/v1",
             "kind": "Role",
             "metadata": {"name": _USER, "namespace": NAMESPACE},
-            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": [*read, "create", "delete"]}],
+            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "create", "delete"]}],
         },
         {
             "apiVersion": f"{rbac}/v1",
             "kind": "ClusterRole",
             "metadata": {"name": _USER},
             "rules": [
-                {"apiGroups": [""], "resources": ["nodes", "persistentvolumeclaims"], "verbs": read},
-                {"apiGroups": [""], "resources": ["persistentvolumes"], "verbs": [*read, "create", "patch", "update", "delete"]},
+                {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},
+                {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": watch},
+                {"apiGroups": [""], "resources": ["persistentvolumes"], "verbs": [*watch, "create", "patch", "delete"]},
                 {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
-                {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": read},
+                {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": watch},
             ],
         },
         {

@@ -57,11 +57,13 @@ class Healing:
         going = [] if destroying else [each.ref for each in live if each.terminating and each.is_of(self.stack)]
         if going:
             self._wait_until_gone(going)
-            live = [each for each in live if each.ref not in going]
+            live = list(self.objects.list_all(self._namespaces()))
         creating = {entry["urn"]: entry for kind, entry in begun if kind == "creating"}
         unexplained = self._unexplained(live, known, creating.values())
-        unguarded = destroying and bool(known) and not any(map(state.runs_nothing_when_made, deployment.get("resources") or []))
-        if not (begun or unexplained or unguarded or going):
+        resources: list[state.Entry] = deployment.get("resources") or []
+        unguarded = destroying and bool(known) and not any(map(state.is_guard, resources))
+        unread = {each["urn"] for each in resources if state.is_object(each) and not each.get("outputs")}  # of a heal that was killed
+        if not (begun or unexplained or unguarded or going or unread):
             return
         declared = state.missing(deployment, self.pulumi.plan(self.stack)) if unexplained or unguarded else {}
         candidates = {**creating, **declared}
@@ -79,19 +81,32 @@ class Healing:
             added |= {urn: entry for urn, entry in candidates.items() if state.runs_nothing_when_made(entry)}
         if begun or added:
             exported["deployment"] = state.graft(deployment, added, declared)
+            if state.UNKNOWN in json.dumps(exported):
+                raise UserError(
+                    f"{_listed(findings.ours.values())}: what the program declares of it is not known before `pulumi up` has run.",
+                    "Nothing was changed. Please report this, with the stack's settings.",
+                )
             self.pulumi.ask("stack", "import", "--non-interactive", "--stack", self.stack, stdin=json.dumps(exported))
-        self._refresh(exported["deployment"], {*findings.ours, *(entry["urn"] for _, entry in begun)}, {*findings.ours.values(), *going})
-        self._report(findings.ours.values(), [entry for _, entry in begun if entry["urn"] not in findings.ours])
+        if going:
+            self._refresh()
+        else:
+            self._refresh({*unread, *findings.ours, *(entry["urn"] for _, entry in begun)} & state.urns(exported["deployment"]))
+        declared_refs = {state.ref_of(entry["inputs"]) for entry in candidates.values() if state.is_object(entry)}
+        self._report(
+            findings.ours.values(),
+            [entry for _, entry in begun if entry["urn"] not in findings.ours],
+            [each.ref for each in unexplained if each.is_of(self.stack) and each.ref not in declared_refs],
+        )
 
     def _namespaces(self) -> list[str]:
         settings = self.settings
         return [settings.namespace.name, *([settings.canary_namespace] if settings.canary.enabled else [])]
 
-    def _unexplained(self, live: Iterable[Found], known: set[Ref], creating: Iterable[state.Entry]) -> list[Ref]:
+    def _unexplained(self, live: Iterable[Found], known: set[Ref], creating: Iterable[state.Entry]) -> list[Found]:
         """Objects beside the state that are this stack's, or have a name that this stack would use, and that no pending create explains."""
         explained = {state.ref_of(entry["inputs"]) for entry in creating if state.is_object(entry)}
         beside = (each for each in live if each.ref not in known and each.ref not in explained)
-        return [each.ref for each in beside if each.is_of(self.stack) or self._would_make(each.ref)]
+        return [each for each in beside if each.is_of(self.stack) or self._would_make(each.ref)]
 
     def _would_make(self, ref: Ref) -> bool:
         """Whether the name is one that the stack's settings give; the plan then says so for certain."""
@@ -150,24 +165,21 @@ class Healing:
             f"Delete them if nobody needs them{'; or ' if ways else ''}{ways}. Nothing was changed.",
         )
 
-    def _refresh(self, deployment: dict[str, Any], urns: set[str], refs: set[Ref]) -> None:
-        """Have Pulumi read these from the cluster: what it finds is the state's from then on, what is gone is forgotten."""
-        targets = [
-            entry["urn"]
-            for entry in deployment.get("resources") or []
-            if entry["urn"] in urns or (state.is_object(entry) and state.ref_of(entry["inputs"]) in refs)
-        ]
-        if targets:
-            chosen = [word for urn in dict.fromkeys(targets) for word in ("--target", urn)]
+    def _refresh(self, urns: Iterable[str] | None = None) -> None:
+        """Have Pulumi read these resources, or all of them, from the cluster; it forgets what is gone."""
+        chosen = [word for urn in sorted(urns or ()) for word in ("--target", urn)]
+        if chosen or urns is None:
             self.pulumi.ask("refresh", "--yes", "--skip-preview", "--non-interactive", "--stack", self.stack, *chosen)
 
-    def _report(self, ours: Iterable[Ref], begun: list[state.Entry]) -> None:
+    def _report(self, ours: Iterable[Ref], begun: list[state.Entry], undeclared: list[Ref]) -> None:
         taken = list(ours)
         if taken:
             say(f"Taken into the state, where a killed run had not noted them: {_listed(taken)}.")
         if begun:
             names = dict.fromkeys(entry["urn"].rpartition("::")[2] for entry in begun)
             say(f"Begun by a killed run, and done again: {', '.join(names)}.")
+        if undeclared:
+            say(f"Left alone, with the labels of stack {self.stack} but not declared by it: {_listed(undeclared)}.")
 
 
 _WAYS = {

@@ -7,10 +7,9 @@ which a run that was killed leaves behind. `pulumi cancel` removes all of them, 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +23,8 @@ from ops.console import duration
 from ops.errors import UserError
 
 _CLOCK = 2.0  # seconds: start times of processes come in hundredths and are counted from a boot time that is rounded
-_WRITTEN_WITHIN = 10.0  # seconds in which a file of a few bytes is whole, or its writer was killed
+_WRITTEN_WITHIN = 2.0  # seconds in which a file of a few bytes is whole, or its writer was killed
+_ATTRIBUTES = ".attrs"  # gocloud.dev/blob/fileblob keeps a file of this ending beside each that it writes
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,20 @@ def folder_of(backend: str) -> Path | None:
 
 def locks_of(state: Path, stack: str) -> list[Lock]:
     """The locks on `stack` in the backend's folder `state`."""
-    return list(_read((state / ".pulumi" / "locks" / "organization" / PROJECT / stack).glob("*")))
+    return list(_read(path for path in _files(state) if path.parent.name == stack))
 
 
 def locked_stacks(state: Path) -> set[str]:
     """The names of this project's stacks that have a lock, held or not."""
-    return {path.parent.name for path in (state / ".pulumi" / "locks" / "organization" / PROJECT).glob("*/*")}
+    return {path.parent.name for path in _files(state)}
 
 
-def _read(paths: Iterator[Path]) -> Iterator[Lock]:
+def _files(state: Path) -> list[Path]:
+    found = (state / ".pulumi" / "locks" / "organization" / PROJECT).glob("*/*")
+    return [path for path in found if path.suffix != _ATTRIBUTES]
+
+
+def _read(paths: Iterable[Path]) -> Iterator[Lock]:
     for path in paths:
         try:
             written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -97,8 +102,11 @@ def release_dead(state: Path, stack: str) -> int:
 
     Raises UserError for a lock that is held, or that another host has made: only there it can be told whether it is held.
     """
-    dead = []
-    for lock in locks_of(state, stack):
+    found = locks_of(state, stack)
+    if any(lock.pid == 0 and time.time() - lock.since.timestamp() < _WRITTEN_WITHIN for lock in found):
+        time.sleep(_WRITTEN_WITHIN)
+        found = locks_of(state, stack)
+    for lock in found:
         age = duration(max(0.0, time.time() - lock.since.timestamp()))
         if not is_here(lock):
             raise UserError(
@@ -111,12 +119,7 @@ def release_dead(state: Path, stack: str) -> int:
                 f"stack {stack} is locked: process {lock.pid} (`pulumi`, started by {lock.user} {age} ago) is changing it.",
                 f"Wait until it has ended, or end it (`kill -INT {lock.pid}`), then run this again.",
             )
-        if lock.pid == 0 and time.time() - lock.since.timestamp() < _WRITTEN_WITHIN:
-            raise UserError(f"stack {stack}: a lock is being written just now ({lock.path}).", "Run this again in a few seconds.")
-        dead.append(lock)
-    for lock in dead:
-        try:
-            os.unlink(lock.path)  # noqa: PTH108 - missing_ok would hide that another run was faster
-        except FileNotFoundError:
-            continue
-    return len(dead)
+    for lock in found:
+        lock.path.unlink(missing_ok=True)
+        lock.path.with_name(lock.path.name + _ATTRIBUTES).unlink(missing_ok=True)
+    return len(found)

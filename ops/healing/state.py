@@ -1,6 +1,7 @@
 """A stack's state as Pulumi exports it, and what an interrupted run makes necessary to change in it. Nothing here talks to anybody.
 
-TRIED
+Why it is edited, not repaired by `pulumi refresh` or `pulumi import` alone, is in docs/decisions/0005-healing-edits-the-state.md. What is
+added here has the inputs that the program declares; `pulumi refresh` then reads the rest from the cluster.
 """
 
 from __future__ import annotations
@@ -67,6 +68,16 @@ def runs_nothing_when_made(entry: Mapping[str, Any]) -> bool:
     return bool(entry["type"] == COMMAND and "create" not in entry.get("inputs", {}))
 
 
+def is_guard(entry: Mapping[str, Any]) -> bool:
+    """Whether the resource is the command by which a destroy must pass."""
+    return f"storage-tiers:index:DestroyGuard${COMMAND}::" in entry["urn"]
+
+
+def urns(deployment: Mapping[str, Any]) -> set[str]:
+    """What is in the state."""
+    return {each["urn"] for each in deployment.get("resources") or []}
+
+
 def pending(deployment: Mapping[str, Any]) -> list[tuple[str, Entry]]:
     """What the last run had begun and not ended: (`creating`, `deleting`, …; the resource)."""
     return [(each["type"], each["resource"]) for each in deployment.get("pending_operations") or []]
@@ -83,10 +94,23 @@ def known_objects(deployment: Mapping[str, Any]) -> set[Ref]:
 
 
 def missing(deployment: Mapping[str, Any], plan: Iterable[Mapping[str, Any]]) -> dict[str, Entry]:
-    """By URN what the program declares and the state doesn't have, in the plan's order: components and providers too."""
-    there = {each["urn"] for each in deployment.get("resources") or [] if not each.get("pendingReplacement") and not each.get("delete")}
+    """By URN what the program declares and the state doesn't have, in the plan's order: components and providers too.
+
+    An object that is to get another name counts as well: its successor may be there already.
+    """
+    there = {each["urn"]: each for each in deployment.get("resources") or [] if _is_live(each)}
     declared = {step["urn"]: step["newState"] for step in plan if step.get("newState")}
-    return {urn: entry for urn, entry in declared.items() if urn not in there}
+    return {
+        urn: entry
+        for urn, entry in declared.items()
+        if not entry.get("external")
+        and (urn not in there or (is_object(entry) and is_object(there[urn]) and ref_of(entry["inputs"]) != ref_of(there[urn]["inputs"])))
+    }
+
+
+def _is_live(entry: Mapping[str, Any]) -> bool:
+    """Whether the entry is what its URN stands for, and not what was deleted, or is yet to be, in favour of another one."""
+    return not entry.get("pendingReplacement") and not entry.get("delete")
 
 
 def graft(deployment: Mapping[str, Any], added: Mapping[str, Entry], support: Mapping[str, Entry]) -> dict[str, Any]:
@@ -103,7 +127,7 @@ def graft(deployment: Mapping[str, Any], added: Mapping[str, Entry], support: Ma
     wanted: dict[str, Entry] = {}
 
     def want(urn: str) -> None:
-        there = any(each["urn"] == urn and not each.get("pendingReplacement") and not each.get("delete") for each in resources)
+        there = any(each["urn"] == urn and _is_live(each) for each in resources)
         if not urn or urn in wanted or urn not in needed or (there and urn not in added):
             return
         entry = needed[urn]
@@ -151,7 +175,7 @@ def _entry(source: Mapping[str, Any]) -> Entry:
         entry["outputs"] = {}
     elif entry["type"].startswith(_PROVIDER):
         entry["id"] = str(uuid.uuid4())
-        entry["outputs"] = copy.deepcopy(inputs)
+        entry["outputs"] = {name: value for name, value in copy.deepcopy(inputs).items() if name != "__internal"}
     else:  # what the command plugin itself would have written
         entry["id"] = entry["urn"].rpartition("::")[2] + secrets.token_hex(4)
         entry["outputs"] = {**copy.deepcopy(inputs), "stdout": "", "stderr": ""}

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -115,11 +116,22 @@ def test_another_host(tmp_path: Path) -> None:
 def test_a_file_that_its_writer_never_finished(tmp_path: Path) -> None:
     half = lock(tmp_path, pid=1)
     half.write_text('{"pid": 1')
-    with pytest.raises(UserError, match="is being written just now"):
-        locks.release_dead(tmp_path, "dev")
-    minute_ago = time.time() - 60
-    os.utime(half, (minute_ago, minute_ago))
+    attributes = half.with_name(half.name + ".attrs")  # as Go's fileblob writes beside it
+    attributes.write_text("{}")
     assert locks.release_dead(tmp_path, "dev") == 1
+    assert not half.exists()
+    assert not attributes.exists()
+
+
+def test_a_file_that_is_being_written(tmp_path: Path, start: Start) -> None:
+    held = lock(tmp_path, pid=start("pulumi"))
+    whole = held.read_text()
+    held.write_text(whole[:20])
+    finished = threading.Timer(0.5, held.write_text, [whole])
+    finished.start()
+    with pytest.raises(UserError, match="is changing it"):
+        locks.release_dead(tmp_path, "dev")
+    assert held.exists()
 
 
 def test_locked_stacks(tmp_path: Path) -> None:

@@ -172,6 +172,8 @@ def test_a_lost_state_gets_objects_their_components_the_provider_and_the_guard()
     guard = by_urn[GUARD["urn"]]
     assert guard["outputs"] == {"delete": "destroy", "stdout": "", "stderr": ""}
     assert guard["dependencies"] == [CLAIM["urn"]], "so that it is deleted, and its check passed, first"
+    assert state.is_guard(GUARD)
+    assert not state.is_guard(CANARY)
     assert state.runs_nothing_when_made(GUARD)
     assert not state.runs_nothing_when_made(CANARY)
 
@@ -205,6 +207,7 @@ def test_a_successor_of_another_name() -> None:
     old = in_state(CLASS)
     before = {"resources": [in_state(entry) for entry in (STACK_ENTRY, PROVIDER_ENTRY, TIER, CLASS)]}
     new = {**CLASS, "inputs": declared("StorageClass", "storage.k8s.io/v1", "database-y")}
+    assert state.missing(before, [{"op": "replace", "urn": new["urn"], "newState": new}]) == {new["urn"]: new}
     after = state.graft(before, {CLASS["urn"]: new}, {})
     check(after)
     assert [(entry["id"], entry.get("delete", False)) for entry in after["resources"][-2:]] == [("database-y", False), (old["id"], True)]

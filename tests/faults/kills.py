@@ -1,0 +1,151 @@
+"""Kills a `pulumi` run, or a part of it, at a chosen moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+from kubernetes import client, watch
+
+from tests.program import Program
+
+KUBERNETES_PLUGIN = "pulumi-resource-kubernetes"
+PARTS = ("engine", "engine and all that it has started", "kubernetes plugin", "language host")
+
+
+class Run:
+    """A `pulumi up` or `destroy` under way, in a session of its own."""
+
+    def __init__(self, program: Program, *arguments: str) -> None:
+        self.program = program
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            ["pulumi", *arguments, "--yes", "--skip-preview", "--non-interactive"],
+            cwd=program.folder,
+            env=program.variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def wait_until(self, seconds: float) -> bool:
+        """Wait until the run is so old; False when it has ended before."""
+        try:
+            self.process.wait(max(0.0, self.began + seconds - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
+    def kill(self, part: str) -> None:
+        """Kill a part without warning, and wait for the engine's end: it ends by itself when it was a plugin that died."""
+        engine = psutil.Process(self.process.pid)
+        with suppress(psutil.Error):
+            below = engine.children(recursive=True)
+            if part == "engine and all that it has started":
+                targets = [engine, *below]
+            elif part == "kubernetes plugin":
+                targets = [each for each in below if each.name() == KUBERNETES_PLUGIN]
+            elif part == "language host":
+                targets = [each for each in below if any("language" in word for word in each.cmdline())]
+            else:
+                targets = [engine]
+            for target in targets:
+                with suppress(psutil.Error):
+                    target.kill()
+        with suppress(ProcessLookupError):
+            os.kill(engine.pid, signal.SIGCONT)
+        self.end()
+
+    def end(self) -> str:
+        """Wait for its end; what it has printed. What an orphan still holds open isn't waited for."""
+        self.process.wait(300)
+        return "" if self.process.stdout is None else _available(self.process.stdout.fileno())
+
+
+def _available(descriptor: int) -> str:
+    os.set_blocking(descriptor, False)
+    parts = []
+    with suppress(BlockingIOError):
+        while part := os.read(descriptor, 65536):
+            parts.append(part)
+    return b"".join(parts).decode(errors="replace")
+
+
+def stack_file(program: Program) -> Path:
+    """Where the state of the program's stack is."""
+    return program.folder / "state" / ".pulumi" / "stacks" / "storage-tiers" / f"{program.stack}.json"
+
+
+def resources(program: Program) -> list[dict[str, Any]]:
+    """The state as it is on disk now, whatever lock there is."""
+    state = json.loads(stack_file(program).read_text())
+    found: list[dict[str, Any]] = state["checkpoint"]["latest"].get("resources") or []
+    return found
+
+
+class WhenNotNoted:
+    """Waits for the moment in which the cluster has a new claim that the state doesn't have yet."""
+
+    def __init__(self, core: client.CoreV1Api, namespace: str, program: Program) -> None:
+        self.core = core
+        self.namespace = namespace
+        self.program = program
+        self.before = {claim.metadata.name for claim in core.list_namespaced_persistent_volume_claim(namespace).items}
+
+    def kill(self, run: Run, part: str) -> str | None:
+        """Kill the part in such a moment; the claim's name, or None when the run has ended without one.
+
+        The engine is stopped first, so that the moment lasts while it is looked at.
+        """
+        ended = threading.Event()
+        seen = watch.Watch()
+
+        def wait() -> None:
+            run.process.wait()
+            ended.set()
+            seen.stop()
+
+        threading.Thread(target=wait, daemon=True).start()
+        while not ended.is_set():
+            for event in seen.stream(self.core.list_namespaced_persistent_volume_claim, self.namespace, timeout_seconds=1):
+                name = event["object"].metadata.name
+                if event["type"] != "ADDED" or name in self.before:
+                    continue
+                self.before.add(name)
+                with suppress(ProcessLookupError):
+                    os.kill(run.process.pid, signal.SIGSTOP)
+                    if not any(each.get("id") == f"{self.namespace}/{name}" for each in resources(self.program)):
+                        run.kill(part)
+                        return str(name)
+                    os.kill(run.process.pid, signal.SIGCONT)
+        return None
+
+
+def processes_of(folder: Path) -> list[str]:
+    """What runs in the folder, or was started with a path in it."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            if Path(process.cwd()).is_relative_to(folder):
+                found.append(" ".join(process.cmdline()))
+    return found
+
+
+def timed(action: Callable[[], Any]) -> float:
+    """How many seconds it takes."""
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began

@@ -1,0 +1,405 @@
+"""Runs that are killed: engine, plugin, canary or cluster, at any point. One heal and one up later all is as it should be.
+
+The tests run in the order of the file, on one stack. A claim of it is bound and holds data before anything is killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from dev import paths
+from dev.cluster import Access, Cluster, EmbeddedCluster, embedded, kind
+from dev.cluster import layout as layouts
+from dev.cluster.daemons import Daemon
+from tests.conftest import eventually
+from tests.faults.kills import PARTS, Run, WhenNotNoted, processes_of, resources, stack_file, timed
+from tests.program import Program
+
+not_embedded = "; ".join(embedded.lacking()) or ("" if kind.lacking() else "this machine's clusters are Kind's")
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(bool(not_embedded), reason=f"daemons and volumes of an embedded cluster are looked at: {not_embedded}"),
+]
+
+NAMESPACE = "data"
+SEED = 20260  # of what is chosen for `make test` from the full set
+POSTGRES = {"tier": "database", "size": "1Gi"}
+SMALL = {"services": {"postgres": POSTGRES}, "tiers": {"database": {}, "streaming": {}}}
+# Another definition of both classes, which replaces them, and three claims more.
+PATTERN = {"pathPattern": "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"}
+LARGE = {
+    "services": {"postgres": POSTGRES, "kafka": {"tier": "streaming", "size": "1Gi", "replicas": 3}},
+    "tiers": {"database": PATTERN, "streaming": PATTERN},
+}
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A line of the table that is printed at the end."""
+
+    during: str
+    when: str
+    what: str
+    healing: str
+    seconds: float
+
+
+@dataclass
+class Stack:
+    """The stack, its cluster, and the data that was written to its claim."""
+
+    program: Program
+    core: client.CoreV1Api
+    storage: client.StorageV1Api
+    hashes: dict[Path, str] = field(default_factory=dict)  # by the folder of the volume
+    kills: list[Kill] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def configure(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.program.configure(**settings)
+
+    @property
+    def claims(self) -> set[str]:
+        services = self.settings["services"]
+        return {f"data-{name}-{ordinal}" for name, used in services.items() for ordinal in range(used.get("replicas", 1))}
+
+    def ops(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.program.folder / ".venv/bin/python", "-m", "ops", *arguments],
+            cwd=self.program.folder,
+            env=self.program.variables,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def heal(self, *arguments: str) -> str:
+        """`python -m ops heal`; what it said."""
+        done = self.ops("heal", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def converges(self, during: str, when: str, what: str) -> str:
+        """One heal and one up: everything is there, nothing is left over, and no byte is lost. Gives what healing said."""
+        began = time.monotonic()
+        said = self.heal()
+        self.program.up("--refresh")
+        seconds = time.monotonic() - began
+        self.kills.append(Kill(during, when, what, "; ".join(said.splitlines()) or "nothing to do", seconds))
+        self.is_whole()
+        return said
+
+    def is_whole(self) -> None:
+        self.program.up("--refresh", "--expect-no-changes")
+        live = {claim.metadata.name: claim for claim in self.core.list_namespaced_persistent_volume_claim(NAMESPACE).items}
+        assert set(live) == self.claims
+        assert not any(claim.metadata.deletion_timestamp for claim in live.values())
+        known = [each["id"] for each in resources(self.program) if each["type"] == "kubernetes:core/v1:PersistentVolumeClaim"]
+        assert sorted(known) == sorted(f"{NAMESPACE}/{name}" for name in self.claims)
+        assert not self.program.state()["deployment"].get("pending_operations")
+        assert not [path for path in (self.program.folder / "state/.pulumi/locks").rglob("*") if path.is_file()]
+        eventually(lambda: not processes_of(self.program.folder), "nothing of the killed run runs any more", 20)
+        self.is_intact()
+
+    def is_intact(self) -> None:
+        for folder, wanted in self.hashes.items():
+            assert hashlib.sha256((folder / "payload").read_bytes()).hexdigest() == wanted, f"the data in {folder}"
+
+    def uids(self) -> dict[str, str]:
+        return {claim.metadata.name: claim.metadata.uid for claim in self.core.list_namespaced_persistent_volume_claim(NAMESPACE).items}
+
+    def write(self, image: str) -> None:
+        """Bind the claim of postgres by a pod that writes random bytes to it, and remove the pod."""
+        content = secrets.token_hex(4096)
+        self.core.create_namespaced_pod(NAMESPACE, writer(image, content))
+        eventually(lambda: self.core.read_namespaced_pod("writer", NAMESPACE).status.phase == "Succeeded", "the writer has written")
+        self.core.delete_namespaced_pod("writer", NAMESPACE)
+        eventually(lambda: not self.core.list_namespaced_pod(NAMESPACE).items, "the writer is gone")
+        claim = self.core.read_namespaced_persistent_volume_claim("data-postgres-0", NAMESPACE)
+        folder = Path(self.core.read_persistent_volume(claim.spec.volume_name).spec.local.path)
+        self.hashes[folder] = hashlib.sha256(f"{content}\n".encode()).hexdigest()
+        self.is_intact()
+
+
+def writer(image: str, content: str) -> dict[str, object]:
+    return {
+        "metadata": {"name": "writer"},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data-postgres-0"}}],
+            "containers": [
+                {
+                    "name": "writer",
+                    "image": image,
+                    "command": ["sh", "-ec", f"echo {content} > /data/payload; sync /data/payload"],
+                    "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+                }
+            ],
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def stack(
+    program_factory: Callable[..., Program], access: Access, api: client.ApiClient, busybox: str, request: pytest.FixtureRequest
+) -> Iterator[Stack]:
+    """The program with `python -m ops` beside it, up, its claim bound and written to."""
+    program = program_factory(access=access)
+    shutil.copytree(paths.ROOT / "ops", program.folder / "ops", ignore=shutil.ignore_patterns("__pycache__"))
+    program.configure(cluster={"context": access.context, "identifier": access.context}, canary={"enabled": False})
+    core = client.CoreV1Api(api)
+    made = Stack(program, core, client.StorageV1Api(api))
+    made.configure(SMALL)
+    program.up()
+    made.write(busybox)
+    yield made
+    made.heal("--before-destroy")
+    program.destroy()
+    for volume in core.list_persistent_volume().items:
+        if volume.spec.claim_ref.namespace == NAMESPACE:
+            core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
+    eventually(lambda: not core.list_persistent_volume().items, "volumes of the tests are gone")
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        show(made.kills)
+
+
+def show(kills: list[Kill]) -> None:
+    table = Table("During", "Killed", "When", "Healing", box=box.SIMPLE_HEAD, title="Killed runs: each was up again, with all data intact")
+    table.add_column("Seconds", justify="right")
+    for kill in kills:
+        table.add_row(kill.during, kill.what, kill.when, kill.healing, f"{kill.seconds:.1f}")
+    Console(width=200).print(table)
+
+
+def chosen(full: bool, all_of_them: int, few: int) -> list[int]:
+    """Which of the points of a full test: all, or a few of them that are the same at every run."""
+    return list(range(all_of_them)) if full else sorted(random.Random(SEED).sample(range(all_of_them), few))
+
+
+class TestUp:
+    def test_nothing_was_wrong(self, stack: Stack) -> None:
+        assert stack.heal() == ""
+
+    def test_killed_at_points_spread_over_an_up(self, stack: Stack, full: bool) -> None:
+        stack.configure(LARGE)
+        length = timed(stack.program.up)
+        before = stack.uids()["data-postgres-0"]
+        for point in chosen(full, 20, 4):
+            stack.configure(SMALL if stack.settings is LARGE else LARGE)
+            run = Run(stack.program, "up")
+            seconds = length * (point + 0.5) / 20
+            run.wait_until(seconds)
+            part = PARTS[point % len(PARTS)]
+            run.kill(part)
+            stack.converges("up", f"after {seconds:.1f} s of {length:.1f}", part)
+            assert stack.uids()["data-postgres-0"] == before
+
+    @pytest.mark.parametrize("part", ["engine", "kubernetes plugin"])
+    def test_killed_when_the_cluster_has_a_claim_and_the_state_has_not(self, stack: Stack, part: str, full: bool) -> None:
+        """The hard moment: a plain `pulumi up` after it fails for good, with "already exists"."""
+        hit: list[str] = []
+        for _ in range(10):
+            stack.configure(SMALL)
+            stack.program.up()
+            before = stack.uids()
+            moment = WhenNotNoted(stack.core, NAMESPACE, stack.program)
+            stack.configure(LARGE)
+            claim = moment.kill(Run(stack.program, "up"), part)
+            if claim is None:
+                continue
+            uid = stack.uids()[claim]
+            if not hit:
+                plain = stack.program.run("up", "--yes", "--skip-preview", "--refresh")
+                assert plain.returncode != 0
+                assert "lock" in plain.stderr + plain.stdout or "already exists" in plain.stdout + plain.stderr
+            said = stack.converges("up", f"{claim} made, not noted", part)
+            assert f"PersistentVolumeClaim {claim} in namespace {NAMESPACE}" in said
+            assert stack.uids()[claim] == uid, "taken in, not made anew"
+            assert stack.uids()["data-postgres-0"] == before["data-postgres-0"]
+            hit.append(claim)
+            if len(hit) == (3 if full else 1):
+                break
+        assert hit, "in ten runs the moment was never met"
+
+
+class TestLostEntries:
+    """Objects that are in the cluster and not in the state, as a plugin that dies leaves them."""
+
+    def forget(self, stack: Stack, *names: str) -> None:
+        exported = stack.program.state()
+        gone = {each["urn"] for each in exported["deployment"]["resources"] if each["urn"].rpartition("::")[2] in names}
+        kept = [each for each in exported["deployment"]["resources"] if each["urn"] not in gone]
+        for each in kept:
+            each["dependencies"] = [urn for urn in each.get("dependencies") or [] if urn not in gone]
+            each["propertyDependencies"] = {}
+        exported["deployment"]["resources"] = kept
+        done = subprocess.run(
+            ["pulumi", "stack", "import", "--non-interactive"],
+            cwd=stack.program.folder,
+            env=stack.program.variables,
+            input=json.dumps(exported),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+    @pytest.mark.parametrize("names", [("data-postgres-0",), ("database",), ("data-kafka-0", "data-kafka-2", "streaming")])
+    def test_are_taken_in(self, stack: Stack, names: tuple[str, ...]) -> None:
+        stack.configure(LARGE)
+        stack.program.up()
+        before = stack.uids()
+        self.forget(stack, *names)
+        assert "Taken into the state" in stack.heal()
+        assert stack.program.preview_steps() == [], "nothing is planned for what was taken in"
+        assert stack.uids() == before
+        stack.is_whole()
+
+    def test_a_lost_state_needs_a_persons_word(self, stack: Stack) -> None:
+        stack.configure(LARGE)
+        before = stack.uids()
+        state = stack_file(stack.program)
+        state.rename(state.with_suffix(".lost"))
+        stack.program.pulumi("stack", "select", "--create", stack.program.stack)
+        done = stack.ops("heal")
+        assert done.returncode == 1
+        assert "knows nothing of the cluster: that state was lost, or the objects are another person's stack" in done.stderr
+        assert "`python -m ops heal --stack dev --take-over`" in done.stderr
+        assert resources(stack.program) == []
+        assert "Taken into the state" in stack.heal("--take-over")
+        assert stack.program.preview_steps() == []
+        assert stack.uids() == before
+        assert [each["urn"].rpartition("::")[2] for each in resources(stack.program)].count("destroy-guard") == 2, "component and command"
+        stack.is_whole()
+
+
+class TestDestroy:
+    def test_killed_at_points_spread_over_a_destroy(self, stack: Stack, busybox: str, full: bool) -> None:
+        stack.configure(SMALL)
+        stack.program.up()
+        length = timed(stack.program.destroy)
+        stack.program.up()
+        stack.is_intact()
+        for point in chosen(full, 10, 2):
+            stack.write(busybox)
+            run = Run(stack.program, "destroy")
+            seconds = length * (point + 0.5) / 10
+            run.wait_until(seconds)
+            part = PARTS[point % len(PARTS)]
+            run.kill(part)
+            stack.converges("destroy", f"after {seconds:.1f} s of {length:.1f}", part)
+
+    def test_a_killed_up_is_destroyed_under_guard(self, stack: Stack) -> None:
+        """The guard is made last: an up that was killed before has none, and a namespace may hold what isn't the stack's."""
+        stack.configure(SMALL)
+        stack.program.up()
+        TestLostEntries().forget(stack, "destroy-guard")
+        stack.core.create_namespaced_config_map(NAMESPACE, {"metadata": {"name": "somebodys-notes"}})
+        stack.heal("--before-destroy")
+        done = stack.program.run("destroy", "--yes", "--skip-preview")
+        assert done.returncode != 0
+        assert "somebodys-notes" in done.stdout + done.stderr
+        stack.core.delete_namespaced_config_map("somebodys-notes", NAMESPACE)
+        stack.is_whole()
+
+
+STRANGERS = {
+    "StorageClass streaming-local-path (without labels)": "give the tier another name under `tiers`",
+    "PersistentVolumeClaim data-kafka-1 in namespace data (labelled app=kafka)": "give the service another name under `services`",
+    "PersistentVolumeClaim data-kafka-2 in namespace data (of stack prod)": "give the service another name under `services`",
+}
+
+
+class TestStrangers:
+    def test_objects_of_the_same_name_are_refused_by_name(self, stack: Stack) -> None:
+        stack.configure({**SMALL, "tiers": {"database": {}}})
+        stack.program.up()
+        labels = {"app.kubernetes.io/part-of": "storage-tiers", "app.kubernetes.io/instance": "prod"}
+        for name, marked in (("data-kafka-1", {"app": "kafka"}), ("data-kafka-2", labels)):
+            stack.core.create_namespaced_persistent_volume_claim(NAMESPACE, claim(name, marked))
+        stack.storage.create_storage_class({"metadata": {"name": "streaming-local-path"}, "provisioner": "example.com/none"})
+        before = stack.uids()
+        stack.configure(LARGE)
+        try:
+            done = stack.ops("heal")
+            assert done.returncode == 1
+            assert "they are not the stack's:" in done.stderr
+            for line, way in STRANGERS.items():
+                assert f"\n  {line}\n" in done.stderr
+                assert way in done.stderr
+            assert "Nothing was changed." in done.stderr
+            assert len(done.stderr.splitlines()) == 5
+            assert stack.uids() == before
+        finally:
+            stack.storage.delete_storage_class("streaming-local-path")
+            for name in ("data-kafka-1", "data-kafka-2"):
+                stack.core.delete_namespaced_persistent_volume_claim(name, NAMESPACE)
+        stack.program.up()
+        stack.is_whole()
+
+
+def claim(name: str, labels: dict[str, str]) -> dict[str, object]:
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "none", "resources": {"requests": {"storage": "1Mi"}}},
+    }
+
+
+DAEMONS = ("kube-apiserver", "containerd", "kubelet", "local-path-provisioner", "etcd", "everything")
+
+
+class TestCluster:
+    @pytest.mark.parametrize("daemon", DAEMONS)
+    def test_killed_during_up(self, daemon: str, stack: Stack, cluster: Cluster) -> None:
+        """What the cluster's start puts right: the up that was under way ends, well or with an error, and the next one converges."""
+        assert isinstance(cluster, EmbeddedCluster)
+        before = stack.uids()["data-postgres-0"]
+        stack.configure(SMALL if stack.settings is LARGE else LARGE)
+        run = Run(stack.program, "up")
+        run.wait_until(2.0)
+        layout = layouts.load(cluster.identity)
+        assert layout
+        names = [path.stem for path in (layout.run / "pids").glob("*.json")] if daemon == "everything" else [daemon]
+        for name in names:
+            process = Daemon(name, [], layout.logs, layout.run / "pids").process()
+            assert process
+            process.kill()
+        said = run.end()
+        assert "Traceback" not in said
+        cluster.start()
+        stack.converges("up", "after 2.0 s", f"{daemon} of the cluster")
+        assert stack.uids()["data-postgres-0"] == before
+
+
+def test_a_live_lock_is_never_released(stack: Stack) -> None:
+    stack.configure(SMALL if stack.settings is LARGE else LARGE)
+    run = Run(stack.program, "up")
+    locks = stack.program.folder / "state/.pulumi/locks"
+    eventually(lambda: any(path.is_file() for path in locks.rglob("*")), "the run has its lock", 30)
+    done = stack.ops("heal")
+    assert done.returncode == 1
+    assert f"stack dev is locked: process {run.process.pid} (`pulumi`, started by " in done.stderr
+    assert f"`kill -INT {run.process.pid}`" in done.stderr
+    run.end()
+    assert run.process.returncode == 0, "the run was not disturbed"
+    stack.is_whole()
