@@ -278,7 +278,7 @@ class Settings:
         return self.canary.namespace or f"{self.namespace.name}{CANARY_ENDING}"
 
     def smallest_bytes(self, tier: str, least: int) -> int:
-        """The smallest size of `least` bytes or more that a volume of the tier can have; its services' sizes are such, so there is one."""
+        """The smallest size of `least` bytes or more that a volume of the tier can have; `least` where the rules leave none."""
         sizes = [service.size for service in self.services.values() if service.tier == tier]
         return PROVISIONERS[self.provisioner].smallest_bytes(self.tiers[tier], least, sizes) or least
 
@@ -456,9 +456,17 @@ class _Loader:
             chosen = PROVISIONERS.get(provisioner)
             tiers[name] = None
             if chosen:
-                wanted = {**chosen.defaults(name), **parameters} if isinstance(parameters, dict) else parameters
+                wanted = self._with_defaults(name, parameters, chosen.defaults(name))
                 tiers[name] = self._section(f"tiers.{name}", wanted, chosen.parameters_model, partial(why_refused, provisioner))
         return tiers
+
+    def _with_defaults(self, tier: str, parameters: object, defaults: Mapping[str, Any]) -> object:
+        """The tier's parameters over the provisioner's defaults; one with nothing after its colon is reported, and left out."""
+        if not isinstance(parameters, dict):
+            return parameters
+        for key in [key for key, value in parameters.items() if value is None]:
+            self._add(f"tiers.{tier}.{key}", None, "nothing after the colon", f"a value, or without `{key}`")
+        return {**defaults, **{key: value for key, value in parameters.items() if value is not None}}
 
     def _rules(self, provisioner: str, tiers: Mapping[str, TierParameters | None], services: Mapping[str, Service]) -> None:
         """What the provisioner's own rules say of each tier at each size of its services."""

@@ -39,5 +39,9 @@ def _has(provisioner: Provisioner[Any], key: str) -> bool:
 def why_refused(provisioner: str, key: str) -> str:
     """Why a tier on `provisioner` may not have the setting `key`: whose it is, and what would become of it; ``""`` for no reason."""
     whose = [name for name in owners(key) if name != provisioner]
+    own = [field.alias or name for name, field in PROVISIONERS[provisioner].parameters_model.model_fields.items()]
+    spelled = next((name for name in own if name.lower() == key.lower()), None)
+    if spelled:
+        return f"here it is spelled `{spelled}`"
     foreign = f"a parameter of {' and '.join(whose)}" if whose and provisioner not in owners(key) else ""
     return "; ".join(filter(None, (foreign, PROVISIONERS[provisioner].why_refused(key))))

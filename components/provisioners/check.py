@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -128,9 +129,12 @@ class _Reader:
         else:
             self.spelled[alias] = key
             try:
-                self.values[alias] = self.forms[alias].read(value)
+                read = self.forms[alias].read(value)
             except Misread as problem:
                 self.findings.append(error(key, value, problem.rule, problem.works))
+            else:
+                if read != "":
+                    self.values[alias] = read
 
     def _alias(self, key: str) -> str | None:
         """The parameter that the driver takes `key` for: it puts keys into lower case, but the prefixes of tags, and `csi.…` keys."""
@@ -147,9 +151,11 @@ class _Reader:
             rule = f"`{_RESERVED}…` is reserved, and the provisioner refuses a class with a key of it that it doesn't know"
             return error(key, value, rule, f"{FSTYPE}: {value}" if key.lower() == FSTYPE else f"without `{key}`")
         finding = self.provisioner.unknown(key, value)
+        near = difflib.get_close_matches(key, self.forms, 1, 0.75)
+        works = f"{near[0]}: {value}" if near and finding.works == f"without `{key}`" else finding.works
         whose = [name for name in owners(key) if name != self.provisioner.name]
         rule = f"a parameter of {' and '.join(whose)}; {finding.rule}" if whose else finding.rule
-        return Finding(finding.severity, finding.path, finding.value, rule, finding.works)
+        return Finding(finding.severity, finding.path, finding.value, rule, works)
 
     def zones(self, topologies: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
         """The zones among the allowed topologies; a key that the driver's nodes don't have is a finding."""

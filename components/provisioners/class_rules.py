@@ -33,6 +33,14 @@ def regions(names: Iterable[str], pattern: re.Pattern[str]) -> set[str]:
     return {match["region"] for name in names if (match := pattern.fullmatch(name))}
 
 
+def attribute_names(names: Iterable[str]) -> Iterator[Finding]:
+    """Names of VolumeAttributesClasses, which end with them."""
+    for name in names:
+        if not re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
+            rule = "a name is lower-case letters, digits and hyphens, because the class is named `<tier>-<provisioner>-<name>`"
+            yield error(f"attributes.{name}", name, rule, re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")[:63] or "fast")
+
+
 def mount_options(options: Sequence[str]) -> Iterator[Finding]:
     """Options of a mount are checked by nobody until the pod's volume is mounted."""
     for option in options:

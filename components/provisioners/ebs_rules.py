@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from components.capacity import GI, quantity
-from components.provisioners.class_rules import mount_options, regions, zones
+from components.provisioners.class_rules import attribute_names, mount_options, regions, zones
 from components.provisioners.finding import Finding, Volume, error, warning, wrong_size
 
 if TYPE_CHECKING:
@@ -54,6 +54,14 @@ DEFAULT_TYPE = "gp3"
 IOPS_PER_MIB = 4  # EC2: "Throughput (MiBps) to iops ratio … is too high; maximum is 0.250000 MiBps per iops" (runs-on#260)
 OLD_GP3 = {"iops": 16_000, "throughput": 1_000, "gib": 16_384}
 
+MOST_WITHOUT_NITRO = 32_000
+# What works, but not for databases and logs of a few GiB.
+SLOW = {
+    "gp2": "gp2 has 3 IOPS a GiB and at least 100, so 100 up to 33Gi; gp3 has 3000 at any size, for less",
+    "sc1": "a hard disk for data that is seldom read",
+    "standard": "a hard disk of the previous generation",
+}
+
 FILE_SYSTEMS = ("ext4", "xfs", "ext3")
 # Which options for making a file system can't be had on which one (the driver's FileSystemConfigs).
 _FORMATTING = {
@@ -91,6 +99,8 @@ def check(parameters: EbsParameters, volumes: Sequence[Volume]) -> Iterator[Find
     """All rules for a class with these parameters, of which these volumes are wanted."""
     p = parameters
     yield from _type(p.type, "type")
+    if p.type in SLOW:
+        yield warning("type", p.type, SLOW[p.type], DEFAULT_TYPE)
     figures = Figures("", p.type or DEFAULT_TYPE, p.iops, p.iops_per_gb, p.throughput, bool(p.allow_auto_iops_per_gb_increase))
     yield from figures.check(volumes, sizes=True)
     yield from _increases(p)
@@ -102,6 +112,7 @@ def check(parameters: EbsParameters, volumes: Sequence[Volume]) -> Iterator[Find
     yield from mount_options(p.mount_options)
     if p.snapshots is not None:
         yield from _snapshots(p.snapshots)
+    yield from attribute_names(p.attributes)
     for name, attributes in p.attributes.items():
         yield from _attributes(p, name, attributes, volumes)
 
@@ -158,6 +169,9 @@ class Figures:
         elif self.type == "gp3" and (self.iops or 0) > OLD_GP3["iops"]:
             rule = f"above {OLD_GP3['iops']} needs driver 1.50 or newer: older ones lower it without a word"
             yield warning(self._key("iops"), self.iops, rule, OLD_GP3["iops"])
+        elif self.type in ("io1", "io2") and (self.iops or 0) > MOST_WITHOUT_NITRO:
+            rule = f"instances that aren't built on Nitro give at most {MOST_WITHOUT_NITRO} IOPS"
+            yield warning(self._key("iops"), self.iops, rule, MOST_WITHOUT_NITRO)
         if self.iops_per_gib is not None and not 1 <= self.iops_per_gib <= limits.iops_per_gib:
             rule = f"from 1 to {limits.iops_per_gib} IOPS a GiB for {self.type}: the driver lowers more than that without a word"
             yield error(self._key(self.per_gib_key), self.iops_per_gib, rule, min(max(self.iops_per_gib, 1), limits.iops_per_gib))
@@ -288,7 +302,7 @@ def _file_system(p: EbsParameters) -> Iterator[Finding]:
     if p.fstype is not None:
         if p.csi_fstype is not None:
             rule = f"with both `fstype` and `{FSTYPE}` the provisioner refuses the class"
-            yield error("fstype", p.fstype, rule, "without `fstype`")
+            yield error("fstype", p.fstype, rule, f"{FSTYPE}: {p.fstype}, without `fstype`")
         else:
             yield warning("fstype", p.fstype, f"deprecated: `{FSTYPE}` is the key that every driver takes", f"{FSTYPE}: {p.fstype}")
     key, kind = (FSTYPE, p.csi_fstype) if p.csi_fstype is not None else ("fstype", p.fstype)
@@ -317,6 +331,9 @@ def _initialization(p: EbsParameters) -> Iterator[Finding]:
     if rate is not None and not 100 <= rate <= 300:
         rule = "from 100 to 300 MiB/s: EC2 refuses anything else"
         yield error("volumeInitializationRate", rate, rule, min(max(rate, 100), 300))
+    elif rate is not None:
+        rule = "for volumes from snapshots alone: the claims of a stack are new volumes"
+        yield warning("volumeInitializationRate", rate, rule, "without `volumeInitializationRate`")
     if p.block_express is not None:
         rule = "deprecated, and without effect since driver 1.47: every io2 volume is a Block Express one"
         yield warning("blockExpress", p.block_express, rule, "without `blockExpress`")

@@ -59,14 +59,19 @@ class Form(ABC, Generic[T]):
 
 
 class Text(Form[str]):
-    """A text that the driver takes as it is."""
+    """A text that the driver takes as it is. An empty one is as good as none, unless `empty` has what works instead."""
+
+    def __init__(self, empty: str = "") -> None:
+        self.empty = empty
 
     def write(self, value: str) -> str:
         """The text."""
         return value
 
     def read(self, text: str) -> str:
-        """The text."""
+        """The text; Misread is an empty one that the driver refuses."""
+        if not text and self.empty:
+            raise Misread("an empty text: the driver refuses the class", self.empty)
         return text
 
 
@@ -74,8 +79,8 @@ class LowerCase(Text):
     """A text that the driver puts into lower case."""
 
     def read(self, text: str) -> str:
-        """The text in lower case."""
-        return text.lower()
+        """The text in lower case; Misread is an empty one that the driver refuses."""
+        return super().read(text).lower()
 
 
 class ExactTruth(Form[bool]):
@@ -197,6 +202,9 @@ class Pairs(Form[dict[str, str]]):
             raise Misread(
                 "the driver takes `key=value` pairs with commas between them, and no other `=` or `,`", "team=data,env=production"
             )
+        keys = [key.strip() for key, _ in pairs]
+        if len(set(keys)) < len(keys):
+            raise Misread("a key is there twice, and the driver takes the last of them, without a word", "team=data,env=production")
         return {key.strip(): value.strip() for key, value in pairs}
 
 

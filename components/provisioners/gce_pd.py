@@ -11,6 +11,7 @@ from components.capacity import GI
 from components.provisioners import gce_pd_rules
 from components.provisioners.finding import Finding, Volume, error
 from components.provisioners.forms import CommaList, Count, GiB, LowerCase, MiB, Pairs, Text, Truth, in_gib, in_mib, written
+from components.provisioners.manifests import Manifest
 from components.provisioners.shape import Provisioner, SnapshotClassFields, StorageClassFields, TierParameters
 
 
@@ -91,7 +92,7 @@ class GcePdParameters(_Driver):
     availability_class: Annotated[
         str | None,
         Field(description="none, or regional-hard-failover: a regional disk is attached elsewhere by force", examples=["none"]),
-        LowerCase(),
+        LowerCase("none"),
     ] = None
     enable_confidential_storage: Annotated[
         bool | None, Field(description="true: confidential mode for Hyperdisk Balanced", examples=["true"]), Truth()
@@ -108,7 +109,9 @@ class GcePdParameters(_Driver):
         Field(description="a whole number of GiB of the node's SSD as a cache", examples=["100"]),
         GiB(),
     ] = None
-    data_cache_mode: Annotated[str | None, Field(description="writethrough or writeback", examples=["writethrough"]), Text()] = None
+    data_cache_mode: Annotated[
+        str | None, Field(description="writethrough or writeback", examples=["writethrough"]), Text("writethrough")
+    ] = None
     enable_multi_zone_provisioning: Annotated[
         bool | None, Field(description="true: a read-only disk in each zone", examples=["false"]), Truth()
     ] = None
@@ -214,6 +217,21 @@ class GcePd(Provisioner[GcePdParameters]):
     def attributes_classes(self, parameters: GcePdParameters) -> Mapping[str, Mapping[str, str]]:
         """The driver's parameters that can be changed."""
         return {name: written(each) for name, each in parameters.attributes.items()}
+
+    def class_findings(self, manifest: Manifest) -> Iterator[Finding]:
+        """As for every block storage; and some keys the driver looks up a second time, in lower case alone."""
+        yield from super().class_findings(manifest)
+        written = {key.lower(): str(value).lower() for key, value in manifest.parameters.items()}
+        looked_up: dict[str, tuple[str, ...]] = {}
+        if written.get("enable-confidential-storage") == "true":
+            looked_up["enable-confidential-storage: true"] = ("disk-encryption-kms-key",)
+        if written.get("type") == gce_pd_rules.DYNAMIC:
+            looked_up["type: dynamic"] = ("type", "hyperdisk-type", "pd-type", "disk-type-preference")
+        for setting, keys in looked_up.items():
+            for key, value in manifest.parameters.items():
+                if key.lower() in keys and key not in keys:
+                    rule = f"with `{setting}` the driver looks for `{key.lower()}` in lower case alone, and doesn't find this"
+                    yield error(key, value, rule, f"{key.lower()}: {value}")
 
     def unknown(self, key: str, value: object) -> Finding:
         """A bare fstype, which EBS takes, has its right key as what works."""

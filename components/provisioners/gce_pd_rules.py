@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from components.capacity import GI, quantity
-from components.provisioners.class_rules import mount_options, regions, zones
+from components.provisioners.class_rules import attribute_names, mount_options, regions, zones
 from components.provisioners.finding import Finding, Volume, error, warning, wrong_size
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def check(parameters: GcePdParameters, volumes: Sequence[Volume]) -> Iterator[Fi
     yield from mount_options(p.mount_options)
     if p.snapshots is not None:
         yield from _snapshots(p.snapshots)
+    yield from attribute_names(p.attributes)
     for name, attributes in p.attributes.items():
         yield from _attributes(p, name, attributes, volumes)
 

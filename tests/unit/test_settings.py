@@ -222,7 +222,15 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         tier(type="pd-ssd"),
         f'tiers.database.type: "pd-ssd": {LOCAL_PATH_KEYS}a parameter of ebs and gce-pd; {WHY_IGNORED}. Works: without `type`',
     ),
-    "tiers: a typing mistake": (tier(pathpattern="x"), f'tiers.database.pathpattern: "x": {IGNORED}. Works: pathPattern'),
+    "tiers: a typing mistake": (tier(pathPatern="x"), f'tiers.database.pathPatern: "x": {IGNORED}. Works: pathPattern'),
+    "tiers: another case": (
+        tier(pathpattern="x"),
+        f'tiers.database.pathpattern: "x": {LOCAL_PATH_KEYS}here it is spelled `pathPattern`. Works: pathPattern',
+    ),
+    "tiers: nothing after a parameter's colon": (
+        tier(nodePath=None),
+        "tiers.database.nodePath: null: nothing after the colon. Works: a value, or without `nodePath`",
+    ),
     "tiers: the Python name": (tier(node_path="/x"), f'tiers.database.node_path: "/x": {IGNORED}. Works: nodePath'),
     "tiers: a parameter of newer releases": (
         tier(permPattern="0700"),
