@@ -19,7 +19,7 @@ yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 
 def run(command: click.Command, name: str) -> NoReturn:
     """Run a command line called `name`; a UserError becomes a line or two and its status, Ctrl-C becomes status 130."""
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also where that is ignored (nohup)
     try:
         command(standalone_mode=False, prog_name=name)
         status = 0
