@@ -1,0 +1,79 @@
+"""`make rehearse` of every committed cloud stack: the whole way from `pulumi up` to adoption, on a cluster of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.settings import load
+from dev import paths
+from dev.cluster import embedded
+from dev.cluster.layout import home_of, run_of
+from dev.engine import Engine
+from dev.rehearsal.run import drivers, node_labels
+from ops.stack_file import raw_config
+
+lacks = "; ".join(embedded.lacking())
+STACKS = {"aws": ("ebs", "topology.kubernetes.io/zone"), "gcp": ("gce-pd", "topology.gke.io/zone")}
+
+
+def rehearse(stack: str, folder: Path = paths.ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dev.start", "rehearse", "--stack", stack],
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE"))},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=840,
+    )
+
+
+def status() -> str:
+    return subprocess.run(["git", "status", "--porcelain"], cwd=paths.ROOT, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.cluster
+@pytest.mark.skipif(bool(lacks), reason=f"a rehearsal needs an embedded cluster: {lacks}")
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_cloud_stack_comes_up_is_proven_and_keeps_its_data(stack: str, engine: Engine) -> None:
+    before = status()
+    done = rehearse(stack)
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    provisioner, key = STACKS[stack]
+    for expected in (
+        "protect: true until its refusal has been seen",
+        f"the node is labelled {key}=",
+        f"classes database-{provisioner}, streaming-{provisioner}",
+        "4 volumes bound and written",
+        "✓ a destroy is refused: the stack is protected",
+        "✓ a destroy is refused: pods use the claims",
+        "4 volumes, every byte equal",
+        "attaching and detaching, other nodes and zones",
+    ):
+        assert expected in output
+    assert output.count("✓ a second up changes nothing") == 2
+    assert output.count("proven") >= 2
+    assert "not proven" not in output
+    assert status() == before, "the git tree stays as it is"
+    identity = f"rehearse-{paths.clone_identity()}"
+    assert not home_of(identity).exists()
+    assert not run_of(identity).exists()
+
+
+def test_a_stack_without_a_driver_to_stand_in_for() -> None:
+    done = rehearse("dev")
+    assert done.returncode == 1
+    assert done.stderr == "error: stack dev is on local-path: there is no driver to stand in for.\n`make up` is the real thing.\n"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_what_the_cluster_must_look_like_comes_from_the_stack_alone(stack: str) -> None:
+    settings = load(raw_config(paths.ROOT / f"Pulumi.{stack}.yaml"), stack)
+    assert drivers(settings) == ({"aws": "ebs.csi.aws.com", "gcp": "pd.csi.storage.gke.io"}[stack],)
+    assert list(node_labels(settings)) == [STACKS[stack][1]]
