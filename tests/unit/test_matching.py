@@ -255,7 +255,7 @@ ANY_STAMP = st.builds(
     st.sampled_from(["dev", "other"]),
     st.sampled_from(["streaming", "database"]),
 )
-ANY_MARKS = st.one_of(st.just({}), ANY_STAMP, st.just(canary_labels("dev", "streaming")))
+ANY_MARKS: st.SearchStrategy[dict[str, str]] = st.one_of(st.just({}), ANY_STAMP, st.just(canary_labels("dev", "streaming")))
 ANY_CLAIM = st.one_of(
     st.none(), st.builds("{}/data-{}-{}".format, st.sampled_from(["data", "x"]), st.sampled_from(["kafka", "postgres"]), st.integers(0, 2))
 )
