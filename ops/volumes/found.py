@@ -91,7 +91,7 @@ def declare(
         return _new(wanted, location, [_term(GKE_ZONE if disk else ZONE, zone or zones.pop())])
     if _REGIONAL_PD.fullmatch(choice):
         return (
-            "the zones of a regional disk can't be read from its name: give a saved list (`--from`), or declare a PersistentVolume for it"
+            "the zones of a regional disk can't be read from its name. Give a saved list (`--from`), or declare a PersistentVolume for it"
         )
     return f"no volume of the cluster has that name, path or handle, and it is no form in which {wanted.provisioner} names its volumes"
 

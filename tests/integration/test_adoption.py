@@ -316,8 +316,8 @@ class TestRefused:
         eventually(lambda: bound(core) == situation.data, "all have their volumes")
         with situation.beside({}) as other, situation.choosing(other):
             situation.refuses(
-                f"the claim is bound to {situation.mine} already, and the setting adopt.kafka.1 names {other}. Remove that setting; or stop "
-                f"the pods and delete the claim (`kubectl -n data delete pvc data-kafka-1`), which retains {situation.mine}"
+                f"the claim is bound to {situation.mine} already, and the setting adopt.kafka.1 names {other}. Remove that setting; or "
+                f"stop the pods and delete the claim (`kubectl -n data delete pvc data-kafka-1`), which retains {situation.mine}"
             )
         situation.program.destroy()
 

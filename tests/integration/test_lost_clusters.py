@@ -6,7 +6,6 @@ The tests run in the order of the file; the data that the first one writes is th
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,6 @@ from kubernetes import client, config
 from dev import paths
 from dev.cluster import embedded, kind
 from tests.clone import Clone
-from tests.conftest import eventually
 from tests.integration.consumer_pods import ConsumerPods
 
 not_embedded = "; ".join(embedded.lacking()) or ("" if kind.lacking() else "this machine's clusters are Kind's, whose etcd is in the node")
@@ -193,7 +191,7 @@ def test_a_strangers_volume_survives_prune_and_purge(recovering: Recovering) -> 
         f"error: this cluster holds volumes of another stack than dev; nothing was deleted:\n  {mine}: kafka 1 of stack other, Released"
         in (done.stderr)
     )
-    assert os.listdir(recovering.home / "volumes") == ["restored"]
+    assert list((recovering.home / "volumes").iterdir()) == [restored]
     assert (restored / "payload").is_file()
     core.patch_persistent_volume(mine, {"metadata": {"labels": {"app.kubernetes.io/instance": "dev"}}})
     clone.works(clone.python, "-m", "dev", "purge", "--yes")
