@@ -33,9 +33,9 @@ class ConsumerPods:
         eventually(lambda: all(self._ready(pod) for pod in pods), "the consumers' pods run")
 
     def write(self, claims: Iterable[str]) -> None:
-        """Write 64 KiB of fresh random data through each pod, synced."""
+        """Write 16 KiB of fresh random data through each pod, synced."""
         for claim in claims:
-            content = secrets.token_hex(32 * 1024)
+            content = secrets.token_hex(8 * 1024)
             lines = [content[at : at + 4096] for at in range(0, len(content), 4096)]
             for number, line in enumerate(lines):
                 self.run(claim, f"echo {line} {'>>' if number else '>'} /data/payload")
