@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from components.capacity import MI, quantity
 from components.provisioners.local_path import PATH_PATTERN_BEGINNING
 from components.stamp import parse_claim_name
-from ops.volumes.volume import HOSTNAME, PROVISIONED_BY, Location, Reference, Volume
+from ops.volumes.volume import HOSTNAME, PROVISIONED_BY, Location, Reference, Volume, as_quantity
 from ops.volumes.wanted import Wanted
 
 Json = Mapping[str, Any]
@@ -169,7 +168,7 @@ def manifest(wanted: Wanted, volume: Volume) -> dict[str, Any]:
             "annotations": {PROVISIONED_BY: location.driver or wanted.provisioner},
         },
         "spec": {
-            "capacity": {"storage": quantity(volume.capacity) if volume.capacity % MI == 0 else str(volume.capacity)},
+            "capacity": {"storage": as_quantity(volume.capacity)},
             "accessModes": list(volume.access_modes),
             "volumeMode": volume.volume_mode,
             "persistentVolumeReclaimPolicy": "Retain",

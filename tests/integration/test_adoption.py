@@ -274,8 +274,8 @@ class TestRefused:
     def test_smaller(self, situation: Situation) -> None:
         with situation.changed(spec={"capacity": {"storage": "1Gi"}}):
             situation.refuses(
-                f"its volume {situation.mine} has 1073741824 bytes, the claim asks for 3544186880 (3380Mi). Set services.kafka.size "
-                f"to what it has, or begin anew: {choose('new')}"
+                f"its volume {situation.mine} has 1Gi, the claim asks for 3380Mi. Set services.kafka.size "
+                f"to no more than it has, or begin anew: {choose('new')}"
             )
 
     def test_the_access_mode(self, situation: Situation) -> None:

@@ -119,7 +119,7 @@ REFUSED: dict[str, tuple[list[Volume], dict[str, Any], str]] = {
     "smaller": (
         [volume(marks=stamp(), capacity={"storage": "1Gi"})],
         {},
-        "its volume pv1 has 1073741824 bytes, the claim asks for 3544186880 (3380Mi). Set services.kafka.size to what it has, "
+        "its volume pv1 has 1Gi, the claim asks for 3380Mi. Set services.kafka.size to no more than it has, "
         f"or begin anew: {CHOOSE.format('new')}",
     ),
     "access mode": (
