@@ -70,20 +70,20 @@ def listed(program: Program) -> dict[str, dict[str, Any]]:
     return {each["name"]: each for each in json.loads(works(program.ops("volumes", "--json")))["volumes"]}
 
 
-def adopted_and_intact(
-    program: Program, core: client.CoreV1Api, pods: ConsumerPods, data: dict[str, str], *, then_unchanged: bool = False
-) -> None:
-    """Adopt, bring the stack up: every claim has its own volume with every byte, and a later `up` has nothing to change."""
+def adopted(program: Program, core: client.CoreV1Api, data: dict[str, str]) -> None:
+    """Adopt, and bring the stack up: every claim has its own volume."""
     said = works(program.ops("volumes", "adopt"))
     for name, volume in data.items():
         assert f"(data/{name}): {volume}" in said
     program.up("--refresh")
     eventually(lambda: bound(core) == data, "each claim has its own volume", 60)
-    if then_unchanged:
-        program.up("--refresh", "--expect-no-changes")
     assert "Every claim has its volume already." in works(program.ops("volumes", "adopt"))
-    pods.start(CLAIMS)
-    assert pods.read(CLAIMS) == pods.hashes
+
+
+def intact(pods: ConsumerPods, claims: list[str] = CLAIMS) -> None:
+    """Every byte is there, under the claim that it was written through."""
+    pods.start(claims)
+    assert pods.read(claims) == {claim: pods.hashes[claim] for claim in claims}
     assert len(set(pods.hashes.values())) == 4
     pods.stop()
 
@@ -110,7 +110,9 @@ class TestGivenBack:
         assert f"{data['data-kafka-1']}  {one['data']['path']}" in table
 
     def test_after_destroy(self, program: Program, core: client.CoreV1Api, pods: ConsumerPods, data: dict[str, str]) -> None:
-        adopted_and_intact(program, core, pods, data, then_unchanged=True)
+        adopted(program, core, data)
+        program.up("--refresh", "--expect-no-changes")
+        intact(pods)
 
     def test_after_one_claim_was_deleted(self, program: Program, core: client.CoreV1Api, pods: ConsumerPods, data: dict[str, str]) -> None:
         core.delete_namespaced_persistent_volume_claim("data-kafka-1", "data")
@@ -120,20 +122,18 @@ class TestGivenBack:
         assert data["data-kafka-2"] not in said
         program.up("--refresh")
         eventually(lambda: bound(core) == data, "the claim has its volume again", 60)
-        pods.start(CLAIMS)
-        assert pods.read(CLAIMS) == pods.hashes
-        pods.stop()
+        intact(pods, ["data-kafka-1"])
 
     def test_after_the_namespace_was_deleted(
         self, program: Program, core: client.CoreV1Api, pods: ConsumerPods, data: dict[str, str]
     ) -> None:
         core.delete_namespace("data")
         eventually(lambda: "data" not in [each.metadata.name for each in core.list_namespace().items], "the namespace is gone")
-        adopted_and_intact(program, core, pods, data, then_unchanged=True)
+        adopted(program, core, data)
+        program.up("--refresh", "--expect-no-changes")
+        intact(pods)
 
-    def test_to_claims_that_are_there_and_empty(
-        self, program: Program, core: client.CoreV1Api, pods: ConsumerPods, data: dict[str, str]
-    ) -> None:
+    def test_to_claims_that_are_there_and_empty(self, program: Program, core: client.CoreV1Api, data: dict[str, str]) -> None:
         program.destroy()
         program.up()
         assert set(bound(core).values()) == {None}
@@ -142,14 +142,14 @@ class TestGivenBack:
         assert bound(core) == data
 
     def test_a_reservation_that_was_interrupted_is_taken_up_again(
-        self, program: Program, core: client.CoreV1Api, pods: ConsumerPods, data: dict[str, str]
+        self, program: Program, core: client.CoreV1Api, data: dict[str, str]
     ) -> None:
         program.destroy()
         body = {"spec": {"claimRef": {"uid": None, "resourceVersion": None}}}
         core.patch_persistent_volume(data["data-kafka-2"], body)
         eventually(lambda: core.read_persistent_volume(data["data-kafka-2"]).status.phase == "Available", "one is reserved")
         assert listed(program)[data["data-kafka-2"]]["adoption"]["how"].startswith("reserved; ")
-        adopted_and_intact(program, core, pods, data)
+        adopted(program, core, data)
         program.destroy()
 
 
@@ -326,11 +326,11 @@ class TestRefused:
 
 class TestByChoice:
     def test_an_unstamped_volume_is_given_and_then_stamped(
-        self, situation: Situation, core: client.CoreV1Api, pods: ConsumerPods, data: dict[str, str]
+        self, situation: Situation, core: client.CoreV1Api, data: dict[str, str]
     ) -> None:
         core.patch_persistent_volume(situation.mine, UNSTAMPED)
         with situation.choosing(situation.path):  # by its path: by its name is the same from there on
-            adopted_and_intact(situation.program, core, pods, data)
+            adopted(situation.program, core, data)
         assert Stamp.of(core.read_persistent_volume(situation.mine).metadata.labels) == Stamp("dev", "kafka", 1, "streaming")
 
     def test_the_old_one_although_a_pod_has_used_a_new_one(
@@ -356,9 +356,7 @@ class TestByChoice:
         program.up("--refresh")
         eventually(lambda: bound(core) == data, "each claim has its own volume", 60)
         works(program.ops("volumes", "prune", "--yes", newer))
-        pods.start(["data-kafka-1"])
-        assert pods.read(["data-kafka-1"]) == {"data-kafka-1": pods.hashes["data-kafka-1"]}
-        pods.stop()
+        intact(pods, ["data-kafka-1"])
 
 
 @pytest.fixture(scope="class")
