@@ -35,8 +35,9 @@ class Program:
         for name in PARTS:
             if (source / name).exists():
                 shutil.copy(source / name, folder / name)
-        if (source / "components").is_dir():
-            shutil.copytree(source / "components", folder / "components", ignore=shutil.ignore_patterns("__pycache__"))
+        for package in ("components", "ops"):
+            if (source / package).is_dir():
+                shutil.copytree(source / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / ".venv").symlink_to(paths.VENV)
         (folder / "state").mkdir()
         backend = state or (folder / "state").as_uri()
@@ -70,6 +71,13 @@ class Program:
         done = self.run(*arguments)
         assert done.returncode == 0, f"pulumi {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def ops(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m ops` in this copy; its exit status is the caller's to check."""
+        command = [str(paths.SCRIPTS / "python"), "-m", "ops", *arguments]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.variables, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300
+        )
 
     def up(self, *arguments: str) -> str:
         return self.pulumi("up", "--yes", "--skip-preview", *arguments)

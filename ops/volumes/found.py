@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from components.capacity import MI, quantity
 from components.provisioners.local_path import PATH_PATTERN_BEGINNING
 from components.stamp import parse_claim_name
-from ops.volumes.volume import HOSTNAME, PROVISIONED_BY, Location, Reference, Volume
+from ops.volumes.volume import HOSTNAME, PROVISIONED_BY, Location, Reference, Volume, as_quantity
 from ops.volumes.wanted import Wanted
 
 Json = Mapping[str, Any]
@@ -91,7 +90,7 @@ def declare(
         return _new(wanted, location, [_term(GKE_ZONE if disk else ZONE, zone or zones.pop())])
     if _REGIONAL_PD.fullmatch(choice):
         return (
-            "the zones of a regional disk can't be read from its name: give a saved list (`--from`), or declare a PersistentVolume for it"
+            "the zones of a regional disk can't be read from its name. Give a saved list (`--from`), or declare a PersistentVolume for it"
         )
     return f"no volume of the cluster has that name, path or handle, and it is no form in which {wanted.provisioner} names its volumes"
 
@@ -169,7 +168,7 @@ def manifest(wanted: Wanted, volume: Volume) -> dict[str, Any]:
             "annotations": {PROVISIONED_BY: location.driver or wanted.provisioner},
         },
         "spec": {
-            "capacity": {"storage": quantity(volume.capacity) if volume.capacity % MI == 0 else str(volume.capacity)},
+            "capacity": {"storage": as_quantity(volume.capacity)},
             "accessModes": list(volume.access_modes),
             "volumeMode": volume.volume_mode,
             "persistentVolumeReclaimPolicy": "Retain",

@@ -13,7 +13,7 @@ from typing import Any
 from components import labels
 from components.settings import NEW_VOLUME
 from ops.volumes.node_affinity import describe, served_by
-from ops.volumes.volume import Reference, Volume
+from ops.volumes.volume import Reference, Volume, as_quantity
 from ops.volumes.wanted import Wanted
 
 Json = Mapping[str, Any]
@@ -158,8 +158,8 @@ def _lacks(wanted: Wanted, volume: Volume, volumes: Iterable[Volume], nodes: Seq
         )
     if volume.capacity < wanted.capacity:
         yield (
-            f"has {volume.capacity} bytes, the claim asks for {wanted.capacity} ({wanted.size}). Set services.{wanted.service}.size "
-            f"to what it has, or begin anew: {wanted.setting(NEW_VOLUME)}"
+            f"has {as_quantity(volume.capacity)}, the claim asks for {wanted.size}. "
+            f"Set services.{wanted.service}.size to no more than it has, or begin anew: {wanted.setting(NEW_VOLUME)}"
         )
     if wanted.access_mode not in volume.access_modes:
         yield (

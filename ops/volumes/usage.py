@@ -28,7 +28,9 @@ def used_bytes(volumes: Iterable[Volume], api: Api, folder: VolumesFolder | None
     for volume in volumes:
         here = directory_here(volume, folder)
         if here:
-            used[volume.name] = _size(here)
+            size = _size(here)
+            if size is not None:
+                used[volume.name] = size
         elif volume.location.handle and volume.claim and volume.phase == "Bound":
             mounted[volume.claim.namespace, volume.claim.name] = volume.name
     if mounted:
@@ -54,14 +56,17 @@ def directory_here(volume: Volume, folder: VolumesFolder | None) -> Path | None:
     return None
 
 
-def _size(folder: Path) -> int:
-    """Bytes of disk that a folder and everything in it takes; what may not be read is not counted."""
+def _size(folder: Path) -> int | None:
+    """Bytes of disk that a folder and everything in it takes; None where a part of it may not be read."""
     total = 0
-    for parent, folders, files in os.walk(folder):
+    unread: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=unread.append):
         for name in (*folders, *files):
-            with suppress(OSError):
+            try:
                 total += (Path(parent) / name).lstat().st_blocks * _BLOCK
-    return total
+            except OSError as problem:  # also a file that has just gone: the volume may be in use
+                unread.append(problem)
+    return None if any(isinstance(problem, PermissionError) for problem in unread) else total
 
 
 def _kubelet_figures(api: Api) -> Iterable[tuple[tuple[str, str], int]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
 
+from components.capacity import MI, quantity
 from components.stamp import MANAGED_BY, PART_OF, STACK, Stamp
 
 HOSTNAME = "kubernetes.io/hostname"
@@ -161,10 +162,15 @@ class Volume:
         return found.pop() if len(found) == 1 else ""
 
 
-def parse_bytes(quantity: str) -> int:
+def parse_bytes(text: str) -> int:
     """A Kubernetes quantity in whole bytes, rounded up."""
-    value: Decimal = parse_quantity(quantity)
+    value: Decimal = parse_quantity(text)
     return int(value.to_integral_value(rounding="ROUND_CEILING"))
+
+
+def as_quantity(size: int) -> str:
+    """Bytes as a Kubernetes quantity, in the form that people write where there is one: `3380Mi`."""
+    return quantity(size) if size % MI == 0 else str(size)
 
 
 def parse_time(text: str | None) -> datetime | None:

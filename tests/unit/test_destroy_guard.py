@@ -13,6 +13,7 @@ from kubernetes.client.exceptions import ApiException
 
 from components import labels
 from components.destroy_guard import check
+from components.stamp import Stamp
 from tests.unit.mocked_program import ROOT
 
 OURS = labels.recommended("kafka", "dev", "streaming")
@@ -181,6 +182,41 @@ def test_in_the_canarys_namespace_its_own_pods_claims_and_records_are_no_obstacl
 def test_what_may_not_be_listed_counts_as_there() -> None:
     with pytest.raises(ApiException):
         check.check(Recorded(answers(**{"/api/v1/namespaces/data/configmaps": 403})), "data", "dev", namespace_is_ours=True)
+
+
+class Stamping(Recorded):
+    """A cluster that takes stamps, or refuses them."""
+
+    def __init__(self, refused: bool) -> None:
+        claim = {"metadata": {"name": "data-kafka-0", "uid": "1", "labels": OURS}, "spec": {"volumeName": "pv"}}
+        volume = {"metadata": {"name": "pv", "resourceVersion": "7"}, "spec": {"claimRef": {"uid": "1"}}}
+        super().__init__(
+            answers(
+                **{
+                    "/api/v1/namespaces/data/persistentvolumeclaims": {"items": [claim]},
+                    "/api/v1/persistentvolumes": 403 if refused else {"items": [volume]},
+                }
+            )
+        )
+        self.stamped: dict[str, Any] = {}
+
+    def patch(self, path: str, body: dict[str, Any]) -> bool:
+        self.stamped[path] = body["metadata"]["labels"]
+        return True
+
+
+def test_the_last_to_see_the_claims_stamps_their_volumes() -> None:
+    cluster = Stamping(refused=False)
+    check.stamp(cluster, "data", "dev")
+    assert cluster.stamped == {"/api/v1/persistentvolumes/pv": Stamp("dev", "kafka", 0, "streaming").labels}
+
+
+def test_without_the_right_to_stamp_the_destroy_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    check.stamp(Stamping(refused=True), "data", "dev")
+    assert capsys.readouterr().err == (
+        "Warning: the volumes of stack dev could not be labelled with what they hold (403 recorded). They are retained; "
+        "to get them back later, name each one in the setting `adopt`.\n"
+    )
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ REFUSED: dict[str, tuple[list[Volume], dict[str, Any], str]] = {
     "smaller": (
         [volume(marks=stamp(), capacity={"storage": "1Gi"})],
         {},
-        "its volume pv1 has 1073741824 bytes, the claim asks for 3544186880 (3380Mi). Set services.kafka.size to what it has, "
+        "its volume pv1 has 1Gi, the claim asks for 3380Mi. Set services.kafka.size to no more than it has, "
         f"or begin anew: {CHOOSE.format('new')}",
     ),
     "access mode": (
@@ -255,7 +255,7 @@ ANY_STAMP = st.builds(
     st.sampled_from(["dev", "other"]),
     st.sampled_from(["streaming", "database"]),
 )
-ANY_MARKS = st.one_of(st.just({}), ANY_STAMP, st.just(canary_labels("dev", "streaming")))
+ANY_MARKS: st.SearchStrategy[dict[str, str]] = st.one_of(st.just({}), ANY_STAMP, st.just(canary_labels("dev", "streaming")))
 ANY_CLAIM = st.one_of(
     st.none(), st.builds("{}/data-{}-{}".format, st.sampled_from(["data", "x"]), st.sampled_from(["kafka", "postgres"]), st.integers(0, 2))
 )

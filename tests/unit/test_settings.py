@@ -10,7 +10,18 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.settings import DEFAULT_IMAGE, KEYS, LONGEST_SERVICE, MISSING_SERVICES, PROJECT, Problem, SettingsError, label_problem, load
+from components.settings import (
+    DEFAULT_IMAGE,
+    KEYS,
+    LONGEST_SERVICE,
+    MISSING_SERVICES,
+    PROJECT,
+    VOLUME_REFERENCE_RULE,
+    Problem,
+    SettingsError,
+    label_problem,
+    load,
+)
 from tests.unit.mocked_program import ROOT, dev_config
 
 SIZE_RULE = "a size is a positive number and one of the units Mi, Gi and Ti (powers of 1024), without a space, sign or exponent"
@@ -70,6 +81,43 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "top: a typing mistake": ({"protct": True}, f'protct: "true": {TOP}. Works: protect'),
     "top: nothing like it": ({"zone": "a"}, f'zone: "a": {TOP}. Works: without `zone`'),
+    "adopt: a text": (
+        {"adopt": "pvc-1"},
+        'adopt: "pvc-1": a mapping from a service\'s name to its old volumes by ordinal; `{}` for none. Works: {kafka: {1: pvc-…}}',
+    ),
+    "adopt: no such service": (
+        {"adopt": {"kafak": {"1": "pvc-1"}}},
+        'adopt.kafak: {"1": "pvc-1"}: no such service; this stack has: postgres, kafka. Works: kafka',
+    ),
+    "adopt: no ordinal": (
+        {"adopt": {"kafka": "pvc-1"}},
+        'adopt.kafka: "pvc-1": a mapping from an ordinal to an old volume. Works: {0: pvc-1}',
+    ),
+    "adopt: an ordinal beyond the replicas": (
+        {"adopt": {"kafka": {"3": "pvc-1"}}},
+        'adopt.kafka.3: "pvc-1": the ordinal is a whole number from 0 to 2, one for each replica. Works: 0',
+    ),
+    "adopt: an ordinal in words": (
+        {"adopt": {"kafka": {"one": "pvc-1"}}},
+        'adopt.kafka.one: "pvc-1": the ordinal is a whole number from 0 to 2, one for each replica. Works: 0',
+    ),
+    "adopt: a number": ({"adopt": {"kafka": {"1": 7}}}, f"adopt.kafka.1: 7: {VOLUME_REFERENCE_RULE}. Works: pvc-…"),
+    "adopt: a relative path": (
+        {"adopt": {"kafka": {"1": "volumes/a"}}},
+        f'adopt.kafka.1: "volumes/a": {VOLUME_REFERENCE_RULE}. Works: pvc-…',
+    ),
+    "adopt: a path that goes up": (
+        {"adopt": {"kafka": {"1": "/volumes/../a"}}},
+        f'adopt.kafka.1: "/volumes/../a": {VOLUME_REFERENCE_RULE}. Works: pvc-…',
+    ),
+    "adopt: a path with a slash at its end": (
+        {"adopt": {"kafka": {"1": "/volumes/a/"}}},
+        f'adopt.kafka.1: "/volumes/a/": {VOLUME_REFERENCE_RULE}. Works: /volumes/a',
+    ),
+    "adopt: one volume twice": (
+        {"adopt": {"kafka": {"1": "pvc-1", "2": "pvc-1"}}},
+        'adopt.kafka.2: "pvc-1": the same volume as adopt.kafka.1; a volume holds the data of one replica. Works: another volume',
+    ),
     "canary: a text": ({"canary": "yes"}, f'canary: "yes": {CANARY_RULE}. Works: {{enabled: true}}'),
     "canary: a typing mistake": ({"canary": {"imge": "x"}}, f'canary.imge: "x": {CANARY_KEYS}. Works: image'),
     "canary.enabled: a text": (
@@ -510,3 +558,22 @@ class TestSchema:
 
     def test_its_default_for_services_is_the_one_that_the_loader_takes_for_missing(self) -> None:
         assert self.schema["services"]["default"] == MISSING_SERVICES
+
+
+@pytest.mark.parametrize(
+    "volume",
+    [
+        "pvc-1",
+        "a.b",
+        "/volumes/pvc-1_data_data-kafka-1",
+        "vol-0a1b2c",
+        "aws://eu-central-1a/vol-0a1b2c",
+        "projects/p/zones/z/disks/d",
+        "new",
+    ],
+)
+def test_every_form_of_an_old_volume(volume: str) -> None:
+    assert load(dev_config(adopt={"kafka": {"1": volume}, "postgres": {"0": "new"}}), "dev").adopt == {
+        "kafka": {1: volume},
+        "postgres": {0: "new"},
+    }

@@ -1,0 +1,87 @@
+"""What may be deleted: only what is proven to be the stack's, and nobody uses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.canary.manifests import canary_labels
+from ops.errors import UserError
+from ops.volumes.prune import candidates, chosen, parse_age, why_kept
+from ops.volumes.volume import Volume
+from tests.unit.test_matching import any_volume
+from tests.unit.volume_objects import reserved, stamp, volume
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def test_a_released_stamped_volume_may_go() -> None:
+    assert candidates([volume(marks=stamp())], "dev")
+    assert candidates([volume(marks=stamp(service="gone", ordinal=7))], "dev"), "also of a service that is no more"
+
+
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [
+        (volume(phase="Bound", marks=stamp()), "is in use: it is bound to data/data-kafka-1"),
+        (volume(marks=stamp(stack="other")), "is labelled for stack other: prune it with that stack (`--stack other`)"),
+        (volume(), "carries no stamp of stack dev: nothing proves that its data is this stack's"),
+        (
+            volume(marks={"app.kubernetes.io/part-of": "storage-tiers", "app.kubernetes.io/instance": "dev"}),
+            "carries no stamp of stack dev",
+        ),
+        (volume(marks=canary_labels("dev", "streaming")), "is a canary's, which deletes it itself"),
+        (reserved(marks=stamp()), "is reserved for data/data-kafka-1"),
+        (volume(last=None, phase="Available", marks=stamp()), "is in phase Available; only a Released one is pruned"),
+    ],
+)
+def test_kept(kept: Volume, reason: str) -> None:
+    assert why_kept(kept, "dev", [kept]).startswith(reason)
+    assert not candidates([kept], "dev")
+    with pytest.raises(UserError) as refused:
+        chosen([kept], "dev", ["pv1"], None, NOW)
+    assert str(refused.value).startswith(f"these volumes are not pruned, and so none is:\n  pv1 {reason}")
+
+
+@pytest.mark.parametrize("path", ["/volumes/pv1", "/volumes/pv1/inside", "/volumes"])
+def test_kept_because_another_volume_has_its_data_there(path: str) -> None:
+    mine, other = volume("pv1", marks=stamp()), volume("pv2", phase="Bound", local={"path": path})
+    assert why_kept(mine, "dev", [mine, other]) == "has its data in /volumes/pv1, which volume pv2 names too"
+
+
+def test_one_name_that_may_not_go_keeps_all() -> None:
+    there = [volume("pv1", marks=stamp()), volume("pv2", phase="Bound", marks=stamp(ordinal=2))]
+    assert [each.name for each in chosen(there, "dev", ["pv1", "pv1"], None, NOW)] == ["pv1"]
+    with pytest.raises(UserError, match=r"pv2 is in use.*\n  pv9: there is no such volume"):
+        chosen(there, "dev", ["pv1", "pv2", "pv9"], None, NOW)
+
+
+def test_by_age_since_it_was_released() -> None:
+    old = replace(volume("pv1", marks=stamp()), created=NOW - timedelta(days=90), since=NOW - timedelta(days=31))
+    recent = replace(volume("pv2", marks=stamp()), created=NOW - timedelta(days=90), since=NOW - timedelta(days=29))
+    unknown = volume("pv3", marks=stamp())
+    assert chosen([old, recent, unknown], "dev", [], parse_age("30d"), NOW) == [old]
+
+
+@pytest.mark.parametrize(("text", "span"), [("45m", timedelta(minutes=45)), ("12h", timedelta(hours=12)), ("2w", timedelta(days=14))])
+def test_ages(text: str, span: timedelta) -> None:
+    assert parse_age(text) == span
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "-1d", "1.5d", "30 d", "30D", "1y"])
+def test_other_ages_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="an age is a whole number"):
+        parse_age(text)
+
+
+@given(st.integers(0, 8).flatmap(lambda count: st.tuples(*(any_volume(number) for number in range(count)))))
+def test_whatever_is_pruned_is_this_stacks_and_nobodys(volumes: tuple[Volume, ...]) -> None:
+    for each in candidates(volumes, "dev"):
+        assert each.stamp
+        assert each.stamp.stack == "dev"
+        assert each.phase in ("Released", "Failed")
+        assert not any(other.name != each.name and other.location.path == each.location.path for other in volumes)

@@ -1,0 +1,148 @@
+"""Reserving and waiting: all or nothing, again where something has changed in between, and never another's volume."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from ops.errors import UserError
+from ops.volumes.matching import Plan
+from ops.volumes.stack_volumes import StackVolumes
+from ops.volumes.volume import Volume
+from ops.volumes.wanted import wanted_claims
+from tests.unit.volume_objects import NODE, claim, on, settings, stamp
+
+
+def raw(name: str, last: str, marks: dict[str, str]) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": "1",
+            "labels": marks,
+            "annotations": {"pv.kubernetes.io/bound-by-controller": "yes"},
+        },
+        "spec": {
+            "capacity": {"storage": "5Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "database-local-path" if "postgres" in last else "streaming-local-path",
+            "local": {"path": f"/volumes/{name}"},
+            "nodeAffinity": on("here"),
+            "claimRef": {"namespace": "data", "name": last, "uid": "gone"},
+        },
+        "status": {"phase": "Released"},
+    }
+
+
+class RecordedApi:
+    """An API that keeps what is written to it. `conflicts` patches are too late, as if somebody had changed the volume in between."""
+
+    def __init__(self, volumes: list[dict[str, Any]], claims: list[dict[str, Any]], conflicts: int = 0) -> None:
+        self.objects = {each["metadata"]["name"]: deepcopy(each) for each in volumes}
+        self.there = claims
+        self.conflicts = conflicts
+        self.patched: list[str] = []
+
+    def volumes(self) -> list[dict[str, Any]]:
+        return list(self.objects.values())
+
+    def claims(self, namespace: str) -> list[dict[str, Any]]:
+        assert namespace == "data"
+        return self.there
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [NODE]
+
+    def namespace_is_going(self, namespace: str) -> bool:
+        return False
+
+    def last_events(self, namespace: str, name: str) -> list[str]:
+        return ["FailedBinding: recorded"]
+
+    def change_volume(self, name: str, body: dict[str, Any]) -> bool:
+        found = self.objects[name]
+        assert body["metadata"]["resourceVersion"] == found["metadata"]["resourceVersion"]
+        if self.conflicts:
+            self.conflicts -= 1
+            found["metadata"]["resourceVersion"] += "0"
+            return False
+        assert body["spec"]["claimRef"]["uid"] is None
+        assert body["metadata"]["annotations"] == {"pv.kubernetes.io/bound-by-controller": None}
+        found["spec"]["claimRef"] = {"namespace": body["spec"]["claimRef"]["namespace"], "name": body["spec"]["claimRef"]["name"]}
+        found["metadata"]["annotations"] = {}
+        found["status"]["phase"] = "Available"
+        self.patched.append(name)
+        return True
+
+
+def stack(api: RecordedApi) -> StackVolumes:
+    made = object.__new__(StackVolumes)  # without a cluster
+    made.settings = settings()
+    made.namespace, made.wanted = "data", wanted_claims(made.settings)
+    made.api = api  # type: ignore[assignment]
+    made.folder = made.list_file = None
+    return made
+
+
+OWN = [raw(f"pv{ordinal}", f"data-kafka-{ordinal}", stamp(ordinal=ordinal)) for ordinal in range(3)]
+
+
+@pytest.mark.parametrize("conflicts", [0, 1, 3])
+def test_each_gets_its_own_also_when_something_changes_in_between(conflicts: int) -> None:
+    api = RecordedApi(OWN, [], conflicts)
+    plan = stack(api).reserve()
+    assert {each.name: volume.name for each, volume in plan.gives.items()} == {
+        f"data-kafka-{ordinal}": f"pv{ordinal}" for ordinal in range(3)
+    }
+    assert {each["spec"]["claimRef"]["name"] for each in api.volumes()} == {f"data-kafka-{ordinal}" for ordinal in range(3)}
+    assert sorted(api.patched) == ["pv0", "pv1", "pv2"], "what is reserved is not written again"
+    assert len(stack(api).reserve().gives) == 3
+    assert len(api.patched) == 3
+
+
+def test_nothing_is_written_where_one_is_in_doubt() -> None:
+    api = RecordedApi([*OWN, raw("pv9", "data-kafka-2", stamp(ordinal=2))], [])
+    with pytest.raises(UserError, match="1 of the 4 claims of stack dev can't be given a volume; nothing was reserved:"):
+        stack(api).reserve()
+    assert not api.patched
+
+
+def test_a_fight_over_the_volumes_ends() -> None:
+    with pytest.raises(UserError, match="somebody else is working on them"):
+        stack(RecordedApi(OWN, [], conflicts=100)).reserve()
+
+
+def plan() -> Plan:
+    each = next(each for each in wanted_claims(settings()) if each.name == "data-kafka-1")
+    return Plan(gives={each: Volume.of(OWN[1])})
+
+
+def test_a_claim_that_got_another_volume_is_said() -> None:
+    api = RecordedApi(OWN, [claim("data-kafka-1", "pvc-new")])
+    with pytest.raises(UserError) as refused:
+        stack(api).wait_bound(plan())
+    assert str(refused.value) == (
+        "kafka 1 (data/data-kafka-1) was bound to pvc-new, while pv1 was reserved for it: a pod has asked for the claim in between.\n"
+        "Stop the pods, `kubectl -n data delete pvc data-kafka-1`, and adopt again: both volumes are kept."
+    )
+
+
+@pytest.mark.parametrize(("there", "phase"), [([], "not there"), ([claim("data-kafka-1")], "Pending")])
+def test_a_claim_that_is_not_bound_in_time_is_said(there: list[dict[str, Any]], phase: str) -> None:
+    with pytest.raises(UserError) as refused:
+        stack(RecordedApi(OWN, there)).wait_bound(plan(), seconds=0)
+    assert str(refused.value) == (
+        "these claims were not bound in time; their volumes stay reserved:\n"
+        f"  kafka 1 (data/data-kafka-1): {phase}, pv1 is reserved for it\n"
+        "    FailedBinding: recorded\n"
+        "Run the same command again: it goes on where this one stopped."
+    )
+
+
+def test_new_and_empty_beside_old_volumes() -> None:
+    api = RecordedApi(OWN, [claim("data-kafka-0", "pvc-new"), claim("data-kafka-1"), claim("data-postgres-0")])
+    volumes = stack(api)
+    assert [each.name for each in volumes.old_for_new(volumes.look())] == ["data-kafka-1"]
