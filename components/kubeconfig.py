@@ -79,11 +79,13 @@ class Kubeconfig:
         simple = cluster.keys() <= _CLUSTER_KEYS and user.keys() <= _USER_KEYS and str(cluster.get("server")).startswith("https://")
         try:
             status, body = _get(cluster, user, path) if simple else _get_by_official_client(self.files, context, path)
-        except (OSError, http.client.HTTPException, ValueError) as problem:  # ValueError: a certificate, an address or a port that is none
+            answer = json.loads(body) if status == http.HTTPStatus.OK else {}
+        # ValueError: a certificate, an address or a port that is none, or an answer that is no JSON
+        except (OSError, http.client.HTTPException, ValueError) as problem:
             raise NoAnswer(str(problem)) from None
         if status != http.HTTPStatus.OK:
             raise NoAnswer(f"the API answered {status}", status)
-        found: Mapping[str, Any] = json.loads(body)
+        found: Mapping[str, Any] = answer
         return found
 
 

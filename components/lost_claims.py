@@ -48,26 +48,27 @@ def check_claims(settings: Settings) -> defaultdict[str, Room]:
     namespaces = {settings.namespace.name, *(claim.namespace for claim in before.claims)}
     here = previous.look(kubeconfig, cluster.context, namespaces)
     there = here if before.context == cluster.context else previous.look(kubeconfig, before.context, namespaces)
-    before = before.with_unfinished(here, settings.stack)
-    found = problems(before, settings, here, there)
+    elsewhere = previous.moved(before, here, there)
+    seen = there if elsewhere else here
+    before = before.as_seen(seen, settings.stack)
+    found = problems(before, settings, seen, elsewhere)
     if found:
         raise SettingsError(found, settings.stack)
-    return room(before, settings, here)
+    return defaultdict(Room) if elsewhere else room(before, settings, seen)
 
 
-def problems(before: Before, settings: Settings, here: Looked, there: Looked) -> list[Problem]:
+def problems(before: Before, settings: Settings, seen: Looked, elsewhere: bool = False) -> list[Problem]:
     """Every setting that would lose a claim that holds data, or may; and every size that Kubernetes would refuse.
 
-    `here` is what the settings' context has, `there` what that of the last `up` has; the same object where it is the same context.
+    `seen` is what the cluster has; `elsewhere`: not that of the settings' context, but that of the last `up`.
     """
-    moved = here is not there and not previous.same_cluster(before, here, there)
-    seen, context = (there, before.context) if moved else (here, settings.cluster.context)
     by_service: dict[str, dict[State, list[Claim]]] = {name: defaultdict(list) for name in settings.services}  # in their order
     for claim in before.claims:
         by_service.setdefault(claim.service, defaultdict(list))[seen.state(claim)].append(claim)
     kept = {name: [*states[State.BOUND], *states[State.UNKNOWN]] for name, states in by_service.items()}
+    context = before.context if elsewhere else settings.cluster.context
     find = _Find(before, settings, context, f", as far as can be told ({seen.unread})" if seen.unread else "")
-    found = list(find.for_all([claim for claims in kept.values() for claim in claims], moved))
+    found = list(find.for_all([claim for claims in kept.values() for claim in claims], elsewhere))
     for name, states in by_service.items():
         found += find.for_one(name, kept[name]) if kept[name] else []
         found += find.for_pending(name, states[State.PENDING])
@@ -87,11 +88,11 @@ def replaced(claim: Claim, before: Before, settings: Settings) -> bool:
     )
 
 
-def room(before: Before, settings: Settings, here: Looked) -> defaultdict[str, Room]:
+def room(before: Before, settings: Settings, seen: Looked) -> defaultdict[str, Room]:
     """What is in the settings' namespace and goes with this run, by class."""
     going: defaultdict[str, Room] = defaultdict(Room)
     for claim in before.claims:
-        if claim.key in here.claims and claim.namespace == settings.namespace.name and replaced(claim, before, settings):
+        if claim.key in seen.claims and claim.namespace == settings.namespace.name and replaced(claim, before, settings):
             others = going[claim.storage_class]
             going[claim.storage_class] = Room(others.claims + 1, others.size + claim.size)
     return going
@@ -106,20 +107,20 @@ class _Find:
     context: str
     unread: str
 
-    def for_all(self, kept: list[Claim], moved: bool) -> Iterator[Problem]:
-        """For claims of all services alike: `kept` are those that hold data, or may. `moved`: to a cluster without them."""
+    def for_all(self, kept: list[Claim], elsewhere: bool) -> Iterator[Problem]:
+        """For claims of all services alike: `kept` are those that hold data, or may. `elsewhere`: on the cluster of the last `up`."""
         before, settings = self.before, self.settings
         cluster, namespace = settings.cluster, settings.namespace.name
         if kept and cluster.identifier != before.identifier:
             rule = f"another identifier is another cluster, on which everything is made anew, and {self.data_in(kept)}"
             yield Problem("cluster.identifier", shown(cluster.identifier), rule, f"{before.identifier}; or {OTHER_CLUSTER}")
-        if kept and moved:
+        if kept and elsewhere:
             rule = f"this cluster has none of the stack's claims, and in that of context {before.context} {self.data_in(kept)}"
             yield Problem("cluster.context", shown(cluster.context), rule, f"{before.context}; or {OTHER_CLUSTER}")
-        elsewhere = [claim for claim in kept if claim.namespace != namespace]
-        if elsewhere:
-            rule = f"a claim can't change its namespace: {ANEW}, and in {elsewhere[0].namespace} {self.data_in(elsewhere)}"
-            yield Problem("namespace.name", shown(namespace), rule, f"{elsewhere[0].namespace}; or a new stack and {COPY}")
+        left = [claim for claim in kept if claim.namespace != namespace]
+        if left:
+            rule = f"a claim can't change its namespace: {ANEW}, and in {left[0].namespace} {self.data_in(left)}"
+            yield Problem("namespace.name", shown(namespace), rule, f"{left[0].namespace}; or a new stack and {COPY}")
         remaining = [claim for claim in kept if claim.service in settings.services]
         if remaining and settings.provisioner != before.provisioner:
             rule = f"a claim can't change its class: {ANEW}, and on {before.provisioner} {self.data_in(remaining)}"

@@ -13,7 +13,6 @@ from tenacity import Retrying, stop_after_delay, wait_fixed
 from components import labels
 from components.capacity import bytes_of
 from components.kubeconfig import Kubeconfig, NoAnswer
-from components.service_volumes import REQUESTED
 from components.stamp import claim_name, parse_claim_name
 
 PATIENCE = 3  # seconds in which a state that is being written can be read again
@@ -108,11 +107,15 @@ class Before:
         cluster = outputs["cluster"]
         return cls(cluster["context"], cluster["identifier"], outputs["provisioner"], tuple(claims))
 
-    def with_unfinished(self, here: Looked, stack: str) -> Before:
-        """This and the claims that an `up` has made which did not end well: outputs are written only by one that did."""
+    def as_seen(self, seen: Looked, stack: str) -> Before:
+        """The same with each claim as the cluster has it, and with those that are missing in the outputs.
+
+        Outputs are not always those of the objects: a run that failed has changed some, and may have written them or not.
+        """
         known = {claim.key for claim in self.claims}
-        made = (_made_by(stack, live) for key, live in here.claims.items() if key not in known)
-        return replace(self, claims=(*self.claims, *(claim for claim in made if claim)))
+        made = (_made_by(stack, live) for key, live in seen.claims.items() if key not in known)
+        ours = (_as_it_is(claim, seen.claims.get(claim.key)) for claim in self.claims)
+        return replace(self, claims=(*ours, *(claim for claim in made if claim)))
 
 
 def outputs() -> Mapping[str, Any]:
@@ -143,29 +146,35 @@ def look(kubeconfig: Kubeconfig, context: str, namespaces: Iterable[str]) -> Loo
     return Looked(claims)
 
 
-def same_cluster(before: Before, here: Looked, there: Looked) -> bool:
-    """Whether a new context (`here`) and the last one (`there`) are one cluster, as far as the stack's claims show it."""
-    if here.uids & there.uids:
-        return True
-    not_there = there.unread or not any(claim.key in there.claims for claim in before.claims)
-    return bool(not_there) and any(claim.key in here.claims for claim in before.claims)
+def moved(before: Before, here: Looked, there: Looked) -> bool:
+    """Whether a new context (`here`) is another cluster than the last one (`there`), as far as the stack's claims show it."""
+    if here is there or here.uids & there.uids:
+        return False
+    left = there.unread or not any(claim.key in there.claims for claim in before.claims)
+    return not (left and any(claim.key in here.claims for claim in before.claims))
 
 
 def _made_by(stack: str, live: Live) -> Claim | None:
     """A claim in the cluster as one that this program has made for `stack`; None for any other."""
-    metadata, spec = live["metadata"], live["spec"]
+    metadata = live["metadata"]
     found = metadata.get("labels") or {}
     service, tier = found.get(labels.NAME, ""), found.get(labels.COMPONENT, "")
     named = parse_claim_name(metadata["name"])
     if named is None or named[0] != service or not labels.recommended(service, stack, tier).items() <= found.items():
         return None
-    asked = spec["resources"]["requests"]["storage"]
-    return Claim(
-        service=service,
-        ordinal=named[1],
-        namespace=metadata["namespace"],
+    return _as_it_is(Claim(service, named[1], metadata["namespace"], "", None, "", 0), live)
+
+
+def _as_it_is(claim: Claim, live: Live | None) -> Claim:
+    """The claim with what the cluster says of it, where that has it."""
+    if live is None:
+        return claim
+    spec, asked = live["spec"], live["spec"]["resources"]["requests"]["storage"]
+    size = bytes_of(asked)
+    return replace(
+        claim,
         storage_class=spec.get("storageClassName") or "",
         access_mode=spec["accessModes"][0],
-        requested=(metadata.get("annotations") or {}).get(REQUESTED, asked),
-        size=bytes_of(asked),
+        requested=claim.requested if size == claim.size else asked,
+        size=size,
     )

@@ -2,7 +2,7 @@
 
 import pulumi
 import pulumi_kubernetes as kubernetes
-from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim
+from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim, ResourceQuota
 from pulumi_kubernetes.storage.v1 import StorageClass
 
 config = pulumi.Config()
@@ -12,9 +12,10 @@ soon = pulumi.CustomTimeouts(delete="30s")
 on_cluster = pulumi.ResourceOptions(provider=provider)
 
 namespace = Namespace("data", metadata={"name": "data"}, opts=on_cluster)
-for tier, service, replicas, size in (
-    ("database", "postgres", 1, "5Gi"),
-    ("streaming", "kafka", config.require_int("brokers"), "3380Mi"),
+brokers = config.require_int("brokers")
+for tier, service, replicas, size, total in (
+    ("database", "postgres", 1, "5Gi", "5Gi"),
+    ("streaming", "kafka", brokers, "3380Mi", f"{3380 * brokers}Mi"),
 ):
     storage_class = StorageClass(
         tier,
@@ -23,6 +24,13 @@ for tier, service, replicas, size in (
         reclaim_policy="Retain",
         volume_binding_mode="WaitForFirstConsumer",
         opts=pulumi.ResourceOptions(provider=provider, custom_timeouts=soon),
+    )
+    of_class = f"{tier}-local-path.storageclass.storage.k8s.io"
+    quota = ResourceQuota(
+        f"quota-{tier}",
+        metadata={"name": f"{tier}-local-path", "namespace": "data"},
+        spec={"hard": {f"{of_class}/requests.storage": total, f"{of_class}/persistentvolumeclaims": str(replicas)}},
+        opts=pulumi.ResourceOptions(provider=provider, depends_on=[namespace], custom_timeouts=soon),
     )
     for ordinal in range(replicas):
         PersistentVolumeClaim(
@@ -33,5 +41,5 @@ for tier, service, replicas, size in (
                 "storage_class_name": f"{tier}-local-path",
                 "resources": {"requests": {"storage": size}},
             },
-            opts=pulumi.ResourceOptions(provider=provider, depends_on=[storage_class, namespace], custom_timeouts=soon),
+            opts=pulumi.ResourceOptions(provider=provider, depends_on=[storage_class, namespace, quota], custom_timeouts=soon),
         )

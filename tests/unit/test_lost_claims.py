@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import labels
-from components.capacity import MI, bytes_of
+from components.capacity import MI, bytes_of, quantity
 from components.kubeconfig import Kubeconfig
 from components.lost_claims import Room, problems, room
-from components.previous import Before, Claim, Key, Looked, State
+from components.previous import Before, Claim, Key, Looked, State, moved
 from components.provisioners import PROVISIONERS
 from components.provisioners.local_path import LocalPath
 from components.provisioners.shape import StorageClassFields
@@ -71,7 +72,7 @@ def live(claim: Claim, state: State = State.BOUND, **more: Any) -> dict[str, Any
         "spec": {
             "accessModes": [claim.access_mode],
             "storageClassName": claim.storage_class,
-            "resources": {"requests": {"storage": claim.requested}},
+            "resources": {"requests": {"storage": quantity(claim.size)}},
             **({"volumeName": "pvc-1"} if bound else {}),
         },
         "status": {"phase": "Bound" if bound else "Pending"},
@@ -198,7 +199,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_change_that_would_lose_a_bound_claim_is_refused(case: str) -> None:
     changes, expected = REFUSED[case]
-    assert [str(problem) for problem in problems(BEFORE, settings(**changes), ALL_BOUND, ALL_BOUND)] == expected
+    assert [str(problem) for problem in problems(BEFORE, settings(**changes), ALL_BOUND)] == expected
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -210,45 +211,45 @@ def test_what_can_not_be_told_counts_as_bound_and_the_message_says_so(case: str)
         )
         for text in expected
     ]
-    assert [str(problem) for problem in problems(BEFORE, settings(**changes), UNREAD, UNREAD)] == doubtful
+    assert [str(problem) for problem in problems(BEFORE, settings(**changes), UNREAD)] == doubtful
 
 
 @pytest.mark.parametrize("case", [case for case in REFUSED if "size" not in case])
 @pytest.mark.parametrize("seen", [ALL_PENDING, NONE], ids=["never bound", "gone"])
 def test_it_is_allowed_where_nothing_was_ever_written(case: str, seen: Looked) -> None:
-    assert problems(BEFORE, settings(**REFUSED[case][0]), seen, seen) == []
+    assert problems(BEFORE, settings(**REFUSED[case][0]), seen) == []
 
 
 def test_the_same_settings_lose_nothing_wherever_they_are_looked_at() -> None:
     for seen in (ALL_BOUND, ALL_PENDING, NONE, UNREAD):
-        assert problems(BEFORE, settings(), seen, seen) == []
+        assert problems(BEFORE, settings(), seen) == []
 
 
 @pytest.mark.parametrize("size", ["3Gi", "4Gi"])
 def test_the_size_of_a_pending_claim_is_changed_by_deleting_it(size: str) -> None:
-    (problem,) = problems(BEFORE, settings(services=services(kafka={"size": size})), ALL_PENDING, ALL_PENDING)
+    (problem,) = problems(BEFORE, settings(services=services(kafka={"size": size})), ALL_PENDING)
     assert str(problem) == (
         f'services.kafka.size: "{size}": Kubernetes changes the size of a bound claim only, and data-kafka-0, data-kafka-1, data-kafka-2 '
         "wait for a first pod. Works: 3.3Gi; or `kubectl --context storage-tiers-dev -n data delete pvc data-kafka-0 data-kafka-1 "
         "data-kafka-2` (without data as yet), then `pulumi up --refresh`"
     )
-    assert problems(BEFORE, settings(services=services(kafka={"size": size})), NONE, NONE) == []
+    assert problems(BEFORE, settings(services=services(kafka={"size": size})), NONE) == []
 
 
 def test_a_pending_claim_that_is_made_anew_anyway_takes_any_size() -> None:
     changed = settings(services=services(kafka={"size": "4Gi", "tier": "database"}))
-    assert problems(BEFORE, changed, ALL_PENDING, ALL_PENDING) == []
+    assert problems(BEFORE, changed, ALL_PENDING) == []
 
 
 def test_only_those_of_a_service_that_hold_data_are_named() -> None:
     seen = looked({("data", "data-kafka-1"): State.PENDING, ("data", "data-kafka-2"): State.GONE})
-    (problem,) = problems(BEFORE, settings(services=services(kafka={"tier": "database"})), seen, seen)
+    (problem,) = problems(BEFORE, settings(services=services(kafka={"tier": "database"})), seen)
     assert "on streaming-local-path data-kafka-0 holds data." in str(problem)
 
 
 def test_many_claims_are_counted_not_listed() -> None:
     before = Before.of(outputs(services=services(kafka={"replicas": 8})))
-    (problem,) = problems(before, settings(services=services(kafka={"replicas": 1})), UNREAD, UNREAD)
+    (problem,) = problems(before, settings(services=services(kafka={"replicas": 1})), UNREAD)
     assert "data-kafka-1, data-kafka-2, data-kafka-3, data-kafka-4, data-kafka-5 and 2 more hold data" in problem.rule
 
 
@@ -271,22 +272,22 @@ class TestAProvisionerThatExpands:
     def test_makes_bound_claims_larger(self, expanding: Before) -> None:
         changed = settings(provisioner="expanding", services=services(kafka={"size": "4Gi"}))
         for seen in (looked({}, expanding), UNREAD):
-            assert problems(expanding, changed, seen, seen) == []
+            assert problems(expanding, changed, seen) == []
 
     def test_but_neither_smaller_nor_pending_ones(self, expanding: Before) -> None:
         seen = looked({("data", "data-kafka-0"): State.PENDING}, expanding)
-        (problem,) = problems(expanding, settings(provisioner="expanding", services=services(kafka={"size": "3Gi"})), seen, seen)[:1]
+        (problem,) = problems(expanding, settings(provisioner="expanding", services=services(kafka={"size": "3Gi"})), seen)[:1]
         assert "can't be made smaller, and data-kafka-1, data-kafka-2 hold data" in problem.rule
-        (problem,) = problems(expanding, settings(provisioner="expanding", services=services(kafka={"size": "4Gi"})), seen, seen)
+        (problem,) = problems(expanding, settings(provisioner="expanding", services=services(kafka={"size": "4Gi"})), seen)
         assert "only, and data-kafka-0 waits for a first pod" in problem.rule
 
     def test_another_provisioner_is_one_problem_not_one_for_each_service(self, expanding: Before) -> None:
-        assert [str(problem) for problem in problems(BEFORE, settings(provisioner="expanding"), ALL_BOUND, ALL_BOUND)] == [
+        assert [str(problem) for problem in problems(BEFORE, settings(provisioner="expanding"), ALL_BOUND)] == [
             f'provisioner: "expanding": a claim can\'t change its class: it would be made anew, empty, and on local-path {DATA} hold data. '
             f"Works: local-path; or a new stack and {COPY}"
         ]
         both = settings(provisioner="expanding", services=services(postgres={"tier": "streaming"}))
-        assert [problem.path for problem in problems(BEFORE, both, ALL_BOUND, ALL_BOUND)] == ["provisioner", "services.postgres.tier"]
+        assert [problem.path for problem in problems(BEFORE, both, ALL_BOUND)] == ["provisioner", "services.postgres.tier"]
 
 
 class TestAnotherContext:
@@ -297,7 +298,8 @@ class TestAnotherContext:
     WORKS = ". Works: storage-tiers-dev; or a stack of its own for another cluster (`pulumi stack init <name>`)"
 
     def said(self, here: Looked, there: Looked) -> list[str]:
-        return [str(problem) for problem in problems(BEFORE, self.CHANGED, here, there)]
+        elsewhere = moved(BEFORE, here, there)
+        return [str(problem) for problem in problems(BEFORE, self.CHANGED, there if elsewhere else here, elsewhere)]
 
     def test_of_the_same_cluster_is_a_renamed_one(self) -> None:
         assert self.said(looked({}), looked({})) == []
@@ -323,7 +325,7 @@ class TestAnotherContext:
 
     def test_other_changes_are_judged_by_the_claims_where_they_are(self) -> None:
         changed = settings(cluster={**CLUSTER, "context": "other"}, services=services(kafka={"replicas": 2}))
-        paths = [problem.path for problem in problems(BEFORE, changed, NONE, looked({}))]
+        paths = [problem.path for problem in problems(BEFORE, changed, looked({}), elsewhere=True)]
         assert paths == ["cluster.context", "services.kafka.replicas"]
 
 
@@ -337,17 +339,31 @@ class TestAnUpThatDidNotEndWell:
         return Looked({**ALL_BOUND.claims, claim.key: made})
 
     def test_its_claims_are_kept_too(self) -> None:
-        before = BEFORE.with_unfinished(self.extra(), "dev")
-        assert before.claims[-1] == Claim("kafka", 3, "data", "streaming-local-path", "ReadWriteOnce", "3.3Gi", 3380 * MI)
-        (problem,) = problems(before, settings(), self.extra(), self.extra())
+        before = BEFORE.as_seen(self.extra(), "dev")
+        assert before.claims == (*BEFORE.claims, Claim("kafka", 3, "data", "streaming-local-path", "ReadWriteOnce", "3380Mi", 3380 * MI))
+        (problem,) = problems(before, settings(), self.extra())
         assert problem.path == "services.kafka.replicas"
         assert "data-kafka-3 holds data" in problem.rule
         assert problem.works.startswith("4; or, to do without it,")
 
     def test_a_claim_of_another_stack_or_name_is_none_of_its(self) -> None:
-        assert BEFORE.with_unfinished(self.extra(), "other") == BEFORE
-        assert BEFORE.with_unfinished(self.extra(name="data-kafka-03"), "dev") == BEFORE
-        assert BEFORE.with_unfinished(ALL_BOUND, "dev") == BEFORE
+        assert BEFORE.as_seen(self.extra(), "other") == BEFORE
+        assert BEFORE.as_seen(self.extra(name="data-kafka-03"), "dev") == BEFORE
+        assert BEFORE.as_seen(ALL_BOUND, "dev") == BEFORE
+
+    def test_a_size_that_was_written_down_but_not_reached_is_not_held_against_the_old_one(self) -> None:
+        before = Before.of(outputs(services=services(kafka={"size": "4Gi"}))).as_seen(ALL_BOUND, "dev")
+        assert problems(before, settings(), ALL_BOUND) == []
+
+    def test_a_claim_that_somebody_made_larger_is_as_large_as_it_is(self) -> None:
+        larger = copy.deepcopy(dict(ALL_BOUND.claims))
+        larger["data", "data-postgres-0"]["spec"]["resources"]["requests"]["storage"] = "8Gi"
+        seen = Looked(larger)
+        (problem,) = problems(BEFORE.as_seen(seen, "dev"), settings(), seen)
+        assert str(problem) == (
+            'services.postgres.size: "5Gi": a volume can\'t be made smaller, and data-postgres-0 holds data of 8Gi. '
+            f"Works: 8Gi; or a new service and {COPY}"
+        )
 
 
 SIZES = st.integers(1, 8).map(lambda number: f"{number}Gi")
@@ -410,7 +426,7 @@ def test_a_change_is_refused_if_and_only_if_a_claim_with_data_would_be_lost_or_i
         stays = identity in wanted
         lost |= states[claim.key] is State.BOUND and not stays
         resized |= states[claim.key] is not State.GONE and stays and wanted[identity] != size  # local-path: neither way
-    found = problems(before, settings(**new), seen, seen)
+    found = problems(before, settings(**new), seen)
     assert bool(found) == (lost or resized), [str(problem) for problem in found]
 
 
