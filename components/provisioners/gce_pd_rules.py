@@ -2,8 +2,8 @@
 
 Sources, where a rule names no other: the driver's own code (gcp-compute-persistent-disk-csi-driver 1.26: pkg/parameters, pkg/convert,
 pkg/gce-pd-csi-driver/controller.go), which leaves the values to the API ("We leave validation of the values to the cloud provider"), and
-Google's pages on the disk types. None of it was tried on Google Cloud. Rules that are Google's figures, and were found in no error
-message of the API, are warnings.
+Google's pages (GKE, "About Hyperdisk", of April 2026; Compute Engine, on each disk type). None of it was tried on Google Cloud. Figures
+that were found neither there nor in an error message of the API are warnings.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Limits:
 
 
 # Sizes: 64 TiB is the driver's MaxVolumeSizeInBytes; hyperdisk-balanced "Disk size cannot be smaller than 4 GB" (issue #2038); a zonal PD
-# can have 1 GiB (the driver's least, and seen to work; Google's pages say 10 GB). Figures: Google's pages on each type.
+# can have 1 GiB (the driver's least, and seen to work; Google's pages say 10 GB).
 TYPES = {
     "pd-standard": Limits((1, 65_536)),
     "pd-balanced": Limits((1, 65_536)),
@@ -58,7 +58,7 @@ BALANCED = ("hyperdisk-balanced", HIGHLY_AVAILABLE)
 BALANCED_PER_GIB = 500
 BALANCED_LEAST = 3_000
 FIXED_BELOW = 6  # GiB: smaller ones have exactly 500 IOPS a GiB, larger ones at least 3,000 (pull request #2054)
-EXTREME_PER_GIB = (2, 1_000)  # the least: pull request #2054
+EXTREME_PER_GIB = (2, 1_000)  # pull request #2054 for the least; the most is not confirmed
 THROUGHPUT_PER_TIB = (10, 90)
 ML_PER_GIB = (0.12, 1_600)
 REGIONAL_STANDARD_GIB = 200
@@ -191,16 +191,18 @@ class Figures:
         """hyperdisk-balanced: "4Gi needs exactly 2000 IOPS, and 5Gi exactly 2500. Disks 6Gi and more need a minimum of 3000" (#2054)."""
         if self.iops is None or limits.iops is None or not limits.iops[0] <= self.iops <= limits.iops[1]:
             return
-        gib, (least, most) = volume.gib, limits.iops
+        gib, (least, most), make = volume.gib, limits.iops, error
         if self.type in BALANCED:
             least = BALANCED_PER_GIB * gib if gib < FIXED_BELOW else BALANCED_LEAST
             most = min(most, max(BALANCED_PER_GIB * gib, least))
+            make = error if self.type == "hyperdisk-balanced" else warning  # the figures of its sibling are taken for its own
         elif self.type == "hyperdisk-extreme":
             least, most = max(least, EXTREME_PER_GIB[0] * gib), min(most, EXTREME_PER_GIB[1] * gib)
+            make = error if self.iops < least else warning
         if not least <= self.iops <= most:
             bounds = f"exactly {least} IOPS" if least == most else f"from {least} to {most} IOPS"
             rule = f"{bounds} for {self.type} at {quantity(gib * GI)} ({volume.path}): the API refuses anything else"
-            yield error(f"{self.prefix}{self.iops_key}", self.iops, rule, min(max(self.iops, least), most))
+            yield make(f"{self.prefix}{self.iops_key}", self.iops, rule, min(max(self.iops, least), most))
 
     def _throughput_at(self, volume: Volume, limits: Limits) -> Iterator[Finding]:
         if self.throughput is None or limits.throughput is None or not limits.throughput[0] <= self.throughput <= limits.throughput[1]:
