@@ -334,7 +334,7 @@ class _Loader:
 
     def _unknown(self, path: str, value: object, key: str, known: Iterable[str], why: str = "") -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(key, known, 1)
+        near = [name for name in known if name.lower() == key.lower()] or difflib.get_close_matches(key, known, 1)
         reason = f"; {why}" if why else ""
         rule = f"unknown key; known here: {', '.join(known) or 'none'}{reason}"
         self._add(path, shown(value), rule, near[0] if near else f"without `{key}`")

@@ -84,14 +84,16 @@ def _manifest(document: Mapping[str, Any]) -> Manifest:
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = document.get(key) or {}
+    value = document.get(key)
+    value = {} if value is None else value
     if not isinstance(value, dict):
         raise ManifestError(f"not a Kubernetes manifest: {key} is a mapping")
     return value
 
 
 def _list(document: object, key: str) -> list[Mapping[str, Any]]:
-    value = document.get(key) or [] if isinstance(document, dict) else None
+    value = document.get(key) if isinstance(document, dict) else ""
+    value = [] if value is None else value
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise ManifestError(f"not a Kubernetes manifest: {key} is a list of mappings")
     return value
