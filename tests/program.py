@@ -13,7 +13,7 @@ import yaml
 
 from dev import paths
 
-PARTS = ("Pulumi.yaml", "Pulumi.dev.yaml", "__main__.py", "requirements.txt")
+PARTS = ("Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.aws.yaml", "Pulumi.gcp.yaml", "__main__.py", "requirements.txt")
 
 
 @dataclass(frozen=True)

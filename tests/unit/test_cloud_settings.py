@@ -129,7 +129,8 @@ def test_leftovers_of_another_provisioner_are_named(stack: str, key: str, value:
             "aws",
             {"snapshots": {"lockMod": "governance"}},
             'tiers.database.snapshots.lockMod: "governance": unknown key; known here: deletionPolicy, '
-            "fastSnapshotRestoreAvailabilityZones, lockCoolOffPeriod, lockDuration, lockExpirationDate, lockMode, outpostArn, tagSpecification_N. Works: lockMode",
+            "fastSnapshotRestoreAvailabilityZones, lockCoolOffPeriod, lockDuration, lockExpirationDate, lockMode, outpostArn, "
+            "tagSpecification_N. Works: lockMode",
         ),
         (
             "aws",
