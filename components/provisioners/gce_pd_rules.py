@@ -130,6 +130,10 @@ def _type(p: GcePdParameters) -> Iterator[Finding]:
     if (kind or DEFAULT_TYPE) == "pd-standard":
         value = kind or "(missing)"
         yield warning("type", value, "a hard disk, too slow for databases and logs at these sizes (0.75 IOPS a GiB)", "pd-balanced")
+    if kind == HIGHLY_AVAILABLE:
+        yield warning(
+            "type", kind, "it needs a driver that is set up for it (--enable-hdha): others refuse the class", "hyperdisk-balanced"
+        )
     if kind == "hyperdisk-ml":
         yield warning("type", kind, "made to be written once and read by many: for neither databases nor logs", "hyperdisk-balanced")
     choices: dict[str, str | None] = {
@@ -249,6 +253,9 @@ def _replication(p: GcePdParameters) -> Iterator[Finding]:
     if regional and kind == "pd-extreme":
         rule = "pd-extreme is zonal only: the API refuses regional disks (pull request #1079)"
         yield error("replication-type", replication, rule, "without `replication-type`, or with `type: pd-ssd`")
+    if regional and kind == DYNAMIC:
+        rule = "where a dynamic class becomes a Hyperdisk, the driver drops it without a word, and the disk is in one zone"
+        yield error("replication-type", replication, rule, "without `replication-type`, or with `type: pd-ssd`")
     both = regional or kind == HIGHLY_AVAILABLE
     if both and len(p.zones) == 1:
         yield error(
@@ -291,6 +298,8 @@ def _pools(p: GcePdParameters) -> Iterator[Finding]:
     """The driver's validateStoragePools: types, replication, confidential storage, and the class's zones."""
     if not p.storage_pools:
         return
+    rule = "pools need a driver that is set up for them (--enable-storage-pools): others refuse the class"
+    yield warning("storage-pools", p.storage_pools, rule, "without `storage-pools`")
     written, found = p.storage_pools, [_POOL.fullmatch(pool) for pool in p.storage_pools]
     for pool, match in zip(written, found, strict=True):
         if match is None:

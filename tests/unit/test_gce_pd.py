@@ -71,6 +71,8 @@ EXTREME = {"type": "hyperdisk-extreme"}
 HDT = {"type": "hyperdisk-throughput"}
 ML = {"type": "hyperdisk-ml"}
 READ_MOSTLY = warning("type", "hyperdisk-balanced")
+HA_FLAG = warning("type", "hyperdisk-balanced")
+POOL_FLAG = warning("storage-pools", "without `storage-pools`")
 DYNAMIC = {"type": "dynamic"}
 FLAG = warning("type", "hyperdisk-balanced")
 SLOW = warning("type", "pd-balanced")
@@ -140,7 +142,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "size: hyperdisk-balanced, below": (BALANCED, ["3Gi"], [error("services.3Gi.size", "4Gi")]),
     "size: hyperdisk-balanced, smallest": (BALANCED, ["3.3Gi", "4Gi", "5Gi"], [small("3.3Gi"), small("4Gi"), small("5Gi")]),
     "size: hyperdisk-balanced, from 6Gi": (BALANCED, ["5.1Gi", "6Gi", "64Ti"], []),
-    "size: highly available, below": (AVAILABLE, ["3Gi"], [error("services.3Gi.size", "4Gi")]),
+    "size: highly available, below": (AVAILABLE, ["3Gi"], [HA_FLAG, error("services.3Gi.size", "4Gi")]),
     "size: hyperdisk-extreme, below": (EXTREME, ["63Gi"], [error("services.63Gi.size", "64Gi")]),
     "size: hyperdisk-extreme, smallest": (EXTREME, ["64Gi", "64Ti"], []),
     "size: hyperdisk-throughput, ours": (HDT, ["5Gi"], [error("services.5Gi.size", "2Ti")]),
@@ -178,9 +180,9 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "iops: balanced, too few anywhere": ({**BALANCED, IOPS: 1999}, [], [error(IOPS, 2000)]),
     "iops: balanced, highest": ({**BALANCED, IOPS: 160000}, ["320Gi"], []),
     "iops: balanced, beyond": ({**BALANCED, IOPS: 160001}, ["1Ti"], [error(IOPS, 160000)]),
-    "iops: highly available, highest": ({**AVAILABLE, IOPS: 100000}, ["200Gi"], []),
-    "iops: highly available, beyond": ({**AVAILABLE, IOPS: 100001}, ["1Ti"], [error(IOPS, 100000)]),
-    "iops: highly available, for its size": ({**AVAILABLE, IOPS: 5001}, ["10Gi"], [warning(IOPS, 5000)]),
+    "iops: highly available, highest": ({**AVAILABLE, IOPS: 100000}, ["200Gi"], [HA_FLAG]),
+    "iops: highly available, beyond": ({**AVAILABLE, IOPS: 100001}, ["1Ti"], [HA_FLAG, error(IOPS, 100000)]),
+    "iops: highly available, for its size": ({**AVAILABLE, IOPS: 5001}, ["10Gi"], [HA_FLAG, warning(IOPS, 5000)]),
     "iops: extreme, two a GiB": ({**EXTREME, IOPS: 130}, ["64Gi", "65Gi"], []),
     "iops: extreme, fewer": ({**EXTREME, IOPS: 129}, ["64Gi", "65Gi"], [error(IOPS, 130)]),
     "iops: extreme, too few anywhere": ({**EXTREME, IOPS: 127}, [], [error(IOPS, 128)]),
@@ -205,8 +207,8 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "throughput: balanced, beyond": ({**BALANCED, THROUGHPUT: 2401}, [], [error(THROUGHPUT, 2400)]),
     "throughput: balanced, a quarter of the IOPS": ({**BALANCED, THROUGHPUT: 750, IOPS: 3000}, ["6Gi"], []),
     "throughput: balanced, more than that": ({**BALANCED, THROUGHPUT: 751, IOPS: 3000}, ["6Gi"], [warning(THROUGHPUT, 750)]),
-    "throughput: highly available, most": ({**AVAILABLE, THROUGHPUT: 1200}, [], []),
-    "throughput: highly available, beyond": ({**AVAILABLE, THROUGHPUT: 1201}, [], [error(THROUGHPUT, 1200)]),
+    "throughput: highly available, most": ({**AVAILABLE, THROUGHPUT: 1200}, [], [HA_FLAG]),
+    "throughput: highly available, beyond": ({**AVAILABLE, THROUGHPUT: 1201}, [], [HA_FLAG, error(THROUGHPUT, 1200)]),
     "throughput: hdt, least at 2Ti": ({**HDT, THROUGHPUT: 20}, ["2Ti"], []),
     "throughput: hdt, least at more": ({**HDT, THROUGHPUT: 20}, ["2049Gi"], [error(THROUGHPUT, 21)]),
     "throughput: hdt, below": ({**HDT, THROUGHPUT: 19}, ["2Ti"], [error(THROUGHPUT, 20)]),
@@ -229,7 +231,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "replication: highly available in one zone": (
         {**AVAILABLE, "zones": ["europe-west1-b"]},
         [],
-        [error("zones", "[europe-west1-b, europe-west1-c]")],
+        [HA_FLAG, error("zones", "[europe-west1-b, europe-west1-c]")],
     ),
     "replication: of a Hyperdisk": (
         {**BALANCED, "replication-type": "regional-pd"},
@@ -241,8 +243,13 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
         [],
         [error("replication-type", "without `replication-type`, or with `type: pd-ssd`")],
     ),
+    "replication: of a dynamic class": (
+        {**DYNAMIC, "replication-type": "regional-pd"},
+        [],
+        [FLAG, error("replication-type", "without `replication-type`, or with `type: pd-ssd`")],
+    ),
     "availability: regional": ({"replication-type": "regional-pd", "availability-class": "regional-hard-failover"}, [], []),
-    "availability: highly available": ({**AVAILABLE, "availability-class": "regional-hard-failover"}, [], []),
+    "availability: highly available": ({**AVAILABLE, "availability-class": "regional-hard-failover"}, [], [HA_FLAG]),
     "availability: zonal": (
         {"availability-class": "regional-hard-failover"},
         [],
@@ -278,15 +285,23 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     ),
     "confidential: no": ({"enable-confidential-storage": False}, [], []),
     # storage pools
-    "pools": (POOLED, ["6Gi"], []),
-    "pools: two zones": ({**POOLED, "storage-pools": [EXAMPLE_POOL, OTHER_POOL], "zones": ["europe-west1-c", "europe-west1-b"]}, [], []),
-    "pools: not one": ({**POOLED, "storage-pools": ["my-pool"]}, [], [error("storage-pools", EXAMPLE_POOL)]),
-    "pools: two in a zone": ({**POOLED, "storage-pools": [EXAMPLE_POOL, f"{EXAMPLE_POOL}-2"]}, [], [error("storage-pools", "one")]),
-    "pools: other zones": ({**POOLED, "zones": ["europe-west1-c"]}, [], [error("zones", "[europe-west1-b]")]),
-    "pools: no zones": ({**POOLED, "zones": []}, [], [error("zones", "[europe-west1-b]")]),
-    "pools: another type": ({**POOLED, "type": "pd-ssd"}, [], [error("storage-pools", "with `type: hyperdisk-balanced`")]),
-    "pools: of Hyperdisk Throughput": ({**POOLED, **HDT}, ["2Ti"], []),
-    "pools: confidential": ({**POOLED, **CONFIDENTIAL}, [], [error("storage-pools", "without `enable-confidential-storage`")]),
+    "pools": (POOLED, ["6Gi"], [POOL_FLAG]),
+    "pools: two zones": (
+        {**POOLED, "storage-pools": [EXAMPLE_POOL, OTHER_POOL], "zones": ["europe-west1-c", "europe-west1-b"]},
+        [],
+        [POOL_FLAG],
+    ),
+    "pools: not one": ({**POOLED, "storage-pools": ["my-pool"]}, [], [POOL_FLAG, error("storage-pools", EXAMPLE_POOL)]),
+    "pools: two in a zone": (
+        {**POOLED, "storage-pools": [EXAMPLE_POOL, f"{EXAMPLE_POOL}-2"]},
+        [],
+        [POOL_FLAG, error("storage-pools", "one")],
+    ),
+    "pools: other zones": ({**POOLED, "zones": ["europe-west1-c"]}, [], [POOL_FLAG, error("zones", "[europe-west1-b]")]),
+    "pools: no zones": ({**POOLED, "zones": []}, [], [POOL_FLAG, error("zones", "[europe-west1-b]")]),
+    "pools: another type": ({**POOLED, "type": "pd-ssd"}, [], [POOL_FLAG, error("storage-pools", "with `type: hyperdisk-balanced`")]),
+    "pools: of Hyperdisk Throughput": ({**POOLED, **HDT}, ["2Ti"], [POOL_FLAG]),
+    "pools: confidential": ({**POOLED, **CONFIDENTIAL}, [], [POOL_FLAG, error("storage-pools", "without `enable-confidential-storage`")]),
     # data cache
     "cache": ({"data-cache-size": 100}, [], [warning("data-cache-size", "without `data-cache-size`")]),
     "cache: nothing": (
@@ -380,7 +395,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     ),
     "attributes: hdt": (fast("hyperdisk-throughput", throughput=30), ["2Ti"], []),
     "attributes: a PD": (fast("pd-ssd", iops=4000), [], [error("attributes.fast.iops", "without `iops`")]),
-    "attributes: highly available": (fast(HIGHLY_AVAILABLE, iops=4000), [], [error("attributes.fast.iops", "without `iops`")]),
+    "attributes: highly available": (fast(HIGHLY_AVAILABLE, iops=4000), [], [HA_FLAG, error("attributes.fast.iops", "without `iops`")]),
     "attributes: a name": (
         {**BALANCED, "attributes": {"Fast": {"iops": 4000}}},
         [],
@@ -508,7 +523,7 @@ def refusals(written: dict[str, str], gib: int) -> Iterator[str]:
     if not least <= gib <= (32768 if kind == "hyperdisk-throughput" else 65536):
         yield "the size"
     yield from _figures(kind, gib, written)
-    if regional and ((kind.startswith("hyperdisk-") and kind != HIGHLY_AVAILABLE) or kind == "pd-extreme"):
+    if regional and ((kind.startswith("hyperdisk-") and kind != HIGHLY_AVAILABLE) or kind in ("pd-extreme", "dynamic")):
         yield "regional"
     if written.get("availability-class") == "regional-hard-failover" and not regional and kind != HIGHLY_AVAILABLE:
         yield "the availability"
