@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from components.capacity import Size, SizeError
-from components.provisioners import PROVISIONERS, TierParameters, Volume, why_refused
+from components.provisioners import PROVISIONERS, TierParameters, Volume, finding, why_refused
 from components.provisioners.forms import Numbered, form_of
 
 PROJECT = "storage-tiers"
@@ -48,6 +48,7 @@ DEFAULT_IMAGE = "docker.io/library/python:3.13-slim"
 CANARY_ENDING = "-canary"
 
 M = TypeVar("M", bound=BaseModel)
+shown = finding.shown
 
 
 @dataclass(frozen=True)
@@ -451,10 +452,10 @@ class _Loader:
             if parameters is None:
                 continue
             volumes = [Volume(f"services.{service}.size", used.size) for service, used in services.items() if used.tier == name]
-            for finding in PROVISIONERS[provisioner].findings(parameters, volumes):
-                path = finding.volume.path if finding.volume else f"tiers.{name}.{finding.path}"
-                problem = Problem(path, shown(finding.value), finding.rule, finding.works)
-                (self.problems if finding.severity == "error" else self.warnings).append(problem)
+            for found in PROVISIONERS[provisioner].findings(parameters, volumes):
+                path = found.volume.path if found.volume else f"tiers.{name}.{found.path}"
+                problem = Problem(path, shown(found.value), found.rule, found.works)
+                (self.problems if found.severity == "error" else self.warnings).append(problem)
 
     def _services(self, tiers: Mapping[str, object], provisioner: str) -> dict[str, Service]:
         """Each service.
@@ -518,12 +519,6 @@ class _Loader:
 
 
 _BOOLEANS = {"true": "true", "yes": "true", "on": "true", "1": "true", "false": "false", "no": "false", "off": "false", "0": "false"}
-
-
-def shown(value: object) -> str:
-    """A setting's value as a message shows it: as JSON, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _place(section: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, str, type[BaseModel], FieldInfo | None]:

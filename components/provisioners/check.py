@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from components.capacity import Size
 from components.provisioners import PROVISIONERS, owners
-from components.provisioners.finding import Finding, Volume, error, warning
-from components.provisioners.forms import Form, MiB, Misread, Numbered, form_of, shown
+from components.provisioners.finding import Finding, Volume, error, shown, warning
+from components.provisioners.forms import Form, MiB, Misread, Numbered, form_of
 from components.provisioners.manifests import Manifest
 from components.provisioners.shape import Provisioner, TierParameters
 

@@ -305,10 +305,10 @@ def _pools(p: GcePdParameters) -> Iterator[Finding]:
         if match is None:
             yield error("storage-pools", pool, "`projects/…/zones/…/storagePools/…`: the driver refuses the class", EXAMPLE_POOL)
     pools = [match["zone"] for match in found if match]
+    first = {match["zone"]: match[0] for match in reversed(found) if match}
     for zone in dict.fromkeys(each for each in pools if pools.count(each) > 1):
-        yield error(
-            "storage-pools", written, f"one pool for each zone, and {zone} has {pools.count(zone)}: the driver refuses the class", "one"
-        )
+        rule = f"one pool for each zone, and {zone} has {pools.count(zone)}: the driver refuses the class"
+        yield error("storage-pools", written, rule, f"[{', '.join(reversed(first.values()))}]")
     if (p.type or DEFAULT_TYPE) not in ("hyperdisk-balanced", "hyperdisk-throughput"):
         rule = "pools are for hyperdisk-balanced and hyperdisk-throughput: the driver refuses the class"
         yield error("storage-pools", written, rule, "with `type: hyperdisk-balanced`")

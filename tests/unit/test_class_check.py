@@ -59,7 +59,7 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
     "ebs: empty texts are as good as none": ("ebs", {**ENCRYPTED, "type": "", "kmsKeyId": "", FSTYPE: "", "blockSize": ""}, []),
     "ebs: a fraction": ("ebs", {**ENCRYPTED, "iops": "3000.0"}, [("error", "parameters.iops", '"3000"')]),
     "ebs: a unit": ("ebs", {**ENCRYPTED, "throughput": "250Mi"}, [("error", "parameters.throughput", '"250"')]),
-    "ebs: a thousands separator": ("ebs", {**ENCRYPTED, "iops": "16,000"}, [("error", "parameters.iops", '"16"')]),
+    "ebs: a thousands separator": ("ebs", {**ENCRYPTED, "iops": "16,000"}, [("error", "parameters.iops", '"16000"')]),
     "ebs: 32 bits": ("ebs", {**ENCRYPTED, "iops": "2147483647"}, [("error", "parameters.iops", '"80000"')]),
     "ebs: more than 32 bits": ("ebs", {**ENCRYPTED, "iops": "2147483648"}, [("error", "parameters.iops", '"3000"')]),
     "ebs: a sign": ("ebs", {**ENCRYPTED, "iops": "+3000"}, []),

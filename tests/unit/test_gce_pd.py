@@ -295,7 +295,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "pools: two in a zone": (
         {**POOLED, "storage-pools": [EXAMPLE_POOL, f"{EXAMPLE_POOL}-2"]},
         [],
-        [POOL_FLAG, error("storage-pools", "one")],
+        [POOL_FLAG, error("storage-pools", f"[{EXAMPLE_POOL}]")],
     ),
     "pools: other zones": ({**POOLED, "zones": ["europe-west1-c"]}, [], [POOL_FLAG, error("zones", "[europe-west1-b]")]),
     "pools: no zones": ({**POOLED, "zones": []}, [], [POOL_FLAG, error("zones", "[europe-west1-b]")]),
