@@ -453,7 +453,7 @@ class _Loader:
                 continue
             volumes = [Volume(f"services.{service}.size", used.size) for service, used in services.items() if used.tier == name]
             for found in PROVISIONERS[provisioner].findings(parameters, volumes):
-                path = found.volume.path if found.volume else f"tiers.{name}.{found.path}"
+                path = found.volume.path if found.volume else below(f"tiers.{name}", found.path)
                 problem = Problem(path, shown(found.value), found.rule, found.works)
                 (self.problems if found.severity == "error" else self.warnings).append(problem)
 
@@ -538,10 +538,15 @@ def _place(section: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> 
             key, owner = part, inner
             field = next((field for name, field in owner.model_fields.items() if (field.alias or name) == part), None)
             if field is None or not isinstance(form_of(field), Numbered):
-                path = f"{path}.{part}"
+                path = below(path, part)
             inner = inner_model(field) if field else None
             free = field is not None and get_origin(field.annotation) is dict
     return path, key, owner, field
+
+
+def below(path: str, key: str) -> str:
+    """The config path of `key` below `path`; a key with a slash, `csi.storage.k8s.io/fstype`, has dots that separate nothing."""
+    return f'{path}["{key}"]' if "/" in key else f"{path}.{key}"
 
 
 def inner_model(field: FieldInfo) -> type[BaseModel] | None:

@@ -122,6 +122,18 @@ def test_leftovers_of_another_provisioner_are_named(stack: str, key: str, value:
         ("aws", {"iops": None, "kmsKeyId": ""}, None),
         (
             "aws",
+            {"csi.storage.k8s.io/fstype": "XFS"},
+            'tiers.database["csi.storage.k8s.io/fstype"]: "XFS": ext4, xfs, ext3, in lower case: with any other the volume is made, and '
+            "its pod never starts. Works: xfs",
+        ),
+        (
+            "gcp",
+            {"csi.storage.k8s.io/fstype": 4},
+            'tiers.database["csi.storage.k8s.io/fstype"]: 4: the file system: ext4 or xfs; default ext4, for the tier `streaming` xfs; '
+            'YAML reads it as a number, so it needs quotes. Works: "4"',
+        ),
+        (
+            "aws",
             {"snapshots": True},
             "tiers.database.snapshots: true: a mapping, `{}` for the driver's defaults: a VolumeSnapshotClass for the tier. Works: {}",
         ),
