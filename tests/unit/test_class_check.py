@@ -65,6 +65,11 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
     "ebs: a sign": ("ebs", {**ENCRYPTED, "iops": "+3000"}, []),
     "ebs: no string": ("ebs", {"encrypted": True}, [("error", "parameters.encrypted", '"true"')]),
     "ebs: a number that is no string": ("ebs", {**ENCRYPTED, "iops": 3000}, [("error", "parameters.iops", '"3000"')]),
+    "ebs: a number that is no string, and too high": (
+        "ebs",
+        {**ENCRYPTED, "iops": 80001},
+        [("error", "parameters.iops", '"80000"'), ("error", "parameters.iops", '"80001"')],
+    ),
     "ebs: unknown": ("ebs", {**ENCRYPTED, "foo": "x"}, [("error", "parameters.foo", "without `foo`")]),
     "ebs: a typing mistake": ("ebs", {**ENCRYPTED, "iopsPerGi": "50"}, [("error", "parameters.iopsPerGi", "iopsPerGB: 50")]),
     "ebs: of gce-pd": (
