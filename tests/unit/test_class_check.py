@@ -329,6 +329,27 @@ class TestForms:
                 check(Manifest("a", DRIVERS[name], {key: text}), [Size.parse("5Gi")])
 
 
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+FIELD_NAMES = ["metadata", "parameters", "allowedTopologies", "mountOptions", "reclaimPolicy", "volumeBindingMode", "allowVolumeExpansion"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(["ebs.csi.aws.com", "pd.csi.storage.gke.io", "rancher.io/local-path", ""]),
+    st.dictionaries(st.sampled_from(FIELD_NAMES), anything, max_size=3),
+    st.dictionaries(st.sampled_from(["type", "IOPS", FSTYPE, "labels", "nodePath", "tagSpecification_1", "x"]), anything, max_size=3),
+)
+def test_any_document_is_checked_or_refused_in_words(provisioner: str, fields: dict[str, Any], parameters: dict[str, Any]) -> None:
+    document = {"kind": "StorageClass", "provisioner": provisioner, "parameters": parameters, **fields}
+    status, output = run("-", "--size", "5Gi", text=yaml.safe_dump(document))
+    assert status in (0, 1, 2), output
+    assert output
+
+
 CLASS = {
     "apiVersion": "storage.k8s.io/v1",
     "kind": "StorageClass",
@@ -382,6 +403,8 @@ class TestManifests:
             "kind: List\nitems: [1]",
             "kind: StorageClass\nparameters: []\n",
             "kind: StorageClass\nallowedTopologies: x\n",
+            "kind: StorageClass\nmountOptions: noatime\n",
+            "kind: StorageClass\nallowedTopologies: [{matchLabelExpressions: [{key: a, values: b}]}]\n",
             "kind: StorageClass\nallowedTopologies: [x]\n",
             "kind: StorageClass\nmetadata: 2001-13-01\n",
         ],
@@ -396,7 +419,7 @@ class TestManifests:
 
 
 def run(*arguments: str, text: str = "") -> tuple[int, str]:
-    result = CliRunner().invoke(main, ["check", *arguments], input=text)
+    result = CliRunner().invoke(main, ["check", *arguments], input=text, catch_exceptions=False)
     return result.exit_code, result.output
 
 

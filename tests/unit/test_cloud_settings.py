@@ -7,8 +7,12 @@ from typing import Any
 
 import pulumi
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from components import settings
+from components.provisioners import PROVISIONERS
 from components.settings import SettingsError, load
 from tests.unit.mocked_program import stack_config
 from tests.unit.test_cloud_stacks import tiers
@@ -211,3 +215,27 @@ def test_defaults_are_the_provisioners_for_each_tier() -> None:
         "streaming": ("st1", "xfs", True),
         "cache": ("gp3", "ext4", True),
     }
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.mark.parametrize(("stack", "provisioner"), [("aws", "ebs"), ("gcp", "gce-pd")])
+def test_whatever_is_written_it_is_taken_or_refused_in_words(stack: str, provisioner: str) -> None:
+    fields = PROVISIONERS[provisioner].parameters_model.model_fields
+    nested = {"fast": {"iops": 1, "type": "x"}, "lockMode": "x", "labels": {"a": 1}}
+    keys = [field.alias or name for name, field in fields.items()] + ["tagSpecification_1", "nodePath", "x"]
+
+    @hypothesis_settings(max_examples=300, deadline=None)
+    @given(st.dictionaries(st.sampled_from(keys), anything | st.just(nested), max_size=4))
+    def refused_in_words(written: dict[str, Any]) -> None:
+        try:
+            load(stack_config(stack, tiers={"database": written, "streaming": {}}), stack)
+        except SettingsError as refused:
+            assert all(problem.path and problem.rule and problem.works for problem in refused.problems)
+
+    refused_in_words()
