@@ -22,7 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from components.capacity import Size, SizeError
-from components.provisioners import PROVISIONERS, TierParameters, Volume, why_refused
+from components.provisioners import PROVISIONERS, TierParameters, Volume, finding, why_refused
 from components.provisioners.forms import Numbered, form_of
 
 PROJECT = "storage-tiers"
@@ -61,6 +61,7 @@ _VOLUME_REFERENCES = (
 )
 
 M = TypeVar("M", bound=BaseModel)
+shown = finding.shown
 
 
 @dataclass(frozen=True)
@@ -357,7 +358,7 @@ class _Loader:
 
     def _unknown(self, path: str, value: object, key: str, known: Iterable[str], why: str = "") -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(key, known, 1)
+        near = [name for name in known if name.lower() == key.lower()] or difflib.get_close_matches(key, known, 1)
         reason = f"; {why}" if why else ""
         rule = f"unknown key; known here: {', '.join(known) or 'none'}{reason}"
         self._add(path, shown(value), rule, near[0] if near else f"without `{key}`")
@@ -474,10 +475,10 @@ class _Loader:
             if parameters is None:
                 continue
             volumes = [Volume(f"services.{service}.size", used.size) for service, used in services.items() if used.tier == name]
-            for finding in PROVISIONERS[provisioner].findings(parameters, volumes):
-                path = finding.volume.path if finding.volume else f"tiers.{name}.{finding.path}"
-                problem = Problem(path, shown(finding.value), finding.rule, finding.works)
-                (self.problems if finding.severity == "error" else self.warnings).append(problem)
+            for found in PROVISIONERS[provisioner].findings(parameters, volumes):
+                path = found.volume.path if found.volume else below(f"tiers.{name}", found.path)
+                problem = Problem(path, shown(found.value), found.rule, found.works)
+                (self.problems if found.severity == "error" else self.warnings).append(problem)
 
     def _services(self, tiers: Mapping[str, object], provisioner: str) -> dict[str, Service]:
         """Each service.
@@ -577,12 +578,6 @@ class _Loader:
 _BOOLEANS = {"true": "true", "yes": "true", "on": "true", "1": "true", "false": "false", "no": "false", "off": "false", "0": "false"}
 
 
-def shown(value: object) -> str:
-    """A setting's value as a message shows it: as JSON, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:79]}…"
-
-
 def _place(section: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, str, type[BaseModel], FieldInfo | None]:
     """Where an error of `model` is: its config path, the last key that is a field's, the model that has it, and the field.
 
@@ -600,10 +595,15 @@ def _place(section: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> 
             key, owner = part, inner
             field = next((field for name, field in owner.model_fields.items() if (field.alias or name) == part), None)
             if field is None or not isinstance(form_of(field), Numbered):
-                path = f"{path}.{part}"
+                path = below(path, part)
             inner = inner_model(field) if field else None
             free = field is not None and get_origin(field.annotation) is dict
     return path, key, owner, field
+
+
+def below(path: str, key: str) -> str:
+    """The config path of `key` below `path`; a key with a slash, `csi.storage.k8s.io/fstype`, has dots that separate nothing."""
+    return f'{path}["{key}"]' if "/" in key else f"{path}.{key}"
 
 
 def inner_model(field: FieldInfo) -> type[BaseModel] | None:

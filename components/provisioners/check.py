@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from components.capacity import Size
 from components.provisioners import PROVISIONERS, owners
-from components.provisioners.finding import Finding, Volume, error, warning
-from components.provisioners.forms import Form, MiB, Misread, Numbered, form_of, shown
+from components.provisioners.finding import Finding, Volume, error, shown, warning
+from components.provisioners.forms import Form, MiB, Misread, Numbered, form_of
 from components.provisioners.manifests import Manifest
 from components.provisioners.shape import Provisioner, TierParameters
 
@@ -71,7 +71,9 @@ def check(manifest: Manifest, sizes: Sequence[Size]) -> Report:
         return Report(manifest, None, ())
     volumes = [Volume(f"--size {size.requested}", size.in_units_of(provisioner.size_unit)) for size in sizes]
     parameters, findings = read(provisioner, manifest)
-    misread = {finding.path.lower() for finding in findings}  # of which the rules know only that it isn't set
+    fields = type(parameters).model_fields
+    known = {(fields[name].alias or name).lower() for name in parameters.model_fields_set}
+    misread = {finding.path.lower() for finding in findings} - known  # of which the rules would say that it isn't set
     ruled = [finding for finding in provisioner.findings(parameters, volumes) if finding.volume or finding.path.lower() not in misread]
     return Report(manifest, provisioner, [*findings, *ruled, *provisioner.class_findings(manifest)])
 

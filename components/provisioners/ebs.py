@@ -46,7 +46,9 @@ class EbsSnapshots(_Tagged):
         ),
         CommaList(),
     ] = Field(default_factory=list)
-    outpost_arn: Annotated[str | None, Field(description="the ARN of the outpost that keeps the snapshots"), Text()] = None
+    outpost_arn: Annotated[
+        str | None, Field(description="the ARN of the outpost that keeps the snapshots", examples=[ebs_rules.EXAMPLE_OUTPOST]), Text()
+    ] = None
     lock_mode: Annotated[
         str | None, Field(description="governance or compliance: snapshots are locked against deletion", examples=["governance"]), Text()
     ] = None

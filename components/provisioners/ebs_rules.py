@@ -81,6 +81,7 @@ _KMS = r"arn:aws(?:-[a-z]+)*:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:"
 _KEY_ARN = re.compile(_KMS + "key/" + _KEY_ID)
 _OTHER_KEYS = re.compile(f"{_KMS}alias/[A-Za-z0-9/_-]+|alias/[A-Za-z0-9/_-]+|{_KEY_ID}")
 _OUTPOST = re.compile(r"arn:aws(?:-[a-z]+)*:outposts:[a-z0-9-]+:[0-9]{12}:outpost/op-[0-9a-f]+")
+EXAMPLE_OUTPOST = "arn:aws:outposts:eu-central-1:111122223333:outpost/op-0123456789abcdef0"
 EXAMPLE_KEY = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 # EC2's rules for tags, and what the driver keeps for itself (pkg/driver/validation.go). It sets two tags on every volume; EC2 takes 50.
@@ -418,8 +419,7 @@ def _snapshots(s: EbsSnapshots) -> Iterator[Finding]:
     restored = s.fast_snapshot_restore_availability_zones
     yield from zones(restored, _ZONE, "AWS", EXAMPLE_ZONE, f"{path}fastSnapshotRestoreAvailabilityZones")
     if s.outpost_arn is not None and not _OUTPOST.fullmatch(s.outpost_arn):
-        example = "arn:aws:outposts:eu-central-1:111122223333:outpost/op-0123456789abcdef0"
-        yield error(f"{path}outpostArn", s.outpost_arn, "the ARN of an outpost", example)
+        yield error(f"{path}outpostArn", s.outpost_arn, "the ARN of an outpost", EXAMPLE_OUTPOST)
     lasting = {"lockDuration": s.lock_duration, "lockExpirationDate": s.lock_expiration_date}
     given = [key for key, value in lasting.items() if value is not None]
     if s.lock_mode is None:

@@ -5,6 +5,7 @@ Nothing here knows of Pulumi or Kubernetes: the same rules check the settings of
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +40,12 @@ class Finding:
     rule: str
     works: str
     volume: Volume | None = None
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: as JSON, cut where it is long."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def error(path: str, value: object, rule: str, works: object) -> Finding:

@@ -7,7 +7,6 @@ value; `read` gives the typed value that the driver makes of a string, and raise
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from abc import ABC, abstractmethod
@@ -17,7 +16,6 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
 
 from components.capacity import GI, MI
 
@@ -120,7 +118,7 @@ class Int32(Form[int]):
         """Misread is what the driver refuses: a fraction, a unit, a space, more than 32 bits."""
         number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,20}", text, re.ASCII) else None
         if number is None or number not in _INT32:
-            digits = re.search("[0-9]{1,9}", text)
+            digits = re.search("[0-9]{1,9}", re.sub(r"[,_' ]", "", text))
             rule = "the driver takes a whole number of 32 bits (at most 2147483647), without a unit: `Could not parse invalid …`"
             raise Misread(rule, digits[0] if digits and number is None else "3000")
         return number
@@ -264,14 +262,3 @@ def gathered(values: object, prefix: str, name: str) -> object:
         return values
     own = {key: value for key, value in values.items() if isinstance(key, str) and key.startswith(prefix)}
     return {**{key: value for key, value in values.items() if key not in own}, **({name: own} if own else {})}
-
-
-def refuse(rule: str, works: str) -> PydanticCustomError:
-    """The error of a validator, with the rule and a value that works."""
-    return PydanticCustomError("rule", "rule", {"rule": rule, "works": works})
-
-
-def shown(value: object) -> str:
-    """A value as a message shows it: as JSON, cut where it is long."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else f"{text[:79]}…"

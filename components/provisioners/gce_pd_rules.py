@@ -2,8 +2,8 @@
 
 Sources, where a rule names no other: the driver's own code (gcp-compute-persistent-disk-csi-driver 1.26: pkg/parameters, pkg/convert,
 pkg/gce-pd-csi-driver/controller.go), which leaves the values to the API ("We leave validation of the values to the cloud provider"), and
-Google's pages on the disk types. None of it was tried on Google Cloud. Rules that are Google's figures, and were found in no error
-message of the API, are warnings.
+Google's pages (GKE, "About Hyperdisk", of April 2026; Compute Engine, on each disk type). None of it was tried on Google Cloud. Figures
+that were found neither there nor in an error message of the API are warnings.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Limits:
 
 
 # Sizes: 64 TiB is the driver's MaxVolumeSizeInBytes; hyperdisk-balanced "Disk size cannot be smaller than 4 GB" (issue #2038); a zonal PD
-# can have 1 GiB (the driver's least, and seen to work; Google's pages say 10 GB). Figures: Google's pages on each type.
+# can have 1 GiB (the driver's least, and seen to work; Google's pages say 10 GB).
 TYPES = {
     "pd-standard": Limits((1, 65_536)),
     "pd-balanced": Limits((1, 65_536)),
@@ -58,7 +58,7 @@ BALANCED = ("hyperdisk-balanced", HIGHLY_AVAILABLE)
 BALANCED_PER_GIB = 500
 BALANCED_LEAST = 3_000
 FIXED_BELOW = 6  # GiB: smaller ones have exactly 500 IOPS a GiB, larger ones at least 3,000 (pull request #2054)
-EXTREME_PER_GIB = (2, 1_000)  # the least: pull request #2054
+EXTREME_PER_GIB = (2, 1_000)  # pull request #2054 for the least; the most is not confirmed
 THROUGHPUT_PER_TIB = (10, 90)
 ML_PER_GIB = (0.12, 1_600)
 REGIONAL_STANDARD_GIB = 200
@@ -130,6 +130,10 @@ def _type(p: GcePdParameters) -> Iterator[Finding]:
     if (kind or DEFAULT_TYPE) == "pd-standard":
         value = kind or "(missing)"
         yield warning("type", value, "a hard disk, too slow for databases and logs at these sizes (0.75 IOPS a GiB)", "pd-balanced")
+    if kind == HIGHLY_AVAILABLE:
+        yield warning(
+            "type", kind, "it needs a driver that is set up for it (--enable-hdha): others refuse the class", "hyperdisk-balanced"
+        )
     if kind == "hyperdisk-ml":
         yield warning("type", kind, "made to be written once and read by many: for neither databases nor logs", "hyperdisk-balanced")
     choices: dict[str, str | None] = {
@@ -191,16 +195,18 @@ class Figures:
         """hyperdisk-balanced: "4Gi needs exactly 2000 IOPS, and 5Gi exactly 2500. Disks 6Gi and more need a minimum of 3000" (#2054)."""
         if self.iops is None or limits.iops is None or not limits.iops[0] <= self.iops <= limits.iops[1]:
             return
-        gib, (least, most) = volume.gib, limits.iops
+        gib, (least, most), make = volume.gib, limits.iops, error
         if self.type in BALANCED:
             least = BALANCED_PER_GIB * gib if gib < FIXED_BELOW else BALANCED_LEAST
             most = min(most, max(BALANCED_PER_GIB * gib, least))
+            make = error if self.type == "hyperdisk-balanced" else warning  # the figures of its sibling are taken for its own
         elif self.type == "hyperdisk-extreme":
             least, most = max(least, EXTREME_PER_GIB[0] * gib), min(most, EXTREME_PER_GIB[1] * gib)
+            make = error if self.iops < least else warning
         if not least <= self.iops <= most:
             bounds = f"exactly {least} IOPS" if least == most else f"from {least} to {most} IOPS"
             rule = f"{bounds} for {self.type} at {quantity(gib * GI)} ({volume.path}): the API refuses anything else"
-            yield error(f"{self.prefix}{self.iops_key}", self.iops, rule, min(max(self.iops, least), most))
+            yield make(f"{self.prefix}{self.iops_key}", self.iops, rule, min(max(self.iops, least), most))
 
     def _throughput_at(self, volume: Volume, limits: Limits) -> Iterator[Finding]:
         if self.throughput is None or limits.throughput is None or not limits.throughput[0] <= self.throughput <= limits.throughput[1]:
@@ -247,6 +253,9 @@ def _replication(p: GcePdParameters) -> Iterator[Finding]:
     if regional and kind == "pd-extreme":
         rule = "pd-extreme is zonal only: the API refuses regional disks (pull request #1079)"
         yield error("replication-type", replication, rule, "without `replication-type`, or with `type: pd-ssd`")
+    if regional and kind == DYNAMIC:
+        rule = "where a dynamic class becomes a Hyperdisk, the driver drops it without a word, and the disk is in one zone"
+        yield error("replication-type", replication, rule, "without `replication-type`, or with `type: pd-ssd`")
     both = regional or kind == HIGHLY_AVAILABLE
     if both and len(p.zones) == 1:
         yield error(
@@ -289,15 +298,17 @@ def _pools(p: GcePdParameters) -> Iterator[Finding]:
     """The driver's validateStoragePools: types, replication, confidential storage, and the class's zones."""
     if not p.storage_pools:
         return
+    rule = "pools need a driver that is set up for them (--enable-storage-pools): others refuse the class"
+    yield warning("storage-pools", p.storage_pools, rule, "without `storage-pools`")
     written, found = p.storage_pools, [_POOL.fullmatch(pool) for pool in p.storage_pools]
     for pool, match in zip(written, found, strict=True):
         if match is None:
             yield error("storage-pools", pool, "`projects/…/zones/…/storagePools/…`: the driver refuses the class", EXAMPLE_POOL)
     pools = [match["zone"] for match in found if match]
+    first = {match["zone"]: match[0] for match in reversed(found) if match}
     for zone in dict.fromkeys(each for each in pools if pools.count(each) > 1):
-        yield error(
-            "storage-pools", written, f"one pool for each zone, and {zone} has {pools.count(zone)}: the driver refuses the class", "one"
-        )
+        rule = f"one pool for each zone, and {zone} has {pools.count(zone)}: the driver refuses the class"
+        yield error("storage-pools", written, rule, f"[{', '.join(reversed(first.values()))}]")
     if (p.type or DEFAULT_TYPE) not in ("hyperdisk-balanced", "hyperdisk-throughput"):
         rule = "pools are for hyperdisk-balanced and hyperdisk-throughput: the driver refuses the class"
         yield error("storage-pools", written, rule, "with `type: hyperdisk-balanced`")

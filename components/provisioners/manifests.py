@@ -66,7 +66,7 @@ def _sort(document: object, classes: list[Manifest], others: list[str]) -> None:
 def _manifest(document: Mapping[str, Any]) -> Manifest:
     metadata = _mapping(document, "metadata")
     topologies = [
-        (str(expression.get("key")), [str(value) for value in expression.get("values") or []])
+        (str(expression.get("key")), _texts(expression, "values"))
         for term in _list(document, "allowedTopologies")
         for expression in _list(term, "matchLabelExpressions")
     ]
@@ -77,21 +77,31 @@ def _manifest(document: Mapping[str, Any]) -> Manifest:
         reclaim_policy=str(document.get("reclaimPolicy") or "Delete"),
         binding_mode=str(document.get("volumeBindingMode") or "Immediate"),
         allow_volume_expansion=document.get("allowVolumeExpansion") is True,
-        mount_options=[str(option) for option in document.get("mountOptions") or []],
+        mount_options=_texts(document, "mountOptions"),
         topologies=topologies,
         annotations={str(key): str(value) for key, value in _mapping(metadata, "annotations").items()},
     )
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = document.get(key) or {}
+    value = document.get(key)
+    value = {} if value is None else value
     if not isinstance(value, dict):
         raise ManifestError(f"not a Kubernetes manifest: {key} is a mapping")
     return value
 
 
+def _texts(document: Mapping[str, Any], key: str) -> list[str]:
+    value = document.get(key)
+    value = [] if value is None else value
+    if not isinstance(value, list):
+        raise ManifestError(f"not a Kubernetes manifest: {key} is a list of texts")
+    return [str(each) for each in value]
+
+
 def _list(document: object, key: str) -> list[Mapping[str, Any]]:
-    value = document.get(key) or [] if isinstance(document, dict) else None
+    value = document.get(key) if isinstance(document, dict) else ""
+    value = [] if value is None else value
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise ManifestError(f"not a Kubernetes manifest: {key} is a list of mappings")
     return value

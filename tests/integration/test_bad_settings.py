@@ -53,8 +53,8 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a parameter of another driver": (
         {"tiers": {"database": {"type": "gp3"}, "streaming": {}}},
         [
-            'tiers.database.type: "gp3": unknown key; known here: nodePath, pathPattern; local-path ignores parameters that it '
-            "doesn't know, without a word. Works: without `type`"
+            'tiers.database.type: "gp3": unknown key; known here: nodePath, pathPattern; a parameter of ebs and gce-pd; '
+            "local-path ignores parameters that it doesn't know, without a word. Works: without `type`"
         ],
     ),
 }

@@ -136,3 +136,18 @@ def test_nothing_is_written_as_the_api_server_writes_it() -> None:
 def test_what_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a Kubernetes quantity"):
         bytes_of(text)
+
+
+@given(sizes, st.sampled_from([MI, GI]))
+def test_in_larger_units_it_is_rounded_up_to_these_and_the_request_stays(text: str, unit: int) -> None:
+    size = Size.parse(text).in_units_of(unit)
+    assert size.requested == text
+    assert size.requested_bytes == Size.parse(text).requested_bytes
+    assert size.provisioned_bytes % unit == 0
+    assert 0 <= size.provisioned_bytes - size.exact < unit
+    assert parse_quantity(size.provisioned) == size.provisioned_bytes
+
+
+@pytest.mark.parametrize(("text", "provisioned"), [("3.3Gi", "4Gi"), ("5Gi", "5Gi"), ("1Mi", "1Gi"), ("1025Mi", "2Gi"), ("1024Gi", "1Ti")])
+def test_a_cloud_makes_whole_gi(text: str, provisioned: str) -> None:
+    assert Size.parse(text).in_units_of(GI).provisioned == provisioned

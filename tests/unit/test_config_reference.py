@@ -51,6 +51,14 @@ def test_a_provisioners_table_is_what_its_model_says(name: str) -> None:
     assert rows(PROVISIONERS_PAGE, name) == expected
 
 
+@pytest.mark.parametrize("name", PROVISIONERS)
+def test_every_key_can_be_explained_to_who_got_it_wrong(name: str) -> None:
+    for key, field in keys_of(PROVISIONERS[name].parameters_model).items():
+        assert field.description, key
+        assert field.examples, key
+        assert field.examples[0], key
+
+
 def keys_of(model: type[BaseModel], below: str = "") -> dict[str, FieldInfo]:
     """Every key of a tier's settings: those of its mappings as `snapshots.lockMode`, `attributes.<name>.iops`."""
     keys: dict[str, FieldInfo] = {}
