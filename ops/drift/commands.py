@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import click
 from rich import box
+from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 from ops.cluster import Cluster
@@ -59,12 +61,15 @@ def show(stack: str, as_json: bool, kubeconfig: str | None = None, environment: 
 
 
 def table(found: list[Difference]) -> Table:
-    """The differences, an object's together."""
-    shown = Table("Object", "What", "Declared", "Found", "What to do", box=box.SIMPLE_HEAD, pad_edge=False)
+    """The differences, an object's together below its name."""
+    shown = Table("Object, and what differs", "Declared", "Found", "What to do", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in shown.columns:
         column.overflow = "fold"
     last = None
     for each in sorted(found, key=lambda difference: str(difference.object)):
-        shown.add_row("" if each.object == last else str(each.object), each.what, each.declared, each.found, each.todo)
+        if each.object != last:
+            shown.add_row(f"[bold]{escape(str(each.object))}[/]")
+        what = Padding(escape(each.what), (0, 0, 0, 2))
+        shown.add_row(what, *map(escape, (each.declared, each.found, each.todo)))
         last = each.object
     return shown

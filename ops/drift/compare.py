@@ -164,11 +164,14 @@ def _of_volume(declared: Declared, cluster: Cluster) -> Iterator[Difference]:
     if policy != "Retain":
         patch = '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'
         yield Difference(name, "spec.persistentVolumeReclaimPolicy", "Retain", _shown(policy), f"kubectl patch pv {name.name} -p '{patch}'")
-    found = volume["metadata"].get("labels") or {}
-    for key, value in _stamp(declared).items():
-        if found.get(key) != value:
-            todo = "`python -m ops volumes` labels it" if key not in found else "find out who changed it; `python -m ops volumes` labels it"
-            yield Difference(name, f"metadata.labels.{key}", value, _shown(found.get(key)), todo)
+    stamp, found = _stamp(declared), volume["metadata"].get("labels") or {}
+    wrong = {key: found.get(key, "(none)") for key, value in stamp.items() if found.get(key) != value}
+    if wrong:
+        says = f"{stamp[labels.NAME]} {stamp[ORDINAL]} of stack {stamp[labels.INSTANCE]}, tier {stamp[labels.COMPONENT]}"
+        words = "(none)" if not stamp.keys() & found.keys() else ", ".join(f"{key}={value}" for key, value in wrong.items())
+        foreign = any(key in found for key in wrong)
+        todo = "`python -m ops volumes` labels it" + ("; find out who labelled it otherwise" if foreign else "")
+        yield Difference(name, "metadata.labels: whose data it holds", says, words, todo)
 
 
 def _stamp(claim: Declared) -> dict[str, str]:

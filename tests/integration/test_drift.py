@@ -152,8 +152,12 @@ def test_a_volume_that_lost_its_protection_or_its_name(stack: Stack) -> None:
     stack.core.patch_persistent_volume(volume, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
     stack.label_volume({labels.INSTANCE: "other", "storage-tiers/ordinal": None})
     assert sorted(stack.found()) == [
-        (volume, f"metadata.labels.{labels.INSTANCE}", "dev", "other"),
-        (volume, "metadata.labels.storage-tiers/ordinal", "0", "(none)"),
+        (
+            volume,
+            "metadata.labels: whose data it holds",
+            "kafka 0 of stack dev, tier streaming",
+            f"{labels.INSTANCE}=other, storage-tiers/ordinal=(none)",
+        ),
         (volume, "spec.persistentVolumeReclaimPolicy", "Retain", "Delete"),
     ]
     stack.core.patch_persistent_volume(volume, {"spec": {"persistentVolumeReclaimPolicy": "Retain"}})
