@@ -51,6 +51,8 @@ CANARIES = {("replace", "Command canary-database"), ("replace", "Command canary-
 KAFKA = [f"PersistentVolumeClaim data/data-kafka-{ordinal}" for ordinal in range(3)]
 POSTGRES = "PersistentVolumeClaim data/data-postgres-0"
 SIZE = "spec.resources.requests.storage"
+DATABASE_QUOTA = ("change", "ResourceQuota data/database-local-path")
+STREAMING_QUOTA = ("change", "ResourceQuota data/streaming-local-path")
 
 # What is changed (of the base, of the head): which objects are touched and how, the fields for which something is replaced, and how the
 # problems begin.
@@ -59,14 +61,14 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], set[tuple[str, str]], set
     "a larger size": (
         {},
         change_service("postgres", size="6Gi"),
-        {("change", POSTGRES)},
+        {("change", POSTGRES), DATABASE_QUOTA},
         set(),
         [f"{POSTGRES}: {SIZE}: 6Gi: its class doesn't allow expansion"],
     ),
     "a smaller size": (
         {},
         change_service("postgres", size="4Gi"),
-        {("change", POSTGRES)},
+        {("change", POSTGRES), DATABASE_QUOTA},
         set(),
         [f"{POSTGRES}: {SIZE}: 4Gi: a volume can't shrink, it is 5Gi. Works: 5Gi or more"],
     ),
@@ -74,11 +76,17 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], set[tuple[str, str]], set
     "more replicas": (
         {},
         change_service("kafka", replicas=4),
-        {("create", "PersistentVolumeClaim data/data-kafka-3")},
+        {("create", "PersistentVolumeClaim data/data-kafka-3"), STREAMING_QUOTA},
         set(),
         [],
     ),
-    "fewer replicas": ({}, change_service("kafka", replicas=2), {("delete", KAFKA[2])}, set(), [f"{KAFKA[2]}: would be deleted"]),
+    "fewer replicas": (
+        {},
+        change_service("kafka", replicas=2),
+        {("delete", KAFKA[2]), STREAMING_QUOTA},
+        set(),
+        [f"{KAFKA[2]}: would be deleted"],
+    ),
     "a class parameter": (
         {},
         {"tiers": {"database": {"pathPattern": PATTERN}, "streaming": {}}},
@@ -89,7 +97,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], set[tuple[str, str]], set
     "a service on another tier": (
         {},
         change_service("postgres", tier="streaming"),
-        {("replace", POSTGRES)},
+        {("replace", POSTGRES), DATABASE_QUOTA, STREAMING_QUOTA},
         {"spec.storageClassName"},
         [f"{POSTGRES}: would be replaced (spec.storageClassName database-local-path -> streaming-local-path)"],
     ),
@@ -110,21 +118,25 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], set[tuple[str, str]], set
     "a service is new": (
         {"services": {"postgres": SERVICES["postgres"]}},
         {},
-        {("create", title) for title in KAFKA},
+        {STREAMING_QUOTA, *(("create", title) for title in KAFKA)},
         set(),
         [],
     ),
     "a service goes": (
         {},
         {"services": {"postgres": SERVICES["postgres"]}},
-        {("delete", title) for title in KAFKA},
+        {STREAMING_QUOTA, *(("delete", title) for title in KAFKA)},
         set(),
         [f"{title}: would be deleted" for title in KAFKA],
     ),
     "an unused tier goes": (
         {"services": {}},
         {"services": {}, "tiers": {"database": {}}},
-        {("delete", "StorageClass streaming-local-path"), ("delete", "Command canary-streaming")},
+        {
+            ("delete", "StorageClass streaming-local-path"),
+            ("delete", "ResourceQuota data/streaming-local-path"),
+            ("delete", "Command canary-streaming"),
+        },
         set(),
         [],
     ),
@@ -221,7 +233,7 @@ def test_another_namespace_takes_every_claim_with_it() -> None:
 def test_another_cluster_replaces_everything_on_it() -> None:
     comparison = compare(plan_of(), plan_of(cluster={**DEV["cluster"], "identifier": "another"}))
     replaced = {change.resource.type for change in comparison.of("replace")}
-    assert replaced == {PROVIDER, CLAIM, CLASS, NAMESPACE, COMMAND, "kubernetes:core/v1:ConfigMap"}
+    assert replaced == {PROVIDER, CLAIM, CLASS, NAMESPACE, COMMAND, "kubernetes:core/v1:ConfigMap", "kubernetes:core/v1:ResourceQuota"}
     assert not comparison.of("create") and not comparison.of("delete")
     assert len(comparison.problems) == 5
     assert all("Provider cluster is replaced" in problem for problem in comparison.problems)
