@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< ours
+=======
+import re
+import time
+>>>>>>> theirs
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -16,6 +21,8 @@ from components.kubeconfig import Kubeconfig, NoAnswer
 from components.stamp import claim_name, parse_claim_name
 
 PATIENCE = 3  # seconds in which a state that is being written can be read again
+
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds between attempts to read the state
 
 Key = tuple[str, str]  # namespace and name of a claim
 Live = Mapping[str, Any]  # a claim as the API's JSON has it
@@ -121,6 +128,7 @@ class Before:
 def outputs() -> Mapping[str, Any]:
     """The outputs of the stack's last successful `up`; empty when there was none.
 
+<<<<<<< ours
     Asked of the engine as a StackReference asks, but at once and without an entry in the state. A state in files is not there, or half
     there, for a moment whenever the engine that runs this program writes it (seen: "failed to load checkpoint: EOF"), so it is asked again.
     """
@@ -130,6 +138,21 @@ def outputs() -> Mapping[str, Any]:
         answer = repeated(pulumi.runtime.invoke, "pulumi:pulumi:readStackOutputs", {"name": name}).value or {}
     except Exception as problem:  # the SDK raises nothing more precise
         raise pulumi.RunError(f"the last outputs of stack {name} can't be read, so its claims can't be kept safe: {problem}") from None
+=======
+    Asked of the engine as a StackReference asks, but at once and without an entry in the state. The engine reads them from its state,
+    which it may be writing just then (the first resources of a new stack): that reading fails, and is repeated.
+    """
+    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
+    for pause in (*PAUSES, None):
+        try:
+            answer = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name}).value or {}
+            break
+        except Exception as problem:  # the SDK raises nothing more precise
+            if pause is None:
+                rule = "so it can't be told which claims it has"
+                raise pulumi.RunError(f"the last outputs of stack {name} can't be read, {rule}: {problem}") from None
+            time.sleep(pause)
+>>>>>>> theirs
     found: Mapping[str, Any] = answer.get("outputs") or {}
     return found if "claims" in found else {}
 

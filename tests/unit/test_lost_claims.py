@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import labels
+from components import labels, previous
 from components.capacity import MI, bytes_of, quantity
 from components.kubeconfig import Kubeconfig
 from components.lost_claims import Room, problems, room
@@ -467,9 +468,21 @@ class TestTheProgram:
         assert len(run(dev_config(), before=older).of(QUOTA)) == 2
 
     def test_outputs_that_can_not_be_read_stop_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fails(*_: object) -> None:
-            raise Exception("unknown stack")
-
-        monkeypatch.setattr(pulumi.runtime, "invoke", fails)
-        with pytest.raises(pulumi.RunError, match=r"outputs of stack organization/storage-tiers/dev can't be read, .*: unknown stack"):
+        pauses: list[float] = []
+        monkeypatch.setattr(pulumi.runtime, "invoke", lambda *_: (_ for _ in ()).throw(Exception("EOF")))
+        monkeypatch.setattr(time, "sleep", pauses.append)
+        with pytest.raises(pulumi.RunError, match=r"outputs of stack organization/storage-tiers/dev can't be read, .*: EOF"):
             run(dev_config())
+        assert tuple(pauses) == previous.PAUSES
+
+    def test_a_state_that_is_being_written_is_read_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        read, tries = pulumi.runtime.invoke, iter([True, True, False])
+
+        def invoke(*arguments: Any) -> Any:
+            if next(tries):
+                raise Exception("failed to load checkpoint: EOF")
+            return read(*arguments)
+
+        monkeypatch.setattr(pulumi.runtime, "invoke", invoke)
+        with pytest.raises(SettingsError, match=r"services\.kafka\.replicas: 2"):
+            run(dev_config(services=services(kafka={"replicas": 2})), before=outputs())
