@@ -69,8 +69,7 @@ def show(stack: StackVolumes, as_json: bool, adopt: str) -> None:
         say(f"Stack {stack.settings.stack} has no volumes in the cluster of context {stack.settings.cluster.context}.")
         return
     console.print(listing.table(found, datetime.now(UTC)))
-    say("Where the data is:")
-    for line in listing.places(found):
+    for line in listing.details(found):
         say(line)
 
 
