@@ -130,9 +130,8 @@ def delete_old(stack: StackVolumes, names: tuple[str, ...], older_than: str | No
         say(f"  {command} <name> …")
         say(f"  {command} --older-than 30d")
         return
-    if not yes and not click.confirm(
-        f"Delete {'this volume' if len(doomed) == 1 else f'these {len(doomed)} volumes'} and their data for good?"
-    ):
+    what = "this volume and its" if len(doomed) == 1 else f"these {len(doomed)} volumes and their"
+    if not yes and not click.confirm(f"Delete {what} data for good?"):
         raise SystemExit(1)
     left = prune.delete(stack, doomed)
     if left:
