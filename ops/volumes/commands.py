@@ -69,8 +69,7 @@ def show(stack: StackVolumes, as_json: bool, adopt: str) -> None:
         say(f"Stack {stack.settings.stack} has no volumes in the cluster of context {stack.settings.cluster.context}.")
         return
     console.print(listing.table(found, datetime.now(UTC)))
-    say("Where the data is:")
-    for line in listing.places(found):
+    for line in listing.details(found):
         say(line)
 
 
@@ -131,9 +130,8 @@ def delete_old(stack: StackVolumes, names: tuple[str, ...], older_than: str | No
         say(f"  {command} <name> …")
         say(f"  {command} --older-than 30d")
         return
-    if not yes and not click.confirm(
-        f"Delete {'this volume' if len(doomed) == 1 else f'these {len(doomed)} volumes'} and their data for good?"
-    ):
+    what = "this volume and its" if len(doomed) == 1 else f"these {len(doomed)} volumes and their"
+    if not yes and not click.confirm(f"Delete {what} data for good?"):
         raise SystemExit(1)
     left = prune.delete(stack, doomed)
     if left:

@@ -107,7 +107,7 @@ def _adoption(stack: StackVolumes, seen: Seen, plan: Plan, volume: Volume, adopt
 
 
 def table(found: Sequence[SavedVolume], now: datetime) -> Table:
-    """The list for people; where the data is stands in a table of its own (`places`), because paths are long."""
+    """The list for people; what is long, where the data is and how it is adopted or why not, stands below it (`details`)."""
     shown = Table("Volume of", "Tier", box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("Size", "Used"):
         shown.add_column(title, justify="right")
@@ -125,15 +125,19 @@ def table(found: Sequence[SavedVolume], now: datetime) -> Table:
             age((now - created).total_seconds()) if created else "–",
             last,
             each.node or each.zone or "any",
-            each.adoption.how,
+            "in use" if each.phase == "Bound" else "possible" if each.adoption.possible else "no",
         )
     return shown
 
 
-def places(found: Sequence[SavedVolume]) -> list[str]:
-    """Per volume its name and where its data is, a line each."""
-    width = max((len(whose(each)) for each in found), default=0)
-    return [f"  {whose(each):{width}}  {each.name}  {each.data.path or each.data.handle or each.data.type}" for each in found]
+def details(found: Sequence[SavedVolume]) -> list[str]:
+    """Per volume its name and where its data is, and below that how it is adopted, or why it can't be."""
+    lines = []
+    for each in found:
+        lines.append(f"{whose(each)}: {each.name}, {each.data.path or each.data.handle or each.data.type}")
+        if each.phase != "Bound":
+            lines.append(f"  {'to adopt it' if each.adoption.possible else 'not adopted'}: {each.adoption.how}")
+    return lines
 
 
 def whose(each: SavedVolume) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from components import labels
@@ -17,6 +18,8 @@ from ops.volumes.volume import Reference, Volume, as_quantity
 from ops.volumes.wanted import Wanted
 
 Json = Mapping[str, Any]
+
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 Declare = Callable[[Wanted, str], Volume | str]  # a volume for data that no object names, or why there can be none
 
 
@@ -101,10 +104,10 @@ def _choose(wanted: Wanted, volumes: Sequence[Volume], nodes: Sequence[Json], de
     what = f"{len(own)} volumes were its own" if own else "nothing but the name of its last claim says that this volume was its own"
     if len(unidentified) > 1:
         what = f"{len(unidentified)} volumes may have been its own"
-    lines = [f"      {volume.name}  {_in_short(volume)}" for volume in own or unidentified]
-    return "\n".join(
-        [f"{what}:", *lines, f"    Choose: {wanted.setting((own or unidentified)[0].name)} (or `{NEW_VOLUME}` for an empty one)"]
-    )
+    found = sorted(own or unidentified, key=lambda volume: (volume.created or _BEFORE_ALL, volume.name))
+    lines = [f"      {volume.name}  {_in_short(volume)}" for volume in found]
+    one = found[0].name if len(found) == 1 else "<one of these>"
+    return "\n".join([f"{what}:", *lines, f"    Choose: {wanted.setting(one)} (or `{NEW_VOLUME}` for an empty one)"])
 
 
 def is_own(wanted: Wanted, volume: Volume) -> bool:
@@ -230,5 +233,6 @@ def _given_twice(gives: Mapping[Wanted, Volume]) -> list[tuple[Wanted, str]]:
 
 
 def _in_short(volume: Volume) -> str:
-    since = f" since {volume.since:%Y-%m-%d %H:%M}" if volume.since else f" of {volume.created:%Y-%m-%d %H:%M}" if volume.created else ""
-    return f"{volume.phase or 'no volume object'}{since}, {volume.location}"
+    made = f"made {volume.created:%Y-%m-%d %H:%M} UTC, " if volume.created else ""
+    since = f" since {volume.since:%Y-%m-%d %H:%M} UTC" if volume.since else ""
+    return f"{made}{volume.phase or 'no volume object'}{since}, {volume.location}"

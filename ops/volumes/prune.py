@@ -56,7 +56,8 @@ def _reasons_to_keep(volume: Volume, stack: str, others: Iterable[Volume]) -> It
 def candidates(volumes: Sequence[Volume], stack: str) -> list[Volume]:
     """The volumes that may be pruned, those that are being deleted already left out."""
     real = [volume for volume in volumes if volume.exists]
-    return [volume for volume in real if not volume.deleting and not why_kept(volume, stack, real)]
+    found = [volume for volume in real if not volume.deleting and not why_kept(volume, stack, real)]
+    return sorted(found, key=lambda volume: (str(volume.stamp), volume.name))
 
 
 def chosen(volumes: Sequence[Volume], stack: str, names: Sequence[str], older_than: timedelta | None, now: datetime) -> list[Volume]:

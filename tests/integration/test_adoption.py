@@ -6,6 +6,7 @@ The tests run in the order of the file, on one stack (its canaries are off: they
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,7 +108,7 @@ class TestGivenBack:
             assert 16 * 1024 <= one["usedBytes"] < 64 * 1024
         table = works(program.ops("volumes"))
         assert "kafka 1" in table
-        assert f"{data['data-kafka-1']}  {one['data']['path']}" in table
+        assert f"kafka 1: {data['data-kafka-1']}, {one['data']['path']}\n  to adopt it: {one['adoption']['how']}\n" in table
 
     def test_after_destroy(self, program: Program, core: client.CoreV1Api, pods: ConsumerPods, data: dict[str, str]) -> None:
         adopted(program, core, data)
@@ -250,9 +251,10 @@ class TestRefused:
             done = situation.program.ops("volumes", "adopt")
             assert done.returncode == 1
             assert "kafka 1 (data/data-kafka-1): 2 volumes were its own:" in done.stderr
-            assert f"\n      {situation.mine}  Released since 2" in done.stderr
-            assert f"\n      {other}  Released since 2" in done.stderr
-            assert choose(other) in done.stderr or choose(situation.mine) in done.stderr
+            for name, path in ((situation.mine, situation.path), (other, f"{situation.path}-other")):
+                line = rf"^      {name}  made [-0-9]+ [:0-9]+ UTC, Released since [-0-9]+ [:0-9]+ UTC, {path}$"
+                assert re.search(line, done.stderr, re.MULTILINE), done.stderr
+            assert f"\n    Choose: {choose('<one of these>')} (or `new` for an empty one)" in done.stderr
             with situation.choosing(situation.mine):
                 assert listed(situation.program)[situation.mine]["adoption"]["possible"]
 

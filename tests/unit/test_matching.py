@@ -102,7 +102,7 @@ REFUSED: dict[str, tuple[list[Volume], dict[str, Any], str]] = {
         [volume("pv1", marks=stamp()), volume("pv2", marks=stamp())],
         {},
         "2 volumes were its own:\n      pv1  Released, /volumes/pv1\n      pv2  Released, /volumes/pv2\n"
-        f"    Choose: {CHOOSE.format('pv1')} (or `new` for an empty one)",
+        f"    Choose: {CHOOSE.format('<one of these>')} (or `new` for an empty one)",
     ),
     "unstamped": (
         [volume("pv1")],
