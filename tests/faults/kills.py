@@ -18,8 +18,8 @@ from kubernetes import client, watch
 
 from tests.program import Program
 
-KUBERNETES_PLUGIN = "pulumi-resource-kubernetes"
 PARTS = ("engine", "engine and all that it has started", "kubernetes plugin", "language host")
+ENDED = "nothing: it had ended"
 
 
 class Run:
@@ -39,30 +39,30 @@ class Run:
             start_new_session=True,
         )
 
-    def wait_until(self, seconds: float) -> bool:
-        """Wait until the run is so old; False when it has ended before."""
+    def kill_after(self, seconds: float, part: str) -> str:
+        """Kill a part when the run is so old; says what that was: a run may be faster than the one that was measured."""
         try:
             self.process.wait(max(0.0, self.began + seconds - time.monotonic()))
         except subprocess.TimeoutExpired:
-            return True
-        return False
+            self.kill(part)
+            return part
+        self.end()
+        return ENDED
 
     def kill(self, part: str) -> None:
         """Kill a part without warning, and wait for the engine's end: it ends by itself when it was a plugin that died."""
         engine = psutil.Process(self.process.pid)
-        with suppress(psutil.Error):
-            below = engine.children(recursive=True)
-            if part == "engine and all that it has started":
-                targets = [engine, *below]
-            elif part == "kubernetes plugin":
-                targets = [each for each in below if each.name() == KUBERNETES_PLUGIN]
-            elif part == "language host":
-                targets = [each for each in below if any("language" in word for word in each.cmdline())]
-            else:
-                targets = [engine]
-            for target in targets:
-                with suppress(psutil.Error):
-                    target.kill()
+        below = engine.children(recursive=True)
+        targets = [engine]
+        if part == "engine and all that it has started":
+            targets += below
+        elif part != "engine":
+            words = {"kubernetes plugin": "pulumi-resource-kubernetes", "language host": "language"}[part]
+            with suppress(psutil.Error):
+                targets = [each for each in below if any(words in word for word in each.cmdline())]
+        for target in targets:
+            with suppress(psutil.Error):
+                target.kill()
         with suppress(ProcessLookupError):
             os.kill(engine.pid, signal.SIGCONT)
         self.end()

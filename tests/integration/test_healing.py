@@ -28,13 +28,14 @@ from dev.cluster import Access, Cluster, EmbeddedCluster, embedded, kind
 from dev.cluster import layout as layouts
 from dev.cluster.daemons import Daemon
 from tests.conftest import eventually
-from tests.faults.kills import PARTS, Run, WhenNotNoted, processes_of, resources, stack_file, timed
+from tests.faults.kills import ENDED, PARTS, Run, WhenNotNoted, processes_of, resources, stack_file, timed
 from tests.program import Program
 
 not_embedded = "; ".join(embedded.lacking()) or ("" if kind.lacking() else "this machine's clusters are Kind's")
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.faults,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(bool(not_embedded), reason=f"daemons and volumes of an embedded cluster are looked at: {not_embedded}"),
 ]
@@ -205,15 +206,14 @@ class TestUp:
         stack.configure(LARGE)
         length = timed(stack.program.up)
         before = stack.uids()["data-postgres-0"]
+        killed: list[str] = []
         for point in chosen(full, 20, 4):
             stack.configure(SMALL if stack.settings is LARGE else LARGE)
-            run = Run(stack.program, "up")
             seconds = length * (point + 0.5) / 20
-            run.wait_until(seconds)
-            part = PARTS[point % len(PARTS)]
-            run.kill(part)
-            stack.converges("up", f"after {seconds:.1f} s of {length:.1f}", part)
+            killed.append(Run(stack.program, "up").kill_after(seconds, PARTS[point % len(PARTS)]))
+            stack.converges("up", f"after {seconds:.1f} s of {length:.1f}", killed[-1])
             assert stack.uids()["data-postgres-0"] == before
+        assert killed.count(ENDED) <= len(killed) // 4
 
     @pytest.mark.parametrize("part", ["engine", "kubernetes plugin"])
     def test_killed_when_the_cluster_has_a_claim_and_the_state_has_not(self, stack: Stack, part: str, full: bool) -> None:
@@ -300,14 +300,13 @@ class TestDestroy:
         length = timed(stack.program.destroy)
         stack.program.up()
         stack.is_intact()
+        killed: list[str] = []
         for point in chosen(full, 10, 2):
             stack.write(busybox)
-            run = Run(stack.program, "destroy")
             seconds = length * (point + 0.5) / 10
-            run.wait_until(seconds)
-            part = PARTS[point % len(PARTS)]
-            run.kill(part)
-            stack.converges("destroy", f"after {seconds:.1f} s of {length:.1f}", part)
+            killed.append(Run(stack.program, "destroy").kill_after(seconds, PARTS[point % len(PARTS)]))
+            stack.converges("destroy", f"after {seconds:.1f} s of {length:.1f}", killed[-1])
+        assert killed.count(ENDED) <= len(killed) // 2
 
     def test_a_killed_up_is_destroyed_under_guard(self, stack: Stack) -> None:
         """The guard is made last: an up that was killed before has none, and a namespace may hold what isn't the stack's."""
@@ -376,7 +375,7 @@ class TestCluster:
         before = stack.uids()["data-postgres-0"]
         stack.configure(SMALL if stack.settings is LARGE else LARGE)
         run = Run(stack.program, "up")
-        run.wait_until(2.0)
+        time.sleep(2.0)
         layout = layouts.load(cluster.identity)
         assert layout
         names = [path.stem for path in (layout.run / "pids").glob("*.json")] if daemon == "everything" else [daemon]
