@@ -223,7 +223,7 @@ class TestUp:
             stack.configure(SMALL)
             stack.program.up()
             before = stack.uids()
-            moment = WhenNotNoted(stack.core, NAMESPACE, stack.program)
+            moment = WhenNotNoted(stack.program, stack.core.list_namespaced_persistent_volume_claim, NAMESPACE)
             stack.configure(LARGE)
             claim = moment.kill(Run(stack.program, "up"), part)
             if claim is None:
@@ -307,6 +307,19 @@ class TestDestroy:
             killed.append(Run(stack.program, "destroy").kill_after(seconds, PARTS[point % len(PARTS)]))
             stack.converges("destroy", f"after {seconds:.1f} s of {length:.1f}", killed[-1])
         assert killed.count(ENDED) <= len(killed) // 2
+
+    @pytest.mark.parametrize("kind", ["Namespace", "StorageClass"])
+    def test_the_up_after_it_is_killed_when_the_cluster_has_more_than_the_state(self, stack: Stack, kind: str) -> None:
+        """From nothing: what is killed with the provider's first objects has hardly a state."""
+        for _ in range(10):
+            stack.program.destroy()
+            moment = WhenNotNoted(stack.program, stack.core.list_namespace if kind == "Namespace" else stack.storage.list_storage_class)
+            name = moment.kill(Run(stack.program, "up"), "engine")
+            said = stack.converges("up from nothing", f"{kind} {name} made, not noted" if name else "not", "engine" if name else ENDED)
+            if name:
+                assert f"{kind} {name}" in said
+                return
+        pytest.fail("in ten runs the moment was never met")
 
     def test_a_killed_up_is_destroyed_under_guard(self, stack: Stack) -> None:
         """The guard is made last: an up that was killed before has none, and a namespace may hold what isn't the stack's."""

@@ -54,13 +54,24 @@ OURS = orphans.mark(STATE, "dev")
     ],
 )
 def test_what_is_an_orphan(process: orphans.Seen, orphan: bool) -> None:
-    assert orphans.is_orphan(process, STATE, "dev", only_stack=True) is orphan
+    assert orphans.is_orphan(process, killed()) is orphan
+
+
+def killed(stack: str = "dev", backend: str = STATE, **how: bool) -> orphans.Killed:
+    return orphans.Killed(stack, backend, backend, **{"only_stack": True, **how})
+
+
+def test_a_backend_that_pulumi_login_has_chosen() -> None:
+    logged_in = orphans.Killed("dev", STATE, None, only_stack=True)
+    assert orphans.is_orphan(seen(backend=None), logged_in)
+    assert not orphans.is_orphan(seen(), logged_in)
+    assert not orphans.is_orphan(seen(backend=None, folder=Path("/home/ada/other")), logged_in)
 
 
 def test_where_another_stack_is_locked_only_what_names_this_one_counts() -> None:
-    assert not orphans.is_orphan(seen(), STATE, "dev", only_stack=False)
-    assert orphans.is_orphan(seen(run=OURS), STATE, "dev", only_stack=False)
-    assert orphans.is_orphan(seen(DRIVER), STATE, "dev", only_stack=False)
+    assert not orphans.is_orphan(seen(), killed(only_stack=False))
+    assert orphans.is_orphan(seen(run=OURS), killed(only_stack=False))
+    assert orphans.is_orphan(seen(DRIVER), killed(only_stack=False))
 
 
 # An engine that starts a plugin, says its process id, and waits; both are this Python under other names.
@@ -105,12 +116,12 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def test_real_processes(run: Run, tmp_path: Path) -> None:
     stack = tmp_path.name
-    assert orphans.find(STATE, stack, only_stack=True) == [], "its engine lives"
+    assert orphans.find(killed(stack)) == [], "its engine lives"
     run.kill_engine()
-    assert orphans.find(STATE, "another", only_stack=True) == []
-    assert orphans.find(OTHER_CLONE, stack, only_stack=True) == []
-    found = orphans.find(STATE, stack, only_stack=True)
+    assert orphans.find(killed("another")) == []
+    assert orphans.find(killed(stack, OTHER_CLONE)) == []
+    found = orphans.find(killed(stack))
     assert found == [run.plugin]
     assert orphans.end(found) == ["pulumi-resource-kubernetes"]
     assert not run.plugin.is_running() or run.plugin.status() == psutil.STATUS_ZOMBIE
-    assert orphans.find(STATE, stack, only_stack=True) == []
+    assert orphans.find(killed(stack)) == []
