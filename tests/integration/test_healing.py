@@ -131,6 +131,8 @@ class Stack:
     def write(self, image: str) -> None:
         """Bind the claim of postgres by a pod that writes random bytes to it, and remove the pod."""
         content = secrets.token_hex(4096)
+        accounts = {"field_selector": "metadata.name=default"}  # a new namespace gets it a moment later, and no pod before that
+        eventually(lambda: bool(self.core.list_namespaced_service_account(NAMESPACE, **accounts).items), "the service account is there")
         self.core.create_namespaced_pod(NAMESPACE, writer(image, content))
         eventually(lambda: self.core.read_namespaced_pod("writer", NAMESPACE).status.phase == "Succeeded", "the writer has written")
         self.core.delete_namespaced_pod("writer", NAMESPACE)

@@ -166,11 +166,8 @@ def test_what_is_granted_is_what_is_used(
         event = json.loads(line)
         target = event.get("objectRef")
         if target:
-            request = (
-                event["verb"],
-                target.get("apiGroup", ""),
-                target["resource"] + (f"/{target['subresource']}" * ("subresource" in target)),
-            )
+            resource = "/".join(target[part] for part in ("resource", "subresource") if part in target)
+            request = (event["verb"], target.get("apiGroup", ""), resource)
             (refused if event["responseStatus"]["code"] == 403 else used).add(request)
     rights = client.RbacAuthorizationV1Api(api)
     rules = [*rights.read_cluster_role(USER).rules, *rights.read_namespaced_role(USER, PROVISIONER_NAMESPACE).rules]
