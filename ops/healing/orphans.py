@@ -32,18 +32,16 @@ def mark(backend: str, stack: str) -> str:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a process: its command line, environment and folder; `under_pulumi` while a pulumi is above it."""
+    """What is known of a process: its command line, environment and folder."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     folder: Path
-    under_pulumi: bool
 
     @classmethod
     def of(cls, process: psutil.Process) -> Seen:
         """From the running process. Raises psutil.Error for one that is gone or somebody else's."""
-        above = any(Path(parent.name()).stem == "pulumi" for parent in [process, *process.parents()])
-        return cls(tuple(process.cmdline()), process.environ(), Path(process.cwd()), above)
+        return cls(tuple(process.cmdline()), process.environ(), Path(process.cwd()))
 
 
 @dataclass(frozen=True)
@@ -60,10 +58,8 @@ class Killed:
     only_stack: bool
 
 
-def is_orphan(seen: Seen, killed: Killed) -> bool:
-    """Whether the process was started by an engine that did the killed run, and is gone."""
-    if seen.under_pulumi:
-        return False
+def is_of(seen: Seen, killed: Killed) -> bool:
+    """Whether the process was started by an engine that did the run, directly or not."""
     if RUN in seen.environment:
         return seen.environment[RUN] == mark(killed.backend, killed.stack)
     if seen.folder != ROOT or seen.environment.get(_BACKEND) != killed.named:
@@ -78,9 +74,14 @@ def find(killed: Killed) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.status() != psutil.STATUS_ZOMBIE and is_orphan(Seen.of(process), killed):
+            if process.status() != psutil.STATUS_ZOMBIE and is_of(Seen.of(process), killed) and not _has_engine(process):
                 found.append(process)
     return found
+
+
+def _has_engine(process: psutil.Process) -> bool:
+    """Whether a pulumi is above the process, or it is one: what such a process does is under way."""
+    return any(Path(each.name()).stem == "pulumi" for each in [process, *process.parents()])
 
 
 def end(processes: Iterable[psutil.Process]) -> list[str]:
