@@ -379,7 +379,12 @@ def claim(name: str, labels: dict[str, str]) -> dict[str, object]:
     }
 
 
-DAEMONS = ("kube-apiserver", "containerd", "kubelet", "local-path-provisioner", "etcd", "everything")
+DAEMONS = [
+    "kube-apiserver",
+    "kubelet",
+    "everything",
+    *(pytest.param(name, marks=pytest.mark.soak) for name in ("containerd", "local-path-provisioner", "etcd")),
+]
 
 
 class TestCluster:
