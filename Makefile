@@ -22,7 +22,7 @@ purge: ## delete the dev cluster and every volume in it, after showing what and 
 test: ## all checks and tests, in a throw-away cluster and state
 	@$(PYTHON) -m dev test
 
-soak: ## the fault and repeat tests with their full counts, half an hour on a busy machine
+soak: ## the fault and repeat tests with their full counts, about an hour
 	@$(PYTHON) -m dev soak
 
 lint: ## ruff and mypy only
