@@ -1,6 +1,6 @@
 """A stack's state as Pulumi exports it, and what an interrupted run makes necessary to change in it. Nothing here talks to anybody.
 
-Why it is edited, not repaired by `pulumi refresh` or `pulumi import` alone, is in docs/decisions/0005-healing-edits-the-state.md. What is
+Why it is edited, not repaired by `pulumi refresh` or `pulumi import` alone, is in docs/decisions/0008-healing-edits-the-state.md. What is
 added here has the inputs that the program declares; `pulumi refresh` then reads the rest from the cluster.
 """
 
