@@ -58,7 +58,12 @@ class Healing:
         if going:
             self._wait_until_gone(going)
             live = list(self.objects.list_all(self._namespaces()))
-        creating = {entry["urn"]: entry for kind, entry in begun if kind == "creating"}
+        # The engine keeps a pending create also when a later `up` has made the object, which the state then has.
+        creating = {
+            entry["urn"]: entry
+            for kind, entry in begun
+            if kind == "creating" and not (state.is_object(entry) and state.ref_of(entry["inputs"]) in known)
+        }
         unexplained = self._unexplained(live, known, creating.values())
         resources: list[state.Entry] = deployment.get("resources") or []
         unguarded = destroying and bool(known) and not any(map(state.is_guard, resources))

@@ -203,3 +203,11 @@ def test_a_heal_that_was_killed_is_finished() -> None:
     engine = Engine(unread)
     heal(engine, InCluster(*map(found, OBJECTS)))
     assert engine.asked == [("refresh", "--yes", "--skip-preview", "--non-interactive", "--stack", "dev", "--target", CLAIM["urn"])]
+
+
+def test_a_pending_create_of_what_a_later_up_has_made_is_only_forgotten() -> None:
+    engine = Engine(WHOLE, [{"type": "creating", "resource": in_state(CLAIM)}])
+    heal(engine, InCluster(*map(found, OBJECTS)))
+    assert engine.imported
+    assert engine.imported["resources"] == WHOLE
+    assert engine.imported["pending_operations"] == []
