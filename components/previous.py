@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-<<<<<<< ours
-=======
-import re
 import time
->>>>>>> theirs
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
 import pulumi
-from tenacity import Retrying, stop_after_delay, wait_fixed
 
 from components import labels
 from components.capacity import bytes_of
 from components.kubeconfig import Kubeconfig, NoAnswer
 from components.stamp import claim_name, parse_claim_name
-
-PATIENCE = 3  # seconds in which a state that is being written can be read again
 
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds between attempts to read the state
 
@@ -128,17 +121,6 @@ class Before:
 def outputs() -> Mapping[str, Any]:
     """The outputs of the stack's last successful `up`; empty when there was none.
 
-<<<<<<< ours
-    Asked of the engine as a StackReference asks, but at once and without an entry in the state. A state in files is not there, or half
-    there, for a moment whenever the engine that runs this program writes it (seen: "failed to load checkpoint: EOF"), so it is asked again.
-    """
-    name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    repeated = Retrying(stop=stop_after_delay(PATIENCE), wait=wait_fixed(0.1), reraise=True)
-    try:
-        answer = repeated(pulumi.runtime.invoke, "pulumi:pulumi:readStackOutputs", {"name": name}).value or {}
-    except Exception as problem:  # the SDK raises nothing more precise
-        raise pulumi.RunError(f"the last outputs of stack {name} can't be read, so its claims can't be kept safe: {problem}") from None
-=======
     Asked of the engine as a StackReference asks, but at once and without an entry in the state. The engine reads them from its state,
     which it may be writing just then (the first resources of a new stack): that reading fails, and is repeated.
     """
@@ -152,7 +134,6 @@ def outputs() -> Mapping[str, Any]:
                 rule = "so it can't be told which claims it has"
                 raise pulumi.RunError(f"the last outputs of stack {name} can't be read, {rule}: {problem}") from None
             time.sleep(pause)
->>>>>>> theirs
     found: Mapping[str, Any] = answer.get("outputs") or {}
     return found if "claims" in found else {}
 

@@ -112,7 +112,7 @@ def _objects() -> list[dict[str, object]]:
             "rules": [
                 {"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]},
                 {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": watch},
-                {"apiGroups": [""], "resources": ["persistentvolumes"], "verbs": [*watch, "create", "patch", "delete"]},
+                {"apiGroups": [""], "resources": ["persistentvolumes"], "verbs": [*watch, "create", "delete"]},
                 {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
                 {"apiGroups": ["storage.k8s.io"], "resources": ["storageclasses"], "verbs": watch},
             ],

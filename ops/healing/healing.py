@@ -58,7 +58,12 @@ class Healing:
         if going:
             self._wait_until_gone(going)
             live = list(self.objects.list_all(self._namespaces()))
-        creating = {entry["urn"]: entry for kind, entry in begun if kind == "creating"}
+        # The engine keeps a pending create also when a later `up` has made the object, which the state then has.
+        creating = {
+            entry["urn"]: entry
+            for kind, entry in begun
+            if kind == "creating" and not (state.is_object(entry) and state.ref_of(entry["inputs"]) in known)
+        }
         unexplained = self._unexplained(live, known, creating.values())
         resources: list[state.Entry] = deployment.get("resources") or []
         unguarded = destroying and bool(known) and not any(map(state.is_guard, resources))
@@ -114,13 +119,12 @@ class Healing:
         match ref.kind:
             case "Namespace":
                 return ref.name in self._namespaces()[0 if settings.namespace.create else 1 :]
-            case "StorageClass":
-                return ref.name in {class_name(tier, settings.provisioner) for tier in settings.tiers}
+            case "StorageClass" | "ResourceQuota":
+                here = ref.namespace in ("", settings.namespace.name)
+                return here and ref.name in {class_name(tier, settings.provisioner) for tier in settings.tiers}
             case "PersistentVolumeClaim":
                 match = re.fullmatch(r"data-(.+)-\d+", ref.name)
                 return ref.namespace == settings.namespace.name and match is not None and match[1] in settings.services
-            case "ResourceQuota":
-                return ref.namespace == settings.namespace.name and any(tier in ref.name for tier in settings.tiers)
             case _:
                 return False
 
@@ -159,7 +163,7 @@ class Healing:
         lines = "\n".join(f"  {found.ref} ({found.owner()})" for found in strangers[:_SHOWN])
         more = f"\n  … and {len(strangers) - _SHOWN} more" if len(strangers) > _SHOWN else ""
         kinds = dict.fromkeys(found.ref.kind for found in strangers)
-        ways = "; or ".join(_WAYS[kind] for kind in kinds if kind in _WAYS)
+        ways = "; or ".join(dict.fromkeys(_WAYS[kind] for kind in kinds if kind in _WAYS))
         raise UserError(
             f"the cluster has objects of the names that stack {self.stack} uses, and they are not the stack's:\n{lines}{more}",
             f"Delete them if nobody needs them{'; or ' if ways else ''}{ways}. Nothing was changed.",
@@ -185,6 +189,7 @@ class Healing:
 _WAYS = {
     "Namespace": "use the namespace as it is (`pulumi config set --path namespace.create false`), or another one (`namespace.name`)",
     "StorageClass": "give the tier another name under `tiers`",
+    "ResourceQuota": "give the tier another name under `tiers`",
     "PersistentVolumeClaim": "give the service another name under `services`",
 }
 

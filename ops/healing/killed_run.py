@@ -17,6 +17,7 @@ def end_killed_run(pulumi: Pulumi, stack: str) -> None:
     if folder and locks.release_dead(folder, stack):
         say(f"Released the lock of a run on stack {stack} that was killed.")
     only_stack = folder is not None and not locks.locked_stacks(folder)
-    ended = orphans.end(orphans.find(backend, stack, only_stack=only_stack))
+    killed = orphans.Killed(stack, backend, pulumi.environment.get("PULUMI_BACKEND_URL"), only_stack)
+    ended = orphans.end(orphans.find(killed))
     if ended:
         say(f"Ended what a killed run on stack {stack} had left running: {', '.join(ended)}.")

@@ -32,45 +32,56 @@ def mark(backend: str, stack: str) -> str:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a process: its command line, environment and folder; `under_pulumi` while a pulumi is above it."""
+    """What is known of a process: its command line, environment and folder."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     folder: Path
-    under_pulumi: bool
 
     @classmethod
     def of(cls, process: psutil.Process) -> Seen:
         """From the running process. Raises psutil.Error for one that is gone or somebody else's."""
-        above = any(Path(parent.name()).stem == "pulumi" for parent in [process, *process.parents()])
-        return cls(tuple(process.cmdline()), process.environ(), Path(process.cwd()), above)
+        return cls(tuple(process.cmdline()), process.environ(), Path(process.cwd()))
 
 
-def is_orphan(seen: Seen, backend: str, stack: str, *, only_stack: bool) -> bool:
-    """Whether the process was started by an engine that worked on `stack` in the state of `backend`, and is gone.
+@dataclass(frozen=True)
+class Killed:
+    """Whose processes are looked for: those of a run on `stack` in the state of `backend`.
 
-    A run that was started by plain `pulumi` doesn't say on which stack: its plugins are known by the project's folder and the backend, and
-    count only where no other stack of that state can have been meant (`only_stack`).
+    Plain `pulumi` doesn't pass on which stack it works. Its plugins are known by the project's folder and by the variable that names
+    the backend (`named`; None where `pulumi login` has chosen it), and count only where no other stack can be meant (`only_stack`).
     """
-    if seen.under_pulumi:
-        return False
+
+    stack: str
+    backend: str
+    named: str | None
+    only_stack: bool
+
+
+def is_of(seen: Seen, killed: Killed) -> bool:
+    """Whether the process was started by an engine that did the run, directly or not."""
     if RUN in seen.environment:
-        return seen.environment[RUN] == mark(backend, stack)
-    if seen.folder != ROOT or seen.environment.get(_BACKEND) != backend:
+        return seen.environment[RUN] == mark(killed.backend, killed.stack)
+    if seen.folder != ROOT or seen.environment.get(_BACKEND) != killed.named:
         return False
     if any(script in seen.command for script in _SCRIPTS):
-        return f"--instance={stack}" in seen.command
-    return only_stack and any(_ADDRESS.match(word) for word in seen.command)
+        return f"--instance={killed.stack}" in seen.command
+    return killed.only_stack and any(_ADDRESS.match(word) for word in seen.command)
 
 
-def find(backend: str, stack: str, *, only_stack: bool) -> list[psutil.Process]:
-    """The orphans of `stack` on this machine, as far as this user may see them."""
+def find(killed: Killed) -> list[psutil.Process]:
+    """The orphans of the run on this machine, as far as this user may see them."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.status() != psutil.STATUS_ZOMBIE and is_orphan(Seen.of(process), backend, stack, only_stack=only_stack):
+            if process.status() != psutil.STATUS_ZOMBIE and is_of(Seen.of(process), killed) and not _has_engine(process):
                 found.append(process)
     return found
+
+
+def _has_engine(process: psutil.Process) -> bool:
+    """Whether a pulumi is above the process, or it is one: what such a process does is under way."""
+    return any(Path(each.name()).stem == "pulumi" for each in [process, *process.parents()])
 
 
 def end(processes: Iterable[psutil.Process]) -> list[str]:

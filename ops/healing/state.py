@@ -187,6 +187,8 @@ def _place(resources: list[Entry], entry: Entry) -> None:
     for index, other in enumerate(resources):
         if other["urn"] != entry["urn"] or other.get("delete"):
             continue
+        if other.get("id") == entry.get("id") and not other.get("pendingReplacement"):
+            raise ValueError(f"{entry['urn']} is in the state already")  # marked for deletion, it would take the object with it
         if other.get("pendingReplacement"):  # deleted already, to be made anew: this is the new one
             resources[index] = entry
         else:  # its successor is there already, and it has yet to go

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from kubernetes import client, watch
+from kubernetes import watch
 
 from tests.program import Program
 
-KUBERNETES_PLUGIN = "pulumi-resource-kubernetes"
 PARTS = ("engine", "engine and all that it has started", "kubernetes plugin", "language host")
+ENDED = "nothing: it had ended"
 
 
 class Run:
@@ -39,30 +39,30 @@ class Run:
             start_new_session=True,
         )
 
-    def wait_until(self, seconds: float) -> bool:
-        """Wait until the run is so old; False when it has ended before."""
+    def kill_after(self, seconds: float, part: str) -> str:
+        """Kill a part when the run is so old; says what that was: a run may be faster than the one that was measured."""
         try:
             self.process.wait(max(0.0, self.began + seconds - time.monotonic()))
         except subprocess.TimeoutExpired:
-            return True
-        return False
+            self.kill(part)
+            return part
+        self.end()
+        return ENDED
 
     def kill(self, part: str) -> None:
         """Kill a part without warning, and wait for the engine's end: it ends by itself when it was a plugin that died."""
         engine = psutil.Process(self.process.pid)
-        with suppress(psutil.Error):
-            below = engine.children(recursive=True)
-            if part == "engine and all that it has started":
-                targets = [engine, *below]
-            elif part == "kubernetes plugin":
-                targets = [each for each in below if each.name() == KUBERNETES_PLUGIN]
-            elif part == "language host":
-                targets = [each for each in below if any("language" in word for word in each.cmdline())]
-            else:
-                targets = [engine]
-            for target in targets:
-                with suppress(psutil.Error):
-                    target.kill()
+        below = engine.children(recursive=True)
+        targets = [engine]
+        if part == "engine and all that it has started":
+            targets += below
+        elif part != "engine":
+            words = {"kubernetes plugin": "pulumi-resource-kubernetes", "language host": "language"}[part]
+            with suppress(psutil.Error):
+                targets = [each for each in below if any(words in word for word in each.cmdline())]
+        for target in targets:
+            with suppress(psutil.Error):
+                target.kill()
         with suppress(ProcessLookupError):
             os.kill(engine.pid, signal.SIGCONT)
         self.end()
@@ -95,16 +95,17 @@ def resources(program: Program) -> list[dict[str, Any]]:
 
 
 class WhenNotNoted:
-    """Waits for the moment in which the cluster has a new claim that the state doesn't have yet."""
+    """Waits for the moment in which the cluster has a new object that the state doesn't have yet."""
 
-    def __init__(self, core: client.CoreV1Api, namespace: str, program: Program) -> None:
-        self.core = core
-        self.namespace = namespace
+    def __init__(self, program: Program, list_objects: Callable[..., Any], *where: str) -> None:
+        """`list_objects` is the official client's, with what it needs to be called: `core.list_namespace`, say."""
         self.program = program
-        self.before = {claim.metadata.name for claim in core.list_namespaced_persistent_volume_claim(namespace).items}
+        self.list_objects = list_objects
+        self.where = where
+        self.before = {each.metadata.name for each in list_objects(*where).items}
 
     def kill(self, run: Run, part: str) -> str | None:
-        """Kill the part in such a moment; the claim's name, or None when the run has ended without one.
+        """Kill the part in such a moment; the object's name, or None when the run has ended without one.
 
         The engine is stopped first, so that the moment lasts while it is looked at.
         """
@@ -118,14 +119,14 @@ class WhenNotNoted:
 
         threading.Thread(target=wait, daemon=True).start()
         while not ended.is_set():
-            for event in seen.stream(self.core.list_namespaced_persistent_volume_claim, self.namespace, timeout_seconds=1):
+            for event in seen.stream(self.list_objects, *self.where, timeout_seconds=1):
                 name = event["object"].metadata.name
                 if event["type"] != "ADDED" or name in self.before:
                     continue
                 self.before.add(name)
                 with suppress(ProcessLookupError):
                     os.kill(run.process.pid, signal.SIGSTOP)
-                    if not any(each.get("id") == f"{self.namespace}/{name}" for each in resources(self.program)):
+                    if not any(each.get("id") == "/".join([*self.where, name]) for each in resources(self.program)):
                         run.kill(part)
                         return str(name)
                     os.kill(run.process.pid, signal.SIGCONT)

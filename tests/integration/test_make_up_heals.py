@@ -92,6 +92,10 @@ class Person:
                     found.append(process)
         return found
 
+    def data(self) -> dict[str, str]:
+        """Hashes of the services' volumes; a canary that was killed leaves one until the next run."""
+        return {name: value for name, value in self.stack.hashes().items() if "_data-canary_" not in name}
+
     def canary_objects(self) -> list[str]:
         core = self.stack.core
         return [
@@ -116,11 +120,11 @@ def person(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def check(person: Person) -> str:
     """One `make up`: proven, with the same claims and data, nothing left of the killed run, and quiet the next time."""
     before = person.stack.uids()
-    data = person.stack.hashes()
+    data = person.data()
     said = person.make("up")
     assert said.count("proven") >= 2
     assert person.stack.uids() == before
-    assert person.stack.hashes() == data
+    assert person.data() == data
     assert person.canary_objects() == []
     assert not person.processes(DRIVER)
     assert not person.processes("pulumi")
@@ -157,7 +161,7 @@ def test_a_lost_state_of_the_clones_own_cluster(person: Person) -> None:
 def test_the_whole_cluster_is_killed_during_up(person: Person) -> None:
     cluster = person.stack.cluster
     assert isinstance(cluster, EmbeddedCluster)
-    before, data = person.stack.uids(), person.stack.hashes()
+    before, data = person.stack.uids(), person.data()
     person.canary_anew()
     run = person.clone.start("make", "up")
     eventually(lambda: bool(person.processes(DRIVER)), "a canary runs", 120)
@@ -171,7 +175,7 @@ def test_the_whole_cluster_is_killed_during_up(person: Person) -> None:
     assert person.make("up").count("proven") >= 2
     person.stack.wait_ready()
     assert person.stack.uids() == before
-    assert person.stack.hashes() == data
+    assert person.data() == data
 
 
 def test_no_secret_is_left_anywhere(person: Person) -> None:

@@ -22,27 +22,23 @@ PLUGIN = ("/cache/pulumi-resource-kubernetes", "-logtostderr", "127.0.0.1:40123"
 DRIVER = ("python", "-m", "components.canary.driver", "--context=dev", "--instance=dev", "prove")
 
 
-def seen(
-    command: tuple[str, ...] = PLUGIN, *, run: str | None = None, backend: str | None = STATE, folder: Path = ROOT, under: bool = False
-) -> orphans.Seen:
+def seen(command: tuple[str, ...] = PLUGIN, *, run: str | None = None, backend: str | None = STATE, folder: Path = ROOT) -> orphans.Seen:
     variables = {orphans.RUN: run, "PULUMI_BACKEND_URL": backend}
-    return orphans.Seen(command, {name: value for name, value in variables.items() if value is not None}, folder, under)
+    return orphans.Seen(command, {name: value for name, value in variables.items() if value is not None}, folder)
 
 
 OURS = orphans.mark(STATE, "dev")
 
 
 @pytest.mark.parametrize(
-    ("process", "orphan"),
+    ("process", "ours"),
     [
         (seen(run=OURS), True),
         (seen(("python3", "-u", "run_program.py"), run=OURS, folder=Path("/")), True),  # whatever our own run started
-        (seen(run=OURS, under=True), False),
         (seen(run=orphans.mark(STATE, "prod")), False),
         (seen(run=orphans.mark(OTHER_CLONE, "dev")), False),
         (seen(run=orphans.mark(OTHER_CLONE, "dev"), backend=STATE), False),
         (seen(), True),  # of plain `pulumi`
-        (seen(under=True), False),
         (seen(backend=OTHER_CLONE), False),
         (seen(backend=None), False),
         (seen(folder=Path("/home/ada/other")), False),
@@ -50,17 +46,27 @@ OURS = orphans.mark(STATE, "dev")
         (seen(("bash",)), False),
         (seen(DRIVER), True),
         (seen(tuple(word.replace("dev", "prod") for word in DRIVER)), False),
-        (seen(DRIVER, under=True), False),
     ],
 )
-def test_what_is_an_orphan(process: orphans.Seen, orphan: bool) -> None:
-    assert orphans.is_orphan(process, STATE, "dev", only_stack=True) is orphan
+def test_what_is_of_a_run(process: orphans.Seen, ours: bool) -> None:
+    assert orphans.is_of(process, killed()) is ours
+
+
+def killed(stack: str = "dev", backend: str = STATE, **how: bool) -> orphans.Killed:
+    return orphans.Killed(stack, backend, backend, **{"only_stack": True, **how})
+
+
+def test_a_backend_that_pulumi_login_has_chosen() -> None:
+    logged_in = orphans.Killed("dev", STATE, None, only_stack=True)
+    assert orphans.is_of(seen(backend=None), logged_in)
+    assert not orphans.is_of(seen(), logged_in)
+    assert not orphans.is_of(seen(backend=None, folder=Path("/home/ada/other")), logged_in)
 
 
 def test_where_another_stack_is_locked_only_what_names_this_one_counts() -> None:
-    assert not orphans.is_orphan(seen(), STATE, "dev", only_stack=False)
-    assert orphans.is_orphan(seen(run=OURS), STATE, "dev", only_stack=False)
-    assert orphans.is_orphan(seen(DRIVER), STATE, "dev", only_stack=False)
+    assert not orphans.is_of(seen(), killed(only_stack=False))
+    assert orphans.is_of(seen(run=OURS), killed(only_stack=False))
+    assert orphans.is_of(seen(DRIVER), killed(only_stack=False))
 
 
 # An engine that starts a plugin, says its process id, and waits; both are this Python under other names.
@@ -105,12 +111,12 @@ def run(tmp_path: Path) -> Iterator[Run]:
 
 def test_real_processes(run: Run, tmp_path: Path) -> None:
     stack = tmp_path.name
-    assert orphans.find(STATE, stack, only_stack=True) == [], "its engine lives"
+    assert orphans.find(killed(stack)) == [], "its engine lives"
     run.kill_engine()
-    assert orphans.find(STATE, "another", only_stack=True) == []
-    assert orphans.find(OTHER_CLONE, stack, only_stack=True) == []
-    found = orphans.find(STATE, stack, only_stack=True)
+    assert orphans.find(killed("another")) == []
+    assert orphans.find(killed(stack, OTHER_CLONE)) == []
+    found = orphans.find(killed(stack))
     assert found == [run.plugin]
     assert orphans.end(found) == ["pulumi-resource-kubernetes"]
     assert not run.plugin.is_running() or run.plugin.status() == psutil.STATUS_ZOMBIE
-    assert orphans.find(STATE, stack, only_stack=True) == []
+    assert orphans.find(killed(stack)) == []

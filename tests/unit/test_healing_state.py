@@ -219,3 +219,9 @@ def test_known_objects(id_: str, ref: Ref) -> None:
     assert state.known_objects({"resources": [in_state(STACK_ENTRY), entry]}) == {ref}
     assert str(ref) == "PersistentVolumeClaim data-postgres-0 in namespace data"
     assert state.known_objects({}) == set()
+
+
+def test_an_entry_is_never_marked_for_deletion_in_favour_of_the_same_object() -> None:
+    before = {"resources": [in_state(entry) for entry in (STACK_ENTRY, PROVIDER_ENTRY, SPACE, NAMESPACE)]}
+    with pytest.raises(ValueError, match="is in the state already"):
+        state.graft(before, {NAMESPACE["urn"]: NAMESPACE}, {})
