@@ -59,6 +59,7 @@ def _wanted(settings: Settings) -> Iterator[Wanted]:
     provisioner = PROVISIONERS[settings.provisioner]
     for name, service in settings.services.items():
         parameters = settings.tiers[service.tier]
+        fields = provisioner.storage_class(parameters)
         for ordinal in range(service.replicas):
             yield Wanted(
                 stack=settings.stack,
@@ -71,8 +72,8 @@ def _wanted(settings: Settings) -> Iterator[Wanted]:
                 size=service.size.provisioned,
                 capacity=service.size.provisioned_bytes,
                 access_mode=service.access_mode,
-                provisioner=provisioner.driver,
-                fs_type=provisioner.storage_class(parameters).parameters.get(_FS_TYPE, ""),
+                provisioner=fields.driver or provisioner.driver,
+                fs_type=fields.parameters.get(_FS_TYPE, ""),
                 on_node=provisioner.tied_to_node,
                 path_pattern=getattr(parameters, "path_pattern", None) or "",
                 node_path=getattr(parameters, "node_path", None) or "",
