@@ -105,7 +105,7 @@ class WhenNotNoted:
         self.before = {each.metadata.name for each in list_objects(*where).items}
 
     def kill(self, run: Run, part: str) -> str | None:
-        """Kill the part in such a moment; the object's name, or None when the run has ended without one.
+        """Kill the part in such a moment; the object's name, or None when the run has ended, or was killed, without one.
 
         The engine is stopped first, so that the moment lasts while it is looked at.
         """
@@ -126,11 +126,14 @@ class WhenNotNoted:
                 self.before.add(name)
                 with suppress(ProcessLookupError):
                     os.kill(run.process.pid, signal.SIGSTOP)
-                    if not any(each.get("id") == "/".join([*self.where, name]) for each in resources(self.program)):
+                    if not self._noted(name):
                         run.kill(part)
-                        return str(name)
+                        return None if self._noted(name) else str(name)  # a thread may have been in the middle of writing it
                     os.kill(run.process.pid, signal.SIGCONT)
         return None
+
+    def _noted(self, name: str) -> bool:
+        return any(each.get("id") == "/".join([*self.where, name]) for each in resources(self.program))
 
 
 def processes_of(folder: Path) -> list[str]:

@@ -229,6 +229,7 @@ class TestUp:
             stack.configure(LARGE)
             claim = moment.kill(Run(stack.program, "up"), part)
             if claim is None:
+                stack.heal()
                 continue
             uid = stack.uids()[claim]
             if not hit:
