@@ -104,7 +104,7 @@ def test_what_a_person_sees(preview: Preview) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "kubernetes:core/v1:PersistentVolumeClaim data-kafka-2 create" in done.stdout
     assert "✅ storage-tiers@v1.0.0" in done.stdout
-    assert "Stack dev: 13 objects, 0 violations of policies" in done.stdout
+    assert "Stack dev: 15 objects, 0 violations of policies" in done.stdout
     assert done.stdout.rstrip().endswith(
         "Next: `make preview STACK=dev BASE=origin/main` says what a merge would change. Nothing was touched."
     )
@@ -119,6 +119,7 @@ def test_a_harmless_change_against_the_base(preview: Preview) -> None:
     [report] = preview.report("--base", "HEAD~1")
     assert changes(report) == {
         ("create", "PersistentVolumeClaim data/data-kafka-3"),
+        ("change", "ResourceQuota data/streaming-local-path"),
         ("replace", "StorageClass database-local-path"),
         ("replace", "Command canary-database"),
         ("release", "Namespace data"),
@@ -139,7 +140,7 @@ def test_a_change_that_loses_data_fails_and_says_so_to_people_and_in_markdown(pr
     )
     for said in (done.stdout, file.read_text()):
         assert "Not to be merged as it is:" in said and lost in said and replaced in said
-    assert "### ❌ Stack dev: 1 replaced, 1 deleted, against `first`" in file.read_text()
+    assert "### ❌ Stack dev: 2 changed, 1 replaced, 1 deleted, against `first`" in file.read_text()
 
 
 def test_a_stack_that_the_base_does_not_have_is_new(preview: Preview) -> None:
