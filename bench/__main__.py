@@ -10,11 +10,13 @@ import json
 import os
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
+import yaml
 from rich import box
 from rich.table import Table
 
@@ -31,6 +33,7 @@ STEPS = {
     "no-change up": ["up", "--yes", "--skip-preview", "--expect-no-changes"],
     "destroy": ["destroy", "--yes", "--skip-preview"],
 }
+CONTEXT = "storage-tiers-bench"
 FIGURES = {"wall": ("wall s", 1.0), "cpu": ("CPU s", 1.0), "memory": ("peak MiB", 2.0**20)}
 
 
@@ -42,7 +45,7 @@ def main(brokers: tuple[int, ...], runs: int, as_json: bool) -> None:
     """This program against a minimal one: preview, first up, no-change up, destroy."""
     engine = ensure_engine()
     with tempfile.TemporaryDirectory() as folder:
-        cluster = choose("storage-tiers-bench", f"bench-{paths.clone_identity()}", Path(folder, "kubeconfig"))
+        cluster = choose(CONTEXT, f"bench-{paths.clone_identity()}", Path(folder, "kubeconfig"))
         cluster.delete()
         try:
             access = cluster.start()
@@ -69,7 +72,10 @@ def turns(folder: Path, engine: Engine, access: Access, brokers: int, runs: int)
         for name in ("ours", "minimal"):
             with step(f"{brokers} brokers, turn {turn} of {runs}, {name}") as shown:
                 made = Path(tempfile.mkdtemp(dir=folder))
-                program = ours(made, engine, access, brokers) if name == "ours" else minimal(made, engine, access, brokers)
+                environment = variables(engine, str(access.kubeconfig))
+                program = (
+                    ours(made, environment, brokers, context=access.context) if name == "ours" else minimal(made, environment, brokers)
+                )
                 costs[name] = {}
                 for title, arguments in STEPS.items():
                     shown.detail = title
@@ -78,39 +84,41 @@ def turns(folder: Path, engine: Engine, access: Access, brokers: int, runs: int)
             yield costs
 
 
-def ours(folder: Path, engine: Engine, access: Access, brokers: int) -> Program:
+def ours(folder: Path, environment: dict[str, str], brokers: int, *, context: str = CONTEXT, stack: str = "dev") -> Program:
     """This project's program, with this many Kafka brokers, and without the proof of its tiers, which the counterpart doesn't have."""
-    program = Program.copy(paths.ROOT, folder, variables(engine, access), "dev")
+    program = Program.copy(paths.ROOT, folder, environment, stack)
+    settings = yaml.safe_load(program.stack_file.read_text())["config"]
+    services = settings["storage-tiers:services"]
     program.configure(
-        cluster={"context": access.context, "identifier": access.context},
+        cluster={"context": context, "identifier": context},
         canary={"enabled": False},
-        services={"postgres": {"tier": "database", "size": "5Gi"}, "kafka": {"tier": "streaming", "size": "3.3Gi", "replicas": brokers}},
+        services={**services, "kafka": {**services["kafka"], "replicas": brokers}},
     )
     return program
 
 
-def minimal(folder: Path, engine: Engine, access: Access, brokers: int) -> Program:
+def minimal(folder: Path, environment: dict[str, str], brokers: int, *, context: str = CONTEXT, provisioner: str = "local-path") -> Program:
     """The hand-written counterpart, with this many Kafka brokers."""
-    program = Program.copy(Path(__file__).parent / "minimal", folder, variables(engine, access), "dev")
-    program.pulumi("config", "set", "context", access.context)
-    program.pulumi("config", "set", "brokers", str(brokers))
+    program = Program.copy(Path(__file__).parent / "minimal", folder, environment, "dev")
+    for key, value in {"context": context, "brokers": str(brokers), "provisioner": provisioner}.items():
+        program.pulumi("config", "set", key, value)
     return program
 
 
-def variables(engine: Engine, access: Access) -> dict[str, str]:
+def variables(engine: Engine, kubeconfig: str) -> dict[str, str]:
     """The environment of both programs."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE"))}
     path = os.pathsep.join([*map(str, engine.folders), str(paths.SCRIPTS), os.environ["PATH"]])
-    return {**kept, "PATH": path, "KUBECONFIG": str(access.kubeconfig), "PULUMI_CONFIG_PASSPHRASE": "", "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    return {**kept, "PATH": path, "KUBECONFIG": kubeconfig, "PULUMI_CONFIG_PASSPHRASE": "", "PULUMI_SKIP_UPDATE_CHECK": "true"}
 
 
-def table(costs: dict[int, list[dict[str, dict[str, Cost]]]]) -> Table:
-    """Medians of both programs, and the median ratio, for every size, step and figure."""
-    shown = Table("Brokers", "Step", "Figure", box=box.SIMPLE_HEAD, pad_edge=False)
+def table(costs: Mapping[Any, Sequence[dict[str, dict[str, Cost]]]], what: str = "Brokers") -> Table:
+    """Medians of both programs, and the median ratio, for every size (or stack: `what` is its title), step and figure."""
+    shown = Table(what, "Step", "Figure", box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("ours", "minimal", "ratio"):
         shown.add_column(title, justify="right")
     for count, all_turns in costs.items():
-        for title in STEPS:
+        for title in all_turns[0]["ours"]:
             for figure, (name, unit) in FIGURES.items():
                 pairs = [
                     (getattr(turn["ours"][title], figure) / unit, getattr(turn["minimal"][title], figure) / unit) for turn in all_turns

@@ -1,11 +1,20 @@
-"""The same Kubernetes objects as the dev stack, written by hand with no checks, components or outputs."""
+"""The same Kubernetes objects as the stacks have, written by hand with no checks, components or outputs."""
 
 import pulumi
 import pulumi_kubernetes as kubernetes
+from pulumi_command.local import Command
 from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim, ResourceQuota
 from pulumi_kubernetes.storage.v1 import StorageClass
 
+# By provisioner: the driver, a class's parameters and annotations, whether volumes grow, and the sizes of a database's and a broker's.
+CLASSES = {
+    "local-path": ("rancher.io/local-path", {}, {"defaultVolumeType": "local"}, False, "5Gi", 3380),
+    "ebs": ("ebs.csi.aws.com", {"type": "gp3", "encrypted": "true", "csi.storage.k8s.io/fstype": "ext4"}, {}, True, "5Gi", 4096),
+    "gce-pd": ("pd.csi.storage.gke.io", {"type": "pd-balanced", "csi.storage.k8s.io/fstype": "ext4"}, {}, True, "5Gi", 4096),
+}
+
 config = pulumi.Config()
+Command("destroy-guard", delete="true")  # guards nothing; but the plugin of commands is started, as for the stacks' own
 provider = kubernetes.Provider("cluster", context=config.require("context"), enable_server_side_apply=False)
 # Without this, plugins before 4.24 sometimes wait ten minutes for what is gone already (pulumi-kubernetes#3317).
 soon = pulumi.CustomTimeouts(delete="30s")
@@ -13,22 +22,26 @@ on_cluster = pulumi.ResourceOptions(provider=provider)
 
 namespace = Namespace("data", metadata={"name": "data"}, opts=on_cluster)
 brokers = config.require_int("brokers")
+name = config.get("provisioner") or "local-path"
+driver, parameters, annotations, grows, database_size, broker_mib = CLASSES[name]
 for tier, service, replicas, size, total in (
-    ("database", "postgres", 1, "5Gi", "5Gi"),
-    ("streaming", "kafka", brokers, "3380Mi", f"{3380 * brokers}Mi"),
+    ("database", "postgres", 1, database_size, database_size),
+    ("streaming", "kafka", brokers, f"{broker_mib}Mi", f"{broker_mib * brokers}Mi"),
 ):
     storage_class = StorageClass(
         tier,
-        metadata={"name": f"{tier}-local-path", "annotations": {"defaultVolumeType": "local"}},
-        provisioner="rancher.io/local-path",
+        metadata={"name": f"{tier}-{name}", "annotations": annotations},
+        provisioner=driver,
+        parameters=parameters,
+        allow_volume_expansion=grows,
         reclaim_policy="Retain",
         volume_binding_mode="WaitForFirstConsumer",
         opts=pulumi.ResourceOptions(provider=provider, custom_timeouts=soon),
     )
-    of_class = f"{tier}-local-path.storageclass.storage.k8s.io"
+    of_class = f"{tier}-{name}.storageclass.storage.k8s.io"
     quota = ResourceQuota(
         f"quota-{tier}",
-        metadata={"name": f"{tier}-local-path", "namespace": "data"},
+        metadata={"name": f"{tier}-{name}", "namespace": "data"},
         spec={"hard": {f"{of_class}/requests.storage": total, f"{of_class}/persistentvolumeclaims": str(replicas)}},
         opts=pulumi.ResourceOptions(provider=provider, depends_on=[namespace], custom_timeouts=soon),
     )
@@ -38,7 +51,7 @@ for tier, service, replicas, size, total in (
             metadata={"name": f"data-{service}-{ordinal}", "namespace": "data", "annotations": {"pulumi.com/skipAwait": "true"}},
             spec={
                 "access_modes": ["ReadWriteOnce"],
-                "storage_class_name": f"{tier}-local-path",
+                "storage_class_name": f"{tier}-{name}",
                 "resources": {"requests": {"storage": size}},
             },
             opts=pulumi.ResourceOptions(provider=provider, depends_on=[storage_class, namespace, quota], custom_timeouts=soon),
