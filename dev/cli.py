@@ -269,7 +269,12 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
     with one_at_a_time("test.lock", "running this clone's tests: they share one throw-away cluster"):
         run_lint()
         ensure_engine()
-        run([sys.executable, "-m", "pytest", *pytest_arguments])
+        pytest = [sys.executable, "-m", "pytest"]
+        if pytest_arguments:
+            run([*pytest, *pytest_arguments])
+        else:  # most of the time a test waits for its cluster: two at a time, file by file, each process with a cluster of its own
+            run([*pytest, "--numprocesses=2", "--dist=loadfile", "-m", "not alone"])
+            run([*pytest, "-m", "alone"])
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})

@@ -54,7 +54,8 @@ def engine() -> Engine:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A throw-away cluster beside the user's, running: its own identity, so its own ports, sockets, bridge, cgroups and folders."""
     kubeconfig = tmp_path_factory.mktemp("cluster") / "kubeconfig"
-    cluster = choose(CONTEXT, f"test-{paths.clone_identity()}", kubeconfig)
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    cluster = choose(CONTEXT, "-".join(["test", paths.clone_identity(), *([worker] if worker else [])]), kubeconfig)
     cluster.delete()  # what a test run that was killed has left
     try:
         cluster.start()

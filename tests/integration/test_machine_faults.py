@@ -382,6 +382,7 @@ def test_disk_too_full_for_a_cluster(clone: Clone) -> None:
     assert not processes_of(clone)
 
 
+@pytest.mark.alone
 def test_too_few_inotify_instances(clone: Clone) -> None:
     """Many clusters (or editors) on one machine use up what the kernel gives each user; 128 of them by default."""
     libc = ctypes.CDLL(None)

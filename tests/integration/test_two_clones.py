@@ -27,7 +27,7 @@ from dev.images import build_image, reference
 from tests.clone import Clone
 from tests.conftest import eventually
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900)]
 
 NAMESPACE = "data"
 CLAIMS = ("data-postgres-0", "data-kafka-0", "data-kafka-1", "data-kafka-2")
