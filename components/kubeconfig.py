@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from components.settings import Problem, SettingsError, shown
+from components.settings import Problem, SettingsError
 
 TIMEOUT = 5  # seconds: without a cluster a preview goes on
 
@@ -62,7 +62,7 @@ class Kubeconfig:
                 reason = " ".join(str(problem).split()) or type(problem).__name__
                 rule = f"the files in KUBECONFIG are kubeconfigs, and this one can't be read ({type(problem).__name__}: {reason})"
                 works = f"the path of a file that `kubectl --kubeconfig {file} config view` can show"
-                raise SettingsError([Problem("KUBECONFIG", shown(str(file)), rule, works)], stack) from None
+                raise SettingsError([Problem("KUBECONFIG", json.dumps(str(file), ensure_ascii=False), rule, works)], stack) from None
         return cls(files, found["contexts"], found["clusters"], found["users"])
 
     def items(self, context: str, path: str) -> list[Mapping[str, Any]]:
