@@ -9,7 +9,6 @@ import hashlib
 import json
 import random
 import secrets
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dev import paths
 from dev.cluster import Access, Cluster, EmbeddedCluster, embedded, kind
 from dev.cluster import layout as layouts
 from dev.cluster.daemons import Daemon
@@ -168,7 +166,6 @@ def stack(
 ) -> Iterator[Stack]:
     """The program with `python -m ops` beside it, up, its claim bound and written to."""
     program = program_factory(access=access)
-    shutil.copytree(paths.ROOT / "ops", program.folder / "ops", ignore=shutil.ignore_patterns("__pycache__"))
     program.configure(cluster={"context": access.context, "identifier": access.context}, canary={"enabled": False})
     core = client.CoreV1Api(api)
     made = Stack(program, core, client.StorageV1Api(api))
