@@ -16,7 +16,6 @@ import yaml
 from kubernetes import client
 
 from components import labels
-from dev import paths
 from dev.cluster import Access
 from tests import kubeconfig
 from tests.conftest import eventually
@@ -75,7 +74,6 @@ def stack(
     """The dev stack without its canary, with one bound claim whose volume says whose it is."""
     program, core = program_factory(access=access), client.CoreV1Api(api)
     program.configure(cluster={"context": access.context, "identifier": access.context}, canary={"enabled": False})
-    shutil.copytree(paths.ROOT / "ops", program.folder / "ops", ignore=shutil.ignore_patterns("__pycache__"))
     program.up()
     bind(core, busybox, CLAIM)
     file = tmp_path_factory.mktemp("drift") / "kubeconfig"
