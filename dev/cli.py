@@ -280,10 +280,10 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def soak(pytest_arguments: tuple[str, ...]) -> None:
-    """The fault and repeat tests with their full counts, some 20 minutes. Arguments go to pytest."""
+    """The fault and repeat tests with their full counts, about an hour. Arguments go to pytest."""
     with one_at_a_time("test.lock", "running this clone's tests: they share one throw-away cluster"):
         ensure_engine()
-        run([sys.executable, "-m", "pytest", "--full", "-m", "faults", *pytest_arguments])
+        run([sys.executable, "-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--full", "-m", "faults", *pytest_arguments])
 
 
 @cli.command()

@@ -19,6 +19,7 @@ from dev.images import build_image, reference
 from tests.program import Program
 
 CONTEXT = "storage-tiers-test"
+TOLD = "told at the end"  # a property that a test records: a text for people, printed after all tests (of every process of them)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +30,14 @@ def pytest_configure() -> None:
     """Tests press Ctrl-C, which all processes of a job ignore that a CI runner has started in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have to tell at the end."""
+    for report in terminalreporter.getreports("passed"):
+        for name, text in report.user_properties:
+            if name == TOLD and report.when == "call":
+                terminalreporter.write_line(str(text))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

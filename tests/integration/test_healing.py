@@ -6,6 +6,7 @@ The tests run in the order of the file, on one stack. A claim of it is bound and
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import random
 import secrets
@@ -25,7 +26,7 @@ from rich.table import Table
 from dev.cluster import Access, Cluster, EmbeddedCluster, embedded, kind
 from dev.cluster import layout as layouts
 from dev.cluster.daemons import Daemon
-from tests.conftest import eventually
+from tests.conftest import TOLD, eventually
 from tests.faults.kills import ENDED, PARTS, Run, WhenNotNoted, processes_of, resources, stack_file, timed
 from tests.program import Program
 
@@ -161,9 +162,7 @@ def writer(image: str, content: str) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def stack(
-    program_factory: Callable[..., Program], access: Access, api: client.ApiClient, busybox: str, request: pytest.FixtureRequest
-) -> Iterator[Stack]:
+def stack(program_factory: Callable[..., Program], access: Access, api: client.ApiClient, busybox: str) -> Iterator[Stack]:
     """The program with `python -m ops` beside it, up, its claim bound and written to."""
     program = program_factory(access=access)
     program.configure(cluster={"context": access.context, "identifier": access.context}, canary={"enabled": False})
@@ -179,17 +178,16 @@ def stack(
         if volume.spec.claim_ref.namespace == NAMESPACE:
             core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
     eventually(lambda: not core.list_persistent_volume().items, "volumes of the tests are gone")
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        show(made.kills)
 
 
-def show(kills: list[Kill]) -> None:
+def as_table(kills: list[Kill]) -> str:
     table = Table("During", "Killed", "When", "Healing", box=box.SIMPLE_HEAD, title="Killed runs: each was up again, with all data intact")
     table.add_column("Seconds", justify="right")
     for kill in kills:
         table.add_row(kill.during, kill.what, kill.when, kill.healing, f"{kill.seconds:.1f}")
-    Console(width=200).print(table)
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(table)
+    return console.export_text()
 
 
 def chosen(full: bool, all_of_them: int, few: int) -> list[int]:
@@ -420,3 +418,10 @@ def test_a_live_lock_is_never_released(stack: Stack) -> None:
     run.end()
     assert run.process.returncode == 0, "the run was not disturbed"
     stack.is_whole()
+
+
+def test_all_of_it_in_a_table(stack: Stack, record_property: Callable[[str, object], None]) -> None:
+    """The last one of the file: what was killed, and what came of it, is printed at the end of all tests."""
+    assert stack.kills
+    record_property(TOLD, as_table(stack.kills))
+    stack.is_intact()
