@@ -17,6 +17,7 @@ from components.kubeconfig import Kubeconfig
 from components.previous import Before, Claim, Looked, State
 from components.provisioners import PROVISIONERS
 from components.settings import Problem, Service, Settings, SettingsError, shown
+from components.stamp import claim_name
 from components.storage_tier import class_name
 
 SHOWN = 5  # claims that a message names one by one
@@ -36,8 +37,9 @@ class Room:
 def check_claims(settings: Settings) -> defaultdict[str, Room]:
     """Raise SettingsError for settings that would lose claims of the stack, with every reason there is.
 
-    Returns the claims without data that this run deletes or replaces, by class: the quota must have room for them until then, or it
-    refuses those that take their place. A preview on an empty state, such as a throw-away one, has nothing to lose.
+    Returns the claims without data that this run deletes or replaces, by class, where it makes others on that class: the quota must
+    have room for them until then, or it refuses those that take their place. A preview on an empty state, such as a throw-away one, has
+    nothing to lose.
     """
     outputs = previous.outputs()
     if not outputs and pulumi.runtime.is_dry_run():
@@ -89,10 +91,19 @@ def replaced(claim: Claim, before: Before, settings: Settings) -> bool:
 
 
 def room(before: Before, settings: Settings, seen: Looked) -> defaultdict[str, Room]:
-    """What is in the settings' namespace and goes with this run, by class."""
+    """What is in the settings' namespace and goes with this run, by class; of classes alone on which the run makes claims as well."""
+    there = [claim for claim in before.claims if claim.key in seen.claims and claim.namespace == settings.namespace.name]
+    leaving = [claim for claim in there if replaced(claim, before, settings)]
+    staying = {claim.key for claim in there} - {claim.key for claim in leaving}
+    makes = {
+        class_name(service.tier, settings.provisioner)
+        for name, service in settings.services.items()
+        for ordinal in range(service.replicas)
+        if (settings.namespace.name, claim_name(name, ordinal)) not in staying
+    }
     going: defaultdict[str, Room] = defaultdict(Room)
-    for claim in before.claims:
-        if claim.key in seen.claims and claim.namespace == settings.namespace.name and replaced(claim, before, settings):
+    for claim in leaving:
+        if claim.storage_class in makes:
             others = going[claim.storage_class]
             going[claim.storage_class] = Room(others.claims + 1, others.size + claim.size)
     return going

@@ -162,6 +162,8 @@ class TestNeverBound:
         settings(services={"postgres": POSTGRES, "kafka": KAFKA})
         stack.program.up()
         assert "data-kafka-3" not in stack.claims()
+        assert stack.quotas()["streaming-local-path"] == ["10140Mi", "3"]
+        stack.program.up("--expect-no-changes")
 
 
 class TestQuota:
