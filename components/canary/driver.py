@@ -195,8 +195,8 @@ class Canary:
                 self.events_seen = self.events()
             raise
         finally:
-            ignore_signals()
-            self.clean_up(wait=not isinstance(sys.exc_info()[1], Interrupted))
+            with undisturbed():
+                self.clean_up(wait=not isinstance(sys.exc_info()[1], Interrupted))
         self.remember(result)
         return result
 
@@ -790,10 +790,15 @@ def interrupt(*_: object) -> None:
     raise Interrupted
 
 
-def ignore_signals() -> None:
-    """From here on the program ends by itself."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals that ask for the end are ignored meanwhile: what is done here ends by itself."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def parse(arguments: list[str]) -> tuple[str, Plan]:

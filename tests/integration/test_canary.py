@@ -51,7 +51,7 @@ def leftovers(core: client.CoreV1Api, cluster: Cluster) -> list[str]:
     found += [f"claim/{each.metadata.name}" for each in core.list_namespaced_persistent_volume_claim(CANARY).items]
     found += [f"volume/{each.metadata.name}" for each in core.list_persistent_volume().items if each.spec.claim_ref.namespace == CANARY]
     if isinstance(cluster, EmbeddedCluster):
-        found += [str(folder) for folder in cluster.volumes.glob(f"*{CANARY}*")]
+        found += [str(folder) for folder in cluster.volumes.glob(f"pvc-*{CANARY}*")]  # a pathPattern leaves folders above a volume
     return found
 
 
