@@ -98,6 +98,7 @@ class Session:
         from ops.cluster import Cluster  # noqa: PLC0415 - 0.4 s, which `make down` need not wait for
         from ops.healing.healing import Healing  # noqa: PLC0415
         from ops.healing.objects import Objects  # noqa: PLC0415
+        from ops.healing.quotas import recount  # noqa: PLC0415
 
         stack = settings.stack
         pulumi = Pulumi(self.marked(stack))
@@ -107,6 +108,7 @@ class Session:
         # A dev cluster is this clone's alone. On a cluster of the user's own, another clone may have a stack of this name.
         ours_alone = self.access.kind != "existing"
         Healing(pulumi, Objects(cluster), settings).complete_state(ours_alone=ours_alone, destroying=destroying)
+        recount(cluster, settings.namespace.name, stack)
 
     def stacks(self) -> list[str]:
         """The names of the stacks in the state."""

@@ -43,12 +43,14 @@ def heal(stack: str, take_over: bool, before_destroy: bool) -> None:
     from ops.cluster import Cluster  # noqa: PLC0415 - 0.4 s, which --help need not wait for
     from ops.healing.healing import Healing  # noqa: PLC0415
     from ops.healing.objects import Objects  # noqa: PLC0415
+    from ops.healing.quotas import recount  # noqa: PLC0415
 
     settings = load_settings(stack)
     pulumi = Pulumi(os.environ)
     end_killed_run(pulumi, stack)
-    objects = Objects(Cluster(settings.cluster.context))
-    Healing(pulumi, objects, settings).complete_state(ours_alone=take_over, destroying=before_destroy)
+    cluster = Cluster(settings.cluster.context)
+    Healing(pulumi, Objects(cluster), settings).complete_state(ours_alone=take_over, destroying=before_destroy)
+    recount(cluster, settings.namespace.name, stack)
 
 
 def main() -> NoReturn:
