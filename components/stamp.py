@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from components import labels
 
 ORDINAL = "storage-tiers/ordinal"
-SERVICE = "app.kubernetes.io/name"
-TIER = "app.kubernetes.io/component"
-STACK = "app.kubernetes.io/instance"
+SERVICE = labels.NAME
+TIER = labels.COMPONENT
+STACK = labels.INSTANCE
 PART_OF = "app.kubernetes.io/part-of"
 MANAGED_BY = "app.kubernetes.io/managed-by"  # on a volume only the canary's have it (components/canary/manifests.py)
 
