@@ -11,9 +11,12 @@ import yaml
 from tests.unit.mocked_program import stack_config
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A kubeconfig with the committed stacks' contexts and a cluster that doesn't answer, instead of the user's own."""
+    """A kubeconfig with the committed stacks' contexts and a cluster that doesn't answer, instead of the user's own.
+
+    For one module at a time: tests of other folders run in between, in the same process.
+    """
     file = tmp_path_factory.mktemp("kubeconfig") / "kubeconfig"
     contexts = [yaml.safe_load(stack_config(stack)["storage-tiers:cluster"])["context"] for stack in ("dev", "aws", "gcp")]
     file.write_text(
