@@ -1,5 +1,9 @@
 """The Pulumi program: settings -> provisioner -> storage tiers -> their proof -> volumes of the services -> stack outputs."""
 
+import gc
+
+gc.disable()  # while modules are loaded: they make a million objects and no garbage, and looking for some is a third of that time
+
 import pulumi
 import pulumi_kubernetes as kubernetes
 
@@ -14,6 +18,9 @@ from components.service_volumes import ServiceVolumes, ServiceVolumesArgs
 from components.settings import load_from_pulumi
 from components.storage_tier import StorageTier, StorageTierArgs
 from components.tier_quota import TierQuota, TierQuotaArgs
+
+gc.freeze()
+gc.enable()
 
 settings = load_from_pulumi()
 check_cluster(settings)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
-from components.provisioners.ebs import Ebs
 from components.provisioners.finding import Finding, Volume
 from components.provisioners.forms import Numbered, form_of
-from components.provisioners.gce_pd import GcePd
-from components.provisioners.local_path import LocalPath
 from components.provisioners.shape import Provisioner, SnapshotClassFields, StorageClassFields, TierParameters
 
 __all__ = [
@@ -22,7 +21,33 @@ __all__ = [
     "why_refused",
 ]
 
-PROVISIONERS: dict[str, Provisioner[Any]] = {provisioner.name: provisioner for provisioner in (LocalPath(), Ebs(), GcePd())}
+
+class _Provisioners(Mapping[str, Provisioner[Any]]):
+    """One object for each class, made when it is first asked for: a stack has one provisioner, and need not load the others' models."""
+
+    def __init__(self, classes: Mapping[str, tuple[str, str]]) -> None:
+        self._classes = classes
+        self._made: dict[str, Provisioner[Any]] = {}
+
+    def __getitem__(self, name: str) -> Provisioner[Any]:
+        if name not in self._made:
+            module, provisioner = self._classes[name]
+            self._made[name] = getattr(import_module(f"{__name__}.{module}"), provisioner)()
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._classes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+
+PROVISIONERS: Mapping[str, Provisioner[Any]] = _Provisioners(
+    {"local-path": ("local_path", "LocalPath"), "ebs": ("ebs", "Ebs"), "gce-pd": ("gce_pd", "GcePd")}
+)
 
 
 def owners(key: str) -> list[str]:

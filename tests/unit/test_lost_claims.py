@@ -265,7 +265,9 @@ class Expanding(LocalPath):
 
 @pytest.fixture
 def expanding(monkeypatch: pytest.MonkeyPatch) -> Before:
-    monkeypatch.setitem(PROVISIONERS, "expanding", Expanding())
+    provisioners = {**PROVISIONERS, "expanding": Expanding()}
+    for module in ("lost_claims", "settings"):
+        monkeypatch.setattr(f"components.{module}.PROVISIONERS", provisioners)
     return Before.of(outputs(provisioner="expanding"))
 
 
