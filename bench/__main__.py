@@ -7,7 +7,6 @@ quoted is the median of each and the median of the ratios pair by pair.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,9 +106,7 @@ def minimal(folder: Path, environment: dict[str, str], brokers: int, *, context:
 
 def variables(engine: Engine, kubeconfig: str) -> dict[str, str]:
     """The environment of both programs."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE"))}
-    path = os.pathsep.join([*map(str, engine.folders), str(paths.SCRIPTS), os.environ["PATH"]])
-    return {**kept, "PATH": path, "KUBECONFIG": kubeconfig, "PULUMI_CONFIG_PASSPHRASE": "", "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    return {**engine.clean_environment(), "KUBECONFIG": kubeconfig}
 
 
 def table(costs: Mapping[Any, Sequence[dict[str, dict[str, Cost]]]], what: str = "Brokers") -> Table:

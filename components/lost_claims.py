@@ -15,10 +15,9 @@ import pulumi
 from components import previous
 from components.kubeconfig import Kubeconfig
 from components.previous import Before, Claim, Looked, State
-from components.provisioners import PROVISIONERS
+from components.provisioners import PROVISIONERS, class_name
 from components.settings import Problem, Service, Settings, SettingsError, shown
 from components.stamp import claim_name
-from components.storage_tier import class_name
 
 SHOWN = 5  # claims that a message names one by one
 ANEW = "it would be made anew, empty"

@@ -12,7 +12,7 @@ from pulumi_kubernetes.storage.v1 import StorageClass, VolumeAttributesClass
 
 from components import labels
 from components.deletion import SOON
-from components.provisioners import PROVISIONERS, TierParameters
+from components.provisioners import PROVISIONERS, TierParameters, class_name
 from components.provisioners.shape import SNAPSHOT_API
 
 DESCRIPTION = "kubernetes.io/description"  # a well-known annotation of Kubernetes
@@ -26,11 +26,6 @@ _PURPOSES = {
 def purpose(tier: str) -> str:
     """What a tier is for, in a sentence; a tier of a name that isn't known here says only that."""
     return _PURPOSES.get(tier, f"Storage tier {tier}.")
-
-
-def class_name(tier: str, provisioner: str) -> str:
-    """The name of a tier's StorageClass, for example `database-local-path`."""
-    return f"{tier}-{provisioner}"
 
 
 @dataclass(frozen=True)

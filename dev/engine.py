@@ -52,6 +52,20 @@ class Engine:
     parts: tuple[Part, ...]
     folders: tuple[Path, ...]
 
+    def clean_environment(self) -> dict[str, str]:
+        """For a run that finds nothing of the user's own backend, passphrase, clusters or credentials, but the plugins in PULUMI_HOME.
+
+        A kubeconfig and a backend are the caller's to add.
+        """
+        own = ("PULUMI_", "KUBE", "AWS_", "GOOGLE_")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(own) or name == "PULUMI_HOME"}
+        return {
+            **kept,
+            "PATH": os.pathsep.join([*map(str, self.folders), str(paths.SCRIPTS), os.environ.get("PATH", "")]),
+            "PULUMI_CONFIG_PASSPHRASE": "",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+        }
+
 
 @dataclass(frozen=True)
 class Good:

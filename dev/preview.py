@@ -7,7 +7,6 @@ all that the stack consists of; against a base, the two plans are compared.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -127,16 +126,11 @@ class _Previews:
         return plan.read(events), done.returncode
 
     def _environment(self, copy: Path) -> dict[str, str]:
-        """Nothing of the user's own backend, passphrase or clusters. Only where pulumi keeps its plugins stays."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE")) or name == "PULUMI_HOME"}
         state = copy / "throw-away-state"
         state.mkdir()
         return {
-            **kept,
-            "PATH": os.pathsep.join([*map(str, self.engine.folders), str(paths.SCRIPTS), os.environ.get("PATH", "")]),
+            **self.engine.clean_environment(),
             "PULUMI_BACKEND_URL": state.as_uri(),
-            "PULUMI_CONFIG_PASSPHRASE": "",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DEBUG_COMMANDS": "true",  # without it there is no --event-log; the Automation API sets it as well
             "KUBECONFIG": str(copy / "no-kubeconfig"),
             "PYTHONDONTWRITEBYTECODE": "1",

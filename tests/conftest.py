@@ -106,14 +106,7 @@ def storage(api: client.ApiClient) -> client.StorageV1Api:
 @pytest.fixture(scope="session")
 def pulumi_variables(engine: Engine) -> dict[str, str]:
     """The environment of a pulumi run in a test, without a state (each program has its own)."""
-    folders = [*map(str, engine.folders), str(paths.SCRIPTS)]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE"))}
-    return {
-        **kept,
-        "PATH": os.pathsep.join([*folders, os.environ["PATH"]]),
-        "PULUMI_CONFIG_PASSPHRASE": "",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-    }
+    return engine.clean_environment()
 
 
 @pytest.fixture(scope="session")

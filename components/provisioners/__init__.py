@@ -18,6 +18,7 @@ __all__ = [
     "StorageClassFields",
     "TierParameters",
     "Volume",
+    "class_name",
     "why_refused",
 ]
 
@@ -48,6 +49,11 @@ class _Provisioners(Mapping[str, Provisioner[Any]]):
 PROVISIONERS: Mapping[str, Provisioner[Any]] = _Provisioners(
     {"local-path": ("local_path", "LocalPath"), "ebs": ("ebs", "Ebs"), "gce-pd": ("gce_pd", "GcePd")}
 )
+
+
+def class_name(tier: str, provisioner: str) -> str:
+    """The name of a tier's StorageClass, for example `database-local-path`."""
+    return f"{tier}-{provisioner}"
 
 
 def owners(key: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -33,14 +32,10 @@ class CopiedStack:
             shutil.copytree(paths.ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / ".venv").symlink_to(paths.VENV, target_is_directory=True)
         (folder / "state").mkdir()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE", "AWS_", "GOOGLE_"))}
         self.environment = {
-            **kept,
-            "PATH": os.pathsep.join([*map(str, engine.folders), str(paths.SCRIPTS), os.environ.get("PATH", "")]),
+            **engine.clean_environment(),
             "KUBECONFIG": str(kubeconfig),
             "PULUMI_BACKEND_URL": (folder / "state").as_uri(),
-            "PULUMI_CONFIG_PASSPHRASE": "",
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
 
     @property

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.provisioners import class_name
 from components.settings import Settings
-from components.storage_tier import class_name
 from ops.console import say, step
 from ops.errors import UserError
 from ops.healing import state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from components.provisioners import PROVISIONERS
+from components.provisioners import PROVISIONERS, class_name
 from components.settings import Settings
 from components.stamp import Stamp, claim_name
 
@@ -68,7 +68,7 @@ def _wanted(settings: Settings) -> Iterator[Wanted]:
                 tier=service.tier,
                 namespace=settings.namespace.name,
                 name=claim_name(name, ordinal),
-                storage_class=f"{service.tier}-{settings.provisioner}",
+                storage_class=class_name(service.tier, settings.provisioner),
                 size=service.size.provisioned,
                 capacity=service.size.provisioned_bytes,
                 access_mode=service.access_mode,
