@@ -4,7 +4,7 @@
 on stderr, where progress goes as well. `… sweep` removes what a run that was killed has left.
 
 Nothing is deleted that isn't the canary's own: a pod or claim must carry its labels in its namespace; a volume must besides be of
-its class and bound to a claim of its own by that claim's UID.
+its class, bound to a claim of its own by that claim's UID, and not older than that claim: an older one was free, and is somebody's.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ except ImportError as missing:
 
 from components.canary import probe, verdict
 from components.canary.manifests import CLAIM_UID, RUN, Plan, canary_labels, claim, pod, selector
-from components.capacity import quantity
+from components.capacity import bytes_of, quantity
 
 T = TypeVar("T")
 Object: TypeAlias = Any  # of the API; the official client has no types
@@ -43,6 +43,13 @@ SILENCE = 5  # seconds without a line after which a log is asked for again: the 
 SHOWN_LOG_LINES = 10
 SHOWN_EVENTS = 8
 SETTLING = 10  # seconds that a volume which is being made has to come, before its claim is deleted
+# A patch that has a volume wait for a claim that never was: it is Released, and nobody gets it by itself.
+NOBODYS = {
+    "spec": {
+        "persistentVolumeReclaimPolicy": "Retain",
+        "claimRef": {"namespace": "default", "name": "nobodys", "uid": "00000000-0000-0000-0000-000000000000"},
+    }
+}
 ACKNOWLEDGED = (20, 150)  # the writer is killed after so many acknowledged entries, at random between the two
 
 
@@ -185,6 +192,7 @@ class Canary:
         """All steps; returns the verdict. Cleans up whatever happens."""
         try:
             self.sweep()
+            self.refuse_free_volumes()
             self.make_claim()
             self.write()
             self.read_back_and_kill()
@@ -203,6 +211,20 @@ class Canary:
     def sweep(self) -> None:
         """Remove what a run of this tier that was killed has left; another one that still runs would lose to this one."""
         sweep(self.cluster, self.plan.namespace, self.plan.instance, self.plan.tier, self.plan.storage_class, say=self.say)
+
+    def refuse_free_volumes(self) -> None:
+        """Raise NotProven for a volume that any new claim of the class would get, whatever it holds, instead of one of its own.
+
+        The scheduler prefers such a volume over a new one: the canary's claim would get it, and then the next claim of a service.
+        """
+        for volume in self.cluster.call(self.core.list_persistent_volume).items:
+            if is_free(volume, self.plan.storage_class, self.plan.size):
+                raise NotProven(
+                    f"volume {volume.metadata.name} of class {self.plan.storage_class} is Available to any claim, the canary's as well",
+                    "It may hold somebody's data. So that no claim gets it by itself: "
+                    f"`kubectl --context {self.plan.context} patch pv {volume.metadata.name} -p "
+                    f"'{json.dumps(NOBODYS)}'`; the setting `adopt` gives it to a service (docs/recovery.md).",
+                )
 
     def make_claim(self) -> None:
         """A claim of this run's own."""
@@ -344,10 +366,9 @@ class Canary:
 
     def check_progress(self, which: Pod, found: Object, failing_since: dict[str, float]) -> None:
         """Raise NotProven when what a pending pod waits for has taken too long."""
-        waited = time.monotonic() - which.created
 
         def too_long(what: str, seconds: float) -> bool:
-            return time.monotonic() - failing_since.setdefault(what, time.monotonic()) > seconds
+            return lasting(failing_since, what) > seconds
 
         state = container_state(found)
         waiting = state.waiting.reason if state and state.waiting else ""
@@ -364,13 +385,17 @@ class Canary:
         ):
             raise NotProven(f"the pod's container can't be started: {state.waiting.message}")
         if not found.spec.node_name:
-            self.check_scheduling(found, waited)
+            self.check_scheduling(found, time.monotonic() - which.created, failing_since)
         elif too_long("mount", self.patience.pulling if self.seen("Pulling") else self.patience.mount):
             trouble = self.last_warning() or "no event says why"
             raise NotProven(f"the pod does not start on node {found.spec.node_name}: {trouble}")
 
-    def check_scheduling(self, found: Object, waited: float) -> None:
-        """A pod without a node waits for the scheduler, or the scheduler for its volume."""
+    def check_scheduling(self, found: Object, waited: float, failing_since: dict[str, float]) -> None:
+        """A pod without a node waits for the scheduler (or a node that an autoscaler adds), or the scheduler for its volume.
+
+        The volume's time begins when it is asked for, which is after that of the node; a provisioner's trouble, when it is first told:
+        a node that has just come may not have its driver yet.
+        """
         present = self.cluster.call(self.core.read_namespaced_persistent_volume_claim, self.claim.metadata.name, self.plan.namespace)
         conditions = [each for each in found.status.conditions or [] if each.type == "PodScheduled" and each.reason == "Unschedulable"]
         unschedulable = conditions[0].message if conditions else ""
@@ -378,15 +403,18 @@ class Canary:
         unbound = present.status.phase == "Pending" and (selected or (unschedulable and "unbound immediate" in unschedulable))
         if unbound:
             trouble = self.last_warning("Provisioning")
-            if waited > (self.patience.refusal if trouble else self.patience.provisioning):
+            asked = lasting(failing_since, "provisioning")
+            if asked > self.patience.provisioning or (trouble and lasting(failing_since, "refusal") > self.patience.refusal):
                 driver = (present.metadata.annotations or {}).get("volume.kubernetes.io/storage-provisioner", "its provisioner")
                 why = f": {trouble}" if trouble else " and gives no reason: is it running?"
                 raise NotProven(
-                    f"{driver} has made no volume for class {self.plan.storage_class} in {waited:.0f} s{why}",
+                    f"{driver} has made no volume for class {self.plan.storage_class} in {asked:.0f} s{why}",
                     f"`kubectl --context {self.plan.context} get storageclass {self.plan.storage_class} -o yaml` shows the class.",
                 )
         elif unschedulable:
-            patience = self.patience.scaling if self.seen("TriggeredScaleUp") else self.patience.scheduling
+            # Of the Cluster Autoscaler, and of Karpenter and EKS Auto Mode
+            comes = self.seen("TriggeredScaleUp") or self.seen("Nominated")
+            patience = self.patience.scaling if comes else self.patience.scheduling
             if waited > patience:
                 raise NotProven(f"no node can take the pod: {unschedulable}")
         elif waited > self.patience.scaling:
@@ -403,6 +431,11 @@ class Canary:
         volume = self.cluster.call(self.core.read_persistent_volume, present.spec.volume_name)
         if not belongs(volume, self.plan.namespace, self.plan.storage_class, {self.claim.metadata.uid}):
             raise NotProven(f"volume {volume.metadata.name} is bound to the canary's claim, but does not name it, or another class")
+        if not made_for(volume, present):
+            raise NotProven(
+                f"volume {volume.metadata.name} is older than the canary's claim, which got it: it was free, and may hold somebody's data",
+                "Nothing was written to it, and it is Released once the claim is gone; the setting `adopt` gives it to a service.",
+            )
         self.volume = hand_over(self.cluster, volume, canary_labels(self.plan.instance, self.plan.tier))
 
     def same_volume(self) -> None:
@@ -562,6 +595,11 @@ class Canary:
             self.say(f"could not keep the figures for the next run: {getattr(problem, 'reason', problem)}")
 
 
+def lasting(since: dict[str, float], what: str) -> float:
+    """Seconds for which `what` has been the case; it begins with the first question."""
+    return time.monotonic() - since.setdefault(what, time.monotonic())
+
+
 # --- removal: for a run's own end, for the next run, and for `pulumi destroy` -----------------------------------------------
 
 
@@ -570,6 +608,24 @@ def belongs(volume: Object, namespace: str, storage_class: str, claim_uids: set[
     bound_to = volume.spec.claim_ref
     return bool(
         bound_to and bound_to.namespace == namespace and bound_to.uid in claim_uids and volume.spec.storage_class_name == storage_class
+    )
+
+
+def made_for(volume: Object, its_claim: Object) -> bool:
+    """Whether a volume was made for the claim that it is bound to. One that is older was there before, and its data is somebody's."""
+    return bool(volume.metadata.creation_timestamp >= its_claim.metadata.creation_timestamp)
+
+
+def is_free(volume: Object, storage_class: str, size: int) -> bool:
+    """Whether any ReadWriteOnce claim of this class and size (bytes) may get a volume that is there already."""
+    spec = volume.spec
+    return bool(
+        volume.status.phase == "Available"
+        and not spec.claim_ref
+        and spec.storage_class_name == storage_class
+        and "ReadWriteOnce" in spec.access_modes
+        and spec.volume_mode != "Block"
+        and bytes_of(spec.capacity["storage"]) >= size
     )
 
 
@@ -641,7 +697,7 @@ def sweep(
         volume
         for each in claims
         if each.spec.volume_name and (volume := cluster.find(core.read_persistent_volume, each.spec.volume_name))
-        if belongs(volume, namespace, storage_class or each.spec.storage_class_name, {each.metadata.uid})
+        if belongs(volume, namespace, storage_class or each.spec.storage_class_name, {each.metadata.uid}) and made_for(volume, each)
     ]
     for volume in bound + left:
         if volume.spec.persistent_volume_reclaim_policy != "Delete":

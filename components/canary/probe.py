@@ -440,7 +440,7 @@ def verify(root: Path, run: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the steps; exit status 3 when an operation of the volume fails (then the last line says which)."""
+    """Run the steps; exit status 3 when an operation of the volume fails (then the last line says which), or it isn't empty."""
     parser = argparse.ArgumentParser(description="The canary's probe.")
     parser.add_argument("steps", nargs="+", choices=["write", "verify", "stream"])
     parser.add_argument("--root", type=Path, required=True, help="where the volume is mounted")
@@ -450,9 +450,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--stream-file", default="killed.entries")
     given = parser.parse_args(arguments)
     try:
-        say("mount", look(given.root))
+        found = look(given.root)
+        say("mount", found)
         for step in given.steps:
             if step == "write":
+                if set(found["found"]) - {"lost+found"}:
+                    return 3  # somebody's data, beside which nothing is written
                 write(given.root, given.run, given.profile, given.owner)
             elif step == "verify":
                 verify(given.root, given.run)

@@ -23,7 +23,7 @@ from kubernetes import client
 from kubernetes.config import kube_config
 
 from components.canary import driver
-from components.canary.driver import Canary
+from components.canary.driver import NOBODYS, Canary
 from dev.cluster import Access, Cluster
 from dev.cluster import layout as layouts
 from dev.cluster.daemons import Daemon
@@ -248,6 +248,52 @@ def test_a_device_that_fails_while_it_is_written(tiers: Tiers, medium: Callable[
         assert sentence.startswith(
             ("the volume's device fails: Input/output error (EIO)", "the volume is read-only: Read-only file system (EROFS)")
         )
+
+
+# --- volumes that are somebody else's -------------------------------------------------------------------------------------
+
+
+def test_a_volume_that_any_claim_would_get_is_left_as_it_is(tiers: Tiers, plain: str, core: client.CoreV1Api) -> None:
+    """Somebody's data, whose volume was made free: the canary neither takes it nor, where it gets it all the same, touches it."""
+    folder = tiers.volumes / "somebodys"
+    folder.mkdir(mode=0o777)
+    (folder / "PG_VERSION").write_text("17")
+    terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE_NAME]}]}]
+    spec = {
+        "capacity": {"storage": "2Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": plain,
+        "persistentVolumeReclaimPolicy": "Retain",
+        "local": {"path": str(folder)},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": terms}},
+    }
+    provisioned = {"pv.kubernetes.io/provisioned-by": "rancher.io/local-path"}
+    core.create_persistent_volume({"metadata": {"name": "somebodys", "annotations": provisioned}, "spec": spec})
+
+    def is_in(phase: str) -> bool:
+        return bool(core.read_persistent_volume("somebodys").status.phase == phase)
+
+    try:
+        eventually(lambda: is_in("Available"), "the volume is Available", 30)
+        canary = tiers.canary("database", plain)
+        assert sentence_of(canary.prove).startswith(f"volume somebodys of class {plain} is Available to any claim")
+        assert canary.claim is None
+        core.patch_persistent_volume("somebodys", NOBODYS)  # as the hint says
+        eventually(lambda: is_in("Released"), "the volume is Released", 30)
+        core.patch_persistent_volume("somebodys", {"spec": {"claimRef": None}})
+        eventually(lambda: is_in("Available"), "the volume is Available", 30)
+        canary.make_claim()  # as if it had become free just now
+        try:
+            assert sentence_of(canary.write).startswith("volume somebodys is older than the canary's claim")
+        finally:
+            canary.clean_up(wait=True)
+        eventually(lambda: is_in("Released"), "the volume is Released", 30)
+        kept = core.read_persistent_volume("somebodys")
+        assert kept.spec.persistent_volume_reclaim_policy == "Retain"
+        assert not kept.metadata.labels
+        assert {path.name: path.read_text() for path in folder.iterdir()} == {"PG_VERSION": "17"}
+    finally:
+        core.delete_persistent_volume("somebodys")
 
 
 # --- a cluster that can't do it ------------------------------------------------------------------------------------------

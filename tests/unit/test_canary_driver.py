@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -40,6 +42,37 @@ class TestWhatIsItsOwn:
     def test_not_one_that_is_bound_to_nothing(self) -> None:
         unbound = SimpleNamespace(spec=SimpleNamespace(claim_ref=None, storage_class_name="database-local-path"))
         assert not driver.belongs(unbound, "data-canary", "database-local-path", {"u1"})
+
+    @pytest.mark.parametrize(("seconds", "made"), [(-1, False), (0, True), (1, True)])
+    def test_a_volume_is_made_for_a_claim_that_is_not_younger(self, seconds: int, made: bool) -> None:
+        claimed = datetime(2026, 11, 24, tzinfo=UTC)
+        its_claim = SimpleNamespace(metadata=SimpleNamespace(creation_timestamp=claimed))
+        found = SimpleNamespace(metadata=SimpleNamespace(creation_timestamp=claimed + timedelta(seconds=seconds)))
+        assert driver.made_for(found, its_claim) is made
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {},
+            {"phase": "Released"},
+            {"claim_ref": SimpleNamespace(namespace="data", name="data-kafka-1", uid=None)},
+            {"storage_class_name": "streaming-local-path"},
+            {"access_modes": ["ReadWriteOncePod"]},
+            {"volume_mode": "Block"},
+            {"capacity": {"storage": "1023Mi"}},
+        ],
+    )
+    def test_only_a_volume_that_its_claim_could_get_is_free(self, change: dict[str, Any]) -> None:
+        spec = {
+            "claim_ref": None,
+            "storage_class_name": "database-local-path",
+            "access_modes": ["ReadWriteOnce", "ReadWriteOncePod"],
+            "volume_mode": "Filesystem",
+            "capacity": {"storage": "1Gi"},
+            **change,
+        }
+        found = SimpleNamespace(status=SimpleNamespace(phase=spec.pop("phase", "Available")), spec=SimpleNamespace(**spec))
+        assert driver.is_free(found, "database-local-path", 2**30) is (not change)
 
     def test_it_is_found_by_labels_of_stack_canary_and_tier(self) -> None:
         one_tier = manifests.selector("dev", "database").split(",")
@@ -126,6 +159,72 @@ class TestWords:
         assert (database["writeMBps"], database["writeIOPS"], database["syncMs"]["p99"]) == (1, 2, 6)
         streaming = driver.summary("streaming", {"stream": workload(1, 2, 3), "entries": workload(4, 5, 6)})
         assert (streaming["writeMBps"], streaming["writeIOPS"], streaming["syncMs"]["p99"]) == (1, 5, 6)
+
+
+class Waiting:
+    """A canary whose pod has no node yet, on a clock of the test's: what the API says of the pod, its claim and its events."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 0.0
+        self.events: list[str] = []
+        self.unschedulable = "0/2 nodes are available: 2 Insufficient cpu."
+        self.annotations: dict[str, str] = {}
+        monkeypatch.setattr(time, "monotonic", lambda: self.seconds)
+        core = SimpleNamespace(read_namespaced_persistent_volume_claim=None)
+        cluster = SimpleNamespace(core=core, call=lambda *_: self.claim())
+        self.canary = driver.Canary(cast(driver.Cluster, cluster), PLAN, lambda _: None)
+        self.canary.claim = self.claim()
+        monkeypatch.setattr(self.canary, "events", lambda: self.events)
+        self.since: dict[str, float] = {}
+
+    def claim(self) -> Any:
+        metadata = SimpleNamespace(name="canary-database-1", annotations=self.annotations)
+        return SimpleNamespace(metadata=metadata, status=SimpleNamespace(phase="Pending"))
+
+    def after(self, seconds: float) -> None:
+        self.seconds = seconds
+        condition = SimpleNamespace(type="PodScheduled", reason="Unschedulable", message=self.unschedulable)
+        pod = SimpleNamespace(status=SimpleNamespace(conditions=[condition]))
+        self.canary.check_scheduling(pod, seconds, self.since)
+
+
+class TestPatience:
+    @pytest.mark.parametrize(
+        "event", ["Normal TriggeredScaleUp pod/x: 1->2", "Normal Nominated pod/x: Pod should schedule on: nodeclaim/y"]
+    )
+    def test_a_node_that_an_autoscaler_adds_is_waited_for(self, event: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting = Waiting(monkeypatch)
+        waiting.events = [event]
+        waiting.after(599)
+        with pytest.raises(driver.NotProven, match="no node can take the pod: 0/2 nodes"):
+            waiting.after(601)
+
+    def test_without_one_a_minute(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting = Waiting(monkeypatch)
+        waiting.after(59)
+        with pytest.raises(driver.NotProven, match="no node can take the pod: 0/2 nodes"):
+            waiting.after(61)
+
+    def test_the_time_of_a_volume_begins_when_it_is_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting = Waiting(monkeypatch)
+        waiting.events = ["Normal TriggeredScaleUp pod/x: 1->2"]
+        waiting.after(150)
+        waiting.annotations = {"volume.kubernetes.io/selected-node": "new", "volume.kubernetes.io/storage-provisioner": "ebs.csi.aws.com"}
+        waiting.after(151)
+        waiting.after(270)
+        with pytest.raises(
+            driver.NotProven, match=r"ebs\.csi\.aws\.com has made no volume for class database-local-path in 121 s and gives no"
+        ):
+            waiting.after(272)
+
+    def test_a_provisioner_may_fail_at_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting = Waiting(monkeypatch)
+        waiting.annotations = {"volume.kubernetes.io/selected-node": "new"}
+        waiting.events = ["Warning ProvisioningFailed claim/x: no topology key found on CSINode new"]
+        waiting.after(60)
+        waiting.after(89)
+        with pytest.raises(driver.NotProven, match="in 31 s: no topology key found on CSINode new"):
+            waiting.after(91)
 
 
 def test_the_command_line_is_the_plan() -> None:

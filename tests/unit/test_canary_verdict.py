@@ -46,6 +46,19 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, l
     return made
 
 
+def test_nothing_is_written_beside_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "PG_VERSION").write_text("17")
+    status, report = run_probe(tmp_path, "database", "write")
+    assert status == 3
+    assert [word for word, _ in report] == ["mount"]
+    assert [path.name for path in tmp_path.iterdir()] == ["PG_VERSION"]
+
+
+def test_but_beside_lost_and_found(tmp_path: Path) -> None:
+    (tmp_path / "lost+found").mkdir()
+    assert run_probe(tmp_path, "streaming", "write")[0] == 0
+
+
 Written = dict[str, tuple[Path, list[dict[str, Any]]]]
 
 
