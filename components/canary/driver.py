@@ -51,6 +51,7 @@ NOBODYS = {
     }
 }
 ACKNOWLEDGED = (20, 150)  # the writer is killed after so many acknowledged entries, at random between the two
+SLOW = 30  # seconds after which it is killed on a disk that hasn't acknowledged as many
 
 
 class NotProven(Exception):
@@ -265,14 +266,15 @@ class Canary:
         self.wait_until_running(reader)
         self.same_volume()
         acknowledged: list[Any] = []
-        enough, killed = random.SystemRandom().randint(*ACKNOWLEDGED), False
+        enough, killed, first = random.SystemRandom().randint(*ACKNOWLEDGED), False, 0.0
         for word, value in self.follow(reader, until_gone=True):
             if word == "done" and value == "verify":
                 self.compare(reader)
                 self.say(f"intact in another pod ({reader.uid[:8]}…), on the same volume")
             elif word == "ack":
                 acknowledged.append(value)
-                if len(acknowledged) == enough:
+                first = first or time.monotonic()
+                if not killed and (len(acknowledged) == enough or time.monotonic() - first > SLOW):
                     time.sleep(random.SystemRandom().random() * 0.1)
                     self.kill(reader)
                     killed = True
