@@ -22,7 +22,6 @@ from components.settings import PROJECT
 from ops.console import duration
 from ops.errors import UserError
 
-_CLOCK = 2.0  # seconds: start times of processes come in hundredths and are counted from a boot time that is rounded
 _WRITTEN_WITHIN = 2.0  # seconds in which a file of a few bytes is whole, or its writer was killed
 _ATTRIBUTES = ".attrs"  # gocloud.dev/blob/fileblob keeps a file of this ending beside each that it writes
 
@@ -87,14 +86,18 @@ def is_here(lock: Lock) -> bool:
     return lock.host.casefold() == socket.gethostname().casefold()
 
 
-def holder(lock: Lock) -> psutil.Process | None:
-    """The process that holds a lock of this host, or None. Never another process that has got the same id since."""
+def is_held(lock: Lock) -> bool:
+    """Whether a process of this host holds the lock, or may: any that has its id and is a pulumi, under whatever name (`.pulumi-wrapped`).
+
+    When a process has started says nothing: psutil gives it as a time of day, which moves when the clock is set.
+    """
     try:
         process = psutil.Process(lock.pid)
-        ours = Path(process.name()).stem == "pulumi" and process.create_time() < lock.since.timestamp() + _CLOCK
-        return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
-    except (psutil.Error, ValueError):
-        return None
+        return "pulumi" in process.name() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.AccessDenied:
+        return True
+    except (psutil.NoSuchProcess, ValueError):
+        return False
 
 
 def release_dead(state: Path, stack: str) -> int:
@@ -114,10 +117,11 @@ def release_dead(state: Path, stack: str) -> int:
                 f"and this is {socket.gethostname()}.",
                 f"Make sure that nothing runs there any more, then `pulumi cancel --stack {stack} --yes`, and run this again.",
             )
-        if holder(lock):
+        if is_held(lock):
             raise UserError(
                 f"stack {stack} is locked: process {lock.pid} (`pulumi`, started by {lock.user} {age} ago) is changing it.",
-                f"Wait until it has ended, or end it (`kill -INT {lock.pid}`), then run this again.",
+                f"Wait until it has ended, or end it (`kill -INT {lock.pid}`), then run this again. Where `ps -fp {lock.pid}` shows a run "
+                f"of another stack, which has got the id of a dead one: `pulumi cancel --stack {stack} --yes`.",
             )
     for lock in found:
         lock.path.unlink(missing_ok=True)

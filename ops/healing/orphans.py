@@ -20,7 +20,9 @@ from ops.paths import ROOT
 RUN = "STORAGE_TIERS_RUN"
 
 _BACKEND = "PULUMI_BACKEND_URL"
-_ADDRESS = re.compile(r"^(--?\w+=)?127\.0\.0\.1:\d+$")  # every plugin is started with its engine's address
+_ADDRESS = re.compile(r"^(--?\w+=)?127\.0\.0\.1:\d+$")  # every plugin is started with its engine's address, as are other servers
+# A plugin, or what a language host runs: `pulumi-language-python-exec`, a policy pack; and the same of this project's stand-ins.
+_PLUGIN = re.compile(r"(^|[/\\])pulumi-(resource|language|analyzer)-[^/\\]*$|^pulumi\.policy$|dev([./\\])toolchain\3stand_ins\3")
 _SCRIPTS = {"components.canary.driver": "a canary", "components/destroy_guard/check.py": "the destroy guard"}
 _TIME_TO_END = 15.0  # seconds: a canary removes its pods, claim and volume on its way out
 
@@ -66,7 +68,7 @@ def is_of(seen: Seen, killed: Killed) -> bool:
         return False
     if any(script in seen.command for script in _SCRIPTS):
         return f"--instance={killed.stack}" in seen.command
-    return killed.only_stack and any(_ADDRESS.match(word) for word in seen.command)
+    return killed.only_stack and all(any(each.search(word) for word in seen.command) for each in (_ADDRESS, _PLUGIN))
 
 
 def find(killed: Killed) -> list[psutil.Process]:
@@ -81,7 +83,12 @@ def find(killed: Killed) -> list[psutil.Process]:
 
 def _has_engine(process: psutil.Process) -> bool:
     """Whether a pulumi is above the process, or it is one: what such a process does is under way."""
-    return any(Path(each.name()).stem == "pulumi" for each in [process, *process.parents()])
+    return any(is_engine(each.name()) for each in [process, *process.parents()])
+
+
+def is_engine(name: str) -> bool:
+    """Whether a process of this name is `pulumi` itself, maybe in a wrapper (`.pulumi-wrapped` of nixpkgs), and no plugin."""
+    return "pulumi" in name and not name.startswith(("pulumi-resource", "pulumi-language", "pulumi-analyzer"))
 
 
 def end(processes: Iterable[psutil.Process]) -> list[str]:

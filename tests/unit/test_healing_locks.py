@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ops.errors import UserError
@@ -78,7 +79,10 @@ def test_a_running_pulumi_is_never_robbed(tmp_path: Path, start: Start) -> None:
         locks.release_dead(tmp_path, "dev")
     message = rf"stack dev is locked: process {pid} \(`pulumi`, started by ada \d\.\d s ago\) is changing it\."
     assert re.fullmatch(message, refused.value.message)
-    assert refused.value.hint == f"Wait until it has ended, or end it (`kill -INT {pid}`), then run this again."
+    assert refused.value.hint == (
+        f"Wait until it has ended, or end it (`kill -INT {pid}`), then run this again. Where `ps -fp {pid}` shows a run of another "
+        "stack, which has got the id of a dead one: `pulumi cancel --stack dev --yes`."
+    )
     assert held.exists()
     assert dead.exists(), "nothing is removed while one is held"
 
@@ -88,9 +92,24 @@ def test_the_id_was_given_to_another_program(tmp_path: Path, start: Start) -> No
     assert locks.release_dead(tmp_path, "dev") == 1
 
 
-def test_the_id_was_given_to_a_later_pulumi(tmp_path: Path, start: Start) -> None:
-    lock(tmp_path, pid=start("pulumi"), age=HOUR)
-    assert locks.release_dead(tmp_path, "dev") == 1
+@pytest.mark.parametrize("name", ["pulumi", ".pulumi-wrapped"])
+def test_a_pulumi_that_seems_to_have_started_later_may_hold_it_as_well(name: str, tmp_path: Path, start: Start) -> None:
+    """The clock was put forward during its run, or the id of a dead run was given to another one: that can't be told."""
+    held = lock(tmp_path, pid=start(name), age=HOUR)
+    with pytest.raises(UserError, match="is changing it"):
+        locks.release_dead(tmp_path, "dev")
+    assert held.exists()
+
+
+def test_a_process_that_may_not_be_looked_at_holds_it(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(process: psutil.Process) -> str:
+        raise psutil.AccessDenied(process.pid)
+
+    held = lock(tmp_path, pid=start("sleeper"))
+    monkeypatch.setattr(psutil.Process, "name", denied)
+    with pytest.raises(UserError, match="is changing it"):
+        locks.release_dead(tmp_path, "dev")
+    assert held.exists()
 
 
 def test_a_zombie_holds_nothing(tmp_path: Path) -> None:

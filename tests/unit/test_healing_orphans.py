@@ -19,6 +19,7 @@ from ops.paths import ROOT
 STATE = "file:///home/ada/storage-tiers/.dev/state"
 OTHER_CLONE = "file:///home/ada/other/.dev/state"
 PLUGIN = ("/cache/pulumi-resource-kubernetes", "-logtostderr", "127.0.0.1:40123")
+STAND_IN = "import sys; sys.path.insert(0, '/here'); from dev.toolchain.stand_ins.command_provider import main; main()"
 DRIVER = ("python", "-m", "components.canary.driver", "--context=dev", "--instance=dev", "prove")
 
 
@@ -42,6 +43,18 @@ OURS = orphans.mark(STATE, "dev")
         (seen(backend=OTHER_CLONE), False),
         (seen(backend=None), False),
         (seen(folder=Path("/home/ada/other")), False),
+        (seen(("/usr/bin/pulumi-language-python", "-root=/here", "127.0.0.1:40123")), True),
+        (
+            seen(("python", "-u", "/bin/pulumi-language-python-exec", "--monitor", "127.0.0.1:40124", "--engine", "127.0.0.1:40123", ".")),
+            True,
+        ),
+        (seen(("python", "-u", "-m", "pulumi.policy", "127.0.0.1:40123", "/here/policy")), True),
+        (seen(("python", "-I", "-c", STAND_IN, "127.0.0.1:40123")), True),
+        (seen(("python", "-u", "/here/dev/toolchain/stand_ins/run_program.py", "--engine", "127.0.0.1:40123", ".")), True),
+        (seen(("python", "-m", "debugpy", "--listen", "127.0.0.1:5678", "__main__.py")), False),
+        (seen(("gunicorn", "-b", "127.0.0.1:8000", "--chdir", "/home/ada/pulumi-tiers", "app")), False),
+        (seen(("etcdctl", "--endpoints=127.0.0.1:2379", "watch", "/")), False),
+        (seen(("less", "/cache/pulumi-resource-kubernetes")), False),
         (seen(("vim", "Pulumi.yaml")), False),
         (seen(("bash",)), False),
         (seen(DRIVER), True),
@@ -81,11 +94,11 @@ time.sleep(600)
 class Run:
     """A real process called pulumi with a child that is a plugin."""
 
-    def __init__(self, folder: Path, run: str) -> None:
-        for name in ("pulumi", "pulumi-resource-kubernetes"):
+    def __init__(self, folder: Path, run: str, engine: str) -> None:
+        for name in (engine, "pulumi-resource-kubernetes"):
             (folder / name).symlink_to(sys.executable)
         self.engine = subprocess.Popen(
-            [folder / "pulumi", "-c", ENGINE, folder / "pulumi-resource-kubernetes"],
+            [folder / engine, "-c", ENGINE, folder / "pulumi-resource-kubernetes"],
             env={**os.environ, orphans.RUN: run},
             stdout=subprocess.PIPE,
             text=True,
@@ -100,9 +113,9 @@ class Run:
         self.engine.wait()
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    made = Run(tmp_path, orphans.mark(STATE, tmp_path.name))
+@pytest.fixture(params=["pulumi", ".pulumi-wrapped"])
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Run]:
+    made = Run(tmp_path, orphans.mark(STATE, tmp_path.name), request.param)
     yield made
     made.kill_engine()
     if made.plugin.is_running():
