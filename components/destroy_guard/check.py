@@ -174,20 +174,36 @@ class Cluster:
     def objects_in(self, namespace: str) -> Iterator[Object]:
         """Every object of the namespace, of every kind that the API knows, only by its metadata."""
         metadata_only = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-        groups = ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in self.get("/apis")["groups"])]
-        for group in groups:
-            for resource in self.get(group)["resources"]:
-                if not resource["namespaced"] or "/" in resource["name"] or "list" not in resource["verbs"]:
+        for version, resource in self.resources():
+            if resource["kind"] in PASSING_KINDS or version.startswith("/apis/metrics.k8s.io/"):  # readings, not objects
+                continue
+            try:
+                found = self.get(f"{version}/namespaces/{namespace}/{resource['name']}", metadata_only)
+            except ApiException as problem:
+                if problem.status in (404, 405):  # a kind that was removed just now, or can't be listed after all
                     continue
-                if resource["kind"] in PASSING_KINDS or group.startswith("/apis/metrics.k8s.io/"):  # readings, not objects
-                    continue
-                try:
-                    found = self.get(f"{group}/namespaces/{namespace}/{resource['name']}", metadata_only)
-                except ApiException as problem:
-                    if problem.status in (404, 405):  # a kind that was removed just now, or can't be listed after all
-                        continue
-                    raise
-                yield from (Object.of(resource["kind"], item["metadata"]) for item in found.get("items") or [])
+                raise
+            yield from (Object.of(resource["kind"], item["metadata"]) for item in found.get("items") or [])
+
+    def resources(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What namespaces can hold and a list can show, each once: the path of the version that has it, and its entry there.
+
+        That is its group's preferred version, or another one where that hasn't got it: a group may serve a kind in an older version alone.
+        """
+        for versions in (["/api/v1"], *map(_versions, self.get("/apis")["groups"])):
+            seen = set()
+            for version in versions:
+                for resource in self.get(version)["resources"]:
+                    name = resource["name"]
+                    if name not in seen and resource["namespaced"] and "/" not in name and "list" in resource["verbs"]:
+                        seen.add(name)
+                        yield version, resource
+
+
+def _versions(group: dict[str, Any]) -> list[str]:
+    """The paths of all versions of a group in the answer of `/apis`, the preferred one first."""
+    served = (version["groupVersion"] for version in group["versions"])
+    return [f"/apis/{name}" for name in dict.fromkeys([group["preferredVersion"]["groupVersion"], *served])]
 
 
 def check(cluster: Cluster, namespace: str, instance: str, namespace_is_ours: bool, canary_namespace: str | None = None) -> None:

@@ -97,6 +97,12 @@ def resource(name: str, kind: str, *, namespaced: bool = True, verbs: tuple[str,
     return {"name": name, "kind": kind, "namespaced": namespaced, "verbs": list(verbs)}
 
 
+def group(*versions: str) -> dict[str, Any]:
+    """A group's entry in `/apis`; the last one of the versions is preferred."""
+    served = [{"groupVersion": version} for version in versions]
+    return {"preferredVersion": served[-1], "versions": served}
+
+
 def answers(**more: Any) -> dict[str, Any]:
     claim = {"metadata": {"name": "data-kafka-0", "uid": "1", "labels": OURS}}
     return {
@@ -104,7 +110,7 @@ def answers(**more: Any) -> dict[str, Any]:
         "/api/v1/namespaces/data/persistentvolumeclaims": {"items": [claim]},
         "/api/v1/namespaces/data/pods": {"items": []},
         "/api/v1/namespaces/data/configmaps": {"items": None},
-        "/apis": {"groups": [{"preferredVersion": {"groupVersion": "apps/v1"}}]},
+        "/apis": {"groups": [group("apps/v1")]},
         "/api/v1": {
             "resources": [
                 resource("persistentvolumeclaims", "PersistentVolumeClaim"),
@@ -177,6 +183,24 @@ def test_in_the_canarys_namespace_its_own_pods_claims_and_records_are_no_obstacl
         "a StatefulSet makes its pods again).\n"
         "Then run `pulumi destroy` again. Nothing was deleted."
     )
+
+
+def test_a_kind_that_its_group_serves_in_an_older_version_alone_counts_and_none_is_listed_twice() -> None:
+    api = "/apis/gateway.networking.k8s.io"
+    served = answers(
+        **{
+            "/apis": {"groups": [group("apps/v1"), group(f"{api[6:]}/v1alpha2", f"{api[6:]}/v1")]},
+            f"{api}/v1": {"resources": [resource("gateways", "Gateway")]},
+            f"{api}/v1alpha2": {"resources": [resource("gateways", "Gateway"), resource("tcproutes", "TCPRoute")]},
+            f"{api}/v1/namespaces/data/gateways": {"items": []},
+            f"{api}/v1alpha2/namespaces/data/tcproutes": {"items": [{"metadata": {"name": "kafka", "uid": "7"}}]},
+        }
+    )
+    cluster = Recorded(served)
+    with pytest.raises(check.Refusal, match="\n  tcproute/kafka\n"):
+        check.check(cluster, "data", "dev", namespace_is_ours=True)
+    found = [(version, entry["name"]) for version, entry in cluster.resources() if version.startswith(api)]
+    assert found == [(f"{api}/v1", "gateways"), (f"{api}/v1alpha2", "tcproutes")]
 
 
 def test_what_may_not_be_listed_counts_as_there() -> None:
