@@ -47,7 +47,10 @@ def check_claims(settings: Settings) -> defaultdict[str, Room]:
     before = Before.of(outputs) if outputs else Before(cluster.context, cluster.identifier, settings.provisioner, ())
     kubeconfig = Kubeconfig.load(settings.stack)
     namespaces = {settings.namespace.name, *(claim.namespace for claim in before.claims)}
-    here = previous.look(kubeconfig, cluster.context, namespaces)
+    if outputs:
+        here = previous.look(kubeconfig, cluster.context, namespaces)
+    else:  # a first `up` that failed has left none, and may have made claims in a namespace that the settings had then
+        here = previous.look_for_all(kubeconfig, cluster.context, settings.stack, settings.namespace.name)
     there = here if before.context == cluster.context else previous.look(kubeconfig, before.context, namespaces)
     elsewhere = previous.moved(before, here, there)
     seen = there if elsewhere else here

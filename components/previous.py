@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
+from http import HTTPStatus
 from typing import Any
 
 import pulumi
@@ -148,6 +149,16 @@ def look(kubeconfig: Kubeconfig, context: str, namespaces: Iterable[str]) -> Loo
             return Looked(unread=str(problem))
         claims.update({(namespace, live["metadata"]["name"]): live for live in found})
     return Looked(claims)
+
+
+def look_for_all(kubeconfig: Kubeconfig, context: str, stack: str, namespace: str) -> Looked:
+    """Read the claims of `stack` in all namespaces; where the user may not, those in `namespace`."""
+    selector = ",".join(f"{name}={value}" for name, value in labels.of_stack(stack).items())
+    try:
+        found = kubeconfig.items(context, f"/api/v1/persistentvolumeclaims?labelSelector={selector}")
+    except NoAnswer as problem:
+        return look(kubeconfig, context, {namespace}) if problem.status == HTTPStatus.FORBIDDEN else Looked(unread=str(problem))
+    return Looked({(live["metadata"]["namespace"], live["metadata"]["name"]): live for live in found})
 
 
 def moved(before: Before, here: Looked, there: Looked) -> bool:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from components import labels, previous
 from components.capacity import MI, bytes_of, quantity
-from components.kubeconfig import Kubeconfig
+from components.kubeconfig import Kubeconfig, NoAnswer
 from components.lost_claims import Room, problems, room
 from components.previous import Before, Claim, Key, Looked, State, moved
 from components.provisioners import PROVISIONERS
@@ -459,6 +459,36 @@ class TestTheProgram:
         monkeypatch.setattr(Kubeconfig, "items", lambda *_: pytest.fail("asked"))
         monkeypatch.setattr("components.cluster_check._nodes", lambda *_: [])
         run(dev_config())
+
+    @pytest.fixture
+    def forbidden(self, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+        """A cluster with what a first `up` has made before it failed: a claim in namespace data. The paths given may not be listed."""
+        (claim,) = (claim for claim in BEFORE.claims if claim.service == "postgres")
+        found = [live(claim, labels=labels.recommended("postgres", "dev", "database"))]
+        everywhere = "/api/v1/persistentvolumeclaims?labelSelector=app.kubernetes.io/part-of=storage-tiers,app.kubernetes.io/instance=dev"
+        answers = {everywhere: found, "/api/v1/namespaces/data/persistentvolumeclaims": found}
+        paths: set[str] = set()
+
+        def items(_: Kubeconfig, _context: str, path: str) -> list[Any]:
+            if path.partition("?")[0] in paths:
+                raise NoAnswer("the API answered 403", 403)
+            return answers.get(path, [])
+
+        monkeypatch.setattr(Kubeconfig, "items", items)
+        monkeypatch.setattr("components.cluster_check._nodes", lambda *_: [])
+        return paths
+
+    @pytest.mark.usefixtures("forbidden")
+    def test_a_first_up_that_failed_has_no_outputs_but_its_claims_are_found_in_any_namespace(self) -> None:
+        with pytest.raises(
+            SettingsError, match=r'namespace\.name: "other": a claim can\'t change its namespace: .* data-postgres-0 holds data\.'
+        ):
+            run(dev_config(namespace={"name": "other"}))
+
+    def test_and_in_that_of_the_settings_where_no_others_may_be_listed(self, forbidden: set[str]) -> None:
+        forbidden.add("/api/v1/persistentvolumeclaims")
+        with pytest.raises(SettingsError, match=r"services\.postgres\.tier: .* data-postgres-0 holds data\."):
+            run(dev_config(services=services(postgres={"tier": "streaming"})))
 
     def test_its_own_outputs_say_what_was_there(self) -> None:
         assert Before.of(run(dev_config()).outputs) == BEFORE
