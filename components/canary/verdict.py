@@ -165,8 +165,9 @@ def too_slow(figures: Mapping[str, Any], limits: Mapping[str, float]) -> list[st
     return broken
 
 
-# A file system keeps some of its device for itself: ext4 on 1 GiB shows about 95 %, XFS about 94 %.
-LEAST_SHARE_OF_CLAIM = 0.9
+# A file system keeps some of its device for itself: ext4 on 1 GiB shows about 95 %, XFS about 94 %. Options of a class can make it keep
+# more: of 1 GiB, ext4 shows 71.5 % with a million inodes (`numberOfInodes`) and 70.3 % with one for each KiB (`bytesPerInode`), measured.
+LEAST_SHARE_OF_CLAIM = 0.6
 
 
 def too_small(file_system_bytes: int, claim_bytes: int) -> bool:
