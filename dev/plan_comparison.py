@@ -149,7 +149,12 @@ def _replaces(resource: Planned, path: str, before: Planned) -> bool:
     paths = [*REPLACING.get(resource.type, ()), *(_NAMES if resource.type.startswith("kubernetes:") else ())]
     if resource.type == PROVIDER and not before.inputs.get("clusterIdentifier"):
         paths += WAYS_TO_A_CLUSTER
-    return any(path == replacing or path.startswith((f"{replacing}.", f"{replacing}[")) for replacing in paths)
+    return _within(path, paths)
+
+
+def _within(path: str, fields: Sequence[str]) -> bool:
+    """Whether `path` is one of the fields, or a field of one."""
+    return any(path == field or path.startswith((f"{field}.", f"{field}[")) for field in fields)
 
 
 # --- what must not be merged ------------------------------------------------------------------------------------------
@@ -187,7 +192,7 @@ def _claim_problems(change: Change, base: Planned, expandable: Mapping[str, bool
         )
         return
     for field in change.fields:
-        if field.path in FIXED:
+        if _within(field.path, FIXED):
             yield f"{base.title}: {field.path}: {json.dumps(field.head)}: Kubernetes refuses to change it. Works: {json.dumps(field.base)}"
         elif field.path == SIZE:
             yield from _size_problems(base.title, field, expandable.get(str(base.inputs["spec"].get("storageClassName"))))

@@ -290,6 +290,13 @@ def test_a_change_of_the_program(kind: str, edit: Callable[[dict[str, Any]], Any
     assert len(comparison.problems) == problems, comparison.problems
 
 
+def test_a_part_of_a_claims_source_of_data_cannot_change() -> None:
+    base = edited(plan_of(), CLAIM, lambda inputs: inputs["spec"].update(dataSource={"kind": "VolumeSnapshot", "name": "monday"}))
+    comparison = compare(base, edited(base, CLAIM, lambda inputs: inputs["spec"]["dataSource"].update(name="tuesday")))
+    assert len(comparison.problems) == 4
+    assert all('spec.dataSource.name: "tuesday": Kubernetes refuses to change it' in each for each in comparison.problems)
+
+
 def test_a_larger_size_is_fine_where_the_class_allows_expansion() -> None:
     base = edited(plan_of(), CLASS, lambda inputs: inputs.update(allowVolumeExpansion=True))
     larger = edited(base, CLAIM, lambda inputs: inputs["spec"]["resources"]["requests"].update(storage="1Ti"))
