@@ -69,12 +69,13 @@ class Resource:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim that a resource declares: itself, or `replicas` of them by a StatefulSet's template."""
+    """A claim that a resource declares: itself, or one for each of `replicas` pods by a template. An `ephemeral` one goes with its pod."""
 
     title: str
     spec: Mapping[str, Any] = field(default_factory=dict)
     namespace: Any = None
     replicas: int = 1
+    ephemeral: bool = False
 
 
 def get(value: Any, *path: str) -> Any:  # noqa: ANN401
@@ -117,12 +118,17 @@ def items(value: Any) -> list[Any]:  # noqa: ANN401
 
 
 def claims_of(resource: Resource) -> Iterator[Claim]:
-    """The claims that come of a resource: a PersistentVolumeClaim, or those of a StatefulSet's templates."""
+    """The claims that come of a resource: a PersistentVolumeClaim, those of a StatefulSet's templates, and its pods' ephemeral volumes."""
+    replicas, namespace = resource.get("spec", "replicas"), resource.get("metadata", "namespace")
+    pods: Any = replicas if isinstance(replicas, int | float) else 1
     if resource.type == CLAIM:
-        yield Claim(resource.title, resource.get("spec") or {}, resource.get("metadata", "namespace"))
+        yield Claim(resource.title, resource.get("spec") or {}, namespace)
     if resource.type == STATEFUL_SET:
-        replicas = resource.get("spec", "replicas")
         for template in items(resource.get("spec", "volumeClaimTemplates")):
             title = f"{resource.title}, claim template {get(template, 'metadata', 'name') or '(unnamed)'}"
-            spec, namespace = get(template, "spec") or {}, resource.get("metadata", "namespace")
-            yield Claim(title, spec, namespace, replicas if isinstance(replicas, int | float) else 1)  # type: ignore[arg-type]
+            yield Claim(title, get(template, "spec") or {}, namespace, pods)
+    path = POD_SPECS.get(resource.type)
+    for volume in items(resource.get(*path, "volumes")) if path else []:
+        spec = get(volume, "ephemeral", "volumeClaimTemplate", "spec")
+        if spec:
+            yield Claim(f"{resource.title}, ephemeral volume {get(volume, 'name') or '(unnamed)'}", spec, namespace, pods, ephemeral=True)

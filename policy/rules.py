@@ -229,7 +229,8 @@ def production_is_protected(resources: Iterable[Resource], stacks: Sequence[str]
     everything = list(resources)
     if not everything or not _is_production(everything, stacks):
         return
-    namespaces = {claim.namespace for resource in everything for claim in claims_of(resource) if isinstance(claim.namespace, str)}
+    claims = [claim for resource in everything for claim in claims_of(resource) if not claim.ephemeral]
+    namespaces = {claim.namespace for claim in claims if isinstance(claim.namespace, str)}
     for resource in everything:
         holds_claims = resource.type == NAMESPACE and resource.get("metadata", "name") in namespaces
         if (resource.type == CLAIM or holds_claims) and not resource.protect:

@@ -42,6 +42,15 @@ def stateful_set(**template: Any) -> Resource:
     )
 
 
+def ephemeral(kind: str, *path: str, **template: Any) -> Resource:
+    spec: dict[str, Any] = {"volumes": [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": template}}}, {"name": "w"}]}
+    for key in reversed(path):
+        spec = {key: spec}
+    if "template" in spec["spec"]:
+        spec["spec"]["replicas"] = 3
+    return Resource(kind, "it", {"metadata": {"name": "it", "namespace": "shop"}, **spec})
+
+
 def on_host(kind: str, *path: str) -> Resource:
     spec: dict[str, Any] = {"volumes": [{"name": "v", "hostPath": {"path": "/srv"}}, {"name": "w", "emptyDir": {}}]}
     for key in reversed(path):
@@ -225,6 +234,19 @@ def test_claims_on_allowed_tiers() -> None:
         "Works: database-ebs or streaming-ebs"
     ]
     assert "without one the cluster's default class is taken" in next(rules.claims_on_allowed_tiers(claim(), allowed))
+
+
+@pytest.mark.parametrize(("kind", "path"), POD_SPECS.items())
+def test_claims_of_generic_ephemeral_volumes_are_claims(kind: str, path: tuple[str, ...]) -> None:
+    resource = ephemeral(kind, *path, storageClassName="gp2", accessModes=["ReadWriteMany"], resources={"requests": {"storage": "5Gi"}})
+    title = f"{kind.rsplit(':', 1)[-1]} shop/it, ephemeral volume scratch"
+    assert [message.split(": ")[0] for message in rules.claims_on_allowed_tiers(resource, ["database-ebs"])] == [title]
+    assert [message.split(": ")[0] for message in rules.single_writer_access(resource)] == [title]
+    pods = 3 if path[:2] == ("spec", "template") else 1
+    assert not list(rules.claims_within_allocation([resource], {"gp2": f"{5 * pods}Gi"}))
+    assert title in next(rules.claims_within_allocation([resource], {"gp2": f"{5 * pods - 1}Gi"}))
+    namespace = Resource(NAMESPACE, "shop", {"metadata": {"name": "shop"}}, protect=False, stack="prod")
+    assert not list(rules.production_is_protected([namespace, resource], None))
 
 
 def of_size(size: Any, name: str = "it", storage_class_name: Any = "fast") -> Resource:
