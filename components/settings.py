@@ -432,9 +432,10 @@ class _Loader:
             self._add(path, "(missing)", rule, works)
             return
         if error["type"] == "string_type" and isinstance(value, bool | int | float):
+            numbered = isinstance(form_of(field), Numbered)  # a tag is more than any text
             kind = "true or false" if isinstance(value, bool) else "a number"
             rule = f"{rule}; YAML reads it as {kind}, so it needs quotes"
-            works = f'"{json.dumps(value)}"' if _takes(owner, key, json.dumps(value)) else works
+            works = f'"{json.dumps(value)}"' if not numbered and _takes(owner, key, json.dumps(value)) else works
         elif error["type"] == "int_type" and isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
             rule, works = f"{rule}; in quotes it is a text", value
         elif error["type"] == "bool_type" and str(value).lower() in _BOOLEANS:

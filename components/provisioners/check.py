@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from components.capacity import Size
 from components.provisioners import PROVISIONERS, owners
 from components.provisioners.finding import Finding, Volume, error, shown, warning
-from components.provisioners.forms import Form, MiB, Misread, Numbered, form_of
+from components.provisioners.forms import Form, Misread, Numbered, form_of
 from components.provisioners.manifests import Manifest
 from components.provisioners.shape import Provisioner, TierParameters
 
@@ -57,11 +57,9 @@ class Report:
         """A value that works, as a manifest has it: parameters are strings."""
         if finding.volume or not self.where(finding).startswith("parameters."):
             return finding.works
-        if re.fullmatch("[0-9]+", finding.works) and self.provisioner:
-            fields = self.provisioner.parameters_model.model_fields.items()
-            form = next((form_of(field) for name, field in fields if (field.alias or name).lower() == finding.path.lower()), None)
-            return json.dumps(f"{finding.works}Mi" if isinstance(form, MiB) else finding.works)
-        return f'"{finding.works}"' if finding.works in ("true", "false") else finding.works
+        form, _ = _form(self.provisioner, finding.path) if self.provisioner else (None, "")
+        works = form.of_setting(finding.works) if form else finding.works
+        return json.dumps(works) if re.fullmatch("[0-9]+|true|false", finding.works) else works
 
 
 def check(manifest: Manifest, sizes: Sequence[Size]) -> Report:
@@ -71,6 +69,7 @@ def check(manifest: Manifest, sizes: Sequence[Size]) -> Report:
         return Report(manifest, None, ())
     volumes = [Volume(f"--size {size.requested}", size.in_units_of(provisioner.size_unit)) for size in sizes]
     parameters, findings = read(provisioner, manifest)
+    findings = [_with_what_works(provisioner, manifest, volumes, finding) for finding in findings]
     fields = type(parameters).model_fields
     known = {(fields[name].alias or name).lower() for name in parameters.model_fields_set}
     misread = {finding.path.lower() for finding in findings} - known  # of which the rules would say that it isn't set
@@ -78,9 +77,35 @@ def check(manifest: Manifest, sizes: Sequence[Size]) -> Report:
     return Report(manifest, provisioner, [*findings, *ruled, *provisioner.class_findings(manifest)])
 
 
+def _form(provisioner: Provisioner[Any], key: str) -> tuple[Form[Any] | None, str]:
+    """How the parameter is written, whatever the case of its key, and the field's example; None for one that has no form."""
+    for name, field in provisioner.parameters_model.model_fields.items():
+        form = form_of(field)
+        if (field.alias or name).lower() == key.lower() and isinstance(form, Form):
+            return form, str((field.examples or [""])[0])
+    return None, ""
+
+
+def _with_what_works(provisioner: Provisioner[Any], manifest: Manifest, volumes: Sequence[Volume], finding: Finding) -> Finding:
+    """A finding about a string with one that the rules take too: what the text seems to mean, the field's example, or what they say."""
+    form, example = _form(provisioner, finding.path)
+    known = _Reader(provisioner, manifest).alias(finding.path) is not None and finding.path in manifest.parameters
+    if form is None or not known or finding.works.startswith("without "):
+        return finding
+    for works in filter(None, (finding.works, form.of_setting(example))):
+        tried = replace(manifest, parameters={**manifest.parameters, finding.path: works})
+        parameters, misread = read(provisioner, tried)
+        found = [*misread, *provisioner.findings(parameters, volumes)]
+        own = [each for each in found if each.severity == "error" and not each.volume and each.path.lower() == finding.path.lower()]
+        wrong = [each for each in own if not each.works.startswith("with ")]  # it works, with another parameter
+        if not wrong:
+            return replace(finding, works=works)
+    return replace(finding, works=form.of_setting(wrong[0].works))
+
+
 def read(provisioner: Provisioner[Any], manifest: Manifest) -> tuple[TierParameters, list[Finding]]:
     """The class as typed parameters, and what the driver refuses, ignores or misreads on the way: that is left out of them."""
-    reader = _Reader(provisioner)
+    reader = _Reader(provisioner, manifest)
     for key, value in manifest.parameters.items():
         reader.parameter(key, value)
     model = provisioner.parameters_model
@@ -99,8 +124,9 @@ def read(provisioner: Provisioner[Any], manifest: Manifest) -> tuple[TierParamet
 class _Reader:
     """Goes through a class's parameters once and collects the typed values, by alias, and the findings."""
 
-    def __init__(self, provisioner: Provisioner[Any]) -> None:
+    def __init__(self, provisioner: Provisioner[Any], manifest: Manifest) -> None:
         self.provisioner = provisioner
+        self.manifest = manifest
         self.values: dict[str, Any] = {}
         self.findings: list[Finding] = []
         self.spelled: dict[str, str] = {}
@@ -118,9 +144,9 @@ class _Reader:
         """One parameter, as it is written."""
         if not isinstance(value, str):
             rule = "a class's parameters are strings: the API server refuses the class"
-            self.findings.append(error(key, value, rule, json.dumps(json.dumps(value, default=str))))
+            self.findings.append(error(key, value, rule, json.dumps(value, default=str)))
             value = json.dumps(value, default=str)
-        alias = self._alias(key)
+        alias = self.alias(key)
         if alias is None:
             self.findings.append(self._unknown(key, value))
         elif alias in self.spelled:
@@ -138,7 +164,7 @@ class _Reader:
                 if read != "":
                     self.values[alias] = read
 
-    def _alias(self, key: str) -> str | None:
+    def alias(self, key: str) -> str | None:
         """The parameter that the driver takes `key` for: it puts keys into lower case, but the prefixes of tags, and `csi.…` keys."""
         if any(key.startswith(prefix) for prefix in self.prefixes):
             return key
@@ -173,4 +199,5 @@ class _Reader:
     def invalid(self, alias: str) -> None:
         """A value that the typed model refuses: its field says why."""
         field = self.fields[alias]
-        self.findings.append(error(alias, self.values.pop(alias), field.description or "", (field.examples or [""])[0]))
+        finding = error(alias, self.values.pop(alias), field.description or "", (field.examples or [""])[0])
+        self.findings.append(self.provisioner.misfit(finding, self.manifest))

@@ -75,14 +75,15 @@ _FORMATTING = {
 }
 
 _ZONE = re.compile(r"(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]+)(?:-[a-z]+-[0-9]+)?[a-z]")
-EXAMPLE_ZONE = "eu-central-1a"
+EXAMPLE_REGION = "eu-central-1"
+EXAMPLE_ZONE = f"{EXAMPLE_REGION}a"
 _KEY_ID = r"(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|mrk-[0-9a-f]{32})"
 _KMS = r"arn:aws(?:-[a-z]+)*:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:"
 _KEY_ARN = re.compile(_KMS + "key/" + _KEY_ID)
 _OTHER_KEYS = re.compile(f"{_KMS}alias/[A-Za-z0-9/_-]+|alias/[A-Za-z0-9/_-]+|{_KEY_ID}")
 _OUTPOST = re.compile(r"arn:aws(?:-[a-z]+)*:outposts:[a-z0-9-]+:[0-9]{12}:outpost/op-[0-9a-f]+")
-EXAMPLE_OUTPOST = "arn:aws:outposts:eu-central-1:111122223333:outpost/op-0123456789abcdef0"
-EXAMPLE_KEY = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+EXAMPLE_OUTPOST = f"arn:aws:outposts:{EXAMPLE_REGION}:111122223333:outpost/op-0123456789abcdef0"
+EXAMPLE_KEY = f"arn:aws:kms:{EXAMPLE_REGION}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 # EC2's rules for tags, and what the driver keeps for itself (pkg/driver/validation.go). It sets two tags on every volume; EC2 takes 50.
 MOST_TAGS = 48
@@ -120,7 +121,10 @@ def check(parameters: EbsParameters, volumes: Sequence[Volume]) -> Iterator[Find
 
 @dataclass(frozen=True)
 class Figures:
-    """What a volume is to perform. `prefix` is where it is written, below the tier; `increase` is allowAutoIOPSPerGBIncrease."""
+    """What a volume is to perform. `prefix` is where it is written, below the tier; `increase` is allowAutoIOPSPerGBIncrease.
+
+    What a finding says works has been held against all the volumes, and against the other figures as they will be when they work.
+    """
 
     prefix: str
     type: str
@@ -135,17 +139,17 @@ class Figures:
         limits = TYPES.get(self.type)
         if limits is None:
             return
-        yield from self._iops(limits)
-        yield from self._throughput(limits)
+        yield from self._iops(limits, volumes)
+        yield from self._throughput(limits, volumes)
         for volume in volumes:
             if sizes:
                 yield from _size(self.type, limits, volume)
-            yield from self._at(limits, volume)
+            yield from self._at(limits, volume, volumes)
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}{key}"
 
-    def _iops(self, limits: Limits) -> Iterator[Finding]:
+    def _iops(self, limits: Limits, volumes: Sequence[Volume]) -> Iterator[Finding]:
         """The driver sends iops for gp3, io1 and io2 alone, lowers what is above the maximum, and EC2 wants them for io1 and io2 (#766)."""
         if self.iops is not None and self.iops_per_gib is not None:
             rule = f"either iops or {self.per_gib_key}, not both: the driver refuses the class"
@@ -161,23 +165,23 @@ class Figures:
         if not given and self.type in ("io1", "io2") and not self.prefix:
             rule = f"{self.type} needs iops or iopsPerGB: EC2 refuses a volume without (`The parameter iops must be specified`)"
             yield error("iops", "(missing)", rule, limits.iops[0])
-        least, most = limits.iops
+        (least, most), highest = limits.iops, _highest_iops(limits, volumes)
         if self.iops is not None and self.iops > most:
-            yield error(self._key("iops"), self.iops, f"at most {most} for {self.type}: the driver lowers it without a word", most)
+            yield error(self._key("iops"), self.iops, f"at most {most} for {self.type}: the driver lowers it without a word", highest)
         elif self.iops is not None and self.iops < least and not (self.increase and self.iops > 0):
             what = "EC2 raises it without a word" if self.type == "gp3" else "EC2 refuses it"
             yield error(self._key("iops"), self.iops, f"at least {least} for {self.type}: {what}", least)
         elif self.type == "gp3" and (self.iops or 0) > OLD_GP3["iops"]:
             rule = f"above {OLD_GP3['iops']} needs driver 1.50 or newer: older ones lower it without a word"
-            yield warning(self._key("iops"), self.iops, rule, OLD_GP3["iops"])
+            yield warning(self._key("iops"), self.iops, rule, min(OLD_GP3["iops"], highest))
         elif self.type in ("io1", "io2") and (self.iops or 0) > MOST_WITHOUT_NITRO:
             rule = f"instances that aren't built on Nitro give at most {MOST_WITHOUT_NITRO} IOPS"
-            yield warning(self._key("iops"), self.iops, rule, MOST_WITHOUT_NITRO)
+            yield warning(self._key("iops"), self.iops, rule, min(MOST_WITHOUT_NITRO, highest))
         if self.iops_per_gib is not None and not 1 <= self.iops_per_gib <= limits.iops_per_gib:
             rule = f"from 1 to {limits.iops_per_gib} IOPS a GiB for {self.type}: the driver lowers more than that without a word"
-            yield error(self._key(self.per_gib_key), self.iops_per_gib, rule, min(max(self.iops_per_gib, 1), limits.iops_per_gib))
+            yield error(self._key(self.per_gib_key), self.iops_per_gib, rule, self._per_gib_that_works(limits, volumes)[1])
 
-    def _throughput(self, limits: Limits) -> Iterator[Finding]:
+    def _throughput(self, limits: Limits, volumes: Sequence[Volume]) -> Iterator[Finding]:
         """The driver sends throughput for gp3 alone; EC2 takes at most a quarter of a MiB/s for each IOPS."""
         if self.throughput is None:
             return
@@ -186,27 +190,50 @@ class Figures:
             yield error(self._key("throughput"), self.throughput, rule, "without `throughput`")
             return
         least, most = limits.throughput
+        fastest = min([most, *(iops // IOPS_PER_MIB for iops, _ in self._iops_in_the_end(limits, volumes))])
         if not least <= self.throughput <= most:
             rule = f"from {least} to {most} MiB/s for {self.type}: EC2 refuses anything else"
-            yield error(self._key("throughput"), self.throughput, rule, min(max(self.throughput, least), most))
+            yield error(self._key("throughput"), self.throughput, rule, min(max(self.throughput, least), fastest))
             return
-        if self.iops_per_gib is None:
-            yield from self._ratio(self._effective_iops(limits, 0), "")
+        for iops, where in self._iops_in_the_end(limits, volumes):
+            if self.throughput > iops // IOPS_PER_MIB:
+                rule = f"at most 0.25 MiB/s for each IOPS, so {iops // IOPS_PER_MIB} with {iops} IOPS{where}: EC2 refuses it"
+                yield error(self._key("throughput"), self.throughput, rule, fastest)
         if self.throughput > OLD_GP3["throughput"]:
             rule = f"above {OLD_GP3['throughput']} MiB/s since 2025: a region that hasn't it yet refuses the volume"
-            yield warning(self._key("throughput"), self.throughput, rule, OLD_GP3["throughput"])
+            yield warning(self._key("throughput"), self.throughput, rule, min(OLD_GP3["throughput"], fastest))
 
-    def _effective_iops(self, limits: Limits, gib: int) -> int:
-        """The IOPS that a volume has in the end, as far as EC2 takes it at all."""
+    def _iops_in_the_end(self, limits: Limits, volumes: Sequence[Volume]) -> Iterator[tuple[int, str]]:
+        """The IOPS that a volume has when its figures work, and where: for iopsPerGB at each size, otherwise the same at all."""
         assert limits.iops is not None
-        return max(limits.iops[0], self.iops if self.iops is not None else (self.iops_per_gib or 0) * gib)
+        if self.iops is not None or self.iops_per_gib is None:
+            iops = min(max(limits.iops[0], self.iops or 0), _highest_iops(limits, volumes))
+            smallest = min(volumes, key=lambda volume: volume.gib, default=None)
+            yield iops, f" {_at(smallest)}" if smallest and iops < (self.iops or 0) else ""
+            return
+        per_gib, _ = self._per_gib_that_works(limits, volumes)
+        for volume in volumes:
+            yield min(max(limits.iops[0], per_gib * volume.gib), _highest_iops(limits, [volume])), f" {_at(volume)}"
 
-    def _ratio(self, iops: int, where: str) -> Iterator[Finding]:
-        if (self.throughput or 0) > iops // IOPS_PER_MIB:
-            rule = f"at most 0.25 MiB/s for each IOPS, so {iops // IOPS_PER_MIB} with {iops} IOPS{where}: EC2 refuses it"
-            yield error(self._key("throughput"), self.throughput, rule, iops // IOPS_PER_MIB)
+    def _per_gib_that_works(self, limits: Limits, volumes: Sequence[Volume]) -> tuple[int, str]:
+        """The IOPS a GiB next to the written ones that suit all the volumes, and as a suggestion.
 
-    def _at(self, limits: Limits, volume: Volume) -> Iterator[Finding]:
+        Small volumes need more for the type's least than it takes for each GiB: then the driver has to raise them.
+        """
+        assert limits.iops is not None
+        (least, most), written = limits.iops, self.iops_per_gib or 0
+        highest = max(1, min([limits.iops_per_gib, *(most // volume.gib for volume in volumes)]))
+        lowest = 1 if self.increase else max([1, *(math.ceil(least / volume.gib) for volume in volumes)])
+        if lowest <= highest:
+            works = min(max(written, lowest), highest)
+            return works, str(works)
+        works = min(max(written, 1), highest)
+        if self.prefix:  # a VolumeAttributesClass has no allowAutoIOPSPerGBIncrease
+            return works, f"iops: {least}, without `{self.per_gib_key}`"
+        raised = "with `allowAutoIOPSPerGBIncrease: true`"
+        return works, raised if works == written else f"{works}, {raised}"
+
+    def _at(self, limits: Limits, volume: Volume, volumes: Sequence[Volume]) -> Iterator[Finding]:
         """IOPS for each GiB at this size.
 
         The driver lowers what is above (newer than September 2026 also below the floor, aws-ebs-csi-driver#3021); what it sends on,
@@ -216,27 +243,32 @@ class Figures:
         if limits.iops is None or (self.iops is not None and self.iops_per_gib is not None):
             return
         least, most = limits.iops
-        gib = volume.gib
-        ceiling = min(most, max(least, limits.iops_per_gib * gib))
-        at = f"at {quantity(gib * GI)} ({volume.path})"
+        ceiling, at = _highest_iops(limits, [volume]), _at(volume)
         if self.iops is not None and ceiling < self.iops <= most:
             rule = f"at most {limits.iops_per_gib} IOPS a GiB for {self.type}, so {ceiling} {at}: the driver lowers it or EC2 refuses it"
-            yield error(self._key("iops"), self.iops, rule, ceiling)
+            yield error(self._key("iops"), self.iops, rule, _highest_iops(limits, volumes))
         per_gib = self.iops_per_gib
         if per_gib is None or not 1 <= per_gib <= limits.iops_per_gib:
             return
-        total = per_gib * gib
-        product = f"{per_gib} IOPS a GiB is {total} {at}"
+        total = per_gib * volume.gib
+        product, (_, works) = f"{per_gib} IOPS a GiB is {total} {at}", self._per_gib_that_works(limits, volumes)
         if total > most:
             rule = f"at most {most} IOPS for {self.type}, and {product}: the driver lowers it without a word"
-            yield error(self._key(self.per_gib_key), per_gib, rule, most // gib)
+            yield error(self._key(self.per_gib_key), per_gib, rule, works)
         elif total < least and not self.increase:
-            enough = math.ceil(least / gib)
-            works = str(enough) if enough <= limits.iops_per_gib else "with `allowAutoIOPSPerGBIncrease: true`"
             rule = f"at least {least} IOPS for {self.type}, and {product}: EC2 refuses or raises it"
             yield error(self._key(self.per_gib_key), per_gib, rule, works)
-        if self.throughput is not None and limits.throughput and limits.throughput[0] <= self.throughput <= limits.throughput[1]:
-            yield from self._ratio(min(most, self._effective_iops(limits, gib)), f" {at}")
+
+
+def _highest_iops(limits: Limits, volumes: Sequence[Volume]) -> int:
+    """The most IOPS that each of the volumes can have."""
+    assert limits.iops is not None
+    least, most = limits.iops
+    return min([most, *(max(least, limits.iops_per_gib * volume.gib) for volume in volumes)])
+
+
+def _at(volume: Volume) -> str:
+    return f"at {quantity(volume.gib * GI)} ({volume.path})"
 
 
 def _type(name: str | None, path: str) -> Iterator[Finding]:
@@ -283,16 +315,17 @@ def _encryption(p: EbsParameters) -> Iterator[Finding]:
     if p.encrypted is False:
         rule = "with kmsKeyId the driver encrypts all the same"
         yield error("encrypted", False, rule, "true, or without `kmsKeyId`")
+    own = regions(p.zones, _ZONE)
+    example = EXAMPLE_KEY.replace(f":{EXAMPLE_REGION}:", f":{min(own, default=EXAMPLE_REGION)}:")
     arn = _KEY_ARN.fullmatch(p.kms_key_id)
     other = _OTHER_KEYS.fullmatch(p.kms_key_id)
     if not arn and not other:
         rule = "the ARN of a KMS key; AWS looks at it only after the volume is made, which then vanishes"
-        yield error("kmsKeyId", p.kms_key_id, rule, EXAMPLE_KEY)
+        yield error("kmsKeyId", p.kms_key_id, rule, example)
     elif other:
         rule = "the driver documents the full ARN of a key; an alias or a bare id is another key in another account or region"
-        yield warning("kmsKeyId", p.kms_key_id, rule, EXAMPLE_KEY)
+        yield warning("kmsKeyId", p.kms_key_id, rule, example)
     region = (arn or other or {"region": None})["region"]
-    own = regions(p.zones, _ZONE)
     if region and own and region not in own:
         rule = f"a key of the volumes' own region, {', '.join(sorted(own))}: EC2 can't use one of {region}"
         yield error("kmsKeyId", p.kms_key_id, rule, p.kms_key_id.replace(f":{region}:", f":{min(own)}:"))
@@ -404,10 +437,11 @@ def _attributes(p: EbsParameters, name: str, attributes: EbsAttributes, volumes:
     )
     written = {*a.model_fields_set, *(("iops", "iopspergb", "throughput") if kind else ())}
     always = list(figures.check(()))
+    known = {(each.path, each.rule) for each in always}
     yield from (each for each in always if each.path.removeprefix(prefix) in written)
     # A class that changes volumes is for those that it suits: what doesn't suit all sizes of the tier is worth a word, no more.
     for finding in figures.check(volumes, sizes=kind is not None):
-        if finding not in always and (finding.volume or finding.path.removeprefix(prefix) in written):
+        if (finding.path, finding.rule) not in known and (finding.volume or finding.path.removeprefix(prefix) in written):
             yield replace(finding, severity="warning")
     yield from tags(a.tag_specification, prefix, VOLUME_FIELDS)
 
@@ -433,9 +467,13 @@ def _snapshots(s: EbsSnapshots) -> Iterator[Finding]:
         yield error(f"{path}lockMode", s.lock_mode, rule, "with `lockDuration: 7`" if not given else "without `lockExpirationDate`")
     if s.lock_duration is not None and not 1 <= s.lock_duration <= LONGEST_LOCK:
         yield error(f"{path}lockDuration", s.lock_duration, f"from 1 to {LONGEST_LOCK} days", min(max(s.lock_duration, 1), LONGEST_LOCK))
+    example = "2030-12-31T23:59:59Z"
     if s.lock_expiration_date is not None and not _is_time(s.lock_expiration_date):
-        example = "2030-12-31T23:59:59Z"
         yield error(f"{path}lockExpirationDate", s.lock_expiration_date, "a moment as RFC 3339 has it, with a time zone", example)
+    elif s.lock_expiration_date is not None and datetime.datetime.fromisoformat(s.lock_expiration_date) <= datetime.datetime.now(
+        datetime.UTC
+    ):
+        yield error(f"{path}lockExpirationDate", s.lock_expiration_date, "a moment that is still to come: EC2 refuses it", example)
     yield from _cool_off(s, path)
     if s.deletion_policy == "Delete":
         rule = "a locked snapshot can't be deleted: the VolumeSnapshot would hang until the lock ends"

@@ -36,9 +36,12 @@ _LONGEST = 64  # characters of a number; without a bound a hostile text costs ti
 
 
 class Misread(ValueError):
-    """A string that the driver refuses, ignores or reads as something else: `rule` says which, `works` is one that works."""
+    """A string that the driver refuses, ignores or reads as something else: `rule` says which.
 
-    def __init__(self, rule: str, works: str) -> None:
+    `works` is what the text seems to mean, as the driver reads it; empty where there is no telling.
+    """
+
+    def __init__(self, rule: str, works: str = "") -> None:
         super().__init__(rule)
         self.rule = rule
         self.works = works
@@ -54,6 +57,18 @@ class Form(ABC, Generic[T]):
     @abstractmethod
     def read(self, text: str) -> T:
         """The value that the driver makes of `text`; raises Misread."""
+
+    def of_setting(self, text: str) -> str:
+        """A value as the settings have it, `250` or `{team: data}`, as the class has it; any other text as it is."""
+        return text
+
+
+class Whole(Form[int]):
+    """Base of the forms of whole numbers."""
+
+    def of_setting(self, text: str) -> str:
+        """A number with what the driver wants beside it."""
+        return self.write(int(text)) if text.isascii() and text.isdigit() else text
 
 
 class Text(Form[str]):
@@ -107,7 +122,7 @@ class Truth(ExactTruth):
         raise Misread("the driver takes true and false alone", works)
 
 
-class Int32(Form[int]):
+class Int32(Whole):
     """A whole number of 32 bits, as the EBS driver has it (strconv.ParseInt)."""
 
     def write(self, value: int) -> str:
@@ -120,11 +135,11 @@ class Int32(Form[int]):
         if number is None or number not in _INT32:
             digits = re.search("[0-9]{1,9}", re.sub(r"[,_' ]", "", text))
             rule = "the driver takes a whole number of 32 bits (at most 2147483647), without a unit: `Could not parse invalid …`"
-            raise Misread(rule, digits[0] if digits and number is None else "3000")
+            raise Misread(rule, digits[0] if digits and number is None else "")
         return number
 
 
-class Count(Form[int]):
+class Count(Whole):
     """A whole number that the GCE PD driver reads as a Kubernetes quantity (convert.ConvertStringToInt64): `3000` or `3k`."""
 
     def write(self, value: int) -> str:
@@ -135,11 +150,11 @@ class Count(Form[int]):
         """Rounded up; Misread is what is no quantity."""
         number = math.ceil(quantity(text))
         if number not in _INT64:
-            raise Misread("the driver takes a whole number of 64 bits", "3000")
+            raise Misread("the driver takes a whole number of 64 bits")
         return number
 
 
-class MiB(Form[int]):
+class MiB(Whole):
     """MiB a second that the GCE PD driver reads as a quantity of bytes and rounds up (convert.ConvertMiStringToInt64): `250Mi`."""
 
     def write(self, value: int) -> str:
@@ -151,11 +166,11 @@ class MiB(Form[int]):
         number = quantity(text)
         if 0 < number < MI:
             rule = f"a number without a unit is bytes a second: the driver rounds `{text}` up to 1 MiB/s, without a word"
-            raise Misread(rule, f"{text}Mi" if text.isdigit() else "250Mi")
+            raise Misread(rule, f"{text}Mi" if text.isdigit() else "")
         return math.ceil(number / MI)
 
 
-class GiB(Form[int]):
+class GiB(Whole):
     """GiB that the GCE PD driver reads as a quantity of bytes and rounds up (convert.ConvertGiStringToInt64): `100Gi`."""
 
     def write(self, value: int) -> str:
@@ -167,7 +182,7 @@ class GiB(Form[int]):
         number = quantity(text)
         if 0 < number < MI:
             rule = f"a number without a unit is bytes: the driver rounds `{text}` up to 1 GiB, without a word"
-            raise Misread(rule, f"{text}Gi" if text.isdigit() else "100Gi")
+            raise Misread(rule, f"{text}Gi" if text.isdigit() else "")
         return math.ceil(number / GI)
 
 
@@ -181,6 +196,10 @@ class CommaList(Form[list[str]]):
         """The texts, with commas between them."""
         return ",".join(value)
 
+    def of_setting(self, text: str) -> str:
+        """`[a, b]` with commas alone."""
+        return self.write(text[1:-1].split(", ")) if text.startswith("[") else text
+
     def read(self, text: str) -> list[str]:
         """The texts."""
         return [each.strip() if self.spaces else each for each in text.split(",")] if text else []
@@ -192,6 +211,11 @@ class Pairs(Form[dict[str, str]]):
     def write(self, value: dict[str, str]) -> str:
         """The pairs, with commas between them."""
         return ",".join(f"{key}={each}" for key, each in value.items())
+
+    def of_setting(self, text: str) -> str:
+        """`{team: data}` as `team=data`."""
+        pairs = [pair.partition(": ") for pair in text[1:-1].split(", ")]
+        return self.write({key: value for key, _, value in pairs}) if text.startswith("{") else text
 
     def read(self, text: str) -> dict[str, str]:
         """Misread is what has not exactly one `=` in each pair."""
@@ -217,7 +241,7 @@ def quantity(text: str) -> Fraction:
     """A Kubernetes quantity as a number; raises Misread for a text that is none."""
     match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
-        raise Misread("the driver takes a Kubernetes quantity: a number, and at most one of the units k, M, G, T, Ki, Mi, Gi, Ti", "3000")
+        raise Misread("the driver takes a Kubernetes quantity: a number, and at most one of the units k, M, G, T, Ki, Mi, Gi, Ti")
     exponent = Fraction(10) ** int(match["exponent"] or 0)
     return Fraction(match["number"].rstrip(".")) * exponent * _SUFFIXES.get(match["suffix"] or "", Fraction(1))
 
@@ -257,8 +281,8 @@ def in_gib(value: object) -> object:
 
 
 def gathered(values: object, prefix: str, name: str) -> object:
-    """A mapping with all keys that begin with `prefix` put together under `name`, for a Numbered field."""
-    if not isinstance(values, dict) or name in values:
+    """A mapping with all keys that begin with `prefix`, be it `name` itself, put together under `name`, for a Numbered field."""
+    if not isinstance(values, dict):
         return values
     own = {key: value for key, value in values.items() if isinstance(key, str) and key.startswith(prefix)}
     return {**{key: value for key, value in values.items() if key not in own}, **({name: own} if own else {})}

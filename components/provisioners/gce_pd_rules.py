@@ -72,10 +72,11 @@ FILE_SYSTEMS = ("ext4", "xfs")
 ACCESS_MODES = ("READ_WRITE_SINGLE", "READ_ONLY_MANY", "READ_WRITE_MANY")
 
 _ZONE = re.compile(r"(?P<region>[a-z]+-[a-z]+[0-9]+)-[a-z]")
-EXAMPLE_ZONE = "europe-west1-b"
+EXAMPLE_REGION = "europe-west1"
+EXAMPLE_ZONE = f"{EXAMPLE_REGION}-b"
 _KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
 _POOL = re.compile(r"projects/[^/]+/zones/(?P<zone>[^/]+)/storagePools/[^/]+")
-EXAMPLE_KEY = "projects/my-project/locations/europe-west1/keyRings/my-ring/cryptoKeys/my-key"
+EXAMPLE_KEY = f"projects/my-project/locations/{EXAMPLE_REGION}/keyRings/my-ring/cryptoKeys/my-key"
 EXAMPLE_POOL = "projects/my-project/zones/europe-west1-b/storagePools/my-pool"
 
 MOST_LABELS = 64
@@ -157,7 +158,10 @@ def _type(p: GcePdParameters) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a disk is to perform. `prefix` is where it is written, below the tier; the keys are those of the class."""
+    """What a disk is to perform. `prefix` is where it is written, below the tier; the keys are those of the class.
+
+    What a finding says works has been held against all the volumes.
+    """
 
     prefix: str
     iops_key: str
@@ -169,19 +173,25 @@ class Figures:
     def check(self, volumes: Sequence[Volume]) -> Iterator[Finding]:
         """The figures against the type's limits, by themselves and at each size."""
         limits = TYPES[self.type]
-        yield from self._settable(self.iops_key, self.iops, limits.iops, "IOPS")
-        yield from self._settable(self.throughput_key, self.throughput, limits.throughput, "MiB/s")
-        if self.type in BALANCED and self.iops is not None and self.throughput is not None and self.throughput > self.iops // 4:
-            rule = f"Google's page: at most a quarter of a MiB/s for each IOPS, so {self.iops // 4} with {self.iops} IOPS"
-            yield warning(f"{self.prefix}{self.throughput_key}", self.throughput, rule, max(self.iops // 4, 140))
+        iops_bounds = [self._iops_bounds(volume, limits) for volume in volumes] if limits.iops else []
+        iops = _that_works(self.iops, [limits.iops, *iops_bounds], self.iops_key) if limits.iops else None
+        bounds = [self._throughput_bounds(volume, limits) for volume in volumes] if limits.throughput else []
+        if self.type in BALANCED and isinstance(iops, int) and limits.throughput:
+            bounds.append((limits.throughput[0], max(iops // 4, limits.throughput[0])))
+        throughput = _that_works(self.throughput, [limits.throughput, *bounds], self.throughput_key) if limits.throughput else None
+        yield from self._settable(self.iops_key, self.iops, limits.iops, "IOPS", iops)
+        yield from self._settable(self.throughput_key, self.throughput, limits.throughput, "MiB/s", throughput)
+        if self.type in BALANCED and isinstance(iops, int) and self.throughput is not None and self.throughput > iops // 4:
+            rule = f"Google's page: at most a quarter of a MiB/s for each IOPS, so {iops // 4} with {iops} IOPS"
+            yield warning(f"{self.prefix}{self.throughput_key}", self.throughput, rule, throughput)
         if self.type == "pd-extreme" and self.iops is not None and 2_500 <= self.iops < 10_000:
             rule = "the API's text has at least 10000 for pd-extreme, Google's page 2500"
             yield warning(f"{self.prefix}{self.iops_key}", self.iops, rule, 10_000)
         for volume in volumes:
-            yield from self._iops_at(volume, limits)
-            yield from self._throughput_at(volume, limits)
+            yield from self._iops_at(volume, limits, iops)
+            yield from self._throughput_at(volume, limits, throughput)
 
-    def _settable(self, key: str, value: int | None, limits: tuple[int, int] | None, unit: str) -> Iterator[Finding]:
+    def _settable(self, key: str, value: int | None, limits: tuple[int, int] | None, unit: str, works: object) -> Iterator[Finding]:
         if value is None:
             return
         path = f"{self.prefix}{key}"
@@ -189,36 +199,64 @@ class Figures:
             yield error(path, value, f"{self.type} takes no {unit} of its own: the API refuses the disk", f"without `{key}`")
         elif not limits[0] <= value <= limits[1]:
             rule = f"from {limits[0]} to {limits[1]} {unit} for {self.type}: the API refuses anything else"
-            yield error(path, value, rule, min(max(value, limits[0]), limits[1]))
+            yield error(path, value, rule, works)
 
-    def _iops_at(self, volume: Volume, limits: Limits) -> Iterator[Finding]:
+    def _iops_bounds(self, volume: Volume, limits: Limits) -> tuple[int, int]:
         """hyperdisk-balanced: "4Gi needs exactly 2000 IOPS, and 5Gi exactly 2500. Disks 6Gi and more need a minimum of 3000" (#2054)."""
-        if self.iops is None or limits.iops is None or not limits.iops[0] <= self.iops <= limits.iops[1]:
-            return
-        gib, (least, most), make = volume.gib, limits.iops, error
+        assert limits.iops is not None
+        gib, (least, most) = _possible(volume, limits), limits.iops
         if self.type in BALANCED:
             least = BALANCED_PER_GIB * gib if gib < FIXED_BELOW else BALANCED_LEAST
             most = min(most, max(BALANCED_PER_GIB * gib, least))
-            make = error if self.type == "hyperdisk-balanced" else warning  # the figures of its sibling are taken for its own
         elif self.type == "hyperdisk-extreme":
             least, most = max(least, EXTREME_PER_GIB[0] * gib), min(most, EXTREME_PER_GIB[1] * gib)
+        return least, most
+
+    def _iops_at(self, volume: Volume, limits: Limits, works: object) -> Iterator[Finding]:
+        if self.iops is None or limits.iops is None or not limits.iops[0] <= self.iops <= limits.iops[1]:
+            return
+        least, most = self._iops_bounds(volume, limits)
+        make = error
+        if self.type == HIGHLY_AVAILABLE:
+            make = warning  # the figures of its sibling are taken for its own
+        elif self.type == "hyperdisk-extreme":
             make = error if self.iops < least else warning
         if not least <= self.iops <= most:
             bounds = f"exactly {least} IOPS" if least == most else f"from {least} to {most} IOPS"
-            rule = f"{bounds} for {self.type} at {quantity(gib * GI)} ({volume.path}): the API refuses anything else"
-            yield make(f"{self.prefix}{self.iops_key}", self.iops, rule, min(max(self.iops, least), most))
+            size = quantity(_possible(volume, limits) * GI)
+            rule = f"{bounds} for {self.type} at {size} ({volume.path}): the API refuses anything else"
+            yield make(f"{self.prefix}{self.iops_key}", self.iops, rule, works)
 
-    def _throughput_at(self, volume: Volume, limits: Limits) -> Iterator[Finding]:
-        if self.throughput is None or limits.throughput is None or not limits.throughput[0] <= self.throughput <= limits.throughput[1]:
-            return
-        gib, (least, most) = volume.gib, limits.throughput
+    def _throughput_bounds(self, volume: Volume, limits: Limits) -> tuple[int, int]:
+        assert limits.throughput is not None
+        gib, (least, most) = _possible(volume, limits), limits.throughput
         if self.type == "hyperdisk-throughput":
             least, most = max(least, math.ceil(THROUGHPUT_PER_TIB[0] * gib / 1024)), min(most, THROUGHPUT_PER_TIB[1] * gib // 1024)
         elif self.type == "hyperdisk-ml":
             least, most = max(least, math.ceil(ML_PER_GIB[0] * gib)), min(most, ML_PER_GIB[1] * gib)
+        return least, most
+
+    def _throughput_at(self, volume: Volume, limits: Limits, works: object) -> Iterator[Finding]:
+        if self.throughput is None or limits.throughput is None or not limits.throughput[0] <= self.throughput <= limits.throughput[1]:
+            return
+        least, most = self._throughput_bounds(volume, limits)
         if not least <= self.throughput <= most:
-            rule = f"from {least} to {most} MiB/s for {self.type} at {quantity(gib * GI)} ({volume.path}): the API refuses anything else"
-            yield error(f"{self.prefix}{self.throughput_key}", self.throughput, rule, min(max(self.throughput, least), most))
+            size = quantity(_possible(volume, limits) * GI)
+            rule = f"from {least} to {most} MiB/s for {self.type} at {size} ({volume.path}): the API refuses anything else"
+            yield error(f"{self.prefix}{self.throughput_key}", self.throughput, rule, works)
+
+
+def _possible(volume: Volume, limits: Limits) -> int:
+    """The size in GiB that the type has next to the volume's, which is wrong by itself where it is another."""
+    return min(max(volume.gib, limits.gib[0]), limits.gib[1])
+
+
+def _that_works(written: int | None, bounds: Sequence[tuple[int, int]], key: str) -> int | str | None:
+    """The figure next to the written one that is within all bounds; the driver's own, without the key, where none is."""
+    least, most = max(low for low, _ in bounds), min(high for _, high in bounds)
+    if written is None or least > most:
+        return None if written is None else f"without `{key}`"
+    return min(max(written, least), most)
 
 
 def _size(kind: str, volume: Volume, *, regional: bool) -> Iterator[Finding]:
@@ -274,21 +312,21 @@ def _encryption(p: GcePdParameters) -> Iterator[Finding]:
 
     The driver looks at a key for confidential storage alone, and there it is content with one in the middle of a text.
     """
-    key = p.disk_encryption_kms_key
+    key, own = p.disk_encryption_kms_key, regions(p.zones, _ZONE)
+    example = EXAMPLE_KEY.replace(f"/{EXAMPLE_REGION}/", f"/{min(own, default=EXAMPLE_REGION)}/")
     match = _KEY.fullmatch(key) if key is not None else None
     if key is not None and match is None:
         rule = "`projects/…/locations/…/keyRings/…/cryptoKeys/…`, without a version"
         works = re.sub("/cryptoKeyVersions/.*", "", key)
-        yield error("disk-encryption-kms-key", key, rule, works if _KEY.fullmatch(works) else EXAMPLE_KEY)
-    own = regions(p.zones, _ZONE)
+        yield error("disk-encryption-kms-key", key, rule, works if _KEY.fullmatch(works) else example)
     if match and own and re.fullmatch("[a-z]+-[a-z]+[0-9]+", match["location"]) and match["location"] not in own:
         rule = f"a key of the disks' own region, {', '.join(sorted(own))}, or of a wider location: {match['location']} is another region"
-        works = key.replace(f"/locations/{match['location']}/", f"/locations/{min(own)}/") if key else EXAMPLE_KEY
+        works = key.replace(f"/locations/{match['location']}/", f"/locations/{min(own)}/") if key else example
         yield error("disk-encryption-kms-key", key, rule, works)
     if p.enable_confidential_storage:
         if match is None:
             rule = "it needs `disk-encryption-kms-key`: the driver refuses the class"
-            yield error("enable-confidential-storage", True, rule, f"with `disk-encryption-kms-key: {EXAMPLE_KEY}`")
+            yield error("enable-confidential-storage", True, rule, f"with `disk-encryption-kms-key: {example}`")
         if not (p.type or DEFAULT_TYPE).startswith("hyperdisk-balanced"):
             rule = "for Hyperdisk Balanced alone: the API refuses other disks"
             yield error("enable-confidential-storage", True, rule, "with `type: hyperdisk-balanced`")
@@ -418,15 +456,16 @@ def _attributes(p: GcePdParameters, name: str, attributes: GcePdAttributes, volu
         if value is not None and wrong:
             rule = f"{key} of a {wrong[0]} can't be changed; that of {', '.join(CHANGEABLE[key])} can"
             yield error(f"{prefix}{key}", value, rule, f"without `{key}`")
-            return
+            given[key] = None
     for kind in kinds:
         if kind.startswith("pd-"):
             continue
-        figures = Figures(prefix, "iops", "throughput", kind, attributes.iops, attributes.throughput)
+        figures = Figures(prefix, "iops", "throughput", kind, given["iops"], given["throughput"])
         always = list(figures.check(()))
+        known = {(each.path, each.rule) for each in always}
         yield from always
         # A class that changes volumes is for those that it suits: what doesn't suit all sizes of the tier is worth a word, no more.
-        yield from (replace(finding, severity="warning") for finding in figures.check(volumes) if finding not in always)
+        yield from (replace(finding, severity="warning") for finding in figures.check(volumes) if (finding.path, finding.rule) not in known)
 
 
 def _snapshots(s: GcePdSnapshots) -> Iterator[Finding]:

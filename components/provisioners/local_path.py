@@ -20,9 +20,12 @@ PATH_PATTERN_BEGINNING = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/"
 VOLUME_TYPE = "defaultVolumeType"  # the provisioner's annotation of a class
 _BRACES = re.compile(r"\{\{ *[^{}]+ *\}\}")
 
+UNSAFE = "allowUnsafePathPattern"
+_GO_TRUE = ("1", "t", "T", "TRUE", "true", "True")  # strconv.ParseBool, by which the provisioner reads it
+
 # The version that first knew a parameter (release notes of local-path-provisioner). Older ones ignore it without a word.
 NEWER_PARAMETERS = {
-    "allowUnsafePathPattern": "0.0.34",
+    UNSAFE: "0.0.34",
     "nodeAffinityKey": "0.0.35",
     "userPattern": "0.0.37",
     "groupPattern": "0.0.37",
@@ -106,6 +109,15 @@ class LocalPath(Provisioner[LocalPathParameters]):
             rule = "local-path drops mount options without a word"
             yield error("mountOptions", list(manifest.mount_options), rule, "without `mountOptions`")
         yield from deletes(manifest)
+
+    def misfit(self, finding: Finding, manifest: Manifest) -> Finding:
+        """A class may opt out of the rule for its pathPattern (README, "pathPattern": allowUnsafePathPattern)."""
+        unsafe = manifest.parameters.get(UNSAFE, manifest.annotations.get(UNSAFE))
+        literal = _BRACES.sub("x", str(finding.value))
+        if finding.path != "pathPattern" or str(unsafe) not in _GO_TRUE or "{" in literal or "}" in literal:
+            return finding
+        rule = f"with `{UNSAFE}` a claim's name can lead to another claim's folder, or out of the provisioner's (CVE-2025-62878)"
+        return warning(finding.path, finding.value, rule, finding.works)
 
     def unknown(self, key: str, value: object) -> Finding:
         """A parameter of newer releases works there; any other is ignored, whoever's it is."""

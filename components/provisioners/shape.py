@@ -131,6 +131,11 @@ class Provisioner(ABC, Generic[P]):
         """What is wrong with the fields of a class that exists already, its parameters apart."""
         yield from on_block_storage(manifest)
 
+    def misfit(self, finding: Finding, manifest: Manifest) -> Finding:
+        """What becomes of a class with a value that the typed settings refuse, as this finding has it."""
+        del manifest
+        return finding
+
     def unknown(self, key: str, value: object) -> Finding:
         """What becomes of a class that has a parameter which the driver doesn't know."""
         return error(key, value, self.why_refused(key), f"without `{key}`")

@@ -42,6 +42,8 @@ def found(provisioner: str, parameters: dict[str, Any], *sizes: str, **fields: A
     return sorted((each.severity, report.where(each), report.works(each)) for each in report.findings)
 
 
+UNSAFE_PATTERN = "{{ .PVC.Namespace }}-{{ .PVC.Name }}"
+SAFE_PATTERN = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"
 ENCRYPTED = {"encrypted": "true"}
 NOT_ENCRYPTED = ("warning", "parameters.encrypted", '"true"')
 SLOW = ("warning", "parameters.type", "pd-balanced")
@@ -68,7 +70,7 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
     "ebs: a number that is no string, and too high": (
         "ebs",
         {**ENCRYPTED, "iops": 80001},
-        [("error", "parameters.iops", '"80000"'), ("error", "parameters.iops", '"80001"')],
+        [("error", "parameters.iops", '"3000"'), ("error", "parameters.iops", '"80000"')],
     ),
     "ebs: unknown": ("ebs", {**ENCRYPTED, "foo": "x"}, [("error", "parameters.foo", "without `foo`")]),
     "ebs: a typing mistake": ("ebs", {**ENCRYPTED, "iopsPerGi": "50"}, [("error", "parameters.iopsPerGi", "iopsPerGB: 50")]),
@@ -178,6 +180,27 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
     "local-path: nothing": ("local-path", {}, []),
     "local-path: its own": ("local-path", {"nodePath": "/data"}, []),
     "local-path: a relative path": ("local-path", {"nodePath": "data"}, [("error", "parameters.nodePath", "/var/local-path-provisioner")]),
+    "local-path: another path pattern": (
+        "local-path",
+        {"pathPattern": UNSAFE_PATTERN},
+        [("error", "parameters.pathPattern", SAFE_PATTERN)],
+    ),
+    "local-path: another path pattern, opted out": (
+        "local-path",
+        {"pathPattern": UNSAFE_PATTERN, "allowUnsafePathPattern": "true"},
+        [
+            ("warning", "parameters.allowUnsafePathPattern", "without `allowUnsafePathPattern`"),
+            ("warning", "parameters.pathPattern", SAFE_PATTERN),
+        ],
+    ),
+    "local-path: no template, opted out": (
+        "local-path",
+        {"pathPattern": "{{ .PVName", "allowUnsafePathPattern": "true"},
+        [
+            ("error", "parameters.pathPattern", SAFE_PATTERN),
+            ("warning", "parameters.allowUnsafePathPattern", "without `allowUnsafePathPattern`"),
+        ],
+    ),
     "local-path: another case": ("local-path", {"nodepath": "/data"}, [("error", "parameters.nodepath", "nodePath: /data")]),
     "local-path: leftovers": (
         "local-path",
@@ -196,6 +219,32 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
 def test_a_string_is_read_as_the_driver_reads_it(case: str) -> None:
     provisioner, parameters, expected = RAW[case]
     assert found(provisioner, parameters) == expected
+
+
+HYPERDISK = {"type": "hyperdisk-balanced"}
+# One misread or refused parameter beside others, a size, and what works in its place.
+SUGGESTED: list[tuple[str, dict[str, Any], str, object, str, str]] = [
+    ("ebs", ENCRYPTED, "iops", "16k", "5Gi", "3000"),
+    ("ebs", ENCRYPTED, "throughput", "abc", "5Gi", "125"),
+    ("ebs", ENCRYPTED, "throughput", "1GiB", "5Gi", "125"),
+    ("gce-pd", HYPERDISK, "provisioned-throughput-on-create", "250 MiB/s", "6Gi", "250Mi"),
+    ("gce-pd", HYPERDISK, "provisioned-throughput-on-create", "10", "6Gi", "250Mi"),
+    ("gce-pd", HYPERDISK, "provisioned-throughput-on-create", 250, "6Gi", "250Mi"),
+    ("gce-pd", {"type": "hyperdisk-throughput"}, "provisioned-throughput-on-create", "many", "2Ti", "180Mi"),
+    ("gce-pd", {"type": "pd-ssd"}, "data-cache-size", "100 GB", "6Gi", "100Gi"),
+    ("gce-pd", {"type": "pd-ssd"}, "data-cache-size", "0", "6Gi", "100Gi"),
+    ("gce-pd", {"type": "pd-ssd"}, "labels", "Team=data", "6Gi", "team=data"),
+    ("gce-pd", {"type": "pd-ssd"}, "labels", {"team": "data"}, "6Gi", "team=data,env=production"),
+]
+
+
+@pytest.mark.parametrize("case", SUGGESTED)
+def test_what_works_is_a_string_that_the_driver_takes(case: tuple[str, dict[str, Any], str, object, str, str]) -> None:
+    provisioner, others, key, value, size, works = case
+    suggested = {each for severity, where, each in found(provisioner, {**others, key: value}, size) if where == f"parameters.{key}"}
+    assert works in {yaml.safe_load(each) if each.startswith('"') else each for each in suggested}
+    again = found(provisioner, {**others, key: works}, size)
+    assert [each for each in again if each[:2] == ("error", f"parameters.{key}")] == []
 
 
 FIELDS: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
@@ -259,7 +308,7 @@ def test_auto_mode_is_checked_like_ebs_and_wants_its_own_nodes() -> None:
 def test_sizes_are_rounded_as_the_cloud_rounds_them_and_each_is_checked() -> None:
     wanted = {**ENCRYPTED, "iops": "4000"}
     assert found("ebs", wanted, "8Gi", "7.1Gi") == []
-    assert found("ebs", wanted, "5Gi", "7Gi") == [("error", "parameters.iops", '"3000"'), ("error", "parameters.iops", '"3500"')]
+    assert found("ebs", wanted, "5Gi", "7Gi") == [("error", "parameters.iops", '"3000"')] * 2
     assert found("ebs", {**ENCRYPTED, "type": "st1"}, "3.3Gi") == [("error", "--size 3.3Gi", "125Gi")]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from components.capacity import Size
 from components.provisioners import PROVISIONERS, Volume
@@ -134,7 +135,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "iops: gp3, 4000 at 5Gi": ({"iops": 4000}, ["5Gi"], [error("iops", 3000)]),
     "iops: gp3, 4000 at 7Gi": ({"iops": 4000}, ["7Gi"], [error("iops", 3500)]),
     "iops: gp3, 4000 at 8Gi": ({"iops": 4000}, ["8Gi", "7.1Gi"], []),
-    "iops: gp3, each size of the tier": ({"iops": 5000}, ["5Gi", "9Gi", "10Gi"], [error("iops", 3000), error("iops", 4500)]),
+    "iops: gp3, each size of the tier": ({"iops": 5000}, ["5Gi", "9Gi", "10Gi"], [error("iops", 3000), error("iops", 3000)]),
     "iops: gp3, highest of old": ({"iops": 16000}, ["32Gi"], []),
     "iops: gp3, above": ({"iops": 16001}, ["33Gi"], [warning("iops", 16000)]),
     "iops: gp3, highest": ({"iops": 80000}, ["160Gi"], [warning("iops", 16000)]),
@@ -168,7 +169,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "iopsPerGB: gp3, 500 at 5Gi": ({"iopsPerGB": 500}, ["5Gi"], [error("iopsPerGB", "with `allowAutoIOPSPerGBIncrease: true`")]),
     "iopsPerGB: gp3, 500 at 5Gi, raised": ({"iopsPerGB": 500, "allowAutoIOPSPerGBIncrease": True}, ["5Gi"], []),
     "iopsPerGB: gp3, 501": ({"iopsPerGB": 501}, ["100Gi"], [error("iopsPerGB", 500)]),
-    "iopsPerGB: zero": ({"iopsPerGB": 0}, ["100Gi"], [error("iopsPerGB", 1)]),
+    "iopsPerGB: zero": ({"iopsPerGB": 0}, ["100Gi"], [error("iopsPerGB", 30)]),
     "iopsPerGB: gp3, too few": ({"iopsPerGB": 299}, ["10Gi"], [error("iopsPerGB", 300)]),
     "iopsPerGB: gp3, enough": ({"iopsPerGB": 300}, ["10Gi"], []),
     "iopsPerGB: gp3, highest in all": ({"iopsPerGB": 500}, ["160Gi"], []),
@@ -326,6 +327,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
         [],
         [error("snapshots.lockExpirationDate", "2030-12-31T23:59:59Z")],
     ),
+    "snapshots: a date that is past": (
+        snapshots(lockMode="governance", lockExpirationDate="2020-12-31T23:59:59Z"),
+        [],
+        [error("snapshots.lockExpirationDate", "2030-12-31T23:59:59Z")],
+    ),
     "snapshots: cool-off in governance": (
         snapshots(**LOCKED, lockCoolOffPeriod=24),
         [],
@@ -390,9 +396,64 @@ def test_a_rule(case: str) -> None:
     assert all(each.rule and each.works for each in found)
 
 
+# settings over the defaults and sizes, each refused at first by the type's limits alone
+REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "iops beyond the type": ({"iops": 100_000}, ["5Gi", "100Gi"]),
+    "iops that one size refuses": ({"iops": 20_000}, ["7Gi", "30Gi"]),
+    "throughput beyond the type": ({"throughput": 3000}, ["5Gi"]),
+    "throughput for iops that the size refuses": ({"iops": 8000, "throughput": 1500}, ["5Gi"]),
+    "throughput for iops a GiB": ({"iopsPerGB": 500, "throughput": 1000}, ["8Gi", "200Gi"]),
+    "iops a GiB beyond the type": ({"iopsPerGB": 600}, ["10Gi", "200Gi"]),
+    "iops of io1": ({"type": "io1", "iops": 70_000}, ["4Gi"]),
+    "a key that is none": ({"kmsKeyId": "mine", "zones": ["us-east-1a"]}, []),
+    "an alias": ({"kmsKeyId": "alias/mine", "zones": ["us-east-1a"]}, []),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_works_is_not_refused_when_it_is_fed_back(case: str) -> None:
+    """All values that work at once: no error is left, and none is new."""
+    wanted, sizes = REFUSED[case]
+    found = findings("ebs", wanted, sizes)
+    works = {each.path: int(each.works) if each.works.isdigit() else each.works for each in found}
+    assert works
+    for path, value in works.items():
+        assert [each for each in findings("ebs", {**wanted, path: value}, sizes) if each.path == path and each.severity == "error"] == []
+    assert [each for each in findings("ebs", {**wanted, **works}, sizes) if each.severity == "error"] == []
+
+
+def test_iops_a_gib_that_a_size_is_too_small_for_need_the_drivers_increase() -> None:
+    assert short(findings("ebs", {"iopsPerGB": 600}, ["5Gi"])) == [error("iopsPerGB", "500, with `allowAutoIOPSPerGBIncrease: true`")]
+    assert not findings("ebs", {"iopsPerGB": 500, "allowAutoIOPSPerGBIncrease": True}, ["5Gi"])
+    assert short(findings("ebs", fast(iopspergb=500), ["5Gi"])) == [warning("attributes.fast.iopspergb", "iops: 3000, without `iopspergb`")]
+
+
 def test_a_finding_at_a_size_names_the_size_and_where_it_is_written() -> None:
     (found,) = findings("ebs", {"iops": 4000}, ["3.3Gi", "20Gi"])
     assert found.rule == "at most 500 IOPS a GiB for gp3, so 3000 at 4Gi (services.3.3Gi.size): the driver lowers it or EC2 refuses it"
+
+
+@pytest.mark.parametrize("below", [(), ("snapshots",), ("attributes", "fast")])
+@pytest.mark.parametrize("key", ["tagSpecification_N", "tagDeletion_N"])
+def test_the_tables_name_of_the_numbered_keys_is_a_key_like_the_others(below: tuple[str, ...], key: str) -> None:
+    if key == "tagDeletion_N":
+        below = ("attributes", "fast")
+
+    def tier(value: object) -> dict[str, Any]:
+        wanted: dict[str, Any] = {key: value}
+        for each in reversed(below):
+            wanted = {each: wanted}
+        return wanted
+
+    with pytest.raises(ValidationError, match="valid string"):
+        EbsParameters.model_validate(tier({"foo": "a=b"}))
+    parameters = EbsParameters.model_validate(tier("a=b"))
+    classes = {
+        (): lambda: EBS.storage_class(parameters).parameters,
+        ("snapshots",): lambda: EBS.snapshot_class(parameters).parameters,  # type: ignore[union-attr]
+        ("attributes", "fast"): lambda: EBS.attributes_classes(parameters)["fast"],
+    }
+    assert classes[below]() == {key: "a=b"}
 
 
 def test_defaults_are_for_the_tiers_use() -> None:

@@ -176,7 +176,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "iops: balanced, 3000 at 6Gi": ({**BALANCED, IOPS: 3000}, ["6Gi"], []),
     "iops: balanced, 5000 at 10Gi": ({**BALANCED, IOPS: 5000}, ["10Gi"], []),
     "iops: balanced, 5001 at 10Gi": ({**BALANCED, IOPS: 5001}, ["10Gi"], [error(IOPS, 5000)]),
-    "iops: balanced, each size of the tier": ({**BALANCED, IOPS: 4000}, ["6Gi", "7Gi", "8Gi"], [error(IOPS, 3000), error(IOPS, 3500)]),
+    "iops: balanced, each size of the tier": ({**BALANCED, IOPS: 4000}, ["6Gi", "7Gi", "8Gi"], [error(IOPS, 3000)] * 2),
     "iops: balanced, too few anywhere": ({**BALANCED, IOPS: 1999}, [], [error(IOPS, 2000)]),
     "iops: balanced, highest": ({**BALANCED, IOPS: 160000}, ["320Gi"], []),
     "iops: balanced, beyond": ({**BALANCED, IOPS: 160001}, ["1Ti"], [error(IOPS, 160000)]),
@@ -410,6 +410,37 @@ def test_a_rule(case: str) -> None:
     found = findings("gce-pd", wanted, sizes)
     assert short(found) == sorted(expected), [each.rule for each in found]
     assert all(each.rule and each.works for each in found)
+
+
+# settings over the defaults and sizes, each refused at first by the type's limits alone
+REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "iops beyond the type": ({**BALANCED, IOPS: 200_000}, ["5Gi"]),
+    "iops that no size shares": ({**BALANCED, IOPS: 200_000}, ["4Gi", "6Gi"]),
+    "iops below the type, of a size that is refused": ({**BALANCED, IOPS: 100}, ["3Gi"]),
+    "throughput beyond the type": ({**HDT, THROUGHPUT: 5000}, ["2Ti", "4Ti"]),
+    "throughput of a size that is refused": ({**HDT, THROUGHPUT: 5000}, ["5Gi"]),
+    "throughput for the iops that work": ({**BALANCED, IOPS: 200_000, THROUGHPUT: 3000}, ["6Gi"]),
+    "a key that is none": ({"disk-encryption-kms-key": "mine", "zones": ["us-east1-b"]}, []),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_works_is_not_refused_when_it_is_fed_back(case: str) -> None:
+    wanted, sizes = REFUSED[case]
+    found = [each for each in findings("gce-pd", wanted, sizes) if not each.volume]
+    assert found
+    for each in found:
+        value = int(each.works) if each.works.isdigit() else each.works
+        changed = {key: old for key, old in wanted.items() if key != each.path or each.works != f"without `{key}`"}
+        again = findings("gce-pd", {**changed, each.path: value} if each.path in changed else changed, sizes)
+        assert [one for one in again if one.path == each.path and one.severity == "error" and not one.volume] == []
+
+
+def test_every_figure_of_an_attributes_class_that_cannot_be_changed_is_named() -> None:
+    assert short(findings("gce-pd", fast("pd-ssd", iops=4000, throughput=250))) == [
+        error("attributes.fast.iops", "without `iops`"),
+        error("attributes.fast.throughput", "without `throughput`"),
+    ]
 
 
 def test_defaults_are_for_the_tiers_use_and_never_the_drivers_hard_disk() -> None:
