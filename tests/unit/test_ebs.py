@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -448,7 +448,7 @@ def test_the_tables_name_of_the_numbered_keys_is_a_key_like_the_others(below: tu
     with pytest.raises(ValidationError, match="valid string"):
         EbsParameters.model_validate(tier({"foo": "a=b"}))
     parameters = EbsParameters.model_validate(tier("a=b"))
-    classes = {
+    classes: dict[tuple[str, ...], Callable[[], Mapping[str, str]]] = {
         (): lambda: EBS.storage_class(parameters).parameters,
         ("snapshots",): lambda: EBS.snapshot_class(parameters).parameters,  # type: ignore[union-attr]
         ("attributes", "fast"): lambda: EBS.attributes_classes(parameters)["fast"],
