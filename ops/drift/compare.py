@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from components import labels
 from components.capacity import bytes_of
+from ops.volumes.volume import give_up
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -194,8 +195,7 @@ def _reservations(claims: Mapping[Name, Declared], cluster: Cluster) -> Iterator
             todo = "`pulumi up --refresh` makes the claim, which is then bound to it"
             yield Difference(own, "is reserved for a claim", f"{name.namespace}/{name.name}", "there is no such claim", todo)
         elif live["spec"].get("volumeName") not in (None, "", own.name):
-            remove = '[{"op":"remove","path":"/spec/claimRef"}]'
-            todo = f"give it up: kubectl patch pv {own.name} --type json -p '{remove}'"
+            todo = f"give it up: {give_up(own.name)}"
             yield Difference(
                 own, "is reserved for a claim", f"{name.namespace}/{name.name}", f"that has {live['spec']['volumeName']}", todo
             )

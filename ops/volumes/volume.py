@@ -17,6 +17,7 @@ from components.stamp import MANAGED_BY, PART_OF, STACK, Stamp
 HOSTNAME = "kubernetes.io/hostname"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"  # by it the provisioner knows the volumes that it may delete
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
+NOBODY = "00000000-0000-0000-0000-000000000000"  # the UID of a claim that never was
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,11 @@ class Volume:
             for value in expression.get("values") or []
         }
         return found.pop() if len(found) == 1 else ""
+
+
+def give_up(name: str) -> str:
+    """The command that ends a volume's reservation: it is Released then. Without any claimRef it would be Available, for whoever asks first."""
+    return f"""kubectl patch pv {name} -p '{{"spec":{{"claimRef":{{"uid":"{NOBODY}"}}}}}}'"""
 
 
 def parse_bytes(text: str) -> int:

@@ -241,7 +241,7 @@ KINDS: dict[str, tuple[Callable[[dict[Any, Any]], None], list[Difference]]] = {
                 "is reserved for a claim",
                 "data/data-kafka-0",
                 "that has pvc-1",
-                """give it up: kubectl patch pv pvc-2 --type json -p '[{"op":"remove","path":"/spec/claimRef"}]'""",
+                """give it up: kubectl patch pv pvc-2 -p '{"spec":{"claimRef":{"uid":"00000000-0000-0000-0000-000000000000"}}}'""",
             )
         ],
     ),
