@@ -6,6 +6,8 @@ PART_OF = "storage-tiers"
 INSTANCE = "app.kubernetes.io/instance"
 NAME = "app.kubernetes.io/name"
 COMPONENT = "app.kubernetes.io/component"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+CANARY = "storage-tiers-canary"  # manages what a canary needs for a moment, volumes included; not pulumi
 
 
 def recommended(name: str, stack: str, component: str) -> dict[str, str]:
@@ -14,7 +16,7 @@ def recommended(name: str, stack: str, component: str) -> dict[str, str]:
         **of_stack(stack),
         NAME: name,
         COMPONENT: component,
-        "app.kubernetes.io/managed-by": "pulumi",
+        MANAGED_BY: "pulumi",
     }
 
 

@@ -18,7 +18,6 @@ SERVICE = labels.NAME
 TIER = labels.COMPONENT
 STACK = labels.INSTANCE
 PART_OF = "app.kubernetes.io/part-of"
-MANAGED_BY = "app.kubernetes.io/managed-by"  # on a volume only the canary's have it (components/canary/manifests.py)
 
 _CLAIM = re.compile(r"data-(?P<service>.+)-(?P<ordinal>0|[1-9][0-9]*)")
 _ATTEMPTS = 5  # to write a stamp on a volume that somebody else changes at the same time

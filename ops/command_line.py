@@ -13,8 +13,19 @@ from ops.errors import UserError, fault_of_the_machine
 
 INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 
-stack_option = click.option("--stack", default="dev", show_default=True, help="Which stack: Pulumi.<stack>.yaml.")
+DEFAULT_STACK = "dev"
+stack_option = click.option("--stack", default=DEFAULT_STACK, show_default=True, help="Which stack: Pulumi.<stack>.yaml.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+
+
+def option_of(stack: str) -> str:
+    """What a printed command ends with so that it acts on `stack`: ``""`` for the default one, else ` --stack <stack>`."""
+    return "" if stack == DEFAULT_STACK else f" --stack {stack}"
+
+
+def variable_of(stack: str) -> str:
+    """The same for a `make` command: ` STACK=<stack>`."""
+    return "" if stack == DEFAULT_STACK else f" STACK={stack}"
 
 
 def run(command: click.Command, name: str) -> NoReturn:

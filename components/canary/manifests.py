@@ -9,7 +9,6 @@ from typing import Any
 from components import labels
 
 NAME = "canary"
-MANAGED_BY = "storage-tiers-canary"  # not pulumi: what is needed for a moment is the driver's
 RUN = "storage-tiers/run"
 CLAIM_UID = "storage-tiers/claim-uid"
 MOUNT = "/volume"
@@ -45,7 +44,7 @@ def canary_labels(instance: str, tier: str) -> dict[str, str]:
         **labels.of_stack(instance),
         "app.kubernetes.io/name": NAME,
         "app.kubernetes.io/component": tier,
-        "app.kubernetes.io/managed-by": MANAGED_BY,
+        labels.MANAGED_BY: labels.CANARY,
     }
 
 

@@ -1,6 +1,6 @@
 """Data without a PersistentVolume: directories and disks that outlived their cluster, and the volumes that can be declared for them.
 
-Whose data it is comes from the directory's name (local-path-provisioner makes `<volume>_<namespace>_<claim>`, or what a pathPattern says),
+Whose data it is comes from the directory's name (local-path-provisioner makes `pvc-<uid>_<namespace>_<claim>`, or what a pathPattern says),
 or from the setting `adopt`. A list that `volumes --json` has saved is read in `ops.volumes.saved`.
 """
 
@@ -22,6 +22,7 @@ from ops.volumes.wanted import Wanted
 Json = Mapping[str, Any]
 
 _DIRECTORY = re.compile(r"(?P<volume>[^_/]+)_(?P<namespace>[^_/]+)_(?P<claim>[^_/]+)")
+_PROVISIONED = re.compile(r"pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # a provisioner's volume: the claim's UID is in its name
 _BRACES = re.compile(r"\{\{ *[^{}]+ *\}\}")
 _OBJECT_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _EBS = re.compile(r"(?:aws://(?P<zone>[^/]+)/)?(?P<handle>vol-[0-9a-f]+)")
@@ -61,12 +62,14 @@ def _paths(folder: VolumesFolder, wanted: Wanted) -> list[str]:
     here = folder.on_this_machine(base)
     if here is None:
         return []
-    patterns = [f"*_{wanted.namespace}_{wanted.name}"]
+    patterns = []
     if wanted.path_pattern:
         rest = wanted.path_pattern.removeprefix(PATH_PATTERN_BEGINNING)
         literal = [glob.escape(part) for part in _BRACES.split(rest)]
         patterns.append(f"{wanted.namespace}/{wanted.name}/{'*'.join(literal)}")
     found = {path.relative_to(here).as_posix() for pattern in patterns for path in here.glob(pattern) if path.is_dir()}
+    ending = f"_{wanted.namespace}_{wanted.name}"
+    found |= {path.name for path in here.glob(f"*{ending}") if _PROVISIONED.fullmatch(path.name.removesuffix(ending)) and path.is_dir()}
     return [str(PurePosixPath(base) / name) for name in sorted(found)]
 
 

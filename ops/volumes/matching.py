@@ -14,7 +14,7 @@ from typing import Any
 from components import labels
 from components.settings import NEW_VOLUME
 from ops.volumes.node_affinity import describe, served_by
-from ops.volumes.volume import Reference, Volume, as_quantity
+from ops.volumes.volume import Volume, as_quantity, give_up
 from ops.volumes.wanted import Wanted
 
 Json = Mapping[str, Any]
@@ -76,8 +76,8 @@ def _claim_problems(wanted: Wanted, claim: Json | None, volumes: Sequence[Volume
         yield "the claim is being deleted, and goes when no pod uses it any more. Stop the pods, then try again"
     if phase == "Lost":
         yield f"the claim has lost its volume {held}, whose object was deleted. Delete the claim ({delete}), then try again"
-    if held and wanted.choice not in (None, NEW_VOLUME, held):
-        if not any(volume.name == held and _named(wanted.choice, volume) for volume in volumes):
+    if held and wanted.choice and wanted.choice not in (NEW_VOLUME, held):
+        if not any(volume.name == held and volume.location.named(wanted.choice) for volume in volumes):
             yield (
                 f"the claim is bound to {held} already, and the setting adopt.{wanted.service}.{wanted.ordinal} names {wanted.choice}. "
                 f"Remove that setting; or stop the pods and delete the claim ({delete}), which retains {held}"
@@ -87,13 +87,29 @@ def _claim_problems(wanted: Wanted, claim: Json | None, volumes: Sequence[Volume
 
 
 def _choose(wanted: Wanted, volumes: Sequence[Volume], nodes: Sequence[Json], declare: Declare | None) -> Volume | str | None:
-    """The volume for a claim, a problem in words, or None where no old volume is there."""
+    """The volume for a claim, a problem in words, or None where no old volume is there.
+
+    A claim for which two volumes are reserved is bound to either: so no other one may be.
+    """
+    found = _find(wanted, volumes, nodes, declare)
+    given = found.name if isinstance(found, Volume) else ""
+    waiting = [each.name for each in volumes if each.reserved and not each.going and each.claim == wanted.reference and each.name != given]
+    if isinstance(found, str) or not waiting:
+        return found
+    setting = f"adopt.{wanted.service}.{wanted.ordinal}: {wanted.choice}: " if wanted.choice else ""
+    return (
+        f"{setting}{waiting[0]} is reserved for this claim already, which could be bound to that instead of {given or 'an empty volume'}. "
+        f"Let it go first: `{give_up(waiting[0])}`"
+    )
+
+
+def _find(wanted: Wanted, volumes: Sequence[Volume], nodes: Sequence[Json], declare: Declare | None) -> Volume | str | None:
     if wanted.choice == NEW_VOLUME:
         return None
     if wanted.choice:
         return _chosen(wanted, wanted.choice, volumes, nodes, declare)
     own = [volume for volume in volumes if is_own(wanted, volume)]
-    waiting = [volume for volume in own if volume.reserved and volume.claim == Reference(wanted.namespace, wanted.name)]
+    waiting = [volume for volume in own if volume.reserved and volume.claim == wanted.reference]
     own = waiting or own
     if len(own) == 1:
         problem = unfit(wanted, own[0], volumes, nodes)
@@ -116,7 +132,7 @@ def is_own(wanted: Wanted, volume: Volume) -> bool:
         return False
     if volume.marked_for or not volume.exists:
         return volume.stamp is not None and _same(volume, wanted)
-    return volume.reserved and volume.claim == Reference(wanted.namespace, wanted.name)
+    return volume.reserved and volume.claim == wanted.reference
 
 
 def maybe_own(wanted: Wanted, volume: Volume) -> bool:
@@ -151,6 +167,8 @@ def _lacks(wanted: Wanted, volume: Volume, volumes: Iterable[Volume], nodes: Seq
         yield f"is bound to {volume.claim}"
     if volume.phase == "Failed":
         yield f"is in phase Failed ({volume.message or 'no reason given'}): `kubectl describe pv {volume.name}`"
+    if volume.reserved and volume.claim != wanted.reference:
+        yield f"is reserved for {volume.claim}. To let it go: `{give_up(volume.name)}`"
     last = volume.claim
     if last and (last.namespace, last.name) != (wanted.namespace, wanted.name) and not (chosen and _same(volume, wanted)):
         yield f"was last the volume of {last}. To take it all the same: {wanted.setting(volume.name)}"
@@ -182,7 +200,7 @@ def _lacks(wanted: Wanted, volume: Volume, volumes: Iterable[Volume], nodes: Seq
 def _chosen(wanted: Wanted, choice: str, volumes: Sequence[Volume], nodes: Sequence[Json], declare: Declare | None) -> Volume | str:
     """The volume that the setting `adopt` names, or why it can't be had."""
     setting = f"adopt.{wanted.service}.{wanted.ordinal}: {choice}"
-    found = [volume for volume in volumes if volume.name == choice] or [volume for volume in volumes if _named(choice, volume)]
+    found = [volume for volume in volumes if volume.name == choice] or [volume for volume in volumes if volume.location.named(choice)]
     if len(found) > 1:
         return f"{setting} is the data of several volumes: {', '.join(volume.name for volume in found)}. Name one of these"
     if not found:
@@ -214,11 +232,6 @@ def _stranger(wanted: Wanted, volume: Volume) -> str:
         return f"{whose}. If it is meant for {wanted.name} all the same, give the directory a name of its own and name that"
     hand_over = " ".join(f"{key}={value}" for key, value in wanted.stamp.labels.items())
     return f"{whose}. To hand it over knowingly: `kubectl label pv {volume.name} --overwrite {hand_over}`"
-
-
-def _named(choice: str | None, volume: Volume) -> bool:
-    """Whether `choice` names where this volume's data is."""
-    return choice in (volume.location.path, volume.location.handle) and bool(choice)
 
 
 def _given_twice(gives: Mapping[Wanted, Volume]) -> list[tuple[Wanted, str]]:

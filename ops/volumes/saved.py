@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from components.settings import Settings
 from components.stamp import Stamp
+from ops.command_line import option_of
 from ops.errors import UserError
 from ops.volumes.volume import Location, Reference, Volume
 
@@ -90,14 +91,15 @@ def read(path: Path, settings: Settings, known: Sequence[Volume]) -> Iterator[Vo
 
     Raises UserError for a file that is no such list, or another stack's.
     """
+    makes_one = f"`python -m ops volumes{option_of(settings.stack)} --json > volumes.json` makes one."
     try:
         saved = SavedList.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file.", "`python -m ops volumes --json > volumes.json` makes one.") from None
+        raise UserError(f"{path}: there is no such file.", makes_one) from None
     except (ValueError, ValidationError) as problem:
         where = problem.errors()[0] if isinstance(problem, ValidationError) else None
         reason = f"{'.'.join(map(str, where['loc']))}: {where['msg']}" if where else str(problem)
-        raise UserError(f"{path} is no list of volumes ({reason}).", "`python -m ops volumes --json > volumes.json` makes one.") from None
+        raise UserError(f"{path} is no list of volumes ({reason}).", makes_one) from None
     if saved.format != FORMAT:
         raise UserError(f"{path} has format {saved.format}, and this version reads {FORMAT}.", "Use the version that wrote it.")
     if (saved.stack, saved.namespace) != (settings.stack, settings.namespace.name):
@@ -109,7 +111,7 @@ def read(path: Path, settings: Settings, known: Sequence[Volume]) -> Iterator[Vo
     names = {volume.name for volume in known}
     for each in saved.volumes:
         location = Location(**each.data.model_dump())
-        usable = location.path or location.handle
+        usable = location.path or location.driver  # an in-tree disk can't be declared again
         if usable and each.name not in names and not any(location == volume.location for volume in known):
             yield Volume(
                 name=each.name,

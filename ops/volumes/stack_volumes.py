@@ -98,7 +98,8 @@ class StackVolumes:
         """Reserve one volume for its claim; False when it has changed since it was looked at."""
         if not volume.exists:
             return self.api.create_volume(found.manifest(wanted, volume))
-        if volume.reserved and BOUND_BY_CONTROLLER not in volume.annotations and volume.policy == "Retain":
+        reserved = volume.reserved and volume.claim == wanted.reference
+        if reserved and BOUND_BY_CONTROLLER not in volume.annotations and volume.policy == "Retain":
             return True
         body = {
             "metadata": {

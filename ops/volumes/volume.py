@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,8 +12,9 @@ from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
 
+from components import labels
 from components.capacity import MI, quantity
-from components.stamp import MANAGED_BY, PART_OF, STACK, Stamp
+from components.stamp import PART_OF, STACK, Stamp
 
 HOSTNAME = "kubernetes.io/hostname"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"  # by it the provisioner knows the volumes that it may delete
@@ -22,7 +24,10 @@ NOBODY = "00000000-0000-0000-0000-000000000000"  # the UID of a claim that never
 
 @dataclass(frozen=True)
 class Location:
-    """Where a volume's data is: a `path` on a node (`local`, `hostPath`), or the `handle` of a CSI driver's volume."""
+    """Where a volume's data is: a `path` on a node (`local`, `hostPath`), or the `handle` of a CSI driver's volume or an in-tree disk.
+
+    An in-tree disk has no `driver`; of one of Google Cloud the handle is no more than the disk's name.
+    """
 
     type: str
     path: str = ""
@@ -42,15 +47,37 @@ class Location:
         if "csi" in spec:
             csi = spec["csi"]
             return cls("csi", driver=csi["driver"], handle=csi["volumeHandle"], fs_type=csi.get("fsType") or "")
+        for kind, key in (("awsElasticBlockStore", "volumeID"), ("gcePersistentDisk", "pdName")):
+            if kind in spec:
+                return cls(kind, handle=_plain(spec[kind][key]), fs_type=spec[kind].get("fsType") or "")
         known = {"capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName", "mountOptions", "volumeMode"}
         return cls(next((key for key in spec if key not in known | {"nodeAffinity", "volumeAttributesClassName"}), "unknown"))
 
     def shares(self, other: Location) -> bool:
-        """Whether deleting the one would delete data of the other: the same volume of a driver, or a path in the other's."""
+        """Whether deleting the one would delete data of the other: the same disk, or a path in the other's.
+
+        The driver doesn't matter: several serve the disks of one cloud (`ebs.csi.aws.com`, `ebs.csi.eks.amazonaws.com`, in-tree).
+        """
         if self.path and other.path:
             mine, others = PurePosixPath(self.path), PurePosixPath(other.path)
             return mine.is_relative_to(others) or others.is_relative_to(mine)
-        return bool(self.handle) and (self.driver, self.handle) == (other.driver, other.handle)
+        return _same_disk(self.handle, other.handle)
+
+    def named(self, choice: str) -> bool:
+        """Whether `choice`, a value of the setting `adopt`, says that this is where the data is."""
+        return bool(choice) and (choice == self.path or _same_disk(_plain(choice), self.handle))
+
+
+def _plain(handle: str) -> str:
+    """A disk's handle without the zone that EBS volumes may be given with: `aws://<zone>/vol-…`."""
+    return re.sub("^aws://[^/]*/", "", handle)
+
+
+def _same_disk(one: str, other: str) -> bool:
+    """Whether two handles are one disk's: `projects/…/disks/<name>` may be given by its name alone."""
+    if not one or not other or ("/disks/" in one) == ("/disks/" in other):
+        return bool(one) and one == other
+    return one.rpartition("/disks/")[2] == other.rpartition("/disks/")[2]
 
 
 @dataclass(frozen=True)
@@ -125,7 +152,7 @@ class Volume:
     @property
     def of_canary(self) -> bool:
         """Whether it is a canary's: for a moment, and for the canary alone to touch."""
-        return MANAGED_BY in self.labels and PART_OF in self.labels
+        return self.labels.get(labels.MANAGED_BY) == labels.CANARY and PART_OF in self.labels
 
     @property
     def marked_for(self) -> str:
@@ -164,7 +191,7 @@ class Volume:
 
 
 def give_up(name: str) -> str:
-    """The command that ends a volume's reservation: it is Released then. Without any claimRef it would be Available, for whoever asks first."""
+    """The command that ends a volume's reservation: it is Released then. With no claimRef at all any claim could have it."""
     return f"""kubectl patch pv {name} -p '{{"spec":{{"claimRef":{{"uid":"{NOBODY}"}}}}}}'"""
 
 

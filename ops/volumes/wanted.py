@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from components.provisioners import PROVISIONERS, class_name
 from components.settings import Settings
 from components.stamp import Stamp, claim_name
+from ops.volumes.volume import Reference
 
 # The parameter by which a class names its file system (storage-domain: the only spelling that all CSI drivers take).
 _FS_TYPE = "csi.storage.k8s.io/fstype"
@@ -41,6 +42,11 @@ class Wanted:
     def stamp(self) -> Stamp:
         """What the volume of this claim is labelled with."""
         return Stamp(self.stack, self.service, self.ordinal, self.tier)
+
+    @property
+    def reference(self) -> Reference:
+        """The claimRef of a volume that is reserved for this claim."""
+        return Reference(self.namespace, self.name)
 
     def setting(self, volume: str) -> str:
         """How to choose `volume` for this claim, in the words that a user can copy."""

@@ -167,13 +167,13 @@ def test_a_saved_list_says_what_the_directories_names_dont(recovering: Recoverin
 def test_two_directories_of_one_claim_are_not_chosen_between(recovering: Recovering) -> None:
     clone, before = recovering.clone, recovering.bound()
     recovering.forget()
-    older = recovering.home / "volumes" / "pvc-older_data_data-kafka-0"
+    older = recovering.home / "volumes" / "pvc-00000000-0000-4000-8000-000000000000_data_data-kafka-0"
     older.mkdir()
     done = clone.run(*UP)
     assert done.returncode != 0
     assert "1 of the 4 claims of stack dev can't be given a volume; nothing was reserved:" in done.stderr
     assert "kafka 0 (data/data-kafka-0): 2 volumes were its own:" in done.stderr
-    assert f"\n      pvc-older  no volume object, {older}\n" in done.stderr
+    assert f"\n      pvc-00000000-0000-4000-8000-000000000000  no volume object, {older}\n" in done.stderr
     older.rmdir()
     recovering.configure(adopt={"kafka": {"1": str(recovering.home / "volumes" / "restored")}})
     clone.works(*UP)

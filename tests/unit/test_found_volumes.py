@@ -19,20 +19,24 @@ from ops.volumes.wanted import Wanted, wanted_claims
 from tests.unit.volume_objects import NODE, settings, volume, wanted
 
 PATTERN = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"
+PVC_1, PVC_2 = (f"pvc-9d8d66f1-cb44-4fa9-bbc4-bdb3165f0c3{number}" for number in (1, 2))
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> VolumesFolder:
     """As Kind has it: another path here than in the node."""
     for name in (
-        "pvc-1_data_data-kafka-1",
-        "pvc-2_data_data-kafka-2",
-        "pvc-3_other_data-kafka-1",
-        "pvc-4_data_notes",
+        f"{PVC_1}_data_data-kafka-1",
+        f"{PVC_2}_data_data-kafka-2",
+        f"backup_{PVC_1}_data_data-kafka-1",
+        f"{PVC_1}-old_data_data-kafka-1",
+        "backup_data_data-kafka-2",
+        f"{PVC_1}_other_data-kafka-1",
+        f"{PVC_1}_data_notes",
         "data/data-kafka-0/pvc-5",
     ):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "pvc-6_data_data-kafka-0").write_text("no directory")
+    (tmp_path / f"{PVC_1}_data_data-kafka-0").write_text("no directory")
     return VolumesFolder(tmp_path, "/in/node")
 
 
@@ -43,10 +47,10 @@ def names(volumes: list[Volume]) -> dict[str, str]:
 def test_directories_are_known_by_their_names(folder: VolumesFolder) -> None:
     made = list(found.directories(folder, wanted_claims(settings()), [], [NODE]))
     assert names(made) == {
-        "kafka 1 of stack dev": "/in/node/pvc-1_data_data-kafka-1",
-        "kafka 2 of stack dev": "/in/node/pvc-2_data_data-kafka-2",
+        "kafka 1 of stack dev": f"/in/node/{PVC_1}_data_data-kafka-1",
+        "kafka 2 of stack dev": f"/in/node/{PVC_2}_data_data-kafka-2",
     }
-    assert [each.name for each in made] == ["pvc-1", "pvc-2"], "the volumes get their old names"
+    assert [each.name for each in made] == [PVC_1, PVC_2], "the volumes get their old names"
     assert {each.node for each in made} == {"here"}
 
 
@@ -58,7 +62,7 @@ def test_and_by_those_of_a_path_pattern(folder: VolumesFolder) -> None:
 
 
 def test_a_directory_that_a_volume_names_is_that_volumes(folder: VolumesFolder) -> None:
-    there = volume("mine", local={"path": "/in/node/pvc-1_data_data-kafka-1"})
+    there = volume("mine", local={"path": f"/in/node/{PVC_1}_data_data-kafka-1"})
     assert list(names(list(found.directories(folder, wanted_claims(settings()), [there], [NODE])))) == ["kafka 2 of stack dev"]
 
 
@@ -235,7 +239,12 @@ def saved_file(tmp_path: Path, *volumes: dict[str, Any], **changes: Any) -> Path
 
 class TestSaved:
     def test_what_the_cluster_doesnt_have(self, tmp_path: Path) -> None:
-        file = saved_file(tmp_path, entry(), entry(name="pvc-2", ordinal=2, data={"type": "nfs"}))
+        file = saved_file(
+            tmp_path,
+            entry(),
+            entry(name="pvc-2", ordinal=2, data={"type": "nfs"}),
+            entry(name="pvc-3", data={"type": "awsElasticBlockStore", "handle": "vol-0a"}),
+        )
         made = list(saved.read(file, settings(), []))
         assert [each.name for each in made] == ["pvc-1"], "only what can be declared again"
         plan = make_plan([wanted()], [], made, [NODE])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from components.canary.manifests import canary_labels
 from components.stamp import Stamp
 from ops.volumes.matching import Plan, make_plan
-from ops.volumes.volume import Volume
+from ops.volumes.volume import Location, Volume, give_up
 from ops.volumes.wanted import wanted_claims
 from tests.unit.volume_objects import NODE, claim, on, reserved, settings, stamp, volume, wanted
 
@@ -21,6 +21,7 @@ LABELS = (
     "app.kubernetes.io/part-of=storage-tiers app.kubernetes.io/instance=dev app.kubernetes.io/name=kafka "
     "app.kubernetes.io/component=streaming storage-tiers/ordinal=1"
 )
+LET_GO = """Let it go first: `kubectl patch pv pv1 -p '{"spec":{"claimRef":{"uid":"00000000-0000-0000-0000-000000000000"}}}'`"""
 HAND_OVER = f"To hand it over knowingly: `kubectl label pv pv1 --overwrite {LABELS}`"
 
 
@@ -187,6 +188,31 @@ REFUSED: dict[str, tuple[list[Volume], dict[str, Any], str]] = {
         {"choice": "pv1"},
         "adopt.kafka.1: pv1: pv1 is a canary's volume, which holds nobody's data",
     ),
+    "the choice is reserved for another claim": (
+        [reserved(last="old/data-kafka-1", marks=stamp())],
+        {"choice": "pv1"},
+        f"adopt.kafka.1: pv1: the volume pv1 is reserved for old/data-kafka-1. To let it go: `{give_up('pv1')}`",
+    ),
+    "its own is reserved for another claim": (
+        [reserved(last="data/data-kafka-2", marks=stamp())],
+        {},
+        f"its volume pv1 is reserved for data/data-kafka-2. To let it go: `{give_up('pv1')}`",
+    ),
+    "another choice after a reservation": (
+        [reserved("pv1", marks=stamp()), volume("pv2", marks=stamp())],
+        {"choice": "pv2"},
+        f"adopt.kafka.1: pv2: pv1 is reserved for this claim already, which could be bound to that instead of pv2. {LET_GO}",
+    ),
+    "new after a reservation": (
+        [reserved("pv1", marks=stamp())],
+        {"choice": "new"},
+        f"adopt.kafka.1: new: pv1 is reserved for this claim already, which could be bound to that instead of an empty volume. {LET_GO}",
+    ),
+    "another stack's is reserved for it": (
+        [reserved("pv1", marks=stamp(stack="other"))],
+        {},
+        f"pv1 is reserved for this claim already, which could be bound to that instead of an empty volume. {LET_GO}",
+    ),
     "the choice has the wrong class": (
         [volume(storageClassName="standard")],
         {"choice": "pv1"},
@@ -239,6 +265,38 @@ def test_claims_that_can_be_given_nothing(case: str) -> None:
     there, choice, words = CLAIMS[case]
     made = plan([volume(marks=stamp())], there, choice=choice)
     assert [problem for _, problem in made.problems] == [words]
+
+
+@pytest.mark.parametrize("manager", ["pulumi", "Helm"])
+def test_a_volume_that_a_tool_has_declared_is_no_canarys(manager: str) -> None:
+    assert given_to(plan([volume(marks={**stamp(), "app.kubernetes.io/managed-by": manager})])) == {"data-kafka-1": "pv1"}
+
+
+EBS = Location("csi", driver="ebs.csi.aws.com", handle="vol-0a")
+PD = Location("csi", driver="pd.csi.storage.gke.io", handle="projects/p/zones/z/disks/pvc-1")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (EBS, Location.of({"csi": {"driver": "ebs.csi.eks.amazonaws.com", "volumeHandle": "vol-0a"}}), True),
+        (EBS, Location.of({"awsElasticBlockStore": {"volumeID": "aws://eu-central-1a/vol-0a"}}), True),
+        (EBS, Location.of({"awsElasticBlockStore": {"volumeID": "vol-0b"}}), False),
+        (PD, Location.of({"gcePersistentDisk": {"pdName": "pvc-1"}}), True),
+        (PD, Location.of({"gcePersistentDisk": {"pdName": "pvc-2"}}), False),
+        (PD, Location("csi", driver=PD.driver, handle="projects/p/zones/other/disks/pvc-1"), False),
+        (Location.of({"nfs": {}}), Location.of({"nfs": {}}), False),
+    ],
+)
+def test_one_disk_by_whichever_driver(one: Location, other: Location, same: bool) -> None:
+    assert one.shares(other) is same
+    assert other.shares(one) is same
+
+
+@pytest.mark.parametrize("choice", ["vol-0a", "aws://eu-central-1a/vol-0a"])
+def test_a_choice_with_its_zone_is_known_again(choice: str) -> None:
+    there = volume(marks=stamp(), local=None, csi={"driver": EBS.driver, "volumeHandle": "vol-0a"})
+    assert given_to(plan([there], choice=choice)) == {"data-kafka-1": "pv1"}
 
 
 def test_one_volume_is_never_given_to_two() -> None:

@@ -115,6 +115,16 @@ def test_a_fight_over_the_volumes_ends() -> None:
         stack(RecordedApi(OWN, [], conflicts=100)).reserve()
 
 
+def test_what_is_reserved_for_another_claim_is_not_taken_for_reserved() -> None:
+    there = raw("pv1", "data-kafka-2", stamp())
+    del there["spec"]["claimRef"]["uid"], there["metadata"]["annotations"]
+    there["status"]["phase"] = "Available"
+    api = RecordedApi([there], [])
+    each = next(each for each in wanted_claims(settings()) if each.name == "data-kafka-1")
+    assert stack(api)._reserve(each, Volume.of(there))
+    assert api.objects["pv1"]["spec"]["claimRef"]["name"] == "data-kafka-1"
+
+
 def plan() -> Plan:
     each = next(each for each in wanted_claims(settings()) if each.name == "data-kafka-1")
     return Plan(gives={each: Volume.of(OWN[1])})
