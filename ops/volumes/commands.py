@@ -118,8 +118,12 @@ def delete_old(stack: StackVolumes, names: tuple[str, ...], older_than: str | No
     limit = prune.parse_age(older_than) if older_than else None
     stack.stamp()
     seen = stack.look()
-    may = prune.candidates(seen.volumes, stack.settings.stack)
-    doomed = prune.chosen(seen.volumes, stack.settings.stack, names, limit, datetime.now(UTC)) if names or older_than else may
+    may = prune.candidates(seen.volumes, stack.settings)
+    doomed = prune.chosen(seen.volumes, stack.settings, names, limit, datetime.now(UTC)) if names or older_than else may
+    for volume in may if older_than else []:
+        reason = prune.by_name_alone(volume, stack.settings)
+        if reason:
+            say(f"Pruned by its name alone: {volume.name}, which {reason}.")
     if not doomed:
         say(f"Stack {stack.settings.stack} has no Released volume{f' of {older_than} or older' if older_than else ''} to prune.")
         return

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from components.settings import Settings
 from ops.console import step
 from ops.errors import UserError
 from ops.volumes.stack_volumes import StackVolumes
@@ -27,15 +28,16 @@ def parse_age(text: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def why_kept(volume: Volume, stack: str, others: Iterable[Volume]) -> str:
-    """Why a volume may not be pruned by `stack`, as the rest of a sentence that begins with its name; ``""`` for one that may.
+def why_kept(volume: Volume, settings: Settings, others: Iterable[Volume]) -> str:
+    """Why a volume may not be pruned by this stack, as the rest of a sentence that begins with its name; ``""`` for one that may.
 
     `others` are all volumes of the cluster: data that another one names as well is not deleted.
     """
-    return next(_reasons_to_keep(volume, stack, others), "")
+    return next(_reasons_to_keep(volume, settings, others), "")
 
 
-def _reasons_to_keep(volume: Volume, stack: str, others: Iterable[Volume]) -> Iterator[str]:
+def _reasons_to_keep(volume: Volume, settings: Settings, others: Iterable[Volume]) -> Iterator[str]:
+    stack = settings.stack
     if volume.phase == "Bound":
         yield f"is in use: it is bound to {volume.claim}"
     if volume.of_canary:
@@ -48,33 +50,50 @@ def _reasons_to_keep(volume: Volume, stack: str, others: Iterable[Volume]) -> It
         yield f"is reserved for {volume.claim}"
     if volume.phase not in ("Released", "Failed"):
         yield f"is in phase {volume.phase}; only a Released one is pruned"
+    for service, choices in settings.adopt.items():
+        for ordinal, choice in choices.items():
+            if choice == volume.name or volume.location.named(choice):
+                yield f"is what the setting adopt.{service}.{ordinal} names: remove that setting first"
     for other in others:
         if other.name != volume.name and volume.location.shares(other.location):
             yield f"has its data in {volume.location}, which volume {other.name} names too"
 
 
-def candidates(volumes: Sequence[Volume], stack: str) -> list[Volume]:
+def candidates(volumes: Sequence[Volume], settings: Settings) -> list[Volume]:
     """The volumes that may be pruned, those that are being deleted already left out."""
     real = [volume for volume in volumes if volume.exists]
-    found = [volume for volume in real if not volume.deleting and not why_kept(volume, stack, real)]
+    found = [volume for volume in real if not volume.deleting and not why_kept(volume, settings, real)]
     return sorted(found, key=lambda volume: (str(volume.stamp), volume.name))
 
 
-def chosen(volumes: Sequence[Volume], stack: str, names: Sequence[str], older_than: timedelta | None, now: datetime) -> list[Volume]:
+def by_name_alone(volume: Volume, settings: Settings) -> str:
+    """Why a volume that may be pruned is not pruned by its age, as the rest of a sentence that begins with its name; ``""`` if it is."""
+    if volume.since is None:  # the API server says it since Kubernetes 1.28; when it was made says nothing about it
+        return "doesn't say since when it has been Released"
+    if volume.claim is None or volume.claim.namespace != settings.namespace.name:
+        return f"was last the volume of {volume.claim or 'no claim'}, and the stack's namespace is {settings.namespace.name}"
+    return ""
+
+
+def chosen(
+    volumes: Sequence[Volume], settings: Settings, names: Sequence[str], older_than: timedelta | None, now: datetime
+) -> list[Volume]:
     """What a prune of `names`, or of all that have been Released for longer than `older_than`, would delete.
 
     Raises UserError when one of the names can't be pruned: then none of them is.
     """
-    may = {volume.name: volume for volume in candidates(volumes, stack)}
+    may = {volume.name: volume for volume in candidates(volumes, settings)}
     if older_than is not None:
-        return [volume for volume in may.values() if (moment := volume.since or volume.created) and now - moment > older_than]
+        return [
+            volume for volume in may.values() if volume.since and now - volume.since > older_than and not by_name_alone(volume, settings)
+        ]
     known = {volume.name: volume for volume in volumes if volume.exists}
     reasons = []
     for name in dict.fromkeys(names):
         if name not in known:
             reasons.append(f"  {name}: there is no such volume")
         elif name not in may:
-            reason = "is being deleted already" if known[name].deleting else why_kept(known[name], stack, known.values())
+            reason = "is being deleted already" if known[name].deleting else why_kept(known[name], settings, known.values())
             reasons.append(f"  {name} {reason}")
     if reasons:
         raise UserError("\n".join(["these volumes are not pruned, and so none is:", *reasons]))
@@ -86,11 +105,10 @@ def delete(volumes: StackVolumes, doomed: Sequence[Volume], seconds: float = DEL
 
     Each is looked at once more right before, and told to go only as it was then.
     """
-    stack = volumes.settings.stack
     left: list[str] = []
     told: list[Volume] = []
     for volume in doomed:
-        reason = _tell(volumes, volume, stack)
+        reason = _tell(volumes, volume)
         if reason:
             left.append(f"{volume.name} {reason}")
         else:
@@ -117,14 +135,14 @@ def delete(volumes: StackVolumes, doomed: Sequence[Volume], seconds: float = DEL
     return left + [f"{volume.name} is gone, but its directory is not: {volume.location}" for volume in remains]
 
 
-def _tell(volumes: StackVolumes, volume: Volume, stack: str) -> str:
+def _tell(volumes: StackVolumes, volume: Volume) -> str:
     """Set the policy Delete on one volume, as it is now; why not, or ``""``."""
     for _ in range(_ATTEMPTS):
         there = list(map(Volume.of, volumes.api.volumes()))
         now = next((found for found in there if found.name == volume.name and found.uid == volume.uid), None)
         if now is None:
             return ""
-        reason = why_kept(now, stack, there)
+        reason = why_kept(now, volumes.settings, there)
         if reason:
             return reason
         body = {"metadata": {"resourceVersion": now.version}, "spec": {"persistentVolumeReclaimPolicy": "Delete"}}

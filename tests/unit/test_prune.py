@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from components.canary.manifests import canary_labels
 from ops.errors import UserError
-from ops.volumes.prune import candidates, chosen, parse_age, why_kept
+from ops.volumes.prune import by_name_alone, candidates, chosen, parse_age, why_kept
 from ops.volumes.volume import Volume
 from tests.unit.test_matching import any_volume
-from tests.unit.volume_objects import reserved, stamp, volume
+from tests.unit.volume_objects import reserved, settings, stamp, volume
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def test_a_released_stamped_volume_may_go() -> None:
-    assert candidates([volume(marks=stamp())], "dev")
-    assert candidates([volume(marks=stamp(service="gone", ordinal=7))], "dev"), "also of a service that is no more"
+    assert candidates([volume(marks=stamp())], settings())
+    assert candidates([volume(marks=stamp(service="gone", ordinal=7))], settings()), "also of a service that is no more"
 
 
 @pytest.mark.parametrize(
@@ -40,31 +40,53 @@ def test_a_released_stamped_volume_may_go() -> None:
     ],
 )
 def test_kept(kept: Volume, reason: str) -> None:
-    assert why_kept(kept, "dev", [kept]).startswith(reason)
-    assert not candidates([kept], "dev")
+    assert why_kept(kept, settings(), [kept]).startswith(reason)
+    assert not candidates([kept], settings())
     with pytest.raises(UserError) as refused:
-        chosen([kept], "dev", ["pv1"], None, NOW)
+        chosen([kept], settings(), ["pv1"], None, NOW)
     assert str(refused.value).startswith(f"these volumes are not pruned, and so none is:\n  pv1 {reason}")
 
 
 @pytest.mark.parametrize("path", ["/volumes/pv1", "/volumes/pv1/inside", "/volumes"])
 def test_kept_because_another_volume_has_its_data_there(path: str) -> None:
     mine, other = volume("pv1", marks=stamp()), volume("pv2", phase="Bound", local={"path": path})
-    assert why_kept(mine, "dev", [mine, other]) == "has its data in /volumes/pv1, which volume pv2 names too"
+    assert why_kept(mine, settings(), [mine, other]) == "has its data in /volumes/pv1, which volume pv2 names too"
 
 
 def test_one_name_that_may_not_go_keeps_all() -> None:
     there = [volume("pv1", marks=stamp()), volume("pv2", phase="Bound", marks=stamp(ordinal=2))]
-    assert [each.name for each in chosen(there, "dev", ["pv1", "pv1"], None, NOW)] == ["pv1"]
+    assert [each.name for each in chosen(there, settings(), ["pv1", "pv1"], None, NOW)] == ["pv1"]
     with pytest.raises(UserError, match=r"pv2 is in use.*\n  pv9: there is no such volume"):
-        chosen(there, "dev", ["pv1", "pv2", "pv9"], None, NOW)
+        chosen(there, settings(), ["pv1", "pv2", "pv9"], None, NOW)
 
 
 def test_by_age_since_it_was_released() -> None:
     old = replace(volume("pv1", marks=stamp()), created=NOW - timedelta(days=90), since=NOW - timedelta(days=31))
     recent = replace(volume("pv2", marks=stamp()), created=NOW - timedelta(days=90), since=NOW - timedelta(days=29))
     unknown = volume("pv3", marks=stamp())
-    assert chosen([old, recent, unknown], "dev", [], parse_age("30d"), NOW) == [old]
+    assert chosen([old, recent, unknown], settings(), [], parse_age("30d"), NOW) == [old]
+
+
+def test_what_doesnt_say_when_it_was_released_goes_by_its_name_alone() -> None:
+    unknown = replace(volume("pv1", marks=stamp()), created=NOW - timedelta(days=90))
+    assert chosen([unknown], settings(), [], parse_age("30d"), NOW) == []
+    assert chosen([unknown], settings(), ["pv1"], None, NOW) == [unknown]
+    assert by_name_alone(unknown, settings()) == "doesn't say since when it has been Released"
+
+
+def test_what_another_namespace_has_used_goes_by_its_name_alone() -> None:
+    theirs = replace(volume("pv1", last="elsewhere/data-kafka-1", marks=stamp()), since=NOW - timedelta(days=90))
+    assert chosen([theirs], settings(), [], parse_age("30d"), NOW) == []
+    assert chosen([theirs], settings(), ["pv1"], None, NOW) == [theirs]
+    assert by_name_alone(theirs, settings()) == "was last the volume of elsewhere/data-kafka-1, and the stack's namespace is data"
+
+
+@pytest.mark.parametrize("choice", ["pv1", "/volumes/pv1"])
+def test_what_the_settings_name_is_kept(choice: str) -> None:
+    old = replace(volume("pv1", marks=stamp()), since=NOW - timedelta(days=90))
+    named = settings(adopt={"kafka": {"1": choice}})
+    assert why_kept(old, named, [old]) == "is what the setting adopt.kafka.1 names: remove that setting first"
+    assert chosen([old], named, [], parse_age("30d"), NOW) == []
 
 
 @pytest.mark.parametrize(("text", "span"), [("45m", timedelta(minutes=45)), ("12h", timedelta(hours=12)), ("2w", timedelta(days=14))])
@@ -80,7 +102,7 @@ def test_other_ages_are_refused(text: str) -> None:
 
 @given(st.integers(0, 8).flatmap(lambda count: st.tuples(*(any_volume(number) for number in range(count)))))
 def test_whatever_is_pruned_is_this_stacks_and_nobodys(volumes: tuple[Volume, ...]) -> None:
-    for each in candidates(volumes, "dev"):
+    for each in candidates(volumes, settings()):
         assert each.stamp
         assert each.stamp.stack == "dev"
         assert each.phase in ("Released", "Failed")
