@@ -23,7 +23,7 @@ from dev.stack import Session
 from dev.toolchain.build import EXE, build
 from ops import cluster as api
 from ops import command_line
-from ops.command_line import stack_option, yes_option
+from ops.command_line import option_of, stack_option, variable_of, yes_option
 from ops.console import console, errors, say
 from ops.drift import commands as drift_commands
 from ops.errors import UserError
@@ -31,6 +31,7 @@ from ops.healing.killed_run import end_killed_run
 from ops.pulumi_command import Pulumi
 from ops.settings import load_settings
 from ops.volumes import commands as volume_commands
+from ops.volumes.api import Api
 from ops.volumes.matching import Plan
 from ops.volumes.stack_volumes import StackVolumes, refuse_for_strangers
 
@@ -131,7 +132,8 @@ def down(stack: str) -> None:
     with one_at_a_time():
         cluster = cluster_of(stack)
         cluster.stop()
-        say("The dev cluster is stopped; its data stays. `make up` starts it again, `make purge` deletes it.")
+        of = variable_of(stack)
+        say(f"The dev cluster is stopped; its data stays. `make up{of}` starts it again, `make purge{of}` deletes it.")
 
 
 @cli.command()
@@ -148,8 +150,9 @@ def destroy(stack: str) -> None:
         if status != 0:
             _say_if_stopped(cluster)
             raise SystemExit(status)
-        say("The volumes are retained, with their data: `make volumes` lists them.")
-        say("The way back: `make up ADOPT=1` gives each claim its own volume again. For good: `make prune` deletes them.")
+        of = variable_of(stack)
+        say(f"The volumes are retained, with their data: `make volumes{of}` lists them.")
+        say(f"The way back: `make up ADOPT=1{of}` gives each claim its own volume again. For good: `make prune{of}` deletes them.")
 
 
 @cli.command()
@@ -160,8 +163,8 @@ def volumes(stack: str, as_json: bool) -> None:
     with one_at_a_time():
         cluster = cluster_of(stack)
         if as_json and not cluster.running():  # starting it would be told on stdout
-            raise UserError("the dev cluster doesn't run.", "`make up` starts it.")
-        volume_commands.show(volumes_of(stack, cluster.start(), cluster), as_json, "make up ADOPT=1")
+            raise UserError("the dev cluster doesn't run.", f"`make up{variable_of(stack)}` starts it.")
+        volume_commands.show(volumes_of(stack, cluster.start(), cluster), as_json, f"make up ADOPT=1{variable_of(stack)}")
 
 
 @cli.command()
@@ -173,7 +176,9 @@ def prune(names: tuple[str, ...], stack: str, older_than: str | None, yes: bool)
     """Delete Released volumes of the stack and their data: those NAMEd, or all of some age. Without either, list them."""
     with one_at_a_time():
         cluster = cluster_of(stack)
-        volume_commands.delete_old(volumes_of(stack, cluster.start(), cluster), names, older_than, yes, "python -m dev prune")
+        volume_commands.delete_old(
+            volumes_of(stack, cluster.start(), cluster), names, older_than, yes, f"python -m dev prune{option_of(stack)}"
+        )
 
 
 @cli.command()
@@ -184,7 +189,7 @@ def drift(stack: str, as_json: bool) -> None:
     console.file = sys.stderr if as_json else console.file  # what the engine's setup says is no part of the JSON
     cluster = cluster_of(stack)
     if not cluster.running():
-        problem = UserError("the dev cluster doesn't run.", "`make up` starts it.")
+        problem = UserError("the dev cluster doesn't run.", f"`make up{variable_of(stack)}` starts it.")
         problem.status = drift_commands.NOT_LOOKED
         raise problem
     session = Session(ensure_engine(), cluster.start())
@@ -213,7 +218,7 @@ def purge(stack: str, yes: bool, unseen: bool) -> None:
             raise SystemExit(1)
         _forget(stack)
         cluster.delete()
-        say("Deleted. `make up` makes a new one.")
+        say(f"Deleted. `make up{variable_of(stack)}` makes a new one.")
 
 
 def _refuse_for_strangers(cluster: Cluster, stack: str) -> None:
@@ -226,14 +231,16 @@ def _refuse_for_strangers(cluster: Cluster, stack: str) -> None:
     except UserError as problem:
         raise UserError(
             f"the dev cluster can't be started, and only so can it be seen whether it holds another stack's volumes:\n{problem.message}",
-            "Repair that and purge again; or, when you know that nobody else's are in it: `python -m dev purge --unseen`.",
+            "Repair that and purge again; or, when you know that nobody else's are in it: "
+            f"`python -m dev purge{option_of(stack)} --unseen`.",
         ) from None
-    refuse_for_strangers(api.Cluster(access.context, str(access.kubeconfig)), stack)
+    refuse_for_strangers(Api(api.Cluster(access.context, str(access.kubeconfig))), stack)
 
 
 def _forget(stack: str) -> None:
     """Remove the stack's entry from the state: what it lists is about to be gone. Only from the clone's own local state."""
-    if "PULUMI_BACKEND_URL" in os.environ or not paths.STATE.exists():
+    own = paths.STATE.as_uri()  # `. .dev/env` sets the variable to it
+    if os.environ.get("PULUMI_BACKEND_URL", own) != own or not paths.STATE.exists():
         return
     session = Session(ensure_engine(), Access("embedded", "", None))
     end_killed_run(Pulumi(session.marked(stack)), stack)

@@ -7,6 +7,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from ops.command_line import variable_of
 from ops.console import console, say
 from ops.volumes.matching import Plan
 from ops.volumes.stack_volumes import StackVolumes
@@ -99,4 +100,5 @@ def show_left_behind(volumes: StackVolumes) -> None:
         say("")
         console.print("[yellow]New and empty[/], while older volumes with data are there: ", end="")
         say(f"{', '.join(f'{each.service} {each.ordinal}' for each in empty)}.")
-        say("`make up ADOPT=1` gives them back, as long as no pod has used the new claims; `make volumes` lists them.")
+        of = variable_of(volumes.settings.stack)
+        say(f"`make up ADOPT=1{of}` gives them back, as long as no pod has used the new claims; `make volumes{of}` lists them.")

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from components import labels
 from components.capacity import bytes_of
+from ops.command_line import option_of
 from ops.volumes.volume import give_up
 
 Json: TypeAlias = Mapping[str, Any]
@@ -83,24 +84,24 @@ def differences(declared: Iterable[Declared], cluster: Cluster, stack: str) -> l
     declared = list(declared)
     claims = {each.name: each for each in declared if each.name.kind == CLAIM}
     return [
-        *(difference for each in declared for difference in _of_object(each, cluster.objects.get(each.name))),
-        *(difference for each in claims.values() for difference in _of_volume(each, cluster)),
+        *(difference for each in declared for difference in _of_object(each, cluster.objects.get(each.name), stack)),
+        *(difference for each in claims.values() for difference in _of_volume(each, cluster, stack)),
         *_reservations(claims, cluster),
         *_unknown_claims(claims, cluster, stack),
     ]
 
 
-def _of_object(declared: Declared, live: Json | None) -> Iterator[Difference]:
+def _of_object(declared: Declared, live: Json | None, stack: str) -> Iterator[Difference]:
     name = declared.name
     if live is None:
-        todo = f"its volume is retained: `python -m ops volumes adopt`, then {ANEW}" if name.kind == CLAIM else ANEW
+        todo = f"its volume is retained: `python -m ops volumes adopt{option_of(stack)}`, then {ANEW}" if name.kind == CLAIM else ANEW
         yield Difference(name, "exists", "yes", "no", todo if declared.ours else f"`kubectl create {name.kind.lower()} {name.name}`")
         return
     if live["metadata"].get("deletionTimestamp"):
         todo = f"it can't be brought back: what uses or is in it has to end first; then {ANEW}"
         yield Difference(name, "is being deleted", "no", f"since {live['metadata']['deletionTimestamp']}", todo)
     if live.get("status", {}).get("phase") == "Lost":
-        yield Difference(name, "status.phase", "Bound", "Lost", "its volume was deleted: see `python -m ops volumes`")
+        yield Difference(name, "status.phase", "Bound", "Lost", f"its volume was deleted: see `python -m ops volumes{option_of(stack)}`")
     if declared.ours:
         for path, wanted, found in _fields(declared.fields, live, ()):
             yield Difference(name, ".".join(path), _shown(wanted), _shown(found), _repair(name, path, wanted, found))
@@ -147,7 +148,7 @@ def _repair(name: Name, path: tuple[str, ...], wanted: object, found: object) ->
     return AGAIN
 
 
-def _of_volume(declared: Declared, cluster: Cluster) -> Iterator[Difference]:
+def _of_volume(declared: Declared, cluster: Cluster, stack: str) -> Iterator[Difference]:
     """What is wrong with the volume that a claim is bound to."""
     live = cluster.objects.get(declared.name)
     volume_name = live["spec"].get("volumeName") if live else None
@@ -158,7 +159,7 @@ def _of_volume(declared: Declared, cluster: Cluster) -> Iterator[Difference]:
     reference = volume["spec"].get("claimRef") or {}
     if reference.get("uid") != live["metadata"]["uid"]:
         claim = f"claim {declared.name.namespace}/{declared.name.name}"
-        todo = "don't start its pods: see `python -m ops volumes`"
+        todo = f"don't start its pods: see `python -m ops volumes{option_of(stack)}`"
         yield Difference(name, "spec.claimRef", claim, _reference(reference), todo)
         return
     policy = volume["spec"].get("persistentVolumeReclaimPolicy")
@@ -171,7 +172,7 @@ def _of_volume(declared: Declared, cluster: Cluster) -> Iterator[Difference]:
         says = f"{stamp[labels.NAME]} {stamp[ORDINAL]} of stack {stamp[labels.INSTANCE]}, tier {stamp[labels.COMPONENT]}"
         words = "(none)" if not stamp.keys() & found.keys() else ", ".join(f"{key}={value}" for key, value in wrong.items())
         foreign = any(key in found for key in wrong)
-        todo = "`python -m ops volumes` labels it" + ("; find out who labelled it otherwise" if foreign else "")
+        todo = f"`python -m ops volumes{option_of(stack)}` labels it" + ("; find out who labelled it otherwise" if foreign else "")
         yield Difference(name, "metadata.labels: whose data it holds", says, words, todo)
 
 

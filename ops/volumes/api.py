@@ -52,6 +52,10 @@ class Api:
         """The claims in a namespace; none in one that doesn't exist."""
         return self._items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")
 
+    def all_claims(self) -> list[Json]:
+        """The claims of all namespaces."""
+        return self._items("/api/v1/persistentvolumeclaims")
+
     def nodes(self) -> list[Json]:
         """The cluster's nodes."""
         return self._items("/api/v1/nodes")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components import labels
 from components.settings import Settings
-from components.stamp import stamp_volumes
+from components.stamp import PART_OF, stamp_volumes
 from ops.cluster import Cluster
 from ops.console import say, step
 from ops.errors import UserError
@@ -168,14 +168,34 @@ def strangers(volumes: Sequence[Volume], stack: str) -> list[Volume]:
     return [volume for volume in volumes if volume.marked_for not in ("", stack) and not volume.of_canary]
 
 
-def refuse_for_strangers(cluster: Cluster, stack: str) -> None:
-    """Raise UserError when a cluster that is about to be deleted holds volumes of another stack than `stack`."""
-    found = strangers([Volume.of(each) for each in Api(cluster).volumes()], stack)
-    if found:
+def foreign_claims(claims: Sequence[Json], stack: str) -> list[Json]:
+    """The bound claims of another stack of this project; a canary's are nobody's."""
+    return [
+        claim
+        for claim in claims
+        if (found := claim["metadata"].get("labels") or {}).get(PART_OF) == labels.PART_OF
+        and found.get(labels.INSTANCE, stack) != stack
+        and found.get(labels.MANAGED_BY) != labels.CANARY
+        and claim["spec"].get("volumeName")
+    ]
+
+
+def refuse_for_strangers(api: Api, stack: str) -> None:
+    """Raise UserError when a cluster that is about to be deleted holds volumes of another stack than `stack`: labelled so, or in use."""
+    found = strangers([Volume.of(each) for each in api.volumes()], stack)
+    names = {each.name for each in found}
+    claims = [claim for claim in foreign_claims(api.all_claims(), stack) if claim["spec"]["volumeName"] not in names]
+    if found or claims:
         lines = [f"  {each.name}: {each.stamp or f'stack {each.marked_for}'}, {each.phase}, {each.location}" for each in found]
+        for claim in claims:
+            metadata = claim["metadata"]
+            whose = f"claim {metadata['namespace']}/{metadata['name']} of stack {metadata['labels'][labels.INSTANCE]}"
+            lines.append(f"  {claim['spec']['volumeName']}: {whose}, Bound")
+        first = found[0].marked_for if found else claims[0]["metadata"]["labels"][labels.INSTANCE]
+        destroyed = f"`pulumi destroy --stack {first}`, then " if claims else ""
         raise UserError(
             "\n".join([f"this cluster holds volumes of another stack than {stack}; nothing was deleted:", *lines]),
-            f"Save what is in them, or delete them as their own stack: `python -m ops volumes prune --stack {found[0].marked_for}`. "
+            f"Save what is in them, or delete them as their own stack: {destroyed}`python -m ops volumes prune --stack {first}`. "
             "Then purge again.",
         )
 

@@ -285,6 +285,13 @@ def test_what_an_up_leaves_and_what_kubernetes_adds_is_none() -> None:
     assert compared(cluster()) == []
 
 
+def test_a_command_names_a_stack_that_is_not_the_default_one() -> None:
+    found = cluster()
+    del found[CLAIM]
+    todo = [each.todo for each in differences(DECLARED, Cluster(found, {}, {}), "mine") if each.object == CLAIM]
+    assert todo == [ADOPT.replace("adopt`", "adopt --stack mine`")]
+
+
 def test_a_claim_that_waits_for_its_first_pod_is_none() -> None:
     found = cluster()
     del found[CLAIM]["spec"]["volumeName"], found[VOLUME]
