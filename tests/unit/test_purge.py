@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.canary.manifests import canary_labels
-from dev import cli
+from dev import cli, paths
 from dev.cluster import Access, ExistingCluster
 from ops.command_line import option_of, variable_of
 from ops.errors import UserError
@@ -105,7 +105,7 @@ def test_the_stack_is_forgotten_in_the_clones_own_state_alone(
         def ask(self, *arguments: str) -> None:
             removed.append(arguments[-1])
 
-    monkeypatch.setattr(cli.paths, "STATE", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     monkeypatch.setattr(cli, "Session", Session)
     monkeypatch.setattr(cli, "ensure_engine", lambda: None)
     monkeypatch.setattr(cli, "end_killed_run", lambda *_: None)
