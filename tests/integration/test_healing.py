@@ -297,8 +297,11 @@ class TestLostEntries:
 class TestDestroy:
     def test_killed_at_points_spread_over_a_destroy(self, stack: Stack, busybox: str, full: bool) -> None:
         stack.configure(SMALL)
-        stack.program.up()
-        length = timed(stack.program.destroy)
+        lengths = []
+        for _ in range(3):
+            stack.program.up()
+            lengths.append(timed(stack.program.destroy))
+        length = min(lengths)  # one may wait half a minute for what is gone already (components/deletion.py)
         stack.program.up()
         stack.is_intact()
         killed: list[str] = []
