@@ -1,4 +1,4 @@
-"""The same Kubernetes objects as the stacks have, written by hand with no checks, components or outputs."""
+"""The stacks' Kubernetes objects, labels and annotations included, written by hand with no checks, components or outputs."""
 
 import pulumi
 import pulumi_kubernetes as kubernetes
@@ -13,6 +13,11 @@ CLASSES = {
     "gce-pd": ("pd.csi.storage.gke.io", {"type": "pd-balanced", "csi.storage.k8s.io/fstype": "ext4"}, {}, True, "5Gi", 4096),
 }
 
+PURPOSES = {
+    "database": "For databases such as PostgreSQL: random I/O, ACID transactions, every commit synced.",
+    "streaming": "For logs such as Kafka's: sequential I/O, high throughput, data replicated by the brokers.",
+}
+
 config = pulumi.Config()
 Command("destroy-guard", delete="true")  # guards nothing; but the plugin of commands is started, as for the stacks' own
 provider = kubernetes.Provider("cluster", context=config.require("context"), enable_server_side_apply=False)
@@ -20,7 +25,14 @@ provider = kubernetes.Provider("cluster", context=config.require("context"), ena
 soon = pulumi.CustomTimeouts(delete="30s")
 on_cluster = pulumi.ResourceOptions(provider=provider)
 
-namespace = Namespace("data", metadata={"name": "data"}, opts=on_cluster)
+
+def labels(name: str, component: str) -> dict[str, str]:
+    """Kubernetes' recommended ones."""
+    of_all = {"app.kubernetes.io/part-of": "minimal", "app.kubernetes.io/instance": "dev", "app.kubernetes.io/managed-by": "pulumi"}
+    return {**of_all, "app.kubernetes.io/name": name, "app.kubernetes.io/component": component}
+
+
+namespace = Namespace("data", metadata={"name": "data", "labels": labels("data", "data")}, opts=on_cluster)
 brokers = config.require_int("brokers")
 name = config.get("provisioner") or "local-path"
 driver, parameters, annotations, grows, database_size, broker_mib = CLASSES[name]
@@ -30,7 +42,11 @@ for tier, service, replicas, size, total in (
 ):
     storage_class = StorageClass(
         tier,
-        metadata={"name": f"{tier}-{name}", "annotations": annotations},
+        metadata={
+            "name": f"{tier}-{name}",
+            "labels": labels(tier, tier),
+            "annotations": {"kubernetes.io/description": PURPOSES[tier], **annotations},
+        },
         provisioner=driver,
         parameters=parameters,
         allow_volume_expansion=grows,
@@ -41,14 +57,23 @@ for tier, service, replicas, size, total in (
     of_class = f"{tier}-{name}.storageclass.storage.k8s.io"
     quota = ResourceQuota(
         f"quota-{tier}",
-        metadata={"name": f"{tier}-{name}", "namespace": "data"},
+        metadata={"name": f"{tier}-{name}", "namespace": "data", "labels": labels(tier, tier)},
         spec={"hard": {f"{of_class}/requests.storage": total, f"{of_class}/persistentvolumeclaims": str(replicas)}},
         opts=pulumi.ResourceOptions(provider=provider, depends_on=[namespace], custom_timeouts=soon),
     )
     for ordinal in range(replicas):
         PersistentVolumeClaim(
             f"{service}-{ordinal}",
-            metadata={"name": f"data-{service}-{ordinal}", "namespace": "data", "annotations": {"pulumi.com/skipAwait": "true"}},
+            metadata={
+                "name": f"data-{service}-{ordinal}",
+                "namespace": "data",
+                "labels": labels(service, tier),
+                "annotations": {
+                    "kubernetes.io/description": f"Volume {ordinal} of {service}, tier {tier}. {PURPOSES[tier]}",
+                    "storage-tiers/requested": size,
+                    "pulumi.com/skipAwait": "true",
+                },
+            },
             spec={
                 "access_modes": ["ReadWriteOnce"],
                 "storage_class_name": f"{tier}-{name}",
