@@ -23,3 +23,8 @@ def recommended(name: str, stack: str, component: str) -> dict[str, str]:
 def of_stack(stack: str) -> dict[str, str]:
     """The two labels that tell a stack's objects from all others in a namespace or cluster."""
     return {"app.kubernetes.io/part-of": PART_OF, INSTANCE: stack}
+
+
+def selector_of_stack(stack: str) -> str:
+    """The label selector for a stack's objects."""
+    return ",".join(f"{name}={value}" for name, value in of_stack(stack).items())

@@ -153,9 +153,8 @@ def look(kubeconfig: Kubeconfig, context: str, namespaces: Iterable[str]) -> Loo
 
 def look_for_all(kubeconfig: Kubeconfig, context: str, stack: str, namespace: str) -> Looked:
     """Read the claims of `stack` in all namespaces; where the user may not, those in `namespace`."""
-    selector = ",".join(f"{name}={value}" for name, value in labels.of_stack(stack).items())
     try:
-        found = kubeconfig.items(context, f"/api/v1/persistentvolumeclaims?labelSelector={selector}")
+        found = kubeconfig.items(context, f"/api/v1/persistentvolumeclaims?labelSelector={labels.selector_of_stack(stack)}")
     except NoAnswer as problem:
         return look(kubeconfig, context, {namespace}) if problem.status == HTTPStatus.FORBIDDEN else Looked(unread=str(problem))
     return Looked({(live["metadata"]["namespace"], live["metadata"]["name"]): live for live in found})

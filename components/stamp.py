@@ -19,6 +19,8 @@ TIER = labels.COMPONENT
 STACK = labels.INSTANCE
 PART_OF = "app.kubernetes.io/part-of"
 
+NOBODY = "00000000-0000-0000-0000-000000000000"  # the UID of a claim that never was: a volume with it in its claimRef is Released
+
 _CLAIM = re.compile(r"data-(?P<service>.+)-(?P<ordinal>0|[1-9][0-9]*)")
 _ATTEMPTS = 5  # to write a stamp on a volume that somebody else changes at the same time
 
@@ -96,7 +98,7 @@ def stamp_volumes(api: Api, namespace: str, stack: str) -> list[str]:
 
     Raises what `api` raises.
     """
-    selector = ",".join(f"{key}={value}" for key, value in labels.of_stack(stack).items())
+    selector = labels.selector_of_stack(stack)
     done: list[str] = []
     for _ in range(_ATTEMPTS):
         claims = api.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={selector}").get("items") or []

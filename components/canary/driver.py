@@ -33,6 +33,7 @@ except ImportError as missing:
 from components.canary import probe, verdict
 from components.canary.manifests import CLAIM_UID, RUN, Plan, canary_labels, claim, pod, selector
 from components.capacity import bytes_of, quantity
+from components.stamp import NOBODY
 
 T = TypeVar("T")
 Object: TypeAlias = Any  # of the API; the official client has no types
@@ -47,7 +48,7 @@ SETTLING = 10  # seconds that a volume which is being made has to come, before i
 NOBODYS = {
     "spec": {
         "persistentVolumeReclaimPolicy": "Retain",
-        "claimRef": {"namespace": "default", "name": "nobodys", "uid": "00000000-0000-0000-0000-000000000000"},
+        "claimRef": {"namespace": "default", "name": "nobodys", "uid": NOBODY},
     }
 }
 ACKNOWLEDGED = (20, 150)  # the writer is killed after so many acknowledged entries, at random between the two
@@ -415,7 +416,7 @@ class Canary:
                 )
         elif unschedulable:
             # Of the Cluster Autoscaler, and of Karpenter and EKS Auto Mode
-            comes = self.seen("TriggeredScaleUp") or self.seen("Nominated")
+            comes = self.seen("TriggeredScaleUp", "Nominated")
             patience = self.patience.scaling if comes else self.patience.scheduling
             if waited > patience:
                 raise NotProven(f"no node can take the pod: {unschedulable}")
@@ -547,9 +548,9 @@ class Canary:
             f"{each.type} {each.reason} {each.involved_object.kind.lower()}/{each.involved_object.name}: {each.message}" for each in about
         ]
 
-    def seen(self, reason: str) -> bool:
-        """Whether an event of this reason is there."""
-        return any(f" {reason} " in line for line in self.events())
+    def seen(self, *reasons: str) -> bool:
+        """Whether an event of one of these reasons is there."""
+        return any(f" {reason} " in line for line in self.events() for reason in reasons)
 
     def last_warning(self, about: str = "") -> str:
         """The message of the newest warning whose reason has `about` in it; empty where there is none."""

@@ -23,6 +23,7 @@ try:
 except ImportError as missing:
     sys.exit(f"error: the Python package {missing.name} is missing in {sys.executable}; run `pulumi install` in the project folder.")
 
+from components import labels
 from components.stamp import stamp_volumes
 
 TIMEOUT = 20  # seconds for each request
@@ -63,8 +64,7 @@ class Object:
 
 def is_ours(found: Object, instance: str, kinds: Set[str] = OUR_KINDS) -> bool:
     """Whether the stack `instance` made this object: of one of the `kinds` that it makes there, with the stack's labels."""
-    labels = {"app.kubernetes.io/part-of": "storage-tiers", "app.kubernetes.io/instance": instance}
-    return found.kind in kinds and labels.items() <= found.labels.items()
+    return found.kind in kinds and labels.of_stack(instance).items() <= found.labels.items()
 
 
 def is_given(found: Object) -> bool:
@@ -211,7 +211,7 @@ def check(cluster: Cluster, namespace: str, instance: str, namespace_is_ours: bo
     reasons = []
     hints = {}
     if cluster.namespace_exists(namespace):
-        selector = f"app.kubernetes.io/part-of=storage-tiers,app.kubernetes.io/instance={instance}"
+        selector = labels.selector_of_stack(instance)
         claims = {
             claim["metadata"]["name"]
             for claim in cluster.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={selector}")

@@ -26,9 +26,8 @@ def recount(cluster: Cluster, namespace: str, stack: str) -> None:
     The controller does so at once when a quota's limits change: they are raised by one claim for a moment, and put back. Who may not
     do that goes on; the count is right after five minutes at the latest.
     """
-    selector = ",".join(f"{name}={value}" for name, value in labels.of_stack(stack).items())
     try:
-        quotas = cluster.call(cluster.core.list_namespaced_resource_quota, namespace, label_selector=selector).items
+        quotas = cluster.call(cluster.core.list_namespaced_resource_quota, namespace, label_selector=labels.selector_of_stack(stack)).items
         if not quotas:
             return
         claims = cluster.call(cluster.core.list_namespaced_persistent_volume_claim, namespace).items

@@ -14,12 +14,11 @@ from kubernetes.utils.quantity import parse_quantity
 
 from components import labels
 from components.capacity import MI, quantity
-from components.stamp import PART_OF, STACK, Stamp
+from components.stamp import NOBODY, PART_OF, STACK, Stamp
 
 HOSTNAME = "kubernetes.io/hostname"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"  # by it the provisioner knows the volumes that it may delete
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
-NOBODY = "00000000-0000-0000-0000-000000000000"  # the UID of a claim that never was
 
 
 @dataclass(frozen=True)
