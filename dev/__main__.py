@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,13 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from ops import interruption
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / ".storage-tiers-stamp"
 LOCK = ROOT / "requirements-dev.txt"
 VENV_SIZE = 500 << 20  # bytes, with room to unpack
 OLDEST_PYTHON = (3, 11)
-INTERRUPTED = "Interrupted. Run the same command again to go on."
 
 
 def venv_python() -> Path:
@@ -127,18 +127,17 @@ def main() -> int:
     except OSError as problem:
         return fail(f"the Python environment in {VENV} could not be made: {problem}")
     except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        return 130
+        print(interruption.MESSAGE, file=sys.stderr)
+        return interruption.INTERRUPTED
     arguments = [str(venv_python()), "-m", "dev.start", *sys.argv[1:]]
     if os.name == "nt":  # exec on Windows returns to the shell at once, with the new process still running
         try:
             # Windows' own encodings have no ✓ and no ×.
             return subprocess.run(arguments, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}).returncode
         except KeyboardInterrupt:
-            return 130
+            return interruption.INTERRUPTED
     os.chdir(ROOT)
-    # Ctrl-C waits until dev.start can answer it: the interpreter that starts now would show a traceback.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    interruption.hold_back()
     os.execv(arguments[0], arguments)
     raise AssertionError("execv does not return")
 

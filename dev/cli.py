@@ -327,7 +327,3 @@ def run(command: list[str]) -> None:
 def main() -> NoReturn:
     """Run the command line."""
     command_line.run(cli, "python -m dev")
-
-
-if __name__ == "__main__":
-    main()

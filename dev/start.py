@@ -5,29 +5,25 @@ Loading the packages takes half a second, in which Ctrl-C may come, and in which
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 
-from dev.__main__ import INTERRUPTED, STAMP, VENV, fail
+from dev.__main__ import STAMP, VENV, fail
+from ops.interruption import end_at_once
 
 
 def is_of_the_environment(problem: ImportError | SyntaxError) -> bool:
     """Whether an installed package is missing or broken, and not a module of this project."""
     if isinstance(problem, SyntaxError):
         return Path(problem.filename or "").is_relative_to(VENV)
-    return (problem.name or "").partition(".")[0] not in {"components", "dev"}
+    return (problem.name or "").partition(".")[0] not in {"components", "dev", "ops"}
 
 
 def main() -> int:
     """Load the command line and run it; returns an exit status only where that could not be done."""
+    end_at_once()
     try:
-        if sys.platform != "win32":  # blocked by dev.__main__
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         from dev import cli  # noqa: PLC0415
-    except KeyboardInterrupt:
-        print(INTERRUPTED, file=sys.stderr)
-        return 130
     except (ImportError, SyntaxError) as problem:
         if not is_of_the_environment(problem):
             raise

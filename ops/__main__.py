@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ops import interruption
+
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
@@ -19,10 +21,14 @@ def main() -> int:
     if not PYTHON.exists():
         print(f"error: there is no Python environment {PYTHON.parent.parent}.\nMake it: `pulumi install`, or `make up`.", file=sys.stderr)
         return 1
-    arguments = [str(PYTHON), "-m", "ops.cli", *sys.argv[1:]]
+    arguments = [str(PYTHON), "-m", "ops.start", *sys.argv[1:]]
     if os.name == "nt":  # exec on Windows returns to the shell at once, with the new process still running
-        return subprocess.run(arguments, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}).returncode
+        try:
+            return subprocess.run(arguments, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}).returncode
+        except KeyboardInterrupt:
+            return interruption.INTERRUPTED
     os.chdir(ROOT)
+    interruption.hold_back()
     os.execv(arguments[0], arguments)
     raise AssertionError("execv does not return")
 

@@ -56,7 +56,3 @@ def heal(stack: str, take_over: bool, before_destroy: bool) -> None:
 def main() -> NoReturn:
     """Run the command line."""
     command_line.run(cli, "python -m ops")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,8 +10,7 @@ import click
 
 from ops.console import console, errors
 from ops.errors import UserError, fault_of_the_machine
-
-INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
+from ops.interruption import INTERRUPTED, MESSAGE, raise_again
 
 DEFAULT_STACK = "dev"
 stack_option = click.option("--stack", default=DEFAULT_STACK, show_default=True, help="Which stack: Pulumi.<stack>.yaml.")
@@ -32,6 +31,7 @@ def run(command: click.Command, name: str) -> NoReturn:
     """Run a command line called `name`; a UserError becomes a line or two and its status, Ctrl-C becomes status 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also where that is ignored (nohup)
     try:
+        raise_again()
         command(standalone_mode=False, prog_name=name)
         status = 0
     except UserError as problem:
@@ -46,10 +46,14 @@ def run(command: click.Command, name: str) -> NoReturn:
         status = problem.exit_code
     except (KeyboardInterrupt, click.Abort):
         status = INTERRUPTED
+    except RuntimeError as problem:  # Python before 3.12, where Ctrl-C has come while a module that is loaded late made its classes
+        if not isinstance(problem.__cause__, KeyboardInterrupt):
+            raise
+        status = INTERRUPTED
     except SystemExit as ended:
         status = ended.code if isinstance(ended.code, int) else 1
     if status == INTERRUPTED:
-        errors.print("Interrupted. Run the same command again to go on.")
+        errors.print(MESSAGE)
     console.file.flush()
     sys.exit(status)
 

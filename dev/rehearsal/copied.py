@@ -66,7 +66,7 @@ class CopiedStack:
 
     def ops(self, *arguments: str) -> str:
         """Run `python -m ops` of the copy and return what it printed; raises UserError with the end of that when it fails."""
-        return self._run([sys.executable, "-m", "ops.cli", *arguments, "--stack", self.stack])
+        return self._run([sys.executable, "-m", "ops.start", *arguments, "--stack", self.stack])
 
     def _run(self, command: list[str]) -> str:
         done = subprocess.run(

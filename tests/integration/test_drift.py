@@ -43,7 +43,7 @@ class Stack:
 
     def drift(self, *options: str, **changed: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "ops.cli", "drift", "--stack", "dev", *options],
+            [sys.executable, "-m", "ops.start", "drift", "--stack", "dev", *options],
             cwd=self.program.folder,
             env={**self.variables, **changed},
             capture_output=True,
