@@ -38,15 +38,14 @@ command_line.run(click.Command("it", callback=make_a_class), "it")
 
 
 def python(*arguments: str, ignored: bool = False) -> subprocess.Popen[str]:
-    """A Python process as a terminal starts it; with `ignored` as `nohup` does."""
-
-    def prepare() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)
-        hold_back()
-
-    return subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=prepare
-    )
+    """A Python process as `python -m dev` starts it, which holds Ctrl-C back; with `ignored` as below `nohup`."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    hold_back()
+    try:
+        return subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, handler)
 
 
 @pytest.mark.parametrize("then", [WHILE_IT_IS_LOADED, WHILE_IT_RUNS], ids=["loading", "running"])
