@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import difflib
 import http
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pulumi
 
-from components.kubeconfig import Kubeconfig, NoAnswer
+from components.cluster_api import ClusterApi, NoAnswer
+from components.kubeconfig import Kubeconfig, UnreadableKubeconfig
 from components.provisioners import PROVISIONERS
 from components.provisioners.shape import ATTRIBUTES_API, SNAPSHOT_API
 from components.settings import Problem, Settings, SettingsError, shown
@@ -40,6 +42,16 @@ CLOUDS = {
 CLOUD_LABELS = {"eks.amazonaws.com/": "AWS", "cloud.google.com/gke-": "Google Cloud", "kubernetes.azure.com/": "Azure"}
 
 
+def load_kubeconfig(stack: str) -> Kubeconfig:
+    """The kubeconfig that KUBECONFIG names; raises SettingsError for a file that can't be read."""
+    try:
+        return Kubeconfig.load()
+    except UnreadableKubeconfig as problem:
+        rule = f"the files in KUBECONFIG are kubeconfigs, and this one can't be read ({problem})"
+        works = f"the path of a file that `kubectl --kubeconfig {problem.file} config view` can show"
+        raise SettingsError([Problem("KUBECONFIG", json.dumps(str(problem.file), ensure_ascii=False), rule, works)], stack) from None
+
+
 def check_cluster(settings: Settings) -> None:
     """Raise SettingsError for a context that doesn't exist, and for a cluster that is no place for the stack.
 
@@ -48,17 +60,18 @@ def check_cluster(settings: Settings) -> None:
     A preview needs no cluster: it goes on where there is no kubeconfig at all, and where the cluster doesn't answer.
     """
     context = settings.cluster.context
-    kubeconfig = Kubeconfig.load(settings.stack)
+    kubeconfig = load_kubeconfig(settings.stack)
     if context not in kubeconfig.contexts:
         if pulumi.runtime.is_dry_run() and not kubeconfig.contexts:
             return
         raise SettingsError([_no_such_context(context, kubeconfig)], settings.stack)
-    problems = list(_missing_kinds(settings, kubeconfig))
+    api = ClusterApi(kubeconfig, context)
+    problems = list(_missing_kinds(settings, api))
     if problems:
         raise SettingsError(problems, settings.stack)
     if not PROVISIONERS[settings.provisioner].tied_to_node:
         return
-    for node in _nodes(kubeconfig, context):
+    for node in _nodes(api):
         cloud = cloud_of(node)
         if cloud:
             name = node["metadata"]["name"]
@@ -83,7 +96,7 @@ def cloud_of(node: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _missing_kinds(settings: Settings, kubeconfig: Kubeconfig) -> Iterator[Problem]:
+def _missing_kinds(settings: Settings, api: ClusterApi) -> Iterator[Problem]:
     """The classes beside StorageClass that a tier wants and the cluster doesn't know."""
     provisioner = PROVISIONERS[settings.provisioner]
     kinds = {
@@ -99,22 +112,22 @@ def _missing_kinds(settings: Settings, kubeconfig: Kubeconfig) -> Iterator[Probl
         "snapshots": [name for name, each in settings.tiers.items() if provisioner.snapshot_class(each) is not None],
         "attributes": [name for name, each in settings.tiers.items() if provisioner.attributes_classes(each)],
     }
-    for key, (api, kind, resources, condition) in kinds.items():
-        if not wanted[key] or _has(kubeconfig, settings.cluster.context, api, resources) is not False:
+    for key, (group, kind, resources, condition) in kinds.items():
+        if not wanted[key] or _has(api, group, resources) is not False:
             continue
         for tier in wanted[key]:
-            rule = f"the cluster has no {kind} ({resources} of {api}); it has one where {condition}"
+            rule = f"the cluster has no {kind} ({resources} of {group}); it has one where {condition}"
             yield Problem(f"tiers.{tier}.{key}", kind, rule, f"without `{key}`")
 
 
-def _has(kubeconfig: Kubeconfig, context: str, api: str, resources: str) -> bool | None:
+def _has(api: ClusterApi, group: str, resources: str) -> bool | None:
     """Whether the cluster has this kind; None when it doesn't answer, or won't tell."""
     try:
-        known = kubeconfig.get(context, f"/apis/{api}").get("resources") or []
+        known = api.get(f"/apis/{group}").get("resources") or []
     except NoAnswer as problem:
         if problem.status == http.HTTPStatus.NOT_FOUND:
             return False
-        pulumi.log.debug(f"context {context}: {problem}")
+        pulumi.log.debug(f"context {api.context}: {problem}")
         return None
     return any(each.get("name") == resources for each in known)
 
@@ -133,13 +146,13 @@ def _no_such_context(context: str, kubeconfig: Kubeconfig) -> Problem:
     return Problem("cluster.context", shown(context), rule, works)
 
 
-def _nodes(kubeconfig: Kubeconfig, context: str) -> Iterable[Mapping[str, Any]]:
+def _nodes(api: ClusterApi) -> Iterable[Mapping[str, Any]]:
     """The cluster's first nodes; none when it doesn't answer, and with a warning none when it won't tell."""
     try:
-        return kubeconfig.items(context, f"/api/v1/nodes?limit={MOST_NODES}")
+        return api.items(f"/api/v1/nodes?limit={MOST_NODES}")
     except NoAnswer as problem:
         if problem.status is None:
-            pulumi.log.debug(f"context {context}: {problem}")
+            pulumi.log.debug(f"context {api.context}: {problem}")
         else:
-            pulumi.log.warn(f"whether the nodes of context {context} belong to a cloud could not be checked: {problem}")
+            pulumi.log.warn(f"whether the nodes of context {api.context} belong to a cloud could not be checked: {problem}")
         return []

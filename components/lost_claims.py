@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import pulumi
 
 from components import previous
-from components.kubeconfig import Kubeconfig
+from components.cluster_api import ClusterApi
+from components.cluster_check import load_kubeconfig
 from components.previous import Before, Claim, Looked, State
 from components.provisioners import PROVISIONERS, class_name
 from components.settings import Problem, Service, Settings, SettingsError, shown
@@ -45,13 +46,12 @@ def check_claims(settings: Settings) -> defaultdict[str, Room]:
         return defaultdict(Room)
     cluster = settings.cluster
     before = Before.of(outputs) if outputs else Before(cluster.context, cluster.identifier, settings.provisioner, ())
-    kubeconfig = Kubeconfig.load(settings.stack)
+    kubeconfig = load_kubeconfig(settings.stack)
+    api = ClusterApi(kubeconfig, cluster.context)
     namespaces = {settings.namespace.name, *(claim.namespace for claim in before.claims)}
-    if outputs:
-        here = previous.look(kubeconfig, cluster.context, namespaces)
-    else:  # a first `up` that failed has left none, and may have made claims in a namespace that the settings had then
-        here = previous.look_for_all(kubeconfig, cluster.context, settings.stack, settings.namespace.name)
-    there = here if before.context == cluster.context else previous.look(kubeconfig, before.context, namespaces)
+    # A first `up` that failed has left no outputs, and may have made claims in a namespace that the settings had then.
+    here = previous.look(api, namespaces) if outputs else previous.look_for_all(api, settings.stack, settings.namespace.name)
+    there = here if before.context == cluster.context else previous.look(ClusterApi(kubeconfig, before.context), namespaces)
     elsewhere = previous.moved(before, here, there)
     seen = there if elsewhere else here
     before = before.as_seen(seen, settings.stack)

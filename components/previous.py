@@ -13,7 +13,7 @@ import pulumi
 
 from components import labels
 from components.capacity import bytes_of
-from components.kubeconfig import Kubeconfig, NoAnswer
+from components.cluster_api import ClusterApi, NoAnswer
 from components.stamp import claim_name, parse_claim_name
 
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds between attempts to read the state
@@ -139,24 +139,24 @@ def outputs() -> Mapping[str, Any]:
     return found if "claims" in found else {}
 
 
-def look(kubeconfig: Kubeconfig, context: str, namespaces: Iterable[str]) -> Looked:
+def look(api: ClusterApi, namespaces: Iterable[str]) -> Looked:
     """Read the claims in these namespaces; one that doesn't exist has none."""
     claims = {}
     for namespace in sorted(namespaces):
         try:
-            found = kubeconfig.items(context, f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")
+            found = api.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")
         except NoAnswer as problem:
             return Looked(unread=str(problem))
         claims.update({(namespace, live["metadata"]["name"]): live for live in found})
     return Looked(claims)
 
 
-def look_for_all(kubeconfig: Kubeconfig, context: str, stack: str, namespace: str) -> Looked:
+def look_for_all(api: ClusterApi, stack: str, namespace: str) -> Looked:
     """Read the claims of `stack` in all namespaces; where the user may not, those in `namespace`."""
     try:
-        found = kubeconfig.items(context, f"/api/v1/persistentvolumeclaims?labelSelector={labels.selector_of_stack(stack)}")
+        found = api.items(f"/api/v1/persistentvolumeclaims?labelSelector={labels.selector_of_stack(stack)}")
     except NoAnswer as problem:
-        return look(kubeconfig, context, {namespace}) if problem.status == HTTPStatus.FORBIDDEN else Looked(unread=str(problem))
+        return look(api, {namespace}) if problem.status == HTTPStatus.FORBIDDEN else Looked(unread=str(problem))
     return Looked({(live["metadata"]["namespace"], live["metadata"]["name"]): live for live in found})
 
 

@@ -9,7 +9,7 @@ from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components import labels
-from components.kubeconfig import Kubeconfig
+from components.cluster_check import load_kubeconfig
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,6 @@ class ServiceNamespace(pulumi.ComponentResource):
                 metadata=ObjectMetaArgs(name=args.namespace, labels=labels.recommended(args.namespace, args.stack, "namespace")),
                 opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
             )
-        elif Kubeconfig.load(args.stack).contexts or not pulumi.runtime.is_dry_run():  # a preview needs no cluster, but reading does
+        elif load_kubeconfig(args.stack).contexts or not pulumi.runtime.is_dry_run():  # a preview needs no cluster, but reading does
             Namespace.get(name, args.namespace, opts=pulumi.ResourceOptions(parent=self))
         self.register_outputs({"name": args.namespace})

@@ -11,20 +11,18 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project folder: this file is run by its path
 try:
-    import kubernetes
-    from kubernetes.client.exceptions import ApiException
-    from kubernetes.config.config_exception import ConfigException
-    from urllib3.exceptions import HTTPError
+    from components import labels
+    from components.cluster_api import JSON, ClusterApi, NoAnswer
+    from components.kubeconfig import Kubeconfig, UnreadableKubeconfig
+    from components.stamp import stamp_volumes
 except ImportError as missing:
     sys.exit(f"error: the Python package {missing.name} is missing in {sys.executable}; run `pulumi install` in the project folder.")
-
-from components import labels
-from components.stamp import stamp_volumes
 
 TIMEOUT = 20  # seconds for each request
 SHOWN = 20  # objects of one kind of problem that a message lists
@@ -106,98 +104,61 @@ def pods_using(pods: Iterable[dict[str, Any]], claims: set[str]) -> dict[str, li
     return using
 
 
-class Cluster:
-    """The few reads of the API that the check needs, as JSON."""
+def open_api(context: str) -> ClusterApi:
+    """The API of the context's cluster; raises Refusal when the kubeconfig doesn't have it."""
+    try:
+        kubeconfig = Kubeconfig.load()
+        problem = "" if context in kubeconfig.contexts else f"no context {context!r} in {', '.join(map(str, kubeconfig.files))}"
+    except UnreadableKubeconfig as unreadable:
+        problem = f"{unreadable.file} can't be read ({unreadable})"
+    if problem:
+        raise Refusal(
+            f"the cluster can't be looked at: {problem}.\n"
+            f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`)."
+        )
+    return ClusterApi(kubeconfig, context, TIMEOUT)
 
-    def __init__(self, context: str) -> None:
+
+def namespace_exists(api: ClusterApi, namespace: str) -> bool:
+    """Whether there is such a namespace."""
+    try:
+        api.get(f"/api/v1/namespaces/{namespace}")
+    except NoAnswer as problem:
+        if problem.status == HTTPStatus.NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+def objects_in(api: ClusterApi, namespace: str) -> Iterator[Object]:
+    """Every object of the namespace, of every kind that the API knows, only by its metadata."""
+    metadata_only = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
+    for version, resource in resources(api):
+        if resource["kind"] in PASSING_KINDS or version.startswith("/apis/metrics.k8s.io/"):  # readings, not objects
+            continue
         try:
-            self.client = kubernetes.config.new_client_from_config(context=context)
-        except (ConfigException, OSError) as problem:
-            raise Refusal(
-                f"the cluster can't be looked at: {problem}\n"
-                f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`)."
-            ) from None
-        self.context = context
-
-    def get(self, path: str, accept: str = "application/json") -> dict[str, Any]:
-        """The JSON at a path of the API; raises ApiException with the API's status, Refusal when it can't be reached."""
-        try:
-            answer: dict[str, Any] = self.client.call_api(
-                path,
-                "GET",
-                header_params={"Accept": accept},
-                response_type="object",
-                auth_settings=["BearerToken"],
-                _return_http_data_only=True,
-                _request_timeout=TIMEOUT,
-            )
-        except HTTPError as problem:
-            reason = str(getattr(problem, "reason", problem)).rsplit(": ", 1)[-1]
-            raise Refusal(
-                f"the cluster of context {self.context!r} does not answer ({reason}), so it can't be told whether its claims are in use.\n"
-                "Start it (`make up` for the dev cluster) and try again. If the cluster is gone for good: `pulumi stack rm --force`."
-            ) from None
-        return answer
-
-    def patch(self, path: str, body: dict[str, Any]) -> bool:
-        """Merge `body` into the object at a path; False where it is gone or has changed since its resourceVersion in `body`."""
-        try:
-            self.client.call_api(
-                path,
-                "PATCH",
-                header_params={"Accept": "application/json", "Content-Type": "application/merge-patch+json"},
-                body=body,
-                response_type="object",
-                auth_settings=["BearerToken"],
-                _request_timeout=TIMEOUT,
-            )
-        except ApiException as problem:
-            if problem.status in (404, 409):
-                return False
-            raise
-        return True
-
-    def items(self, path: str) -> Iterator[dict[str, Any]]:
-        """The items of a list."""
-        yield from self.get(path).get("items") or []
-
-    def namespace_exists(self, namespace: str) -> bool:
-        """Whether there is such a namespace."""
-        try:
-            self.get(f"/api/v1/namespaces/{namespace}")
-        except ApiException as problem:
-            if problem.status == 404:
-                return False
-            raise
-        return True
-
-    def objects_in(self, namespace: str) -> Iterator[Object]:
-        """Every object of the namespace, of every kind that the API knows, only by its metadata."""
-        metadata_only = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
-        for version, resource in self.resources():
-            if resource["kind"] in PASSING_KINDS or version.startswith("/apis/metrics.k8s.io/"):  # readings, not objects
+            found = api.get(f"{version}/namespaces/{namespace}/{resource['name']}", metadata_only)
+        except NoAnswer as problem:
+            # a kind that was removed just now, or can't be listed after all
+            if problem.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                 continue
-            try:
-                found = self.get(f"{version}/namespaces/{namespace}/{resource['name']}", metadata_only)
-            except ApiException as problem:
-                if problem.status in (404, 405):  # a kind that was removed just now, or can't be listed after all
-                    continue
-                raise
-            yield from (Object.of(resource["kind"], item["metadata"]) for item in found.get("items") or [])
+            raise
+        yield from (Object.of(resource["kind"], item["metadata"]) for item in found.get("items") or [])
 
-    def resources(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What namespaces can hold and a list can show, each once: the path of the version that has it, and its entry there.
 
-        That is its group's preferred version, or another one where that hasn't got it: a group may serve a kind in an older version alone.
-        """
-        for versions in (["/api/v1"], *map(_versions, self.get("/apis")["groups"])):
-            seen = set()
-            for version in versions:
-                for resource in self.get(version)["resources"]:
-                    name = resource["name"]
-                    if name not in seen and resource["namespaced"] and "/" not in name and "list" in resource["verbs"]:
-                        seen.add(name)
-                        yield version, resource
+def resources(api: ClusterApi) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What namespaces can hold and a list can show, each once: the path of the version that has it, and its entry there.
+
+    That is its group's preferred version, or another one where that hasn't got it: a group may serve a kind in an older version alone.
+    """
+    for versions in (["/api/v1"], *map(_versions, api.get("/apis")["groups"])):
+        seen = set()
+        for version in versions:
+            for resource in api.get(version)["resources"]:
+                name = resource["name"]
+                if name not in seen and resource["namespaced"] and "/" not in name and "list" in resource["verbs"]:
+                    seen.add(name)
+                    yield version, resource
 
 
 def _versions(group: dict[str, Any]) -> list[str]:
@@ -206,18 +167,18 @@ def _versions(group: dict[str, Any]) -> list[str]:
     return [f"/apis/{name}" for name in dict.fromkeys([group["preferredVersion"]["groupVersion"], *served])]
 
 
-def check(cluster: Cluster, namespace: str, instance: str, namespace_is_ours: bool, canary_namespace: str | None = None) -> None:
+def check(api: ClusterApi, namespace: str, instance: str, namespace_is_ours: bool, canary_namespace: str | None = None) -> None:
     """Raise Refusal when the stack's claims are in use, or a namespace of its own holds somebody else's objects."""
     reasons = []
     hints = {}
-    if cluster.namespace_exists(namespace):
+    if namespace_exists(api, namespace):
         selector = labels.selector_of_stack(instance)
         claims = {
             claim["metadata"]["name"]
-            for claim in cluster.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={selector}")
+            for claim in api.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={selector}")
         }
-        using = pods_using(cluster.items(f"/api/v1/namespaces/{namespace}/pods"), claims)
-        others = foreign(cluster.objects_in(namespace), instance) if namespace_is_ours else []
+        using = pods_using(api.items(f"/api/v1/namespaces/{namespace}/pods"), claims)
+        others = foreign(objects_in(api, namespace), instance) if namespace_is_ours else []
         if using:
             lines = _listed([f"pod/{pod} uses {', '.join(mounted)}" for pod, mounted in sorted(using.items())])
             reasons.append(f"Pods use claims of stack {instance} in namespace {namespace}:\n{lines}")
@@ -229,15 +190,15 @@ def check(cluster: Cluster, namespace: str, instance: str, namespace_is_ours: bo
                 if others
                 else ""
             )
-    if canary_namespace and cluster.namespace_exists(canary_namespace):
-        others = foreign(cluster.objects_in(canary_namespace), instance, CANARY_KINDS)
+    if canary_namespace and namespace_exists(api, canary_namespace):
+        others = foreign(objects_in(api, canary_namespace), instance, CANARY_KINDS)
         if others:
             reasons.append(_others(canary_namespace, others))
             hints[canary_namespace] = ""
     if not reasons:
         return
     advice = "\n".join(
-        f"Delete what is listed first, or what made it (`kubectl --context {cluster.context} -n {where} get all`; "
+        f"Delete what is listed first, or what made it (`kubectl --context {api.context} -n {where} get all`; "
         f"a StatefulSet makes its pods again){more}."
         for where, more in hints.items()
     )
@@ -254,17 +215,22 @@ def _listed(lines: list[str]) -> str:
     return "\n".join(f"  {line}" for line in [*lines[:SHOWN], *more])
 
 
-def stamp(cluster: Cluster, namespace: str, instance: str) -> None:
+def stamp(api: ClusterApi, namespace: str, instance: str) -> None:
     """Stamp the volumes of the stack's claims. Where this user may not, the destroy goes on: the data is retained all the same."""
     try:
-        stamp_volumes(cluster, namespace, instance)
-    except (ApiException, Refusal, HTTPError) as problem:
-        reason = f"{problem.status} {problem.reason}" if isinstance(problem, ApiException) else str(problem)
+        stamp_volumes(api, namespace, instance)
+    except NoAnswer as problem:
         print(
-            f"Warning: the volumes of stack {instance} could not be labelled with what they hold ({reason}). They are retained; "
+            f"Warning: the volumes of stack {instance} could not be labelled with what they hold ({problem.reason}). They are retained; "
             "to get them back later, name each one in the setting `adopt`.",
             file=sys.stderr,
         )
+
+
+def refused(why: str) -> int:
+    """Say why on stderr, which the command plugin shows; the exit status."""
+    print(f"The deletion was refused.\n{why}", file=sys.stderr)
+    return 1
 
 
 def main(arguments: list[str]) -> int:
@@ -278,20 +244,21 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--canary-namespace")
     given = parser.parse_args(arguments)
     try:
-        cluster = Cluster(given.context)
-        check(cluster, given.namespace, given.instance, given.namespace_is_ours, given.canary_namespace)
-        stamp(cluster, given.namespace, given.instance)
+        api = open_api(given.context)
+        check(api, given.namespace, given.instance, given.namespace_is_ours, given.canary_namespace)
+        stamp(api, given.namespace, given.instance)
     except Refusal as refusal:
-        print(f"The deletion was refused.\n{refusal}", file=sys.stderr)
-        return 1
-    except ApiException as problem:
-        print(
-            f"The deletion was refused: the API of context {given.context!r} answered {problem.status} {problem.reason}, so it can't be "
-            f"told whether something in namespace {given.namespace} is in use.\n"
-            "Use a context that may read the namespace. Nothing was deleted.",
-            file=sys.stderr,
+        return refused(str(refusal))
+    except NoAnswer as problem:
+        if problem.status is None:
+            return refused(
+                f"the cluster of context {given.context!r} does not answer ({problem}), so it can't be told whether its claims are in "
+                "use.\nStart it (`make up` for the dev cluster) and try again. If the cluster is gone for good: `pulumi stack rm --force`."
+            )
+        return refused(
+            f"the API of context {given.context!r} answered {problem.reason}, so it can't be told whether something in namespace "
+            f"{given.namespace} is in use.\nUse a context that may read the namespace. Nothing was deleted."
         )
-        return 1
     return 0
 
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
-import shutil
-import ssl
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +18,7 @@ from components.cluster_check import check_cluster, cloud_of
 from components.kubeconfig import Kubeconfig
 from components.provisioners import PROVISIONERS
 from components.settings import Settings, SettingsError, load
+from tests.unit import https_server
 from tests.unit.mocked_program import dev_config
 
 Write = Callable[..., Path]
@@ -110,7 +107,7 @@ class TestContext:
                 )
             )
         monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/one/config:{tmp_path}/none:{tmp_path}/two/config:")
-        read = Kubeconfig.load("dev")
+        read = Kubeconfig.load()
         assert {name: entry["cluster"] for name, entry in read.contexts.items()} == {"both": "one", "one": "one", "two": "two"}
         assert read.users["two"] == {"client-key": f"{tmp_path}/two/key.pem", "token": "key.pem"}
 
@@ -146,12 +143,6 @@ ANSWERS = {
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """An HTTPS server that has one node of a cloud for the token `good`, and nothing for others: its address and its certificate."""
-    folder = tmp_path_factory.mktemp("api")
-    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    if not shutil.which("openssl"):
-        pytest.skip("no openssl on PATH to make a certificate with")
-    key = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(folder / "key"), "-out", str(folder / "certificate")]
-    subprocess.run(["openssl", "req", "-x509", *key, *subject], check=True, capture_output=True)
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -164,13 +155,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(folder / "certificate", folder / "key")
-    server.socket = tls.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"https://127.0.0.1:{server.server_port}/prefix", str(folder / "certificate")
-    server.shutdown()
+    with https_server.serving(Answer, tmp_path_factory.mktemp("api")) as (address, certificate):
+        yield f"{address}/prefix", certificate
 
 
 GOOGLE = (

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.client.exceptions import ApiException
 
 from components import labels
+from components.cluster_api import ClusterApi, NoAnswer
 from components.destroy_guard import check
+from components.kubeconfig import Kubeconfig
 from components.stamp import Stamp
 from tests.unit.mocked_program import ROOT
 
@@ -78,17 +79,17 @@ def test_pods_that_use_a_claim_of_the_stack_and_are_not_finished() -> None:
     assert check.pods_using(pods, {"data-kafka-0", "data-kafka-1"}) == {"kafka-0": ["data-kafka-0"], "starting": ["data-kafka-1"]}
 
 
-class Recorded(check.Cluster):
+class Recorded(ClusterApi):
     """A cluster that answers from a table, to see how the answers are put together."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
-        self.context = "here"
+        super().__init__(Kubeconfig((), {}, {}, {}), "here")
         self.answers = answers
 
     def get(self, path: str, accept: str = "application/json") -> dict[str, Any]:
         answer = self.answers.get(path.split("?", maxsplit=1)[0], 404)
         if isinstance(answer, int):
-            raise ApiException(status=answer, reason="recorded")
+            raise NoAnswer("recorded", answer)
         found: dict[str, Any] = answer
         return found
 
@@ -199,12 +200,12 @@ def test_a_kind_that_its_group_serves_in_an_older_version_alone_counts_and_none_
     cluster = Recorded(served)
     with pytest.raises(check.Refusal, match="\n  tcproute/kafka\n"):
         check.check(cluster, "data", "dev", namespace_is_ours=True)
-    found = [(version, entry["name"]) for version, entry in cluster.resources() if version.startswith(api)]
+    found = [(version, entry["name"]) for version, entry in check.resources(cluster) if version.startswith(api)]
     assert found == [(f"{api}/v1", "gateways"), (f"{api}/v1alpha2", "tcproutes")]
 
 
 def test_what_may_not_be_listed_counts_as_there() -> None:
-    with pytest.raises(ApiException):
+    with pytest.raises(NoAnswer):
         check.check(Recorded(answers(**{"/api/v1/namespaces/data/configmaps": 403})), "data", "dev", namespace_is_ours=True)
 
 
@@ -238,7 +239,7 @@ def test_the_last_to_see_the_claims_stamps_their_volumes() -> None:
 def test_without_the_right_to_stamp_the_destroy_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
     check.stamp(Stamping(refused=True), "data", "dev")
     assert capsys.readouterr().err == (
-        "Warning: the volumes of stack dev could not be labelled with what they hold (403 recorded). They are retained; "
+        "Warning: the volumes of stack dev could not be labelled with what they hold (403 Forbidden). They are retained; "
         "to get them back later, name each one in the setting `adopt`.\n"
     )
 
@@ -247,7 +248,7 @@ def test_without_the_right_to_stamp_the_destroy_goes_on(capsys: pytest.CaptureFi
 def project(tmp_path: Path) -> Path:
     """A project folder with the launcher, the check, and what the check needs."""
     (tmp_path / "components" / "destroy_guard").mkdir(parents=True)
-    for name in ("run_python", "destroy_guard/check.py", "__init__.py", "labels.py", "stamp.py"):
+    for name in ("run_python", "destroy_guard/check.py", "__init__.py", "cluster_api.py", "kubeconfig.py", "labels.py", "stamp.py"):
         shutil.copy(ROOT / "components" / name, tmp_path / "components" / name)
     return tmp_path
 

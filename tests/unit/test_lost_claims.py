@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from components import labels, previous
 from components.capacity import MI, bytes_of, quantity
-from components.kubeconfig import Kubeconfig, NoAnswer
+from components.cluster_api import ClusterApi, NoAnswer
 from components.lost_claims import Room, problems, room
 from components.previous import Before, Claim, Key, Looked, State, moved
 from components.provisioners import PROVISIONERS
@@ -456,7 +456,7 @@ class TestTheProgram:
     def test_an_empty_state_has_nothing_to_lose_and_a_preview_of_it_asks_no_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert set(run(dev_config()).of(CLAIM)) == {claim.name for claim in BEFORE.claims}
         monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
-        monkeypatch.setattr(Kubeconfig, "items", lambda *_: pytest.fail("asked"))
+        monkeypatch.setattr(ClusterApi, "items", lambda *_: pytest.fail("asked"))
         monkeypatch.setattr("components.cluster_check._nodes", lambda *_: [])
         run(dev_config())
 
@@ -469,12 +469,12 @@ class TestTheProgram:
         answers = {everywhere: found, "/api/v1/namespaces/data/persistentvolumeclaims": found}
         paths: set[str] = set()
 
-        def items(_: Kubeconfig, _context: str, path: str) -> list[Any]:
+        def items(_: ClusterApi, path: str) -> list[Any]:
             if path.partition("?")[0] in paths:
                 raise NoAnswer("the API answered 403", 403)
             return answers.get(path, [])
 
-        monkeypatch.setattr(Kubeconfig, "items", items)
+        monkeypatch.setattr(ClusterApi, "items", items)
         monkeypatch.setattr("components.cluster_check._nodes", lambda *_: [])
         return paths
 
