@@ -42,6 +42,7 @@ FIGURES = {"wall": ("wall s", 1.0), "cpu": ("CPU s", 1.0), "memory": ("peak MiB"
 @click.option("--json", "as_json", is_flag=True, help="Print every single figure as JSON instead of the table.")
 def main(brokers: tuple[int, ...], runs: int, as_json: bool) -> None:
     """This program against a minimal one: preview, first up, no-change up, destroy."""
+    console.stderr = as_json  # progress is no part of the JSON
     engine = ensure_engine()
     with tempfile.TemporaryDirectory() as folder:
         cluster = choose(CONTEXT, f"bench-{paths.clone_identity()}", Path(folder, "kubeconfig"))

@@ -6,10 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
+from pulumi.runtime import rpc
 
 from dev import engine, paths
 from dev.engine import COMMAND, KUBERNETES, LANGUAGE, PULUMI, Engine
 from dev.toolchain import build
+from dev.toolchain.stand_ins import protocol
 
 WANTED = "3.258.0"
 
@@ -147,3 +149,8 @@ def test_a_silent_network_is_given_up_after_a_bounded_time(monkeypatch: pytest.M
         assert "timed out" in engine.why_no_download()
         assert time.monotonic() - started < 5
     engine.why_no_download.cache_clear()
+
+
+def test_the_stand_ins_know_the_sdks_unknown() -> None:
+    """They don't import the SDK, which says it."""
+    assert protocol.UNKNOWN == rpc.UNKNOWN

@@ -20,10 +20,9 @@ from typing import IO, Any
 
 import grpc  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2, json_format, struct_pb2  # type: ignore[import-untyped]
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
-from pulumi.runtime.rpc import UNKNOWN
 
 from dev.toolchain.stand_ins import serving
+from dev.toolchain.stand_ins.protocol import UNKNOWN, engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
 VERSION = "1.2.1"  # of the provider whose contract this is
 COMMAND = "command:local:Command"

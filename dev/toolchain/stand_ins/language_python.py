@@ -22,9 +22,9 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2, json_format  # type: ignore[import-untyped]
-from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 from dev.toolchain.stand_ins import serving
+from dev.toolchain.stand_ins.protocol import language_pb2, language_pb2_grpc, plugin_pb2
 
 RUN_PROGRAM = Path(__file__).resolve().with_name("run_program.py")
 VERSION = "3.258.0"  # the host whose behaviour this one has
