@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-PART_OF = "storage-tiers"
+PROJECT = "storage-tiers"  # the name in Pulumi.yaml
+PART_OF = "app.kubernetes.io/part-of"
 INSTANCE = "app.kubernetes.io/instance"
 NAME = "app.kubernetes.io/name"
 COMPONENT = "app.kubernetes.io/component"
@@ -22,7 +23,7 @@ def recommended(name: str, stack: str, component: str) -> dict[str, str]:
 
 def of_stack(stack: str) -> dict[str, str]:
     """The two labels that tell a stack's objects from all others in a namespace or cluster."""
-    return {"app.kubernetes.io/part-of": PART_OF, INSTANCE: stack}
+    return {PART_OF: PROJECT, INSTANCE: stack}
 
 
 def selector_of_stack(stack: str) -> str:

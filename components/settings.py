@@ -22,10 +22,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from components.capacity import Size, SizeError
+from components.labels import PROJECT
 from components.provisioners import PROVISIONERS, TierParameters, Volume, finding, why_refused
 from components.provisioners.forms import Numbered, form_of
-
-PROJECT = "storage-tiers"
 
 # What Pulumi.yaml gives `services` as its default. An explicit `{}` (no services) is allowed, but a key that was lost would
 # plan the deletion of every claim: so the two must not look the same.

@@ -17,7 +17,6 @@ ORDINAL = "storage-tiers/ordinal"
 SERVICE = labels.NAME
 TIER = labels.COMPONENT
 STACK = labels.INSTANCE
-PART_OF = "app.kubernetes.io/part-of"
 
 NOBODY = "00000000-0000-0000-0000-000000000000"  # the UID of a claim that never was: a volume with it in its claimRef is Released
 
@@ -54,7 +53,7 @@ class Stamp:
     def of(cls, found: Mapping[str, str]) -> Stamp | None:
         """The stamp among an object's labels; None where there is none, or one that somebody has damaged."""
         ordinal = found.get(ORDINAL, "")
-        if found.get(PART_OF) != labels.PART_OF or not re.fullmatch("[0-9]{1,9}", ordinal):
+        if found.get(labels.PART_OF) != labels.PROJECT or not re.fullmatch("[0-9]{1,9}", ordinal):
             return None
         stack, service, tier = (found.get(key, "") for key in (STACK, SERVICE, TIER))
         return cls(stack, service, int(ordinal), tier) if stack and service and tier else None

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from components.settings import PROJECT
+from components.labels import PROJECT
 from ops.errors import UserError
 
 

@@ -35,12 +35,12 @@ class Found:
 
     def is_of(self, stack: str) -> bool:
         """Whether Pulumi has made it for this stack: by the labels that all objects of the program have."""
-        return {**labels.of_stack(stack), "app.kubernetes.io/managed-by": "pulumi"}.items() <= self.labels.items()
+        return {**labels.of_stack(stack), labels.MANAGED_BY: "pulumi"}.items() <= self.labels.items()
 
     def owner(self) -> str:
         """Whose it is, as far as its labels say, in words."""
-        part, instance = self.labels.get("app.kubernetes.io/part-of"), self.labels.get("app.kubernetes.io/instance")
-        if part == labels.PART_OF and instance:
+        part, instance = self.labels.get(labels.PART_OF), self.labels.get(labels.INSTANCE)
+        if part == labels.PROJECT and instance:
             return f"of stack {instance}"
         said = ", ".join(f"{name}={value}" for name, value in sorted(self.labels.items()) if not name.startswith("kubernetes.io/metadata"))
         return f"labelled {said}" if said else "without labels"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components import labels
 from components.settings import Settings
-from components.stamp import PART_OF, stamp_volumes
+from components.stamp import stamp_volumes
 from ops.cluster import Cluster
 from ops.console import say, step
 from ops.errors import UserError
@@ -173,7 +173,7 @@ def foreign_claims(claims: Sequence[Json], stack: str) -> list[Json]:
     return [
         claim
         for claim in claims
-        if (found := claim["metadata"].get("labels") or {}).get(PART_OF) == labels.PART_OF
+        if (found := claim["metadata"].get("labels") or {}).get(labels.PART_OF) == labels.PROJECT
         and found.get(labels.INSTANCE, stack) != stack
         and found.get(labels.MANAGED_BY) != labels.CANARY
         and claim["spec"].get("volumeName")

@@ -14,7 +14,7 @@ from kubernetes.utils.quantity import parse_quantity
 
 from components import labels
 from components.capacity import MI, quantity
-from components.stamp import NOBODY, PART_OF, STACK, Stamp
+from components.stamp import NOBODY, STACK, Stamp
 
 HOSTNAME = "kubernetes.io/hostname"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"  # by it the provisioner knows the volumes that it may delete
@@ -151,12 +151,12 @@ class Volume:
     @property
     def of_canary(self) -> bool:
         """Whether it is a canary's: for a moment, and for the canary alone to touch."""
-        return self.labels.get(labels.MANAGED_BY) == labels.CANARY and PART_OF in self.labels
+        return self.labels.get(labels.MANAGED_BY) == labels.CANARY and labels.PART_OF in self.labels
 
     @property
     def marked_for(self) -> str:
         """The stack that it is labelled for, ``""`` for none; also where the rest of the stamp is damaged."""
-        return self.labels.get(STACK, "") if self.labels.get(PART_OF) else ""
+        return self.labels.get(STACK, "") if self.labels.get(labels.PART_OF) else ""
 
     @property
     def reserved(self) -> bool:

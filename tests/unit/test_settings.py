@@ -10,12 +10,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.labels import PROJECT
 from components.settings import (
     DEFAULT_IMAGE,
     KEYS,
     LONGEST_SERVICE,
     MISSING_SERVICES,
-    PROJECT,
     VOLUME_REFERENCE_RULE,
     Problem,
     SettingsError,
