@@ -11,7 +11,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.storage.v1 import StorageClass, VolumeAttributesClass
 
 from components import labels
-from components.deletion import AT_ONCE
+from components.deletion import SOON
 from components.provisioners import PROVISIONERS, TierParameters, class_name
 from components.provisioners.shape import SNAPSHOT_API
 
@@ -115,4 +115,4 @@ class StorageTier(pulumi.ComponentResource):
 
     def _immutable(self, *fields: str) -> pulumi.ResourceOptions:
         """Options of a class: Kubernetes refuses to change these fields, and two classes of one name can't be."""
-        return pulumi.ResourceOptions(parent=self, replace_on_changes=list(fields), delete_before_replace=True, custom_timeouts=AT_ONCE)
+        return pulumi.ResourceOptions(parent=self, replace_on_changes=list(fields), delete_before_replace=True, custom_timeouts=SOON)

@@ -10,7 +10,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components import labels
 from components.capacity import quantity
-from components.deletion import AT_ONCE
+from components.deletion import SOON
 from components.lost_claims import Room
 from components.storage_tier import DESCRIPTION
 
@@ -52,6 +52,6 @@ class TierQuota(pulumi.ComponentResource):
                     f"{of_class}/persistentvolumeclaims": str(args.claims + args.going.claims),
                 }
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None, custom_timeouts=AT_ONCE),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None, custom_timeouts=SOON),
         )
         self.register_outputs({})

@@ -22,7 +22,7 @@ config = pulumi.Config()
 Command("destroy-guard", delete="true")  # guards nothing; but the plugin of commands is started, as for the stacks' own
 provider = kubernetes.Provider("cluster", context=config.require("context"), enable_server_side_apply=False)
 # Without this, plugins before 4.24 sometimes wait ten minutes for what is gone already (pulumi-kubernetes#3317).
-at_once, soon = pulumi.CustomTimeouts(delete="10s"), pulumi.CustomTimeouts(delete="30s")
+soon = pulumi.CustomTimeouts(delete="30s")
 on_cluster = pulumi.ResourceOptions(provider=provider)
 
 
@@ -52,14 +52,14 @@ for tier, service, replicas, size, total in (
         allow_volume_expansion=grows,
         reclaim_policy="Retain",
         volume_binding_mode="WaitForFirstConsumer",
-        opts=pulumi.ResourceOptions(provider=provider, custom_timeouts=at_once),
+        opts=pulumi.ResourceOptions(provider=provider, custom_timeouts=soon),
     )
     of_class = f"{tier}-{name}.storageclass.storage.k8s.io"
     quota = ResourceQuota(
         f"quota-{tier}",
         metadata={"name": f"{tier}-{name}", "namespace": "data", "labels": labels(tier, tier)},
         spec={"hard": {f"{of_class}/requests.storage": total, f"{of_class}/persistentvolumeclaims": str(replicas)}},
-        opts=pulumi.ResourceOptions(provider=provider, depends_on=[namespace], custom_timeouts=at_once),
+        opts=pulumi.ResourceOptions(provider=provider, depends_on=[namespace], custom_timeouts=soon),
     )
     for ordinal in range(replicas):
         PersistentVolumeClaim(

@@ -16,7 +16,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components import labels
 from components.canary.verdict import free_space_warning
-from components.deletion import AT_ONCE
+from components.deletion import SOON
 
 DRIVER = ["components/run_python", "-m", "components.canary.driver"]
 PROBE = Path(__file__).with_name("probe.py")
@@ -73,7 +73,7 @@ class CanaryNamespace(pulumi.ComponentResource):
             metadata=ObjectMetaArgs(name=self.probe, namespace=args.namespace, labels=own),
             data={PROBE.name: source},
             immutable=True,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace], custom_timeouts=AT_ONCE),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace], custom_timeouts=SOON),
         )
         Command(
             f"{name}-sweep",

@@ -204,7 +204,7 @@ class TestUp:
         for settings in (LARGE, SMALL, LARGE):
             stack.configure(settings)
             lengths.append(timed(stack.program.up))
-        length = min(lengths)  # one may wait ten seconds for what is gone already (components/deletion.py)
+        length = min(lengths)  # one may wait half a minute for what is gone already (components/deletion.py)
         before = stack.uids()["data-postgres-0"]
         killed: list[str] = []
         for point in chosen(full, 20, 4):
@@ -304,7 +304,7 @@ class TestDestroy:
         for _ in range(3):
             stack.program.up()
             lengths.append(timed(stack.program.destroy))
-        length = min(lengths)  # one may wait ten seconds for what is gone already (components/deletion.py)
+        length = min(lengths)  # one may wait half a minute for what is gone already (components/deletion.py)
         stack.program.up()
         stack.is_intact()
         killed: list[str] = []
