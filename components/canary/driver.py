@@ -4,7 +4,7 @@
 on stderr, where progress goes as well. `… sweep` removes what a run that was killed has left.
 
 Nothing is deleted that isn't the canary's own: a pod or claim must carry its labels in its namespace; a volume must besides be of
-its class, bound to a claim of its own by that claim's UID, and not older than that claim: an older one was free, and is somebody's.
+its class, bound to a claim of its own by that claim's UID, and made for that claim: one that was there before was free, and is somebody's.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ SILENCE = 5  # seconds without a line after which a log is asked for again: the 
 SHOWN_LOG_LINES = 10
 SHOWN_EVENTS = 8
 SETTLING = 10  # seconds that a volume which is being made has to come, before its claim is deleted
+BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"  # on a volume that had no claim's name in it when it was bound
 # A patch that has a volume wait for a claim that never was: it is Released, and nobody gets it by itself.
 NOBODYS = {
     "spec": {
@@ -436,7 +437,7 @@ class Canary:
             raise NotProven(f"volume {volume.metadata.name} is bound to the canary's claim, but does not name it, or another class")
         if not made_for(volume, present):
             raise NotProven(
-                f"volume {volume.metadata.name} is older than the canary's claim, which got it: it was free, and may hold somebody's data",
+                f"volume {volume.metadata.name} was there before the canary's claim, which got it: it was free, and may hold somebody's data",
                 "Nothing was written to it, and it is Released once the claim is gone; the setting `adopt` gives it to a service.",
             )
         self.volume = hand_over(self.cluster, volume, canary_labels(self.plan.instance, self.plan.tier))
@@ -615,8 +616,13 @@ def belongs(volume: Object, namespace: str, storage_class: str, claim_uids: set[
 
 
 def made_for(volume: Object, its_claim: Object) -> bool:
-    """Whether a volume was made for the claim that it is bound to. One that is older was there before, and its data is somebody's."""
-    return bool(volume.metadata.creation_timestamp >= its_claim.metadata.creation_timestamp)
+    """Whether a volume was made for the claim that it is bound to. One that was there before holds somebody's data.
+
+    A provisioner makes a volume with the claim's name in it. Kubernetes marks one that had none, and got it when it was bound. The times
+    alone would not do: they are in whole seconds.
+    """
+    was_free = BOUND_BY_CONTROLLER in (volume.metadata.annotations or {})
+    return bool(not was_free and volume.metadata.creation_timestamp >= its_claim.metadata.creation_timestamp)
 
 
 def is_free(volume: Object, storage_class: str, size: int) -> bool:

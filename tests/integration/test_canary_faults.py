@@ -23,7 +23,7 @@ from kubernetes import client
 from kubernetes.config import kube_config
 
 from components.canary import driver
-from components.canary.driver import NOBODYS, Canary
+from components.canary.driver import BOUND_BY_CONTROLLER, NOBODYS, Canary
 from dev.cluster import Access, Cluster
 from dev.cluster import layout as layouts
 from dev.cluster.daemons import Daemon
@@ -284,11 +284,12 @@ def test_a_volume_that_any_claim_would_get_is_left_as_it_is(tiers: Tiers, plain:
         eventually(lambda: is_in("Available"), "the volume is Available", 30)
         canary.make_claim()  # as if it had become free just now
         try:
-            assert sentence_of(canary.write).startswith("volume somebodys is older than the canary's claim")
+            assert sentence_of(canary.write).startswith("volume somebodys was there before the canary's claim")
         finally:
             canary.clean_up(wait=True)
         eventually(lambda: is_in("Released"), "the volume is Released", 30)
         kept = core.read_persistent_volume("somebodys")
+        assert kept.metadata.annotations.keys() >= {BOUND_BY_CONTROLLER}, "which tells it from one that was made for the claim"
         assert kept.spec.persistent_volume_reclaim_policy == "Retain"
         assert not kept.metadata.labels
         assert {path.name: path.read_text() for path in folder.iterdir()} == {"PG_VERSION": "17"}

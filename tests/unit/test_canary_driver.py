@@ -43,11 +43,21 @@ class TestWhatIsItsOwn:
         unbound = SimpleNamespace(spec=SimpleNamespace(claim_ref=None, storage_class_name="database-local-path"))
         assert not driver.belongs(unbound, "data-canary", "database-local-path", {"u1"})
 
-    @pytest.mark.parametrize(("seconds", "made"), [(-1, False), (0, True), (1, True)])
-    def test_a_volume_is_made_for_a_claim_that_is_not_younger(self, seconds: int, made: bool) -> None:
+    @pytest.mark.parametrize(
+        ("seconds", "annotations", "made"),
+        [
+            (-1, {}, False),
+            (0, None, True),
+            (0, {"pv.kubernetes.io/provisioned-by": "rancher.io/local-path"}, True),
+            (1, {}, True),
+            (0, {"pv.kubernetes.io/bound-by-controller": "yes"}, False),  # free, and in the very same second
+            (1, {"pv.kubernetes.io/bound-by-controller": "yes"}, False),
+        ],
+    )
+    def test_a_volume_is_made_for_a_claim_that_is_not_younger(self, seconds: int, annotations: dict[str, str] | None, made: bool) -> None:
         claimed = datetime(2026, 11, 24, tzinfo=UTC)
         its_claim = SimpleNamespace(metadata=SimpleNamespace(creation_timestamp=claimed))
-        found = SimpleNamespace(metadata=SimpleNamespace(creation_timestamp=claimed + timedelta(seconds=seconds)))
+        found = SimpleNamespace(metadata=SimpleNamespace(creation_timestamp=claimed + timedelta(seconds=seconds), annotations=annotations))
         assert driver.made_for(found, its_claim) is made
 
     @pytest.mark.parametrize(
