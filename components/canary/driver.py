@@ -437,7 +437,7 @@ class Canary:
             raise NotProven(f"volume {volume.metadata.name} is bound to the canary's claim, but does not name it, or another class")
         if not made_for(volume, present):
             raise NotProven(
-                f"volume {volume.metadata.name} was there before the canary's claim, which got it: it was free, and may hold somebody's data",
+                f"volume {volume.metadata.name} was there before the canary's claim, which got it; it was free and may hold others' data",
                 "Nothing was written to it, and it is Released once the claim is gone; the setting `adopt` gives it to a service.",
             )
         self.volume = hand_over(self.cluster, volume, canary_labels(self.plan.instance, self.plan.tier))
