@@ -9,9 +9,9 @@ import pulumi_kubernetes as kubernetes
 
 from components.allocation import Demand, allocate
 from components.canary.component import CLAIM_BYTES, CanaryNamespace, CanaryNamespaceArgs, TierCanary, TierCanaryArgs, disabled
-from components.cluster_check import check_cluster
 from components.destroy_guard import DestroyGuard, DestroyGuardArgs
-from components.lost_claims import check_claims
+from components.preflight.claims import check_claims
+from components.preflight.cluster import check_cluster
 from components.provisioners import PROVISIONERS
 from components.service_namespace import ServiceNamespace, ServiceNamespaceArgs
 from components.service_volumes import ServiceVolumes, ServiceVolumesArgs

@@ -20,9 +20,9 @@ from rich import box
 from rich.table import Table
 
 from bench.measure import Cost, run
-from dev import paths
-from dev.cluster import Access, choose
-from dev.engine import Engine, ensure_engine
+from devkube import paths
+from devkube.cluster import Access, choose
+from devkube.engine import Engine, ensure_engine
 from ops.console import console, step
 from tests.program import Program
 

@@ -21,7 +21,7 @@ from rich import box
 from rich.table import Table
 
 from components.canary import probe
-from dev.debian import unpack
+from devkube.debian import unpack
 from ops.console import console, step
 from ops.errors import UserError
 

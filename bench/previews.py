@@ -12,10 +12,10 @@ import click
 
 from bench.__main__ import STEPS, minimal, ours, table, variables
 from bench.measure import Cost, run
-from dev.engine import ensure_engine
-from dev.preview import committed_stacks
+from devkube.engine import ensure_engine
 from ops.console import console, step
 from ops.settings import load_settings
+from review.preview import committed_stacks
 
 
 @click.command()

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypedDict
 
-from components.capacity import Size
+from components.kube.quantity import Size
 
 # Digits of a share: a hundredth of a percent, so that the shares of a few services add up to 1 as they are printed.
 SHARE_DIGITS = 4

@@ -8,8 +8,8 @@ import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components import labels
-from components.cluster_check import load_kubeconfig
+from components.kube import labels
+from components.preflight.cluster import load_kubeconfig
 
 
 @dataclass(frozen=True)

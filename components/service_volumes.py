@@ -9,11 +9,11 @@ import pulumi
 from pulumi_kubernetes.core.v1 import PersistentVolumeClaim, PersistentVolumeClaimSpecArgs, VolumeResourceRequirementsArgs
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components import labels
-from components.capacity import Size
-from components.deletion import SOON
-from components.stamp import claim_name
+from components.kube import labels
+from components.kube.ownership import claim_name
+from components.kube.quantity import Size
 from components.storage_tier import DESCRIPTION, purpose
+from components.timeouts import SOON
 
 # The size as the settings have it; the claim itself asks for whole Mi (see capacity.py).
 REQUESTED = "storage-tiers/requested"

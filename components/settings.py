@@ -21,8 +21,8 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from components.capacity import Size, SizeError
-from components.labels import PROJECT
+from components.kube.labels import PROJECT
+from components.kube.quantity import Size, SizeError
 from components.provisioners import PROVISIONERS, TierParameters, Volume, finding, why_refused
 from components.provisioners.forms import Numbered, form_of
 

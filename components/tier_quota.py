@@ -8,11 +8,11 @@ import pulumi
 from pulumi_kubernetes.core.v1 import ResourceQuota, ResourceQuotaSpecArgs
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components import labels
-from components.capacity import quantity
-from components.deletion import SOON
-from components.lost_claims import Room
+from components.kube import labels
+from components.kube.quantity import quantity
+from components.preflight.claims import Room
 from components.storage_tier import DESCRIPTION
+from components.timeouts import SOON
 
 
 @dataclass(frozen=True)

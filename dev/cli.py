@@ -15,12 +15,13 @@ import click
 from filelock import FileLock, Timeout
 
 from components.settings import DEFAULT_IMAGE
-from dev import paths, preview, report
-from dev.cluster import Access, Cluster, KindCluster, choose
-from dev.engine import ensure_engine
-from dev.images import build_image, reference
+from dev import report
 from dev.stack import Session
-from dev.toolchain.build import EXE, build
+from devkube import paths
+from devkube.cluster import Access, Cluster, KindCluster, choose
+from devkube.engine import ensure_engine
+from devkube.images import build_image, reference
+from devkube.toolchain.build import EXE, build
 from ops import cluster as api
 from ops import command_line
 from ops.command_line import option_of, stack_option, variable_of, yes_option
@@ -34,6 +35,7 @@ from ops.volumes import commands as volume_commands
 from ops.volumes.api import Api
 from ops.volumes.matching import Plan
 from ops.volumes.stack_volumes import StackVolumes, refuse_for_strangers
+from review import preview
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.settings import Settings
-from dev import paths
-from dev.cluster import Access
-from dev.engine import Engine
+from devkube import paths
+from devkube.cluster import Access
+from devkube.engine import Engine
 from ops.healing import orphans
 from ops.healing.killed_run import end_killed_run
 from ops.pulumi_command import Pulumi

@@ -16,7 +16,7 @@ def is_of_the_environment(problem: ImportError | SyntaxError) -> bool:
     """Whether an installed package is missing or broken, and not a module of this project."""
     if isinstance(problem, SyntaxError):
         return Path(problem.filename or "").is_relative_to(VENV)
-    return (problem.name or "").partition(".")[0] not in {"components", "dev", "ops"}
+    return (problem.name or "").partition(".")[0] not in {"components", "dev", "devkube", "ops", "review"}
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The one kind of error that a person using `python -m dev` is meant to read."""
+"""The errors that a person at a command line of this project is meant to read."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from components.labels import PROJECT
+from components.kube.labels import PROJECT
 from ops.errors import UserError
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from components.capacity import MI, bytes_of, quantity
+from components.kube.quantity import MI, bytes_of, quantity
 from policy.resources import (
     CLAIM,
     NAMESPACE,
@@ -217,7 +217,7 @@ def project_labels(resource: Resource) -> Violations:
         if found is UNKNOWN or (found == wanted if wanted else found):
             continue
         rule = f"{resource.kind} objects carry the labels {', '.join(LABELS)}"
-        yield _says(resource.title, f"metadata.labels[{label}]", found, rule, wanted or "components/labels.py, or a text of your own")
+        yield _says(resource.title, f"metadata.labels[{label}]", found, rule, wanted or "components/kube/labels.py, or a text of your own")
 
 
 def production_is_protected(resources: Iterable[Resource], stacks: Sequence[str] | None) -> Violations:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dev import paths
+from devkube import paths
 from tests.conftest import project_files
 
 
@@ -32,7 +32,7 @@ class Clone:
 
     @property
     def identity(self) -> str:
-        """The name of its dev cluster: as dev.paths makes it from the folder."""
+        """The name of its dev cluster: as devkube.paths makes it from the folder."""
         return f"dev-{hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()[:8]}"
 
     def git(self, *arguments: str) -> str:

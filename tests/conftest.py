@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from kubernetes import client, config
 
-from dev import paths
-from dev.cluster import Access, Cluster, choose
-from dev.engine import Engine, ensure_engine
-from dev.images import build_image, reference
+from devkube import paths
+from devkube.cluster import Access, Cluster, choose
+from devkube.engine import Engine, ensure_engine
+from devkube.images import build_image, reference
 from tests.program import Program
 
 CONTEXT = "storage-tiers-test"

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from kubernetes import client
 
-from dev.cluster import Access
+from devkube.cluster import Access
 
 
 def write(access: Access, file: Path, context: str, *, server: str | None = None, token: str | None = None) -> Path:

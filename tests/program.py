@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from dev import paths
+from devkube import paths
 
 ENDS = "error: an unhandled error occurred: Program exited with non-zero exit code: 1"  # the engine's own words, after each refusal
 PARTS = ("Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.aws.yaml", "Pulumi.gcp.yaml", "__main__.py", "requirements.txt")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from dev.cluster.layout import Layout
+from devkube.cluster.layout import Layout
 
 
 def secrets_of(layout: Layout, *kubeconfigs: Path) -> dict[str, list[bytes]]:

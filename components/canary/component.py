@@ -14,9 +14,9 @@ from pulumi_command.local import Command, Logging
 from pulumi_kubernetes.core.v1 import ConfigMap, Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
-from components import labels
 from components.canary.verdict import free_space_warning
-from components.deletion import SOON
+from components.kube import labels
+from components.timeouts import SOON
 
 DRIVER = ["components/run_python", "-m", "components.canary.driver"]
 PROBE = Path(__file__).with_name("probe.py")

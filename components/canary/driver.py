@@ -32,8 +32,8 @@ except ImportError as missing:
 
 from components.canary import probe, verdict
 from components.canary.manifests import CLAIM_UID, RUN, Plan, canary_labels, claim, pod, selector
-from components.capacity import bytes_of, quantity
-from components.stamp import NOBODY
+from components.kube.ownership import NOBODY
+from components.kube.quantity import bytes_of, quantity
 
 T = TypeVar("T")
 Object: TypeAlias = Any  # of the API; the official client has no types

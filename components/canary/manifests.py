@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from components import labels
+from components.kube import labels
 
 NAME = "canary"
 RUN = "storage-tiers/run"

@@ -17,10 +17,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project folder: this file is run by its path
 try:
-    from components import labels
-    from components.cluster_api import JSON, ClusterApi, NoAnswer
-    from components.kubeconfig import Kubeconfig, UnreadableKubeconfig
-    from components.stamp import stamp_volumes
+    from components.kube import labels
+    from components.kube.api import JSON, ClusterApi, NoAnswer
+    from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
+    from components.kube.ownership import stamp_volumes
 except ImportError as missing:
     sys.exit(f"error: the Python package {missing.name} is missing in {sys.executable}; run `pulumi install` in the project folder.")
 

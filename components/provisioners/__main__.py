@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from components.capacity import Size, SizeError
+from components.kube.quantity import Size, SizeError
 from components.provisioners import PROVISIONERS
 from components.provisioners.check import Report, check
 from components.provisioners.manifests import ManifestError, read

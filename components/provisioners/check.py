@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from components.capacity import Size
+from components.kube.quantity import Size
 from components.provisioners import PROVISIONERS, owners
 from components.provisioners.finding import Finding, Volume, error, shown, warning
 from components.provisioners.forms import Form, Misread, Numbered, form_of

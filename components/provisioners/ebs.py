@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from components.capacity import GI
+from components.kube.quantity import GI
 from components.provisioners import ebs_rules
 from components.provisioners.finding import Finding, Volume, warning
 from components.provisioners.forms import CommaList, ExactTruth, Int32, Numbered, Text, gathered, natural, written

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from components.capacity import GI, Size
+from components.kube.quantity import GI, Size
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.capacity import GI, MI
+from components.kube.quantity import GI, MI
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from components.capacity import GI
+from components.kube.quantity import GI
 from components.provisioners import gce_pd_rules
 from components.provisioners.finding import Finding, Volume, error
 from components.provisioners.forms import CommaList, Count, GiB, LowerCase, MiB, Pairs, Text, Truth, in_gib, in_mib, written

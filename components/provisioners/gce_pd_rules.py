@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from components.capacity import GI, quantity
+from components.kube.quantity import GI, quantity
 from components.provisioners.class_rules import attribute_names, mount_options, regions, zones
 from components.provisioners.finding import Finding, Volume, error, warning, wrong_size
 

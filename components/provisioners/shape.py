@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from components.capacity import GI, MI, Size, quantity
+from components.kube.quantity import GI, MI, Size, quantity
 from components.provisioners.finding import Finding, Volume, error
 from components.provisioners.manifests import Manifest, on_block_storage
 

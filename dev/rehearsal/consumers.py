@@ -9,7 +9,7 @@ from kubernetes import client
 from kubernetes.stream import stream
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from dev.images import reference
+from devkube.images import reference
 from ops.cluster import Cluster
 from ops.errors import UserError
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from dev import paths
-from dev.engine import Engine
+from devkube import paths
+from devkube.engine import Engine
 from ops.errors import UserError
 
 _PARTS = ("Pulumi.yaml", "__main__.py", "requirements.txt")

@@ -14,14 +14,14 @@ from typing import Any
 
 from components.provisioners import PROVISIONERS
 from components.settings import Settings
-from dev import paths
-from dev.cluster import Access, EmbeddedCluster, embedded
-from dev.cluster.layout import NODE_NAME
-from dev.engine import ensure_engine
-from dev.images import build_image, reference
 from dev.rehearsal.consumers import Consumers
 from dev.rehearsal.copied import CopiedStack
 from dev.report import canary_table
+from devkube import paths
+from devkube.cluster import Access, EmbeddedCluster, embedded
+from devkube.cluster.layout import NODE_NAME
+from devkube.engine import ensure_engine
+from devkube.images import build_image, reference
 from ops.cluster import Cluster
 from ops.console import console, say, step
 from ops.errors import UserError

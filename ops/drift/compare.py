@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from components import labels
-from components.capacity import bytes_of
+from components.kube import labels
+from components.kube.quantity import bytes_of
 from ops.command_line import option_of
 from ops.volumes.volume import give_up
 

@@ -18,7 +18,7 @@ from urllib.request import url2pathname
 
 import psutil
 
-from components.labels import PROJECT
+from components.kube.labels import PROJECT
 from ops.console import duration
 from ops.errors import UserError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
-from components import labels
+from components.kube import labels
 from ops.cluster import Cluster
 from ops.errors import UserError
 from ops.healing.state import Ref, ref_of

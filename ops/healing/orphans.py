@@ -22,7 +22,7 @@ RUN = "STORAGE_TIERS_RUN"
 _BACKEND = "PULUMI_BACKEND_URL"
 _ADDRESS = re.compile(r"^(--?\w+=)?127\.0\.0\.1:\d+$")  # every plugin is started with its engine's address, as are other servers
 # A plugin, or what a language host runs: `pulumi-language-python-exec`, a policy pack; and the same of this project's stand-ins.
-_PLUGIN = re.compile(r"(^|[/\\])pulumi-(resource|language|analyzer)-[^/\\]*$|^pulumi\.policy$|dev([./\\])toolchain\3stand_ins\3")
+_PLUGIN = re.compile(r"(^|[/\\])pulumi-(resource|language|analyzer)-[^/\\]*$|^pulumi\.policy$|dev(?:kube)?([./\\])toolchain\3stand_ins\3")
 _SCRIPTS = {"components.canary.driver": "a canary", "components/destroy_guard/check.py": "the destroy guard"}
 _TIME_TO_END = 15.0  # seconds: a canary removes its pods, claim and volume on its way out
 

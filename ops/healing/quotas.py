@@ -12,7 +12,7 @@ from collections import Counter
 from kubernetes.client.exceptions import ApiException
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from components import labels
+from components.kube import labels
 from ops.cluster import Cluster
 from ops.console import say
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from rich import box
 from rich.table import Table
 
+from components.kube.ownership import parse_claim_name
 from components.settings import Settings
-from components.stamp import parse_claim_name
 from ops.volumes.matching import Plan, is_own, maybe_own, unfit
 from ops.volumes.saved import FORMAT, Adoption, Claim, Data, SavedList, SavedVolume
 from ops.volumes.stack_volumes import Seen, StackVolumes, claim_is_ours

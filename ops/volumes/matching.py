@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from components import labels
+from components.kube import labels
 from components.settings import NEW_VOLUME
 from ops.volumes.node_affinity import describe, served_by
 from ops.volumes.volume import Volume, as_quantity, give_up

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from components.kube.ownership import Stamp
 from components.settings import Settings
-from components.stamp import Stamp
 from ops.command_line import option_of
 from ops.errors import UserError
 from ops.volumes.volume import Location, Reference, Volume

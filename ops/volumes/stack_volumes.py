@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import labels
+from components.kube import labels
+from components.kube.ownership import stamp_volumes
 from components.settings import Settings
-from components.stamp import stamp_volumes
 from ops.cluster import Cluster
 from ops.console import say, step
 from ops.errors import UserError

@@ -12,9 +12,9 @@ from typing import Any
 
 from kubernetes.utils.quantity import parse_quantity
 
-from components import labels
-from components.capacity import MI, quantity
-from components.stamp import NOBODY, STACK, Stamp
+from components.kube import labels
+from components.kube.ownership import NOBODY, STACK, Stamp
+from components.kube.quantity import MI, quantity
 
 HOSTNAME = "kubernetes.io/hostname"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"  # by it the provisioner knows the volumes that it may delete

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from components.kube.ownership import Stamp, claim_name
 from components.provisioners import PROVISIONERS, class_name
 from components.settings import Settings
-from components.stamp import Stamp, claim_name
 from ops.volumes.volume import Reference
 
-# The parameter by which a class names its file system (storage-domain: the only spelling that all CSI drivers take).
+# The parameter by which a class names its file system (external-provisioner: the only spelling that all CSI drivers take).
 _FS_TYPE = "csi.storage.k8s.io/fstype"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dev import paths
+from devkube import paths
 from tests.engine.project import Project
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dev import paths
+from devkube import paths
 from tests.engine.project import NAME, STACK, Project
 
 pytestmark = pytest.mark.engine

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dev import paths
+from devkube import paths
 from tests.engine.project import STACK, Project
 
 pytestmark = pytest.mark.engine

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from dev import paths
-from dev.engine import Engine
-from dev.preview import committed_stacks
+from devkube import paths
+from devkube.engine import Engine
+from review.preview import committed_stacks
 from tests.clone import Clone
 
 pytestmark = pytest.mark.engine

@@ -19,9 +19,9 @@ from typing import Literal, Self
 
 import pytest
 
-from dev import paths
-from dev.cluster import host
-from dev.debian import unpack
+from devkube import paths
+from devkube.cluster import host
+from devkube.debian import unpack
 
 # ioctl FS_IOC_SHUTDOWN of ext4 and XFS (include/uapi/linux/fs.h): the file system stops at once; with this flag the journal's
 # unwritten part is lost, too, as in a power cut.

@@ -15,7 +15,7 @@ from kubernetes import client
 from components.canary import probe
 from components.canary.driver import Canary, Cluster, NotProven, Patience
 from components.canary.manifests import Plan
-from dev.images import reference
+from devkube.images import reference
 from tests.conftest import eventually
 
 NAMESPACE = "faults-canary"

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from components.stamp import Stamp
-from dev.cluster import Access, Cluster
+from components.kube.ownership import Stamp
+from devkube.cluster import Access, Cluster
 from tests.conftest import eventually
 from tests.integration.consumer_pods import ConsumerPods
 from tests.program import Program

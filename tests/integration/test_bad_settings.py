@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from dev.cluster import Access
+from devkube.cluster import Access
 from tests.program import Program
 
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {

@@ -18,9 +18,9 @@ import psutil
 import pytest
 from kubernetes import client
 
-from components import labels
 from components.canary.manifests import CLAIM_UID, canary_labels
-from dev.cluster import Access, Cluster, EmbeddedCluster
+from components.kube import labels
+from devkube.cluster import Access, Cluster, EmbeddedCluster
 from tests.conftest import eventually
 from tests.program import Program
 

@@ -24,11 +24,11 @@ from kubernetes.config import kube_config
 
 from components.canary import driver
 from components.canary.driver import BOUND_BY_CONTROLLER, NOBODYS, Canary
-from dev.cluster import Access, Cluster
-from dev.cluster import layout as layouts
-from dev.cluster.daemons import Daemon
-from dev.cluster.embedded import EmbeddedCluster
-from dev.cluster.layout import NODE_NAME
+from devkube.cluster import Access, Cluster
+from devkube.cluster import layout as layouts
+from devkube.cluster.daemons import Daemon
+from devkube.cluster.embedded import EmbeddedCluster
+from devkube.cluster.layout import NODE_NAME
 from tests.conftest import eventually
 from tests.faults import damage, media
 from tests.faults.damage import Damage

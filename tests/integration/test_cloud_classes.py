@@ -9,8 +9,8 @@ import pytest
 import yaml
 from kubernetes import client
 
-from dev import paths
-from dev.cluster import Access
+from devkube import paths
+from devkube.cluster import Access
 from tests.conftest import eventually
 from tests.program import Program
 

@@ -18,7 +18,7 @@ import pytest
 from kubernetes import client
 from kubernetes.stream import stream
 
-from dev.cluster import Access
+from devkube.cluster import Access
 from tests.conftest import eventually
 from tests.program import Program
 

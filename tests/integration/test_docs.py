@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
-from dev import paths
-from dev.cluster import Access
-from dev.images import reference
+from devkube import paths
+from devkube.cluster import Access
+from devkube.images import reference
 from tests.conftest import eventually
 from tests.program import Program
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from kubernetes import client
 
-from components import labels
-from dev.cluster import Access
+from components.kube import labels
+from devkube.cluster import Access
 from tests import kubeconfig
 from tests.conftest import eventually
 from tests.integration.test_dev_stack import remove_volumes

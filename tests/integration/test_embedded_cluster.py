@@ -19,13 +19,13 @@ import psutil
 import pytest
 import yaml
 
-from dev import paths
-from dev.cluster import embedded as embedded_module
-from dev.cluster import host
-from dev.cluster import layout as layouts
-from dev.cluster.embedded import EmbeddedCluster
-from dev.images import reference
-from dev.toolchain.build import build
+from devkube import paths
+from devkube.cluster import embedded as embedded_module
+from devkube.cluster import host
+from devkube.cluster import layout as layouts
+from devkube.cluster.embedded import EmbeddedCluster
+from devkube.images import reference
+from devkube.toolchain.build import build
 
 pytestmark = [
     pytest.mark.cluster,

@@ -16,7 +16,7 @@ import pytest
 from kubernetes import client
 from kubernetes.client import ApiException
 
-from dev.cluster import Access
+from devkube.cluster import Access
 from tests import kubeconfig
 from tests.conftest import eventually
 from tests.integration.test_dev_stack import remove_volumes

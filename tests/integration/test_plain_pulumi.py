@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
-from dev import paths
-from dev.cluster import Access
-from dev.engine import Engine
+from devkube import paths
+from devkube.cluster import Access
+from devkube.engine import Engine
 from tests.conftest import project_files
 
 pytestmark = pytest.mark.cluster

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from components.settings import load
-from dev import paths
-from dev.cluster import embedded
-from dev.cluster.layout import home_of, run_of
-from dev.engine import Engine
 from dev.rehearsal.run import drivers, node_labels
+from devkube import paths
+from devkube.cluster import embedded
+from devkube.cluster.layout import home_of, run_of
+from devkube.engine import Engine
 from ops.stack_file import raw_config
 
 lacks = "; ".join(embedded.lacking())

@@ -12,10 +12,10 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from components.canary import manifests
-from dev.cluster import Cluster, EmbeddedCluster, embedded, kind
-from dev.cluster import layout as layouts
-from dev.cluster.daemons import Daemon, wait_for
-from dev.cluster.local_path import NAMESPACE as PROVISIONER_NAMESPACE
+from devkube.cluster import Cluster, EmbeddedCluster, embedded, kind
+from devkube.cluster import layout as layouts
+from devkube.cluster.daemons import Daemon, wait_for
+from devkube.cluster.local_path import NAMESPACE as PROVISIONER_NAMESPACE
 from tests.conftest import eventually
 
 not_embedded = "; ".join(embedded.lacking()) or ("" if kind.lacking() else "this machine's clusters are Kind's")

@@ -19,11 +19,11 @@ import pytest
 import yaml
 from kubernetes import client, config
 
-from dev import paths
-from dev.cluster import KindCluster, choose
-from dev.cluster import layout as layouts
-from dev.engine import Engine
-from dev.images import build_image, reference
+from devkube import paths
+from devkube.cluster import KindCluster, choose
+from devkube.cluster import layout as layouts
+from devkube.engine import Engine
+from devkube.images import build_image, reference
 from tests.clone import Clone
 from tests.conftest import eventually
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from components.capacity import Size
+from components.kube.quantity import Size
 from components.provisioners import PROVISIONERS, Finding, Volume
 
 # (severity, where, what works): where is a key of the tier, or the volume's size.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.allocation import SHARE_DIGITS, Demand, allocate
-from components.capacity import GI, MI, Size
+from components.kube.quantity import GI, MI, Size
 
 POSTGRES = Demand("postgres", "database", Size.parse("5Gi"), 1)
 KAFKA = Demand("kafka", "streaming", Size.parse("3.3Gi"), 3)

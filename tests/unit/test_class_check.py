@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.capacity import Size
+from components.kube.quantity import Size
 from components.provisioners import PROVISIONERS, Volume
 from components.provisioners.__main__ import main
 from components.provisioners.check import check, read

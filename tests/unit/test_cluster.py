@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dev import cluster, paths
-from dev.cluster import EmbeddedCluster, ExistingCluster, KindCluster, choose, embedded, host, kind
-from dev.cluster import layout as layouts
-from dev.cluster.daemons import Daemon, wait_for
+from devkube import cluster, paths
+from devkube.cluster import EmbeddedCluster, ExistingCluster, KindCluster, choose, embedded, host, kind
+from devkube.cluster import layout as layouts
+from devkube.cluster.daemons import Daemon, wait_for
 from ops.errors import UserError
 
 

@@ -12,7 +12,7 @@ import platformdirs
 import pytest
 import yaml
 
-from dev.cluster import KindCluster, kind
+from devkube.cluster import KindCluster, kind
 from ops.errors import UserError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the recording executables are scripts")

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from components import settings
 from components.provisioners import PROVISIONERS
 from components.provisioners.forms import Numbered
-from dev import paths
+from devkube import paths
 
 PROVISIONERS_PAGE = (paths.ROOT / "docs" / "provisioners.md").read_text(encoding="utf-8")
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from components import labels
-from components.cluster_api import ClusterApi, NoAnswer
 from components.destroy_guard import check
-from components.kubeconfig import Kubeconfig
-from components.stamp import Stamp
+from components.kube import labels
+from components.kube.api import ClusterApi, NoAnswer
+from components.kube.kubeconfig import Kubeconfig
+from components.kube.ownership import Stamp
 from tests.unit.mocked_program import ROOT
 
 OURS = labels.recommended("kafka", "dev", "streaming")
@@ -248,7 +248,9 @@ def test_without_the_right_to_stamp_the_destroy_goes_on(capsys: pytest.CaptureFi
 def project(tmp_path: Path) -> Path:
     """A project folder with the launcher, the check, and what the check needs."""
     (tmp_path / "components" / "destroy_guard").mkdir(parents=True)
-    for name in ("run_python", "destroy_guard/check.py", "__init__.py", "cluster_api.py", "kubeconfig.py", "labels.py", "stamp.py"):
+    (tmp_path / "components" / "kube").mkdir()
+    kube = [f"kube/{name}.py" for name in ("__init__", "api", "kubeconfig", "labels", "ownership")]
+    for name in ("run_python", "destroy_guard/check.py", "__init__.py", *kube):
         shutil.copy(ROOT / "components" / name, tmp_path / "components" / name)
     return tmp_path
 

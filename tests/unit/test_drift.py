@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from components import labels
+from components.kube import labels
 from ops.drift.compare import Cluster, Declared, Difference, Name, differences
 from ops.drift.reading import declared_objects
 from ops.errors import UserError

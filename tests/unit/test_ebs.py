@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from components.capacity import Size
+from components.kube.quantity import Size
 from components.provisioners import PROVISIONERS, Volume
 from components.provisioners.ebs import EbsParameters
 from components.provisioners.ebs_rules import EXAMPLE_KEY, FSTYPE, TYPES
@@ -495,7 +495,7 @@ def test_the_smallest_volume_is_the_first_that_no_rule_objects_to(wanted: dict[s
     assert EBS.smallest_bytes(parameters, 2**30) == gib * 2**30
 
 
-# The driver's grammar, written down a second time: what CreateVolume parses, and what EC2 takes (storage-domain's tables).
+# The driver's grammar, written down a second time: what CreateVolume parses, and what EC2 takes (Amazon EBS User Guide, volume types).
 INT32 = re.compile(r"[0-9]{1,10}")
 GRAMMAR = {
     "type": re.compile("gp3|gp2|io1|io2|st1|sc1|standard"),

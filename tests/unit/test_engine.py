@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pulumi.runtime import rpc
 
-from dev import engine, paths
-from dev.engine import COMMAND, KUBERNETES, LANGUAGE, PULUMI, Engine
-from dev.toolchain import build
-from dev.toolchain.stand_ins import protocol
+from devkube import engine, paths
+from devkube.engine import COMMAND, KUBERNETES, LANGUAGE, PULUMI, Engine
+from devkube.toolchain import build
+from devkube.toolchain.stand_ins import protocol
 
 WANTED = "3.258.0"
 

@@ -17,8 +17,8 @@ import filelock
 import psutil
 import pytest
 
-from dev import paths
-from dev.toolchain import build
+from devkube import paths
+from devkube.toolchain import build
 from ops.errors import UserError
 
 NAME = cast("build.Name", "hello")
@@ -100,8 +100,8 @@ def test_a_failure_says_what_go_said_and_leaves_nothing(module: Path) -> None:
 BUILD_IN_ANOTHER_PROCESS = """
     import sys
     from pathlib import Path
-    from dev import paths
-    from dev.toolchain import build
+    from devkube import paths
+    from devkube.toolchain import build
     build.HERE = Path(sys.argv[1]).parent
     build.RECIPES = {"hello": build.Recipe("Hello", 1, {"hello": "."}, "-X main.name=world", (("also", "hello"),))}
     paths.cache = lambda: Path(sys.argv[2])

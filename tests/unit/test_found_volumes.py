@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.stamp import Stamp
+from components.kube.ownership import Stamp
 from ops.errors import UserError
 from ops.volumes import found, saved
 from ops.volumes.found import VolumesFolder

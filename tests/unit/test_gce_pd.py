@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.capacity import Size
+from components.kube.quantity import Size
 from components.provisioners import PROVISIONERS, Volume
 from components.provisioners.forms import form_of
 from components.provisioners.gce_pd import GcePdParameters

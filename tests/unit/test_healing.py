@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.labels import recommended
+from components.kube.labels import recommended
 from components.settings import load
 from ops.errors import UserError
 from ops.healing import healing

@@ -19,7 +19,7 @@ from ops.paths import ROOT
 STATE = "file:///home/ada/storage-tiers/.dev/state"
 OTHER_CLONE = "file:///home/ada/other/.dev/state"
 PLUGIN = ("/cache/pulumi-resource-kubernetes", "-logtostderr", "127.0.0.1:40123")
-STAND_IN = "import sys; sys.path.insert(0, '/here'); from dev.toolchain.stand_ins.command_provider import main; main()"
+STAND_IN = "import sys; sys.path.insert(0, '/here'); from devkube.toolchain.stand_ins.command_provider import main; main()"
 DRIVER = ("python", "-m", "components.canary.driver", "--context=dev", "--instance=dev", "prove")
 
 
@@ -50,7 +50,7 @@ OURS = orphans.mark(STATE, "dev")
         ),
         (seen(("python", "-u", "-m", "pulumi.policy", "127.0.0.1:40123", "/here/policy")), True),
         (seen(("python", "-I", "-c", STAND_IN, "127.0.0.1:40123")), True),
-        (seen(("python", "-u", "/here/dev/toolchain/stand_ins/run_program.py", "--engine", "127.0.0.1:40123", ".")), True),
+        (seen(("python", "-u", "/here/devkube/toolchain/stand_ins/run_program.py", "--engine", "127.0.0.1:40123", ".")), True),
         (seen(("python", "-m", "debugpy", "--listen", "127.0.0.1:5678", "__main__.py")), False),
         (seen(("gunicorn", "-b", "127.0.0.1:8000", "--chdir", "/home/ada/pulumi-tiers", "app")), False),
         (seen(("etcdctl", "--endpoints=127.0.0.1:2379", "watch", "/")), False),

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from dev import images
-from dev.images.oci import ImageConfig, write_archive
+from devkube import images
+from devkube.images.oci import ImageConfig, write_archive
 from ops.errors import UserError
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.canary.manifests import canary_labels
-from components.stamp import Stamp
+from components.kube.ownership import Stamp
 from ops.volumes.matching import Plan, make_plan
 from ops.volumes.volume import Location, Volume, give_up
 from ops.volumes.wanted import wanted_claims

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
-from components.labels import recommended
+from components.kube.labels import recommended
 from components.provisioners import PROVISIONERS
-from dev import paths
+from devkube import paths
 from policy import rules
 from policy.resources import CLAIM, NAMESPACE, POD_SPECS, STATEFUL_SET, STORAGE_CLASS, UNKNOWN, VOLUME, Resource, plain
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.capacity import bytes_of
+from components.kube.quantity import bytes_of
 from components.settings import SettingsError
 from tests.unit.mocked_program import CLAIM, CLASS, COMMAND, CONFIG_MAP, NAMESPACE, PROVIDER, QUOTA, Registered, Run, dev_config, run
 

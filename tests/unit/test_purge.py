@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from components.canary.manifests import canary_labels
-from dev import cli, paths
-from dev.cluster import Access, ExistingCluster
+from dev import cli
+from devkube import paths
+from devkube.cluster import Access, ExistingCluster
 from ops.command_line import option_of, variable_of
 from ops.errors import UserError
 from ops.volumes.found import VolumesFolder

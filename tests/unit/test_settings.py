@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.labels import PROJECT
+from components.kube.labels import PROJECT
 from components.settings import (
     DEFAULT_IMAGE,
     KEYS,

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dev import paths
-from dev.preview import committed_stacks
+from devkube import paths
 from ops.settings import load_settings
+from review.preview import committed_stacks
 
 FOLDER = paths.ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from components import labels
+from components.kube import labels
+from components.kube.ownership import Stamp, parse_claim_name
 from components.settings import Settings, load
-from components.stamp import Stamp, parse_claim_name
 from ops.volumes.volume import Volume
 from ops.volumes.wanted import Wanted, wanted_claims
 from tests.unit.mocked_program import dev_config

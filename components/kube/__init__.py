@@ -1,0 +1,1 @@
+"""The only way to a cluster: kubeconfig, API, quantities, labels and ownership."""

@@ -1,0 +1,117 @@
+"""The stamp: labels on a volume that say which claim's data it holds, and that outlive the claim.
+
+A provisioner copies no labels from a claim to its volume, and a Released volume's claimRef names a claim that is gone. So a volume is
+stamped while it is bound, when the claim's UID ties the two together. No import beyond the standard library: a destroy stamps too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from components.kube import labels
+
+ORDINAL = "storage-tiers/ordinal"
+SERVICE = labels.NAME
+TIER = labels.COMPONENT
+STACK = labels.INSTANCE
+
+NOBODY = "00000000-0000-0000-0000-000000000000"  # the UID of a claim that never was: a volume with it in its claimRef is Released
+
+_CLAIM = re.compile(r"data-(?P<service>.+)-(?P<ordinal>0|[1-9][0-9]*)")
+_ATTEMPTS = 5  # to write a stamp on a volume that somebody else changes at the same time
+
+
+def claim_name(service: str, ordinal: int) -> str:
+    """The claim of a service's replica, as a StatefulSet with a template `data` names it."""
+    return f"data-{service}-{ordinal}"
+
+
+def parse_claim_name(name: str) -> tuple[str, int] | None:
+    """The service and the ordinal that a claim's name is made of; None for a name of another form."""
+    match = _CLAIM.fullmatch(name)
+    return (match["service"], int(match["ordinal"])) if match else None
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """Whose data a volume holds: replica `ordinal` of `service`, on `tier`, of `stack`."""
+
+    stack: str
+    service: str
+    ordinal: int
+    tier: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels that say so."""
+        return {**labels.of_stack(self.stack), SERVICE: self.service, TIER: self.tier, ORDINAL: str(self.ordinal)}
+
+    @classmethod
+    def of(cls, found: Mapping[str, str]) -> Stamp | None:
+        """The stamp among an object's labels; None where there is none, or one that somebody has damaged."""
+        ordinal = found.get(ORDINAL, "")
+        if found.get(labels.PART_OF) != labels.PROJECT or not re.fullmatch("[0-9]{1,9}", ordinal):
+            return None
+        stack, service, tier = (found.get(key, "") for key in (STACK, SERVICE, TIER))
+        return cls(stack, service, int(ordinal), tier) if stack and service and tier else None
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.ordinal} of stack {self.stack}"
+
+
+def due(claims: Iterable[Mapping[str, Any]], volumes: Iterable[Mapping[str, Any]], stack: str) -> Iterator[tuple[Mapping[str, Any], Stamp]]:
+    """Each volume that is bound to a claim of `stack` and doesn't say so, with the stamp it should have.
+
+    `claims` and `volumes` are the API's JSON. Bound means that either names the other, the volume the claim by its UID.
+    """
+    wanted: dict[tuple[str, str], Stamp] = {}
+    for claim in claims:
+        metadata = claim["metadata"]
+        found = metadata.get("labels") or {}
+        parsed = parse_claim_name(metadata["name"])
+        ours = labels.of_stack(stack).items() <= found.items()
+        if ours and parsed and parsed[0] == found.get(SERVICE) and found.get(TIER) and claim["spec"].get("volumeName"):
+            wanted[metadata["uid"], claim["spec"]["volumeName"]] = Stamp(stack, parsed[0], parsed[1], found[TIER])
+    for volume in volumes:
+        reference = volume["spec"].get("claimRef") or {}
+        stamp = wanted.get((reference.get("uid", ""), volume["metadata"]["name"]))
+        if stamp and not stamp.labels.items() <= (volume["metadata"].get("labels") or {}).items():
+            yield volume, stamp
+
+
+class Api(Protocol):
+    """The two requests that stamping needs."""
+
+    def get(self, path: str) -> dict[str, Any]:
+        """The JSON at a path of the API."""
+
+    def patch(self, path: str, body: dict[str, Any]) -> bool:
+        """Merge `body` into the object; False where it is gone or is no longer at the resourceVersion that `body` names."""
+
+
+def stamp_volumes(api: Api, namespace: str, stack: str) -> list[str]:
+    """Stamp the volumes that are bound to claims of `stack` in `namespace`; the names of those that were stamped now.
+
+    Raises what `api` raises.
+    """
+    selector = labels.selector_of_stack(stack)
+    done: list[str] = []
+    for _ in range(_ATTEMPTS):
+        claims = api.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={selector}").get("items") or []
+        if not any(claim["spec"].get("volumeName") for claim in claims):
+            return done
+        volumes = api.get("/api/v1/persistentvolumes").get("items") or []
+        left = False
+        for volume, stamp in due(claims, volumes, stack):
+            metadata = volume["metadata"]
+            body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "labels": stamp.labels}}
+            if api.patch(f"/api/v1/persistentvolumes/{metadata['name']}", body):
+                done.append(metadata["name"])
+            else:
+                left = True
+        if not left:
+            break
+    return done

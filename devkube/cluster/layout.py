@@ -1,0 +1,220 @@
+"""Where everything of one embedded cluster is: folders, ports, addresses. Chosen free at first start, kept from then on."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+import re
+import socket
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+from filelock import FileLock
+
+from devkube import paths
+from ops.errors import UserError
+
+NODE_NAME = "storage-tiers"  # the same in every cluster, so that manifests and node affinities don't differ
+# 198.18.0.0/15 is set aside for benchmarks (RFC 2544, RFC 6890): never a LAN, never routed. The lower half holds one /24
+# bridge per cluster; the upper half is given to the API server as the Service range, which nothing routes either.
+_BRIDGES = list(ipaddress.IPv4Network("198.18.0.0/16").subnets(new_prefix=24))
+SERVICE_SUBNET = "198.19.0.0/16"
+_IDENTITY = re.compile(r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")  # a unix socket path below /run has 107 characters at most
+_FIRST_PORT, _LAST_PORT = 20000, 29990  # below Linux' range for outgoing connections, which starts at 32768
+_PORT_NAMES = ("api", "etcd", "etcd_peer", "controller_manager", "scheduler", "kubelet", "kubelet_healthz")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports: the kubelet's on the node's address, all others on 127.0.0.1."""
+
+    api: int
+    etcd: int
+    etcd_peer: int
+    controller_manager: int
+    scheduler: int
+    kubelet: int
+    kubelet_healthz: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One cluster's folders, ports and addresses."""
+
+    identity: str
+    subnet: str  # of the bridge, e.g. 198.18.7.0/24
+    ports: Ports
+
+    @property
+    def home(self) -> Path:
+        """What outlives a reboot."""
+        return home_of(self.identity)
+
+    @property
+    def run(self) -> Path:
+        """Sockets, process ids, and what a container runtime keeps only while it runs."""
+        return run_of(self.identity)
+
+    @property
+    def volumes(self) -> Path:
+        """The volumes' directories: the users' data."""
+        return self.home / "volumes"
+
+    @property
+    def logs(self) -> Path:
+        """One log for each daemon, and the pods' logs."""
+        return self.home / "logs"
+
+    @property
+    def pki(self) -> Path:
+        """Certificates and keys, in kubeadm's arrangement."""
+        return self.home / "pki"
+
+    @property
+    def kubelet_root(self) -> Path:
+        """The kubelet's own folder: pods' volumes are mounted in it."""
+        return self.home / "kubelet"
+
+    @property
+    def containerd_root(self) -> Path:
+        """Images and snapshots."""
+        return self.home / "containerd"
+
+    @property
+    def containerd_state(self) -> Path:
+        """What containerd keeps about running containers."""
+        return self.run / "containerd"
+
+    @property
+    def containerd_socket(self) -> Path:
+        """containerd's API, and the kubelet's way to its container runtime."""
+        return self.run / "containerd.sock"
+
+    @property
+    def bridge(self) -> str:
+        """The name of the bridge (Linux allows 15 characters)."""
+        return f"st-{hashlib.sha256(self.identity.encode()).hexdigest()[:8]}"
+
+    @property
+    def network(self) -> str:
+        """The name of the pod network (CNI)."""
+        return f"storage-tiers-{self.identity}"
+
+    @property
+    def cgroup(self) -> str:
+        """The root of the pods' cgroups: a kubelet removes pod cgroups under its root that it doesn't know, so each has its own."""
+        return f"storage-tiers-{self.identity}"
+
+    @property
+    def address(self) -> str:
+        """The node's address: the bridge's own."""
+        return str(next(ipaddress.ip_network(self.subnet).hosts()))
+
+    def kubeconfig(self, user: str) -> Path:
+        """The kubeconfig of one of the cluster's own users, e.g. `admin`, `kubelet`."""
+        return self.home / "kubeconfig" / f"{user}.conf"
+
+
+def home_of(identity: str) -> Path:
+    """The folder that a cluster of this name has, or would have."""
+    return paths.MACHINE_STATE / identity
+
+
+def run_of(identity: str) -> Path:
+    """The same below /run."""
+    return paths.MACHINE_RUN / identity
+
+
+def check_identity(identity: str) -> None:
+    """Raises UserError for a name that is not fit for folders, sockets and cgroups."""
+    if not _IDENTITY.match(identity):
+        raise UserError(
+            f"cluster identity {identity!r}: up to 40 lower-case letters, digits and inner dashes.", "For example dev-1a2b3c4d."
+        )
+
+
+def _file(identity: str) -> Path:
+    return home_of(identity) / "cluster.json"
+
+
+def load(identity: str) -> Layout | None:
+    """The layout that this cluster was given at its first start; None before that. Raises UserError for an unreadable file."""
+    path = _file(identity)
+    try:
+        kept = json.loads(path.read_text())
+        return Layout(identity, kept["subnet"], Ports(**kept["ports"]))
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        raise UserError(f"{path} can't be read: the embedded cluster {identity} belongs to root.", "Run this with sudo.") from None
+    except (ValueError, KeyError, TypeError) as problem:
+        raise UserError(
+            f"{path} can't be read: {problem}", f"Restore it, or delete the cluster with all its volumes: {path.parent}"
+        ) from None
+
+
+def _others(identity: str) -> list[Layout]:
+    """The layouts of all other clusters on this machine, running or not."""
+    names = [path.parent.name for path in paths.MACHINE_STATE.glob("*/cluster.json")]
+    return [layout for name in names if name != identity and (layout := load(name))]
+
+
+def port_free(address: str, port: int) -> bool:
+    """Whether a server could listen there now (as servers do, with SO_REUSEADDR: old connections in TIME_WAIT don't count)."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def _choose_ports(seed: int, taken: set[int]) -> Ports:
+    count = len(_PORT_NAMES)
+    slots = (_LAST_PORT - _FIRST_PORT) // 10
+    for turn in range(slots):
+        first = _FIRST_PORT + 10 * ((seed + turn) % slots)
+        ports = range(first, first + count)
+        if not taken.intersection(ports) and all(port_free("127.0.0.1", port) and port_free("0.0.0.0", port) for port in ports):
+            return Ports(*ports)
+    raise UserError(f"no {count} free TCP ports in a row between {_FIRST_PORT} and {_LAST_PORT}.", "`ss -tlnp` shows what uses them.")
+
+
+def _used_networks() -> list[ipaddress.IPv4Network]:
+    """Every IPv4 network that this machine has an address in or a route to, the default route aside."""
+    addresses = [each for interface in psutil.net_if_addrs().values() for each in interface if each.family == socket.AF_INET]
+    texts = [f"{each.address}/{each.netmask}" for each in addresses if each.netmask]
+    answer = subprocess.run(["ip", "-j", "route"], capture_output=True, text=True, check=False)
+    texts += [route["dst"] for route in json.loads(answer.stdout or "[]") if route.get("dst", "default") != "default"]
+    return [ipaddress.IPv4Network(text, strict=False) for text in texts]
+
+
+def choose(identity: str) -> Layout:
+    """This cluster's layout: the kept one, else a new one that clashes with nothing here, which is then kept.
+
+    Raises UserError where no port or network is free.
+    """
+    check_identity(identity)
+    paths.MACHINE_STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with FileLock(paths.MACHINE_STATE / "lock"):
+        known = load(identity)
+        if known:
+            return known
+        others = _others(identity)
+        seed = int(hashlib.sha256(identity.encode()).hexdigest()[:8], 16)
+        ports = _choose_ports(seed, {port for other in others for port in asdict(other.ports).values()})
+        used = _used_networks() + [ipaddress.IPv4Network(other.subnet) for other in others]
+        turned = _BRIDGES[seed % len(_BRIDGES) :] + _BRIDGES[: seed % len(_BRIDGES)]
+        subnet = next((each for each in turned if not any(each.overlaps(other) for other in used)), None)
+        if subnet is None:
+            raise UserError("no free /24 network in 198.18.0.0/16 for the cluster's bridge.", "`ip route` shows what uses them.")
+        layout = Layout(identity, str(subnet), ports)
+        layout.home.mkdir(mode=0o700, exist_ok=True)
+        temporary = _file(identity).with_suffix(".new")
+        temporary.write_text(json.dumps({"subnet": layout.subnet, "ports": asdict(ports)}, indent=2) + "\n")
+        temporary.replace(_file(identity))
+        return layout

