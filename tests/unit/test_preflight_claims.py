@@ -267,7 +267,7 @@ class Expanding(LocalPath):
 @pytest.fixture
 def expanding(monkeypatch: pytest.MonkeyPatch) -> Before:
     provisioners = {**PROVISIONERS, "expanding": Expanding()}
-    for module in ("lost_claims", "settings"):
+    for module in ("preflight.claims", "settings"):
         monkeypatch.setattr(f"components.{module}.PROVISIONERS", provisioners)
     return Before.of(outputs(provisioner="expanding"))
 
