@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kube.api import ClusterApi
+from components.kube.api import KubeApi
 from components.kube.ownership import claim_name
 from components.preflight import previous
 from components.preflight.cluster import load_kubeconfig
@@ -47,11 +47,11 @@ def check_claims(settings: Settings) -> defaultdict[str, Room]:
     cluster = settings.cluster
     before = Before.of(outputs) if outputs else Before(cluster.context, cluster.identifier, settings.provisioner, ())
     kubeconfig = load_kubeconfig(settings.stack)
-    api = ClusterApi(kubeconfig, cluster.context)
+    api = KubeApi(kubeconfig, cluster.context)
     namespaces = {settings.namespace.name, *(claim.namespace for claim in before.claims)}
     # A first `up` that failed has left no outputs, and may have made claims in a namespace that the settings had then.
     here = previous.look(api, namespaces) if outputs else previous.look_for_all(api, settings.stack, settings.namespace.name)
-    there = here if before.context == cluster.context else previous.look(ClusterApi(kubeconfig, before.context), namespaces)
+    there = here if before.context == cluster.context else previous.look(KubeApi(kubeconfig, before.context), namespaces)
     elsewhere = previous.moved(before, here, there)
     seen = there if elsewhere else here
     before = before.as_seen(seen, settings.stack)

@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 
 from components.kube import labels
-from components.kube.api import ClusterApi, NoAnswer
+from components.kube.api import ApiError, KubeApi
 from components.kube.ownership import claim_name, parse_claim_name
 from components.kube.quantity import bytes_of
 
@@ -139,23 +139,23 @@ def outputs() -> Mapping[str, Any]:
     return found if "claims" in found else {}
 
 
-def look(api: ClusterApi, namespaces: Iterable[str]) -> Looked:
+def look(api: KubeApi, namespaces: Iterable[str]) -> Looked:
     """Read the claims in these namespaces; one that doesn't exist has none."""
     claims = {}
     for namespace in sorted(namespaces):
         try:
             found = api.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")
-        except NoAnswer as problem:
+        except ApiError as problem:
             return Looked(unread=str(problem))
         claims.update({(namespace, live["metadata"]["name"]): live for live in found})
     return Looked(claims)
 
 
-def look_for_all(api: ClusterApi, stack: str, namespace: str) -> Looked:
+def look_for_all(api: KubeApi, stack: str, namespace: str) -> Looked:
     """Read the claims of `stack` in all namespaces; where the user may not, those in `namespace`."""
     try:
         found = api.items(f"/api/v1/persistentvolumeclaims?labelSelector={labels.selector_of_stack(stack)}")
-    except NoAnswer as problem:
+    except ApiError as problem:
         return look(api, {namespace}) if problem.status == HTTPStatus.FORBIDDEN else Looked(unread=str(problem))
     return Looked({(live["metadata"]["namespace"], live["metadata"]["name"]): live for live in found})
 
