@@ -17,8 +17,8 @@ from components.kube.ownership import claim_name
 from components.preflight import previous
 from components.preflight.cluster import load_kubeconfig
 from components.preflight.previous import Before, Claim, Looked, State
-from components.provisioners import PROVISIONERS, class_name
-from components.settings import Problem, Service, Settings, SettingsError, shown
+from components.provisioners import class_name
+from components.settings import Problem, ServiceSettings, Settings, SettingsError, shown
 
 SHOWN = 5  # claims that a message names one by one
 ANEW = "it would be made anew, empty"
@@ -45,7 +45,7 @@ def check_claims(settings: Settings) -> defaultdict[str, Room]:
     if not outputs and pulumi.runtime.is_dry_run():
         return defaultdict(Room)
     cluster = settings.cluster
-    before = Before.of(outputs) if outputs else Before(cluster.context, cluster.identifier, settings.provisioner, ())
+    before = Before.of(outputs) if outputs else Before(cluster.context, cluster.identifier, settings.provisioner.name, ())
     kubeconfig = load_kubeconfig(settings.stack)
     api = KubeApi(kubeconfig, cluster.context)
     namespaces = {settings.namespace.name, *(claim.namespace for claim in before.claims)}
@@ -87,7 +87,7 @@ def replaced(claim: Claim, before: Before, settings: Settings) -> bool:
         or claim.ordinal >= service.replicas
         or before.identifier != settings.cluster.identifier
         or claim.namespace != settings.namespace.name
-        or claim.storage_class != class_name(service.tier, settings.provisioner)
+        or claim.storage_class != settings.tiers[service.tier].class_name
         or claim.access_mode not in (service.access_mode, None)
     )
 
@@ -98,7 +98,7 @@ def room(before: Before, settings: Settings, seen: Looked) -> defaultdict[str, R
     leaving = [claim for claim in there if replaced(claim, before, settings)]
     staying = {claim.key for claim in there} - {claim.key for claim in leaving}
     makes = {
-        class_name(service.tier, settings.provisioner)
+        settings.tiers[service.tier].class_name
         for name, service in settings.services.items()
         for ordinal in range(service.replicas)
         if (settings.namespace.name, claim_name(name, ordinal)) not in staying
@@ -135,9 +135,9 @@ class _Find:
             rule = f"a claim can't change its namespace: {ANEW}, and in {left[0].namespace} {self.data_in(left)}"
             yield Problem("namespace.name", shown(namespace), rule, f"{left[0].namespace}; or a new stack and {COPY}")
         remaining = [claim for claim in kept if claim.service in settings.services]
-        if remaining and settings.provisioner != before.provisioner:
+        if remaining and settings.provisioner.name != before.provisioner:
             rule = f"a claim can't change its class: {ANEW}, and on {before.provisioner} {self.data_in(remaining)}"
-            yield Problem("provisioner", shown(settings.provisioner), rule, f"{before.provisioner}; or a new stack and {COPY}")
+            yield Problem("provisioner", shown(settings.provisioner.name), rule, f"{before.provisioner}; or a new stack and {COPY}")
 
     def for_one(self, name: str, kept: list[Claim]) -> Iterator[Problem]:
         """For the claims of one service that hold data, or may."""
@@ -160,7 +160,7 @@ class _Find:
             yield Problem(f"{path}.accessMode", shown(service.access_mode), rule, f"{others[0].access_mode}; or a new service and {COPY}")
         yield from self.for_sizes(f"{path}.size", service, kept)
 
-    def for_sizes(self, path: str, service: Service, kept: list[Claim]) -> Iterator[Problem]:
+    def for_sizes(self, path: str, service: ServiceSettings, kept: list[Claim]) -> Iterator[Problem]:
         """A volume never shrinks, and grows only where the provisioner can let it."""
         wanted, value = service.size.provisioned_bytes, shown(service.size.requested)
         larger = [claim for claim in kept if claim.size > wanted]
@@ -168,8 +168,8 @@ class _Find:
         if larger:
             rule = f"a volume can't be made smaller, and {self.data_in(larger)} of {larger[0].requested}"
             yield Problem(path, value, rule, f"{larger[0].requested}; or a new service and {COPY}")
-        provisioner = PROVISIONERS[self.settings.provisioner]
-        if smaller and not provisioner.storage_class(self.settings.tiers[service.tier]).allow_volume_expansion:
+        provisioner, tier = self.settings.provisioner, self.settings.tiers[service.tier]
+        if smaller and not provisioner.storage_class(tier.parameters).allow_volume_expansion:
             rule = f"{provisioner.name} can't make a volume larger, and {self.data_in(smaller)} of {smaller[0].requested}"
             yield Problem(path, value, rule, f"{smaller[0].requested}; or a new service and {COPY}")
 
