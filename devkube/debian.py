@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devkube import cache, paths
-from ops.console import step
-from ops.errors import UserError
+from devkube.errors import MachineError
+from devkube.progress import step
 
 # `apt-get download --print-uris`: 'address' file-name size SHA256:digest
 _URI_LINE = re.compile(r"^'[^']*' (?P<file>\S+) (?P<size>\d+) (?P<digest>\S*)$")
@@ -72,13 +72,13 @@ def unpack(packages: Sequence[str]) -> Path:
 
     Nothing is installed, no dependency is followed, and the system's package lists stay as they are. The folder's name
     comes from the packages' versions and digests, so a newer version gets a new folder.
-    Raises UserError where there is no apt, or the packages can't be had.
+    Raises MachineError where there is no apt, or the packages can't be had.
     """
     names = " ".join(packages)
     install = f"Install the packages yourself ({names}, or what your distribution calls them), then run this again."
     missing = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
     if missing:
-        raise UserError(f"these programs are needed and not on PATH: {names}.", install)
+        raise MachineError(f"these programs are needed and not on PATH: {names}.", install)
     base = paths.cache() / "debian"
     last = base / f"last-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
     own_lists = False
@@ -104,7 +104,7 @@ def unpack(packages: Sequence[str]) -> Path:
     if problem:
         if cache.is_whole(last):  # offline: what was used the last time
             return last.resolve()
-        raise UserError(f"the packages {names} could not be downloaded: {problem.splitlines()[-1]}", install)
+        raise MachineError(f"the packages {names} could not be downloaded: {problem.splitlines()[-1]}", install)
     link = base / f".{last.name}-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(target.name)

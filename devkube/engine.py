@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Literal
 
 from devkube import paths
+from devkube.progress import say, step
 from devkube.toolchain import build
-from ops.console import duration, say, step
 
 Origin = Literal["PATH", "official download", "built here", "stand-in"]
 
@@ -101,7 +101,7 @@ _DOWNLOAD_LIMIT = 600.0  # seconds for a download that does come
 def ensure_engine() -> Engine:
     """Every part of the engine, got or built first where it is missing; shows its progress.
 
-    Takes well under a second when all is there. Raises UserError when a part can be had in no way.
+    Takes well under a second when all is there. Raises MachineError when a part can be had in no way.
     """
     pulumi = _pulumi()
     parts = [pulumi, _language(pulumi), _plugin(pulumi, KUBERNETES), _plugin(pulumi, COMMAND)]
@@ -296,7 +296,7 @@ def run_bounded(command: Sequence[str], limit: float) -> str:
         said, _ = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
         build.end(process)
-        return f"not done after {duration(limit)}"
+        return f"not done after {limit:.0f} s"
     except BaseException:
         build.end(process)
         raise

@@ -1,4 +1,4 @@
-"""Where things are: in the clone, in the user's cache folder, and on the machine.
+"""Where this tool has its things: in the clone that it belongs to, in the user's cache folder, and on the machine.
 
 Three lifetimes are kept apart on purpose. The cache can be deleted at any time and is shared by all clones. `.dev/` is
 this clone's and small. What holds data (an embedded cluster's volumes) is in neither, so that neither `git clean -fdx`
@@ -13,14 +13,9 @@ from pathlib import Path
 
 import platformdirs
 
-from ops import paths as project
-
-ROOT = project.ROOT
+ROOT = Path(__file__).resolve().parent.parent  # the clone
 DOT_DEV = ROOT / ".dev"
-STATE = DOT_DEV / "state"  # Pulumi's local file backend
-KUBECONFIG = DOT_DEV / "kubeconfig"
-ENV_FILE = DOT_DEV / "env"
-VENV = ROOT / ".venv"
+VENV = ROOT / ".venv"  # the clone's Python environment, with what this tool needs
 SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
 MACHINE_STATE = Path("/var/lib/storage-tiers")  # embedded clusters: <identity>/, with etcd and the volumes
 MACHINE_RUN = Path("/run/storage-tiers")  # their sockets and process ids: gone after a reboot, short enough for a socket

@@ -27,8 +27,11 @@ def variable_of(stack: str) -> str:
     return "" if stack == DEFAULT_STACK else f" STACK={stack}"
 
 
-def run(command: click.Command, name: str) -> NoReturn:
-    """Run a command line called `name`; a UserError becomes a line or two and its status, Ctrl-C becomes status 130."""
+def run(command: click.Command, name: str, *foreseen: type[Exception]) -> NoReturn:
+    """Run a command line called `name`; a UserError becomes a line or two and its status, Ctrl-C becomes status 130.
+
+    Errors of the types `foreseen` are shown as a UserError is, with status 1: those of tools that know nothing of this project.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also where that is ignored (nohup)
     try:
         raise_again()
@@ -36,6 +39,8 @@ def run(command: click.Command, name: str) -> NoReturn:
         status = 0
     except UserError as problem:
         status = _show(problem)
+    except foreseen as problem:
+        status = _show(UserError(str(problem)))
     except OSError as problem:
         shown = fault_of_the_machine(problem)
         if shown is None:

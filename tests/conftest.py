@@ -1,9 +1,8 @@
-"""What all tests share: the real engine, a throw-away cluster of the tests' own, and copies of the program to run on it."""
+"""What the product's tests share: a throw-away cluster of their own, and copies of the program to run on it."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,22 +13,11 @@ from kubernetes import client, config
 
 from devkube import paths
 from devkube.cluster import Access, Cluster, choose
-from devkube.engine import Engine, ensure_engine
 from devkube.images import build_image, reference
 from tests.program import Program
 
 CONTEXT = "storage-tiers-test"
 TOLD = "told at the end"  # a property that a test records: a text for people, printed after all tests (of every process of them)
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="full counts of the tests that repeat, and those marked soak (`make soak`)")
-
-
-def pytest_configure() -> None:
-    """Tests press Ctrl-C, which all processes of a job ignore that a CI runner has started in the background."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -38,25 +26,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for name, text in report.user_properties:
             if name == TOLD and report.when == "call":
                 terminalreporter.write_line(str(text))
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--full"):
-        left = [item for item in items if item.get_closest_marker("soak")]
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in left]
-
-
-@pytest.fixture(scope="session")
-def full(request: pytest.FixtureRequest) -> bool:
-    """Whether tests that repeat something do it as often as `make soak` does."""
-    return bool(request.config.getoption("--full"))
-
-
-@pytest.fixture(scope="session")
-def engine() -> Engine:
-    """The engine and plugins that `make up` would use."""
-    return ensure_engine()
 
 
 @pytest.fixture(scope="session")
@@ -101,12 +70,6 @@ def core(api: client.ApiClient) -> client.CoreV1Api:
 @pytest.fixture(scope="session")
 def storage(api: client.ApiClient) -> client.StorageV1Api:
     return client.StorageV1Api(api)
-
-
-@pytest.fixture(scope="session")
-def pulumi_variables(engine: Engine) -> dict[str, str]:
-    """The environment of a pulumi run in a test, without a state (each program has its own)."""
-    return engine.clean_environment()
 
 
 @pytest.fixture(scope="session")

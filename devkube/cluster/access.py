@@ -9,8 +9,6 @@ from typing import Any, Literal, Protocol
 
 import yaml
 
-from ops.volumes.found import VolumesFolder
-
 
 @dataclass(frozen=True)
 class Access:
@@ -21,8 +19,16 @@ class Access:
     kubeconfig: Path | None
 
 
+@dataclass(frozen=True)
+class NodeFolder:
+    """Where a cluster has its volumes: the folder `here` on this machine is `in_node` as the node sees it."""
+
+    here: Path
+    in_node: str
+
+
 class Cluster(Protocol):
-    """A cluster that a stack can be put on. Everything may be repeated; a fault that can be foreseen is a UserError."""
+    """A cluster that a stack can be put on. Everything may be repeated; a fault that can be foreseen is a MachineError."""
 
     def start(self) -> Access:
         """Start what isn't running, and wait until the cluster is ready."""
@@ -39,7 +45,7 @@ class Cluster(Protocol):
     def contents(self) -> list[str]:
         """What `delete` would delete, a line each; empty where there is nothing."""
 
-    def folder(self) -> VolumesFolder | None:
+    def folder(self) -> NodeFolder | None:
         """Where its volumes are on this machine; None for a cluster whose nodes can't be reached from here."""
 
     def load_image(self, archive: Path) -> None:

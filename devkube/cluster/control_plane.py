@@ -16,7 +16,7 @@ import yaml
 
 from devkube.cluster.daemons import Daemon
 from devkube.cluster.layout import NODE_NAME, SERVICE_SUBNET, Layout
-from ops.errors import UserError
+from devkube.errors import MachineError
 
 _VALIDITY = "87600h0m0s"  # ten years: a dev cluster that is found again after a year must still start
 
@@ -38,7 +38,7 @@ class ControlPlane:
         return [self.etcd, self.api, self.controller_manager, self.scheduler]
 
     def make_certificates(self) -> None:
-        """Make every key, certificate and kubeconfig that is missing. Raises UserError with kubeadm's own words."""
+        """Make every key, certificate and kubeconfig that is missing. Raises MachineError with kubeadm's own words."""
         layout = self.layout
         users = ["admin", "super-admin", "kubelet", "controller-manager", "scheduler"]
         done = layout.home / "certificates-made"
@@ -87,14 +87,14 @@ class ControlPlane:
         return _run([self.binaries / "kubeadm", *arguments])
 
     def kubectl(self, *arguments: str, user: str = "admin", stdin: str | None = None) -> str:
-        """Run kubectl as one of the cluster's own users; returns what it printed. Raises UserError with kubectl's words."""
+        """Run kubectl as one of the cluster's own users; returns what it printed. Raises MachineError with kubectl's words."""
         return _run([self.binaries / "kubectl", f"--kubeconfig={self.layout.kubeconfig(user)}", *arguments], stdin=stdin)
 
     def ready(self, user: str = "admin") -> bool:
         """Whether the API server says that it is ready."""
         try:
             return self.kubectl("get", "--raw=/readyz", "--request-timeout=5s", user=user).strip() == "ok"
-        except UserError:
+        except MachineError:
             return False
 
     def allow_admin(self) -> None:
@@ -244,7 +244,7 @@ class ControlPlane:
 
 
 def _run(arguments: list[str | Path], *, stdin: str | None = None) -> str:
-    """Run a program to its end without any of the user's own kubeconfig or proxy; its output. Raises UserError when it fails."""
+    """Run a program to its end without any of the user's own kubeconfig or proxy; its output. Raises MachineError when it fails."""
     environment = {name: value for name, value in os.environ.items() if name.lower() not in _NOT_PASSED_ON}
     command = [str(argument) for argument in arguments]
     done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, env=environment, check=False)
@@ -252,7 +252,7 @@ def _run(arguments: list[str | Path], *, stdin: str | None = None) -> str:
         name = Path(arguments[0]).name
         words = [str(argument) for argument in arguments[1:] if not str(argument).startswith("--kubeconfig")]
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-5:]
-        raise UserError(f"`{name} {' '.join(words)}` failed:\n" + "\n".join(f"  {line}" for line in said))
+        raise MachineError(f"`{name} {' '.join(words)}` failed:\n" + "\n".join(f"  {line}" for line in said))
     return done.stdout
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from ops.errors import UserError
+from devkube.errors import MachineError
 
 _LOG_LIMIT = 5_000_000  # bytes; at a start a longer log becomes the `.1` beside it
 _children: list[subprocess.Popen[bytes]] = []  # kept, so that what ends while this process lives is reaped
@@ -85,9 +85,9 @@ class Daemon:
             return ""
         return "\n".join(f"  {line[:300]}" for line in lines[-count:])
 
-    def fault(self, what: str) -> UserError:
+    def fault(self, what: str) -> MachineError:
         """`what` went wrong, with the end of the log and where it is."""
-        return UserError(f"{self.name} {what}. The end of its log:\n{self.last_lines()}", f"Its log: {self.log}")
+        return MachineError(f"{self.name} {what}. The end of its log:\n{self.last_lines()}", f"Its log: {self.log}")
 
 
 def _start_of(pid: int) -> str:
@@ -146,7 +146,7 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def wait_for(check: Callable[[], bool], what: str, daemons: Sequence[Daemon], seconds: float) -> None:
-    """Wait until `check` holds. Raises UserError as soon as one of `daemons` has ended, or after `seconds`.
+    """Wait until `check` holds. Raises MachineError as soon as one of `daemons` has ended, or after `seconds`.
 
     The last of `daemons` is the one whose log is shown when the time is up.
     """

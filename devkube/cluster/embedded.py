@@ -17,17 +17,16 @@ from filelock import FileLock
 from devkube import paths
 from devkube.cluster import host
 from devkube.cluster import layout as layouts
-from devkube.cluster.access import Access, write_kubeconfig
+from devkube.cluster.access import Access, NodeFolder, write_kubeconfig
 from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.daemons import Daemon, end, stop_all, wait_for
 from devkube.cluster.layout import NODE_NAME, Layout
 from devkube.cluster.local_path import PROVISIONER, LocalPath
 from devkube.cluster.node import Node, find_runtime
+from devkube.errors import MachineError
 from devkube.images import build_image
+from devkube.progress import step
 from devkube.toolchain.build import build
-from ops.console import step
-from ops.errors import UserError
-from ops.volumes.found import VolumesFolder
 
 _LEAST_DISK = 2 * 1024**3  # bytes: images, snapshots and etcd of a small cluster, with room to write a few volumes
 
@@ -70,10 +69,10 @@ class EmbeddedCluster:
         self.provisioners = provisioners
 
     def start(self) -> Access:
-        """Start what isn't running and wait until a pod could run. Raises UserError with the end of the log of what failed."""
+        """Start what isn't running and wait until a pod could run. Raises MachineError with the end of the log of what failed."""
         missing = lacking()
         if missing:
-            raise UserError(f"an embedded cluster can't run here: {'; '.join(missing)}.")
+            raise MachineError(f"an embedded cluster can't run here: {'; '.join(missing)}.")
         binaries, program = build("node"), build("local-path-provisioner") / "local-path-provisioner"
         runtime = find_runtime()
         archives = [build_image(name) for name in ("pause", "busybox")]
@@ -145,15 +144,15 @@ class EmbeddedCluster:
             *(f"volume {folder.name} ({_readable(_size(folder))}): {folder}" for folder in volumes),
         ]
 
-    def folder(self) -> VolumesFolder:
+    def folder(self) -> NodeFolder:
         """The node is this machine, so it sees the volumes under the same path."""
-        return VolumesFolder(self.volumes, str(self.volumes))
+        return NodeFolder(self.volumes, str(self.volumes))
 
     def load_image(self, archive: Path) -> None:
         """Import an OCI archive, unless it has been imported. The cluster must run."""
         layout = layouts.load(self.identity)
         if not layout or not self.running():
-            raise UserError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
+            raise MachineError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
         with self._locked():
             Node(layout, Path(), None).load_images(archive)
 
@@ -197,7 +196,7 @@ class EmbeddedCluster:
             (node.kubelet, layout.ports.kubelet_healthz),
         ):
             if not daemon.process() and not layouts.port_free("127.0.0.1", port):
-                raise UserError(
+                raise MachineError(
                     f"{daemon.name} can't start: something listens on 127.0.0.1:{port}.",
                     f"`ss -tlnp 'sport = {port}'` shows what it is.",
                 )
@@ -223,7 +222,7 @@ class EmbeddedCluster:
         certificate = node.layout.kubelet_root / "pki/kubelet-server-current.pem"  # without it neither logs nor exec work
 
         def ready() -> bool:
-            with suppress(UserError):
+            with suppress(MachineError):
                 if not certificate.exists():
                     _approve_serving_certificate(control_plane)
                     return False
@@ -301,7 +300,7 @@ def _approve_serving_certificate(control_plane: ControlPlane) -> None:
 def _has(control_plane: ControlPlane, kind: str, name: str) -> bool:
     try:
         control_plane.kubectl("get", kind, name, "--request-timeout=5s")
-    except UserError:
+    except MachineError:
         return False
     return True
 
@@ -309,14 +308,16 @@ def _has(control_plane: ControlPlane, kind: str, name: str) -> bool:
 def _check_disk(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < _LEAST_DISK:
-        raise UserError(f"{folder}: {_readable(free)} free, at least {_readable(_LEAST_DISK)} are needed.", "Free some disk space there.")
+        raise MachineError(
+            f"{folder}: {_readable(free)} free, at least {_readable(_LEAST_DISK)} are needed.", "Free some disk space there."
+        )
 
 
 def _check_inotify() -> None:
     """Without them containerd starts without its Kubernetes part, and the kubelet then ends with words that explain nothing."""
     left = host.inotify_instances_left(_INOTIFY_INSTANCES)
     if left < _INOTIFY_INSTANCES:
-        raise UserError(
+        raise MachineError(
             f"the machine lets this user make {left} more inotify instances (fs.inotify.max_user_instances), and a cluster needs "
             f"{_INOTIFY_INSTANCES}.",
             "Stop other clusters (`make down` in their clones), or raise it: `sysctl fs.inotify.max_user_instances=512`.",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from ops.errors import UserError
+from devkube.errors import MachineError
 
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -45,7 +45,7 @@ def unmount_below(folder: Path) -> None:
             done = subprocess.run(["umount", point], capture_output=True, check=False)
             if done.returncode != 0:
                 subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
-    raise UserError(f"these can't be unmounted: {', '.join(map(str, mounts_below(folder)))}.", "`umount` says why; then run this again.")
+    raise MachineError(f"these can't be unmounted: {', '.join(map(str, mounts_below(folder)))}.", "`umount` says why; then run this again.")
 
 
 def remove_tree(folder: Path) -> None:
@@ -76,7 +76,7 @@ def bridge_exists(name: str) -> bool:
 def _ip(*arguments: str) -> None:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise UserError(
+        raise MachineError(
             f"`ip {' '.join(arguments)}` failed: {done.stderr.strip()}", "Root's rights over networks are needed (CAP_NET_ADMIN)."
         )
 
@@ -115,7 +115,7 @@ def make_cgroup(name: str) -> None:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as problem:
-            raise UserError(f"the cgroup {folder} can't be made: {problem}", "A cluster needs a writable /sys/fs/cgroup.") from None
+            raise MachineError(f"the cgroup {folder} can't be made: {problem}", "A cluster needs a writable /sys/fs/cgroup.") from None
         for item in ("cpuset.cpus", "cpuset.mems"):  # v1: empty in a new cgroup, and then no process may enter it
             if (folder / item).exists() and not (folder / item).read_text().strip():
                 with suppress(OSError):

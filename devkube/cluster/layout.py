@@ -15,7 +15,7 @@ import psutil
 from filelock import FileLock
 
 from devkube import paths
-from ops.errors import UserError
+from devkube.errors import MachineError
 
 NODE_NAME = "storage-tiers"  # the same in every cluster, so that manifests and node affinities don't differ
 # 198.18.0.0/15 is set aside for benchmarks (RFC 2544, RFC 6890): never a LAN, never routed. The lower half holds one /24
@@ -129,9 +129,9 @@ def run_of(identity: str) -> Path:
 
 
 def check_identity(identity: str) -> None:
-    """Raises UserError for a name that is not fit for folders, sockets and cgroups."""
+    """Raises MachineError for a name that is not fit for folders, sockets and cgroups."""
     if not _IDENTITY.match(identity):
-        raise UserError(
+        raise MachineError(
             f"cluster identity {identity!r}: up to 40 lower-case letters, digits and inner dashes.", "For example dev-1a2b3c4d."
         )
 
@@ -141,7 +141,7 @@ def _file(identity: str) -> Path:
 
 
 def load(identity: str) -> Layout | None:
-    """The layout that this cluster was given at its first start; None before that. Raises UserError for an unreadable file."""
+    """The layout that this cluster was given at its first start; None before that. Raises MachineError for an unreadable file."""
     path = _file(identity)
     try:
         kept = json.loads(path.read_text())
@@ -149,9 +149,9 @@ def load(identity: str) -> Layout | None:
     except FileNotFoundError:
         return None
     except PermissionError:
-        raise UserError(f"{path} can't be read: the embedded cluster {identity} belongs to root.", "Run this with sudo.") from None
+        raise MachineError(f"{path} can't be read: the embedded cluster {identity} belongs to root.", "Run this with sudo.") from None
     except (ValueError, KeyError, TypeError) as problem:
-        raise UserError(
+        raise MachineError(
             f"{path} can't be read: {problem}", f"Restore it, or delete the cluster with all its volumes: {path.parent}"
         ) from None
 
@@ -181,7 +181,7 @@ def _choose_ports(seed: int, taken: set[int]) -> Ports:
         ports = range(first, first + count)
         if not taken.intersection(ports) and all(port_free("127.0.0.1", port) and port_free("0.0.0.0", port) for port in ports):
             return Ports(*ports)
-    raise UserError(f"no {count} free TCP ports in a row between {_FIRST_PORT} and {_LAST_PORT}.", "`ss -tlnp` shows what uses them.")
+    raise MachineError(f"no {count} free TCP ports in a row between {_FIRST_PORT} and {_LAST_PORT}.", "`ss -tlnp` shows what uses them.")
 
 
 def _used_networks() -> list[ipaddress.IPv4Network]:
@@ -196,7 +196,7 @@ def _used_networks() -> list[ipaddress.IPv4Network]:
 def choose(identity: str) -> Layout:
     """This cluster's layout: the kept one, else a new one that clashes with nothing here, which is then kept.
 
-    Raises UserError where no port or network is free.
+    Raises MachineError where no port or network is free.
     """
     check_identity(identity)
     paths.MACHINE_STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -211,7 +211,7 @@ def choose(identity: str) -> Layout:
         turned = _BRIDGES[seed % len(_BRIDGES) :] + _BRIDGES[: seed % len(_BRIDGES)]
         subnet = next((each for each in turned if not any(each.overlaps(other) for other in used)), None)
         if subnet is None:
-            raise UserError("no free /24 network in 198.18.0.0/16 for the cluster's bridge.", "`ip route` shows what uses them.")
+            raise MachineError("no free /24 network in 198.18.0.0/16 for the cluster's bridge.", "`ip route` shows what uses them.")
         layout = Layout(identity, str(subnet), ports)
         layout.home.mkdir(mode=0o700, exist_ok=True)
         temporary = _file(identity).with_suffix(".new")

@@ -20,8 +20,8 @@ from devkube import debian, images
 from devkube.cluster import host
 from devkube.cluster.daemons import Daemon, end
 from devkube.cluster.layout import NODE_NAME, Layout
-from ops.console import step
-from ops.errors import UserError
+from devkube.errors import MachineError
+from devkube.progress import step
 
 _PACKAGES = ["containerd", "runc", "containernetworking-plugins"]
 _RUNTIME = ["containerd", "containerd-shim-runc-v2", "ctr", "runc"]
@@ -49,7 +49,7 @@ class Runtime:
         if not found and (self.programs.parent / "sbin" / name).exists():
             found = self.programs.parent / "sbin" / name
         if not found:
-            raise UserError(f"{name} is not in {self.programs}.", f"Install the packages {' '.join(_PACKAGES)}.")
+            raise MachineError(f"{name} is not in {self.programs}.", f"Install the packages {' '.join(_PACKAGES)}.")
         return Path(found)
 
 
@@ -63,7 +63,7 @@ def containerd_version(program: str | Path) -> tuple[int, int] | None:
 def find_runtime() -> Runtime:
     """What the machine has, where it has all of it in versions that fit, else Debian's packages from the cache.
 
-    Raises UserError with the packages' names where neither can be had.
+    Raises MachineError with the packages' names where neither can be had.
     """
     installed = shutil.which("containerd")
     plugins = next((folder for folder in _CNI_FOLDERS if all((folder / name).exists() for name in _CNI_PLUGINS)), None)
@@ -128,11 +128,11 @@ class Node:
         (layout.home / "kubelet.yaml").write_text(yaml.safe_dump(self._kubelet_settings()))
 
     def ctr(self, *arguments: str | Path) -> str:
-        """Run containerd's own client in the kubelet's namespace; returns what it printed. Raises UserError when it fails."""
+        """Run containerd's own client in the kubelet's namespace; returns what it printed. Raises MachineError when it fails."""
         command = [self.runtime.program("ctr"), f"--address={self.layout.containerd_socket}", "--namespace=k8s.io", *arguments]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise UserError(
+            raise MachineError(
                 f"`ctr {' '.join(map(str, arguments))}` failed: {done.stderr.strip()[-500:]}", f"containerd's log: {self.containerd.log}"
             )
         return done.stdout
@@ -141,7 +141,7 @@ class Node:
         """Whether containerd answers."""
         try:
             self.ctr("--connect-timeout=2s", "version")
-        except UserError:
+        except MachineError:
             return False
         return True
 

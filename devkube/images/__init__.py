@@ -13,9 +13,9 @@ from filelock import FileLock
 
 from devkube import cache, paths
 from devkube.debian import unpack
+from devkube.errors import MachineError
 from devkube.images.oci import ImageConfig, is_whole, write_archive
 from devkube.toolchain.build import build
-from ops.errors import UserError
 
 REPOSITORY = "storage-tiers.local"
 _FORM = "1"  # raise it when the recipes below change what they make from the same sources
@@ -83,11 +83,11 @@ _RECIPES: dict[str, tuple[Callable[[], Path], Callable[[Path, Path], ImageConfig
 def build_image(name: str) -> Path:
     """The OCI archive of the image `name`, from the cache or made now; its name in the archive is `reference(name)`.
 
-    A second tag in it is the first 12 digits of its digest. Raises UserError for a name that there is no recipe for, or
+    A second tag in it is the first 12 digits of its digest. Raises MachineError for a name that there is no recipe for, or
     when what it is made from can't be had.
     """
     if name not in _RECIPES:
-        raise UserError(f"there is no image {name!r}.", f"Known: {', '.join(_RECIPES)}.")
+        raise MachineError(f"there is no image {name!r}.", f"Known: {', '.join(_RECIPES)}.")
     source, recipe = _RECIPES[name]
     material = source()
     # A folder of unpacked packages has a list of their versions and digests in it.

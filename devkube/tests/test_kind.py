@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from devkube.cluster import KindCluster, kind
-from ops.errors import UserError
+from devkube.errors import MachineError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the recording executables are scripts")
 
@@ -138,7 +138,7 @@ def test_start_of_a_running_cluster_starts_nothing(machine: Machine) -> None:
 
 def test_failed_creation_leaves_no_half_cluster(machine: Machine) -> None:
     (machine.memory / "fail").write_text("kind create")
-    with pytest.raises(UserError, match="it broke"):
+    with pytest.raises(MachineError, match="it broke"):
         machine.cluster.start()
     assert machine.commands()[-1].startswith("kind delete cluster --name dev-1")
     assert not machine.cluster.exists()
@@ -176,9 +176,9 @@ def test_stopped_engine_is_named(machine: Machine) -> None:
     machine.cluster.start()
     (machine.memory / "no-engine").touch()
     assert kind.lacking() == ["the Docker engine does not answer (`docker version`)"]
-    with pytest.raises(UserError, match="Docker engine does not answer"):
+    with pytest.raises(MachineError, match="Docker engine does not answer"):
         machine.cluster.start()
-    with pytest.raises(UserError, match="can't be deleted"):
+    with pytest.raises(MachineError, match="can't be deleted"):
         machine.cluster.delete()
     assert machine.cluster.home.exists()
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from devkube import paths
-from tests.engine.project import NAME, STACK, Project
+from devkube.tests.project import NAME, STACK, Project
 
 pytestmark = pytest.mark.engine
 

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from devkube import paths
+from devkube.errors import MachineError
 from devkube.toolchain import build
-from ops.errors import UserError
 
 NAME = cast("build.Name", "hello")
 
@@ -88,7 +88,7 @@ def test_half_a_result_is_built_again(module: Path) -> None:
 
 def test_a_failure_says_what_go_said_and_leaves_nothing(module: Path) -> None:
     (module / "main.go").write_text("package main\n\nfunc main() { missing() }\n")
-    with pytest.raises(UserError) as raised:
+    with pytest.raises(MachineError) as raised:
         build.build(NAME)
     assert "undefined: missing" in raised.value.message
     log = paths.cache() / "built" / "hello.log"

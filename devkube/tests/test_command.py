@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.project import Project
+from devkube.tests.project import Project
 
 pytestmark = pytest.mark.engine
 
