@@ -300,7 +300,7 @@ def soak(pytest_arguments: tuple[str, ...]) -> None:
 
 @cli.command()
 def lint() -> None:
-    """Ruff (rules and format), mypy --strict, and actionlint and zizmor for the GitHub workflows."""
+    """Ruff (rules and format), mypy --strict, import-linter, and actionlint and zizmor for the GitHub workflows."""
     run_lint()
 
 
@@ -317,6 +317,7 @@ def run_lint() -> None:
     run([sys.executable, "-m", "ruff", "check", "."])
     run([sys.executable, "-m", "ruff", "format", "--check", "--quiet", "."])
     run([sys.executable, "-m", "mypy"])
+    run([str(paths.SCRIPTS / f"lint-imports{EXE}"), "--no-cache", "--no-logo"])
     # Without shellcheck and pyflakes, which actionlint would run where they happen to be: the same result on every machine.
     run([str(build("actionlint") / f"actionlint{EXE}"), "-shellcheck=", "-pyflakes="])
     run([str(paths.SCRIPTS / f"zizmor{EXE}"), "--offline", "--quiet", ".github"])

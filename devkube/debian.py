@@ -78,7 +78,7 @@ def unpack(packages: Sequence[str]) -> Path:
     install = f"Install the packages yourself ({names}, or what your distribution calls them), then run this again."
     missing = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
     if missing:
-        raise MachineError(f"these programs are needed and not on PATH: {names}.", install)
+        raise MachineError(f"the packages {names} can't be had: these programs are not on PATH: {', '.join(missing)}.", install)
     base = paths.cache() / "debian"
     last = base / f"last-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
     own_lists = False
