@@ -1,4 +1,5 @@
-"""What all tests share, the product's in tests/ and those of devkube: the option --full, and the real engine."""
+"""What all tests share, the product's in tests/ and those of devkube: the option --full, and the
+real engine."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Tests press Ctrl-C, which all processes of a job ignore that a CI runner has started in the background."""
+    """Tests press Ctrl-C, which all processes of a job ignore that a CI runner has started in the
+    background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -49,5 +51,8 @@ def pulumi_variables(engine: Engine) -> dict[str, str]:
 
 @pytest.fixture
 def project(tmp_path: Path, pulumi_variables: dict[str, str]) -> Project:
-    """A small Python program with a state of its own; it runs in the clone's virtual environment."""
+    """A small Python program with a state of its own.
+
+    It runs in the clone's virtual environment.
+    """
     return Project(tmp_path / "project", pulumi_variables, paths.VENV)

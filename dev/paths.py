@@ -1,4 +1,5 @@
-"""What a command of this clone leaves in `.dev/` for the next one: the local state, the dev cluster's kubeconfig, the shell's variables."""
+"""What a command of this clone leaves in `.dev/` for the next one: the local state, the dev
+cluster's kubeconfig, the shell's variables."""
 
 from __future__ import annotations
 

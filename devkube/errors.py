@@ -4,9 +4,11 @@ from __future__ import annotations
 
 
 class MachineError(Exception):
-    """The machine lacks something, or something on it went wrong that could be foreseen: shown without a traceback.
+    """The machine lacks something, or something on it went wrong that could be foreseen: shown
+    without a traceback.
 
-    `message` names what is wrong; `hint` is what to do about it, preferably a command that works. Either is a few lines.
+    `message` names what is wrong; `hint` is what to do about it, preferably a command that works.
+    Either is a few lines.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:

@@ -1,6 +1,8 @@
-"""What this tool says while it works: to standard output, unless whoever uses it has named a reporter of their own.
+"""What this tool says while it works: to standard output, unless whoever uses it has named a
+reporter of their own.
 
-As with a handler of the module `logging`: a command line calls `report_to` once, and everything here is shown its way.
+As with a handler of the module `logging`: a command line calls `report_to` once, and everything
+here is shown its way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What the product's tests share: a throw-away cluster of their own, and copies of the program to run on it."""
+"""What the product's tests share: a throw-away cluster of their own, and copies of the program to
+run on it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from devkube.images import build_image, reference
 from tests.program import Program
 
 CONTEXT = "storage-tiers-test"
-TOLD = "told at the end"  # a property that a test records: a text for people, printed after all tests (of every process of them)
+# A property that a test records: a text for people, printed after all tests (of every process of
+# them).
+TOLD = "told at the end"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -30,7 +33,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A throw-away cluster beside the user's, running: its own identity, so its own ports, sockets, bridge, cgroups and folders."""
+    """A throw-away cluster beside the user's, running: its own identity, so its own ports, sockets,
+    bridge, cgroups and folders."""
     kubeconfig = tmp_path_factory.mktemp("cluster") / "kubeconfig"
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     cluster = choose(CONTEXT, "-".join(["test", paths.clone_identity(), *([worker] if worker else [])]), kubeconfig)
@@ -74,7 +78,8 @@ def storage(api: client.ApiClient) -> client.StorageV1Api:
 
 @pytest.fixture(scope="session")
 def program_factory(pulumi_variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Program]:
-    """Makes copies of this project's program (or of a program in tests/), each with a state of its own."""
+    """Makes copies of this project's program (or of a program in tests/), each with a state of its
+    own."""
 
     def make(source: Path = paths.ROOT, *, access: Access | None = None, stack: str = "dev", state: str | None = None) -> Program:
         folder = tmp_path_factory.mktemp("program")

@@ -18,12 +18,13 @@ def choose(context: str, identity: str, kubeconfig: Path) -> Cluster:
     """The cluster for a stack that names `context`. Nothing is started.
 
     1. A cluster of the user's own, where their kubeconfig has that context.
-    2. What this `identity` has been before: neither a Docker engine that was started since, nor one that was stopped, makes a
-       clone's data vanish behind another cluster.
+    2. What this `identity` has been before: neither a Docker engine that was started since, nor
+       one that was stopped, makes a clone's data vanish behind another cluster.
     3. Kind, where Docker runs.
     4. An embedded node, on Linux as root.
 
-    `kubeconfig` is the file that a cluster of this project writes. Raises MachineError that says what each way lacks.
+    `kubeconfig` is the file that a cluster of this project writes. Raises MachineError that says
+    what each way lacks.
     """
     if user_has(context, but=kubeconfig):
         return ExistingCluster(context)

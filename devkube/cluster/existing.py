@@ -1,4 +1,5 @@
-"""A cluster of the user's own, named by its context: used as it is, never started, stopped or deleted."""
+"""A cluster of the user's own, named by its context: used as it is, never started, stopped or
+deleted."""
 
 from __future__ import annotations
 
@@ -12,14 +13,18 @@ from devkube.errors import MachineError
 
 
 def user_kubeconfigs(but: Path) -> list[Path]:
-    """The kubeconfig files that the user's kubectl reads, without `but` (this project's own, which `. .dev/env` puts there)."""
+    """The kubeconfig files that the user's kubectl reads, without `but` (this project's own, which
+    `. .dev/env` puts there)."""
     named = [Path(name).expanduser() for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
     others = [path for path in named if path.resolve() != but.resolve()]
     return others or [Path.home() / ".kube/config"]
 
 
 def user_has(context: str, but: Path) -> bool:
-    """Whether a context of this name is in the user's kubeconfig. Raises MachineError for one that can't be read."""
+    """Whether a context of this name is in the user's kubeconfig.
+
+    Raises MachineError for one that can't be read.
+    """
     for path in user_kubeconfigs(but):
         try:
             content = yaml.safe_load(path.read_text()) or {}

@@ -16,7 +16,8 @@ from devkube.cluster.access import Access, NodeFolder, write_kubeconfig
 from devkube.errors import MachineError
 from devkube.progress import step
 
-# Where Kind's built-in provisioner keeps its volumes in the node (kind: images/base/files/kind/manifests/default-storage.yaml).
+# Where Kind's built-in provisioner keeps its volumes in the node (kind:
+# images/base/files/kind/manifests/default-storage.yaml).
 _VOLUMES_IN_NODE = "/var/local-path-provisioner"
 _START_DOCKER = "This clone's volumes are in that cluster. Start Docker, then run the same command again."
 
@@ -45,9 +46,11 @@ def docker_answers() -> bool:
 
 
 class KindCluster:
-    """One node in a Docker container, with Kind's own local-path-provisioner: a second one would race with it.
+    """One node in a Docker container, with Kind's own local-path-provisioner: a second one would
+    race with it.
 
-    Its volumes are in a folder of the user's, mounted into the node, so that `kind delete cluster` takes no data along.
+    Its volumes are in a folder of the user's, mounted into the node, so that `kind delete cluster`
+    takes no data along.
     """
 
     def __init__(self, identity: str, context: str, kubeconfig: Path) -> None:
@@ -71,11 +74,15 @@ class KindCluster:
         return f"{self.identity}-control-plane"
 
     def exists(self) -> bool:
-        """Whether this cluster has been made with Kind (and not been deleted since), whether Docker runs now or not."""
+        """Whether this cluster has been made with Kind (and not been deleted since), whether Docker
+        runs now or not."""
         return self.home.exists()
 
     def start(self) -> Access:
-        """Create the cluster or start its node, and wait until it is ready. Raises MachineError with what kind or docker said."""
+        """Create the cluster or start its node, and wait until it is ready.
+
+        Raises MachineError with what kind or docker said.
+        """
         missing = lacking()
         if missing:
             raise MachineError(f"the Kind cluster {self.identity} can't be started: {'; '.join(missing)}.", _START_DOCKER)
@@ -97,7 +104,10 @@ class KindCluster:
                 _run("docker", "stop", self.node)
 
     def delete(self) -> None:
-        """Delete the cluster and all its volumes. Volumes belong to root in the node, so they are deleted from in there."""
+        """Delete the cluster and all its volumes.
+
+        Volumes belong to root in the node, so they are deleted from in there.
+        """
         if not self.exists():
             return
         if lacking():
@@ -142,7 +152,10 @@ class KindCluster:
         _run("kind", "load", "image-archive", str(archive), "--name", self.identity)
 
     def pull_image(self, official: str, name: str) -> None:
-        """Have Docker pull the image `official`, and make it known to the node as `name`. Raises MachineError with what Docker said."""
+        """Have Docker pull the image `official`, and make it known to the node as `name`.
+
+        Raises MachineError with what Docker said.
+        """
         with step(f"Image {official}: pulling", estimate=30):
             _run("docker", "pull", official)
             _run("docker", "tag", official, name)
@@ -168,17 +181,21 @@ class KindCluster:
                 stdin=yaml.safe_dump(config),
             )
         except (MachineError, KeyboardInterrupt):
-            # Half a cluster would be taken for a whole one the next time. There is no data in it yet.
+            # Half a cluster would be taken for a whole one the next time. There is no data in it
+            # yet.
             delete = ["kind", "delete", "cluster", "--name", self.identity, "--kubeconfig", str(self.kubeconfig)]
             subprocess.run(delete, capture_output=True, check=False)
-            with suppress(OSError):  # the folder is what says that this clone uses Kind; an earlier cluster's volumes keep it
+            # The folder is what says that this clone uses Kind; an earlier cluster's volumes keep
+            # it.
+            with suppress(OSError):
                 self.volumes.rmdir()
                 self.home.rmdir()
             raise
         self._wait_until_ready()
 
     def _wait_until_ready(self, seconds: float = 180) -> None:
-        """Wait for the node, asked from inside of its own container: no kubectl is needed on the host."""
+        """Wait for the node, asked from inside of its own container: no kubectl is needed on the
+        host."""
         deadline = time.monotonic() + seconds
         ask = ["docker", "exec", self.node, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "wait", "--for=condition=Ready"]
         while True:
@@ -193,14 +210,20 @@ class KindCluster:
             time.sleep(1)
 
     def _write_kubeconfig(self) -> None:
-        """Kind's kubeconfig of the cluster, its context renamed to the one that the stack names; readable by its owner alone."""
+        """Kind's kubeconfig of the cluster, its context renamed to the one that the stack names.
+
+        Readable by its owner alone.
+        """
         content = yaml.safe_load(_run("kind", "get", "kubeconfig", "--name", self.identity))
         content["contexts"][0]["name"] = content["current-context"] = self.context
         write_kubeconfig(self.kubeconfig, content)
 
 
 def _run(*command: str, stdin: str = "") -> str:
-    """Run a program to its end; its output. Raises MachineError with its last words when it fails."""
+    """Run a program to its end; its output.
+
+    Raises MachineError with its last words when it fails.
+    """
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-8:])

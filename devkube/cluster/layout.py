@@ -1,4 +1,7 @@
-"""Where everything of one embedded cluster is: folders, ports, addresses. Chosen free at first start, kept from then on."""
+"""Where everything of one embedded cluster is: folders, ports, addresses.
+
+Chosen free at first start, kept from then on.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,17 @@ from filelock import FileLock
 from devkube import paths
 from devkube.errors import MachineError
 
-NODE_NAME = "storage-tiers"  # the same in every cluster, so that manifests and node affinities don't differ
-# 198.18.0.0/15 is set aside for benchmarks (RFC 2544, RFC 6890): never a LAN, never routed. The lower half holds one /24
-# bridge per cluster; the upper half is given to the API server as the Service range, which nothing routes either.
+# The same in every cluster, so that manifests and node affinities don't differ.
+NODE_NAME = "storage-tiers"
+# 198.18.0.0/15 is set aside for benchmarks (RFC 2544, RFC 6890): never a LAN, never routed. The
+# lower half holds one /24 bridge per cluster; the upper half is given to the API server as the
+# Service range, which nothing routes either.
 _BRIDGES = list(ipaddress.IPv4Network("198.18.0.0/16").subnets(new_prefix=24))
 SERVICE_SUBNET = "198.19.0.0/16"
-_IDENTITY = re.compile(r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")  # a unix socket path below /run has 107 characters at most
-_FIRST_PORT, _LAST_PORT = 20000, 29990  # below Linux' range for outgoing connections, which starts at 32768
+# A unix socket path below /run has 107 characters at most.
+_IDENTITY = re.compile(r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")
+# Below Linux' range for outgoing connections, which starts at 32768.
+_FIRST_PORT, _LAST_PORT = 20000, 29990
 _PORT_NAMES = ("api", "etcd", "etcd_peer", "controller_manager", "scheduler", "kubelet", "kubelet_healthz")
 
 
@@ -105,7 +112,8 @@ class Layout:
 
     @property
     def cgroup(self) -> str:
-        """The root of the pods' cgroups: a kubelet removes pod cgroups under its root that it doesn't know, so each has its own."""
+        """The root of the pods' cgroups: a kubelet removes pod cgroups under its root that it
+        doesn't know, so each has its own."""
         return f"storage-tiers-{self.identity}"
 
     @property
@@ -141,7 +149,10 @@ def _file(identity: str) -> Path:
 
 
 def load(identity: str) -> Layout | None:
-    """The layout that this cluster was given at its first start; None before that. Raises MachineError for an unreadable file."""
+    """The layout that this cluster was given at its first start; None before that.
+
+    Raises MachineError for an unreadable file.
+    """
     path = _file(identity)
     try:
         kept = json.loads(path.read_text())
@@ -163,7 +174,8 @@ def _others(identity: str) -> list[Layout]:
 
 
 def port_free(address: str, port: int) -> bool:
-    """Whether a server could listen there now (as servers do, with SO_REUSEADDR: old connections in TIME_WAIT don't count)."""
+    """Whether a server could listen there now (as servers do, with SO_REUSEADDR: old connections in
+    TIME_WAIT don't count)."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -185,7 +197,8 @@ def _choose_ports(seed: int, taken: set[int]) -> Ports:
 
 
 def _used_networks() -> list[ipaddress.IPv4Network]:
-    """Every IPv4 network that this machine has an address in or a route to, the default route aside."""
+    """Every IPv4 network that this machine has an address in or a route to, the default route
+    aside."""
     addresses = [each for interface in psutil.net_if_addrs().values() for each in interface if each.family == socket.AF_INET]
     texts = [f"{each.address}/{each.netmask}" for each in addresses if each.netmask]
     answer = subprocess.run(["ip", "-j", "route"], capture_output=True, text=True, check=False)
@@ -194,7 +207,8 @@ def _used_networks() -> list[ipaddress.IPv4Network]:
 
 
 def choose(identity: str) -> Layout:
-    """This cluster's layout: the kept one, else a new one that clashes with nothing here, which is then kept.
+    """This cluster's layout: the kept one, else a new one that clashes with nothing here, which is
+    then kept.
 
     Raises MachineError where no port or network is free.
     """

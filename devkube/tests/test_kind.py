@@ -1,4 +1,5 @@
-"""Kind clusters, with `kind` and `docker` replaced by executables that record how they are called: neither runs here."""
+"""Kind clusters, with `kind` and `docker` replaced by executables that record how they are called:
+neither runs here."""
 
 from __future__ import annotations
 
@@ -93,7 +94,8 @@ def test_created_on_loopback_with_the_volumes_in_a_host_folder(machine: Machine)
     created = next(call for call in machine.calls() if call["command"][:3] == ["kind", "create", "cluster"])
     words = created["command"]
     assert words[words.index("--name") + 1] == "dev-1"
-    assert words[words.index("--kubeconfig") + 1] == str(machine.cluster.kubeconfig)  # else ~/.kube/config would be changed
+    # Else ~/.kube/config would be changed.
+    assert words[words.index("--kubeconfig") + 1] == str(machine.cluster.kubeconfig)
     config = yaml.safe_load(created["stdin"])
     assert config["networking"] == {"apiServerAddress": "127.0.0.1"}
     assert config["nodes"] == [

@@ -31,7 +31,8 @@ class Lines:
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Lines:
-    monkeypatch.setattr(progress, "_reporter", progress.PlainLines())  # and what it was before comes back after the test
+    # What it was before comes back after the test.
+    monkeypatch.setattr(progress, "_reporter", progress.PlainLines())
     made = Lines()
     progress.report_to(made)
     return made
