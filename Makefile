@@ -41,7 +41,7 @@ test: ## all checks and tests, in a throw-away cluster and state
 soak: ## the fault and repeat tests with their full counts, about an hour
 	@$(PYTHON) -m dev soak
 
-lint: ## ruff, mypy, and actionlint and zizmor for the GitHub workflows
+lint: ## ruff, mypy, import-linter, and actionlint and zizmor for the GitHub workflows
 	@$(PYTHON) -m dev lint
 
 lock: ## pin and hash the Python packages again after a change of requirements*.in

@@ -1,1 +1,4 @@
-"""Timings: this program against a minimal one, and `make up` by itself. Never part of a test."""
+"""Timings: this program against a minimal one, and the canary's probe against fio.
+
+Never part of a test.
+"""

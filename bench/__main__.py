@@ -20,6 +20,7 @@ from rich import box
 from rich.table import Table
 
 from bench.measure import Cost, run
+from dev import command_line
 from devkube import paths
 from devkube.cluster import Access, choose
 from devkube.engine import Engine, ensure_engine
@@ -129,4 +130,4 @@ def table(costs: Mapping[Any, Sequence[dict[str, dict[str, Cost]]]], what: str =
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main, "python -m bench")

@@ -21,6 +21,7 @@ from rich import box
 from rich.table import Table
 
 from components.canary import probe
+from dev import command_line
 from devkube.debian import unpack
 from ops.console import console, step
 from ops.errors import UserError
@@ -119,4 +120,4 @@ def fio() -> tuple[list[str], dict[str, str]]:
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main, "python -m bench.canary")

@@ -12,6 +12,7 @@ import click
 
 from bench.__main__ import STEPS, minimal, ours, table, variables
 from bench.measure import Cost, run
+from dev import command_line
 from devkube.engine import ensure_engine
 from ops.console import console, step
 from ops.settings import load_settings
@@ -43,4 +44,4 @@ def main(brokers: int, runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command_line.run(main, "python -m bench.previews")

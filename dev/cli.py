@@ -15,15 +15,16 @@ import click
 from filelock import FileLock, Timeout
 
 from components.settings import DEFAULT_IMAGE
-from dev import report
+from dev import command_line, report
+from dev.paths import KUBECONFIG, STATE
 from dev.stack import Session
 from devkube import paths
 from devkube.cluster import Access, Cluster, KindCluster, choose
 from devkube.engine import ensure_engine
+from devkube.errors import MachineError
 from devkube.images import build_image, reference
 from devkube.toolchain.build import EXE, build
 from ops import cluster as api
-from ops import command_line
 from ops.command_line import option_of, stack_option, variable_of, yes_option
 from ops.console import console, errors, say
 from ops.drift import commands as drift_commands
@@ -33,6 +34,7 @@ from ops.pulumi_command import Pulumi
 from ops.settings import load_settings
 from ops.volumes import commands as volume_commands
 from ops.volumes.api import Api
+from ops.volumes.found import VolumesFolder
 from ops.volumes.matching import Plan
 from ops.volumes.stack_volumes import StackVolumes, refuse_for_strangers
 from review import preview
@@ -69,13 +71,14 @@ def one_at_a_time(lock_name: str = "lock", what: str = "changing this clone's cl
 def cluster_of(stack: str) -> Cluster:
     """The cluster that `stack` runs on: the user's own where its context exists, else this clone's dev cluster."""
     settings = load_settings(stack)
-    return choose(settings.cluster.context, f"dev-{paths.clone_identity()}", paths.KUBECONFIG)
+    return choose(settings.cluster.context, f"dev-{paths.clone_identity()}", KUBECONFIG)
 
 
 def volumes_of(stack: str, access: Access, cluster: Cluster, saved: Path | None = None) -> StackVolumes:
     """The stack's volumes on a cluster that runs."""
     kubeconfig = str(access.kubeconfig) if access.kubeconfig else None
-    return StackVolumes(load_settings(stack), kubeconfig, cluster.folder(), saved)
+    folder = cluster.folder()
+    return StackVolumes(load_settings(stack), kubeconfig, VolumesFolder(folder.here, folder.in_node) if folder else None, saved)
 
 
 @cli.command()
@@ -230,7 +233,7 @@ def _refuse_for_strangers(cluster: Cluster, stack: str) -> None:
         return
     try:
         access = cluster.start()
-    except UserError as problem:
+    except MachineError as problem:
         raise UserError(
             f"the dev cluster can't be started, and only so can it be seen whether it holds another stack's volumes:\n{problem.message}",
             "Repair that and purge again; or, when you know that nobody else's are in it: "
@@ -241,8 +244,8 @@ def _refuse_for_strangers(cluster: Cluster, stack: str) -> None:
 
 def _forget(stack: str) -> None:
     """Remove the stack's entry from the state: what it lists is about to be gone. Only from the clone's own local state."""
-    own = paths.STATE.as_uri()  # `. .dev/env` sets the variable to it
-    if os.environ.get("PULUMI_BACKEND_URL", own) != own or not paths.STATE.exists():
+    own = STATE.as_uri()  # `. .dev/env` sets the variable to it
+    if os.environ.get("PULUMI_BACKEND_URL", own) != own or not STATE.exists():
         return
     session = Session(ensure_engine(), Access("embedded", "", None))
     end_killed_run(Pulumi(session.marked(stack)), stack)
@@ -297,7 +300,7 @@ def soak(pytest_arguments: tuple[str, ...]) -> None:
 
 @cli.command()
 def lint() -> None:
-    """Ruff (rules and format), mypy --strict, and actionlint and zizmor for the GitHub workflows."""
+    """Ruff (rules and format), mypy --strict, import-linter, and actionlint and zizmor for the GitHub workflows."""
     run_lint()
 
 
@@ -314,6 +317,7 @@ def run_lint() -> None:
     run([sys.executable, "-m", "ruff", "check", "."])
     run([sys.executable, "-m", "ruff", "format", "--check", "--quiet", "."])
     run([sys.executable, "-m", "mypy"])
+    run([str(paths.SCRIPTS / f"lint-imports{EXE}"), "--no-cache", "--no-logo"])
     # Without shellcheck and pyflakes, which actionlint would run where they happen to be: the same result on every machine.
     run([str(build("actionlint") / f"actionlint{EXE}"), "-shellcheck=", "-pyflakes="])
     run([str(paths.SCRIPTS / f"zizmor{EXE}"), "--offline", "--quiet", ".github"])

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.settings import Settings
+from dev.paths import ENV_FILE, STATE
 from devkube import paths
 from devkube.cluster import Access
 from devkube.engine import Engine
@@ -62,8 +63,8 @@ class Session:
         for name, value in _defaults().items():
             lines.append(f'[ -n "${{{name}+set}}" ] || export {name}={shlex.quote(value)}')
             powershell.append(f'if (-not (Test-Path env:{name})) {{ $env:{name} = "{value}" }}')
-        paths.ENV_FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        paths.ENV_FILE.with_suffix(".ps1").write_text("\r\n".join(powershell) + "\r\n", encoding="utf-8")
+        ENV_FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        ENV_FILE.with_suffix(".ps1").write_text("\r\n".join(powershell) + "\r\n", encoding="utf-8")
 
     def pulumi(self, stack: str, *arguments: str) -> int:
         """Run `pulumi` on `stack` with its output on the terminal and return its exit status.
@@ -94,7 +95,7 @@ class Session:
         `destroying`: a destroy comes next. Raises UserError for what can't be healed without a person's word.
         """
         if not _is_set("PULUMI_BACKEND_URL"):
-            paths.STATE.mkdir(parents=True, exist_ok=True)
+            STATE.mkdir(parents=True, exist_ok=True)
         from ops.cluster import Cluster  # noqa: PLC0415 - 0.4 s, which `make down` need not wait for
         from ops.healing.healing import Healing  # noqa: PLC0415
         from ops.healing.objects import Objects  # noqa: PLC0415
@@ -121,7 +122,7 @@ class Session:
 
 
 def _defaults() -> Mapping[str, str]:
-    return {"PULUMI_BACKEND_URL": paths.STATE.as_uri(), "PULUMI_CONFIG_PASSPHRASE": ""}
+    return {"PULUMI_BACKEND_URL": STATE.as_uri(), "PULUMI_CONFIG_PASSPHRASE": ""}
 
 
 def _is_set(name: str) -> bool:

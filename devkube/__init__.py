@@ -1,1 +1,2 @@
-"""Engine, plugins, images and an embedded Kubernetes, from packages alone: what a development machine runs the product on."""
+"""Engine, plugins, images and an embedded Kubernetes, from packages alone: what a development
+machine runs the product on."""

@@ -1,8 +1,9 @@
 """Folders in the user's cache that are whole, and stay usable only as long as they are.
 
-A folder is made under another name, sealed, and renamed. That covers an interrupted run; the seal covers what comes later: a full
-disk, a power cut before the data was written, a hand that deletes some of it. Sizes and rights are compared, not contents: hashing
-hundreds of megabytes at every start would take seconds.
+A folder is made under another name, sealed, and renamed. That covers an interrupted run; the seal
+covers what comes later: a full disk, a power cut before the data was written, a hand that deletes
+some of it. Sizes and rights are compared, not contents: hashing hundreds of megabytes at every
+start would take seconds.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ def seal(folder: Path) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether `folder` was sealed, and everything that was in it then is there, as long and with the same rights as then."""
+    """Whether `folder` was sealed, and everything that was in it then is there, as long and with
+    the same rights as then."""
     try:
         sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         return bool(sealed) and all(_describe(folder / name) == described for name, described in sealed.items())

@@ -1,4 +1,5 @@
-"""Files out of Debian and Ubuntu packages, without installing anything: downloaded and verified by apt, unpacked into the cache."""
+"""Files out of Debian and Ubuntu packages, without installing anything: downloaded and verified by
+apt, unpacked into the cache."""
 
 from __future__ import annotations
 
@@ -12,19 +13,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devkube import cache, paths
-from ops.console import step
-from ops.errors import UserError
+from devkube.errors import MachineError
+from devkube.progress import step
 
 # `apt-get download --print-uris`: 'address' file-name size SHA256:digest
 _URI_LINE = re.compile(r"^'[^']*' (?P<file>\S+) (?P<size>\d+) (?P<digest>\S*)$")
 
 
 def _apt(*arguments: str, own_lists: bool, folder: Path) -> subprocess.CompletedProcess[str]:
-    """apt-get with everything that it writes kept in the cache; `own_lists` also reads package lists from there."""
+    """apt-get with everything that it writes kept in the cache.
+
+    `own_lists` also reads package lists from there.
+    """
     state = paths.cache() / "apt"
     for each in (state / "lists/partial", state / "archives/partial"):
         each.mkdir(parents=True, exist_ok=True)
-    # The sandbox user could not write into root's cache folder. What is downloaded is verified all the same.
+    # The sandbox user could not write into root's cache folder. What is downloaded is verified all
+    # the same.
     options = ["-q", "-o", "APT::Sandbox::User=root", "-o", f"Dir::Cache={state}", "-o", "APT::Get::AllowUnauthenticated=false"]
     if own_lists:
         options += ["-o", f"Dir::State::lists={state / 'lists'}"]
@@ -33,7 +38,10 @@ def _apt(*arguments: str, own_lists: bool, folder: Path) -> subprocess.Completed
 
 
 def _wanted(packages: Sequence[str], *, own_lists: bool) -> list[str]:
-    """`file digest` of each package's newest version, sorted; empty where the lists don't have all of them."""
+    """`file digest` of each package's newest version, sorted.
+
+    Empty where the lists don't have all of them.
+    """
     answer = _apt("download", "--print-uris", *packages, own_lists=own_lists, folder=Path("/"))
     if answer.returncode != 0:
         return []
@@ -42,7 +50,10 @@ def _wanted(packages: Sequence[str], *, own_lists: bool) -> list[str]:
 
 
 def _fetch(packages: Sequence[str], wanted: Sequence[str], target: Path, *, own_lists: bool) -> str:
-    """Download and unpack into `target`; returns what went wrong, or nothing. An interrupted run leaves no `target`."""
+    """Download and unpack into `target`; returns what went wrong, or nothing.
+
+    An interrupted run leaves no `target`.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as temporary:
         folder = Path(temporary)
@@ -68,17 +79,18 @@ def _fetch(packages: Sequence[str], wanted: Sequence[str], target: Path, *, own_
 
 
 def unpack(packages: Sequence[str]) -> Path:
-    """The folder that holds the files of `packages` (their newest versions in the machine's own apt sources), e.g. usr/bin/runc.
+    """The folder that holds the files of `packages` (their newest versions in the machine's own apt
+    sources), e.g. usr/bin/runc.
 
-    Nothing is installed, no dependency is followed, and the system's package lists stay as they are. The folder's name
-    comes from the packages' versions and digests, so a newer version gets a new folder.
-    Raises UserError where there is no apt, or the packages can't be had.
+    Nothing is installed, no dependency is followed, and the system's package lists stay as they
+    are. The folder's name comes from the packages' versions and digests, so a newer version gets a
+    new folder. Raises MachineError where there is no apt, or the packages can't be had.
     """
     names = " ".join(packages)
     install = f"Install the packages yourself ({names}, or what your distribution calls them), then run this again."
     missing = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
     if missing:
-        raise UserError(f"these programs are needed and not on PATH: {names}.", install)
+        raise MachineError(f"the packages {names} can't be had: these programs are not on PATH: {', '.join(missing)}.", install)
     base = paths.cache() / "debian"
     last = base / f"last-{hashlib.sha256(names.encode()).hexdigest()[:16]}"
     own_lists = False
@@ -104,7 +116,7 @@ def unpack(packages: Sequence[str]) -> Path:
     if problem:
         if cache.is_whole(last):  # offline: what was used the last time
             return last.resolve()
-        raise UserError(f"the packages {names} could not be downloaded: {problem.splitlines()[-1]}", install)
+        raise MachineError(f"the packages {names} could not be downloaded: {problem.splitlines()[-1]}", install)
     link = base / f".{last.name}-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(target.name)

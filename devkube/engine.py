@@ -1,8 +1,9 @@
 """Finds or gets the Pulumi engine and the plugins that the program needs.
 
-Each part is taken from the first place that has it in a good version: the user's own (PATH, and for plugins ~/.pulumi/plugins),
-the official download through the Pulumi SDK's installer, what is built here from Go modules, and for the two plugins that no package
-registry has, a stand-in. Whoever has the official CLI never gets anything else.
+Each part is taken from the first place that has it in a good version: the user's own (PATH, and for
+plugins ~/.pulumi/plugins), the official download through the Pulumi SDK's installer, what is built
+here from Go modules, and for the two plugins that no package registry has, a stand-in. Whoever has
+the official CLI never gets anything else.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from pathlib import Path
 from typing import Literal
 
 from devkube import paths
+from devkube.progress import say, step
 from devkube.toolchain import build
-from ops.console import duration, say, step
 
 Origin = Literal["PATH", "official download", "built here", "stand-in"]
 
@@ -37,7 +38,8 @@ COMMAND = "pulumi-resource-command"
 
 @dataclass(frozen=True)
 class Part:
-    """One program of the engine: `path` is its executable, `version` without a leading v (empty where it says none)."""
+    """One program of the engine: `path` is its executable, `version` without a leading v (empty
+    where it says none)."""
 
     name: str
     version: str
@@ -47,13 +49,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Engine:
-    """All parts, and the folders that go in front of PATH for them, in this order (none when all are the user's own)."""
+    """All parts, and the folders that go in front of PATH for them, in this order (none when all
+    are the user's own)."""
 
     parts: tuple[Part, ...]
     folders: tuple[Path, ...]
 
     def clean_environment(self) -> dict[str, str]:
-        """For a run that finds nothing of the user's own backend, passphrase, clusters or credentials, but the plugins in PULUMI_HOME.
+        """For a run that finds nothing of the user's own backend, passphrase, clusters or
+        credentials, but the plugins in PULUMI_HOME.
 
         A kubeconfig and a backend are the caller's to add.
         """
@@ -69,14 +73,18 @@ class Engine:
 
 @dataclass(frozen=True)
 class Good:
-    """Which versions of a part are good: from `oldest` on, below the major version `below`, and why."""
+    """Which versions of a part are good: from `oldest` on, below the major version `below`, and
+    why."""
 
     oldest: tuple[int, int]
     below: int
     why: str
 
     def accepts(self, version: str) -> bool:
-        """Whether `version` (as `3.258.0` or `v3.258.0-dev`) is good; one that can't be read isn't."""
+        """Whether `version` (as `3.258.0` or `v3.258.0-dev`) is good.
+
+        One that can't be read isn't.
+        """
         numbers = re.match(r"v?(\d+)\.(\d+)", version)
         return numbers is not None and self.oldest <= (int(numbers[1]), int(numbers[2])) < (self.below, 0)
 
@@ -90,7 +98,8 @@ GOOD = {
     COMMAND: Good((1, 0), 2, "the program uses what 1.0 promised to keep"),
 }
 
-# What is downloaded: the engine of the pip package `pulumi`, and the plugins of pulumi-kubernetes and pulumi-command.
+# What is downloaded: the engine of the pip package `pulumi`, and the plugins of pulumi-kubernetes
+# and pulumi-command.
 DOWNLOADS = {PULUMI: "3.258.0", KUBERNETES: "4.34.2", COMMAND: "1.2.1"}
 
 DOWNLOAD_HOST = "https://get.pulumi.com/install.sh"  # what the SDK's installer asks first
@@ -101,12 +110,14 @@ _DOWNLOAD_LIMIT = 600.0  # seconds for a download that does come
 def ensure_engine() -> Engine:
     """Every part of the engine, got or built first where it is missing; shows its progress.
 
-    Takes well under a second when all is there. Raises UserError when a part can be had in no way.
+    Takes well under a second when all is there. Raises MachineError when a part can be had in no
+    way.
     """
     pulumi = _pulumi()
     parts = [pulumi, _language(pulumi), _plugin(pulumi, KUBERNETES), _plugin(pulumi, COMMAND)]
     stand_ins = [part.name for part in parts if part.origin == "stand-in"]
-    for name in {LANGUAGE, COMMAND} - set(stand_ins):  # one of an earlier run must not hide the official one
+    # One of an earlier run must not hide the official one.
+    for name in {LANGUAGE, COMMAND} - set(stand_ins):
         _launcher_path(name).unlink(missing_ok=True)
     if stand_ins:
         say(f"{' and '.join(stand_ins)}: stand-ins of this project, because the official ones can't be downloaded here.")
@@ -115,7 +126,8 @@ def ensure_engine() -> Engine:
 
 
 def _needs_folder(part: Part) -> bool:
-    """Whether the engine finds the part only when its folder is on PATH: plugins in its own plugin folder it finds by itself."""
+    """Whether the engine finds the part only when its folder is on PATH: plugins in its own plugin
+    folder it finds by itself."""
     return part.origin != "PATH" and not part.path.is_relative_to(plugin_home())
 
 
@@ -124,7 +136,7 @@ def plugin_home() -> Path:
     return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
 
 
-# --- the engine itself ------------------------------------------------------------------------------------------------
+# --- the engine itself ----------------------------------------------------------------------------
 
 
 def _pulumi() -> Part:
@@ -147,7 +159,10 @@ def _pulumi() -> Part:
 
 
 def find_own(name: str) -> Path | None:
-    """The user's own program of this name on PATH; what an earlier `. .dev/env` has put there isn't, and doesn't hide it."""
+    """The user's own program of this name on PATH.
+
+    What an earlier `. .dev/env` has put there isn't, and doesn't hide it.
+    """
     folders = os.environ.get("PATH", "").split(os.pathsep)
     theirs = [folder for folder in folders if not any(Path(folder).is_relative_to(ours) for ours in (paths.cache(), paths.DOT_DEV))]
     found = shutil.which(name, path=os.pathsep.join(theirs))
@@ -155,7 +170,10 @@ def find_own(name: str) -> Path | None:
 
 
 def version_of(executable: Path, argument: str) -> str:
-    """The version that `<executable> <argument>` prints, without a leading v; empty when it prints none within 20 seconds."""
+    """The version that `<executable> <argument>` prints, without a leading v.
+
+    Empty when it prints none within 20 seconds.
+    """
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
         asked = subprocess.run(
@@ -168,7 +186,10 @@ def version_of(executable: Path, argument: str) -> str:
 
 
 def _download_pulumi() -> bool:
-    """Have the Pulumi SDK install the official CLI where it would itself; False, after one line why, when that can't be done."""
+    """Have the Pulumi SDK install the official CLI where it would itself.
+
+    False, after one line why, when that can't be done.
+    """
     script = (
         "from pulumi.automation import PulumiCommand; import semver, sys;"
         " PulumiCommand.install(version=semver.VersionInfo.parse(sys.argv[1]))"
@@ -176,7 +197,7 @@ def _download_pulumi() -> bool:
     return _download(f"Pulumi {DOWNLOADS[PULUMI]}", [sys.executable, "-c", script, DOWNLOADS[PULUMI]])
 
 
-# --- plugins ----------------------------------------------------------------------------------------------------------
+# --- plugins --------------------------------------------------------------------------------------
 
 
 def _language(pulumi: Part) -> Part:
@@ -195,7 +216,8 @@ def _plugin(pulumi: Part, name: str) -> Part:
     own = find_own(name)
     if own:
         version = version_of(own, "--version")
-        if not version or good.accepts(version):  # many plugins print none, and whoever has one on PATH means it
+        # Many plugins print none, and whoever has one on PATH means it.
+        if not version or good.accepts(version):
             return Part(name, version, "PATH", own)
         say(f"{own} is version {version}: {good} is needed ({good.why}). It stays as it is and is not used.")
     kept = _in_plugin_home(name, wanted)
@@ -214,7 +236,8 @@ def _plugin(pulumi: Part, name: str) -> Part:
 
 
 def _no_other_way(name: str) -> Path | None:
-    """What stands in for a download of the plugin on this machine already, so that none is tried on every run."""
+    """What stands in for a download of the plugin on this machine already, so that none is tried on
+    every run."""
     if name == KUBERNETES:
         return build.built("kubernetes-provider")
     launcher = _launcher_path(name)
@@ -222,7 +245,8 @@ def _no_other_way(name: str) -> Path | None:
 
 
 def _in_plugin_home(name: str, version: str) -> Path | None:
-    """The plugin in the engine's own plugin folder, whole: the engine leaves a `.partial` beside one that it is still unpacking."""
+    """The plugin in the engine's own plugin folder, whole: the engine leaves a `.partial` beside
+    one that it is still unpacking."""
     folder = plugin_home() / f"resource-{name.removeprefix('pulumi-resource-')}-v{version}"
     executable = folder / f"{name}{EXE}"
     return executable if executable.exists() and not folder.with_name(folder.name + ".partial").exists() else None
@@ -236,7 +260,8 @@ def _launcher(name: str, module: str) -> Path:
     """Write the program by which the engine starts a stand-in with this clone's Python."""
     launcher = _launcher_path(name)
     launcher.parent.mkdir(parents=True, exist_ok=True)
-    # -I: neither the folder it is started in, which is the program's, nor PYTHONPATH decides what this Python imports.
+    # -I: neither the folder it is started in, which is the program's, nor PYTHONPATH decides what
+    # this Python imports.
     start = f"import sys; sys.path.insert(0, {str(paths.ROOT)!r}); from devkube.toolchain.stand_ins.{module} import main; main()"
     if os.name == "nt":
         text = f'@echo off\r\n"{sys.executable}" -I -c "{start}" %*\r\n'
@@ -250,7 +275,7 @@ def _launcher(name: str, module: str) -> Path:
     return launcher
 
 
-# --- downloads --------------------------------------------------------------------------------------------------------
+# --- downloads ------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -267,7 +292,10 @@ def why_no_download() -> str:
 
 
 def _download(title: str, command: Sequence[str]) -> bool:
-    """Run the installer `command`; False, after one line of explanation, when it fails or takes too long."""
+    """Run the installer `command`.
+
+    False, after one line of explanation, when it fails or takes too long.
+    """
     problem = why_no_download()
     if not problem:
         with step(f"{title}: official download", estimate=30):
@@ -279,7 +307,10 @@ def _download(title: str, command: Sequence[str]) -> bool:
 
 
 def run_bounded(command: Sequence[str], limit: float) -> str:
-    """Run `command` for at most `limit` seconds; gives what went wrong in one line, or nothing. It never outlives this call."""
+    """Run `command` for at most `limit` seconds; gives what went wrong in one line, or nothing.
+
+    It never outlives this call.
+    """
     try:
         process = subprocess.Popen(
             command,
@@ -296,7 +327,7 @@ def run_bounded(command: Sequence[str], limit: float) -> str:
         said, _ = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
         build.end(process)
-        return f"not done after {duration(limit)}"
+        return f"not done after {limit:.0f} s"
     except BaseException:
         build.end(process)
         raise

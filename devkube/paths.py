@@ -1,8 +1,9 @@
-"""Where things are: in the clone, in the user's cache folder, and on the machine.
+"""Where this tool has its things: in the clone that it belongs to, in the user's cache folder, and
+on the machine.
 
-Three lifetimes are kept apart on purpose. The cache can be deleted at any time and is shared by all clones. `.dev/` is
-this clone's and small. What holds data (an embedded cluster's volumes) is in neither, so that neither `git clean -fdx`
-nor deleting the clone deletes a database.
+Three lifetimes are kept apart on purpose. The cache can be deleted at any time and is shared by all
+clones. `.dev/` is this clone's and small. What holds data (an embedded cluster's volumes) is in
+neither, so that neither `git clean -fdx` nor deleting the clone deletes a database.
 """
 
 from __future__ import annotations
@@ -13,17 +14,14 @@ from pathlib import Path
 
 import platformdirs
 
-from ops import paths as project
-
-ROOT = project.ROOT
+ROOT = Path(__file__).resolve().parent.parent  # the clone
 DOT_DEV = ROOT / ".dev"
-STATE = DOT_DEV / "state"  # Pulumi's local file backend
-KUBECONFIG = DOT_DEV / "kubeconfig"
-ENV_FILE = DOT_DEV / "env"
-VENV = ROOT / ".venv"
+VENV = ROOT / ".venv"  # the clone's Python environment, with what this tool needs
 SCRIPTS = VENV / ("Scripts" if os.name == "nt" else "bin")
-MACHINE_STATE = Path("/var/lib/storage-tiers")  # embedded clusters: <identity>/, with etcd and the volumes
-MACHINE_RUN = Path("/run/storage-tiers")  # their sockets and process ids: gone after a reboot, short enough for a socket
+# Embedded clusters: <identity>/, with etcd and the volumes.
+MACHINE_STATE = Path("/var/lib/storage-tiers")
+# Their sockets and process ids: gone after a reboot, short enough for a socket.
+MACHINE_RUN = Path("/run/storage-tiers")
 
 
 def cache() -> Path:
@@ -32,5 +30,6 @@ def cache() -> Path:
 
 
 def clone_identity() -> str:
-    """A short name for this clone on this machine: the same for the same folder, another for another folder."""
+    """A short name for this clone on this machine: the same for the same folder, another for
+    another folder."""
     return hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]

@@ -18,7 +18,8 @@ yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 
 
 def option_of(stack: str) -> str:
-    """What a printed command ends with so that it acts on `stack`: ``""`` for the default one, else ` --stack <stack>`."""
+    """What a printed command ends with so that it acts on `stack`: ``""`` for the default one, else
+    ` --stack <stack>`."""
     return "" if stack == DEFAULT_STACK else f" --stack {stack}"
 
 
@@ -27,15 +28,24 @@ def variable_of(stack: str) -> str:
     return "" if stack == DEFAULT_STACK else f" STACK={stack}"
 
 
-def run(command: click.Command, name: str) -> NoReturn:
-    """Run a command line called `name`; a UserError becomes a line or two and its status, Ctrl-C becomes status 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also where that is ignored (nohup)
+def run(command: click.Command, name: str, *foreseen: type[Exception]) -> NoReturn:
+    """Run a command line called `name`.
+
+    A UserError becomes a line or two and its status, Ctrl-C becomes status 130.
+
+    Errors of the types `foreseen` are shown as a UserError is, with status 1: those of tools that
+    know nothing of this project.
+    """
+    # As Ctrl-C, also where that is ignored (nohup).
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         raise_again()
         command(standalone_mode=False, prog_name=name)
         status = 0
     except UserError as problem:
         status = _show(problem)
+    except foreseen as problem:
+        status = _show(UserError(str(problem)))
     except OSError as problem:
         shown = fault_of_the_machine(problem)
         if shown is None:
@@ -46,7 +56,8 @@ def run(command: click.Command, name: str) -> NoReturn:
         status = problem.exit_code
     except (KeyboardInterrupt, click.Abort):
         status = INTERRUPTED
-    except RuntimeError as problem:  # Python before 3.12, where Ctrl-C has come while a module that is loaded late made its classes
+    except RuntimeError as problem:
+        # Before Python 3.12: Ctrl-C has come while a module that is loaded late made its classes.
         if not isinstance(problem.__cause__, KeyboardInterrupt):
             raise
         status = INTERRUPTED

@@ -1,9 +1,9 @@
-"""What all tests share: the real engine, a throw-away cluster of the tests' own, and copies of the program to run on it."""
+"""What the product's tests share: a throw-away cluster of their own, and copies of the program to
+run on it."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -14,22 +14,13 @@ from kubernetes import client, config
 
 from devkube import paths
 from devkube.cluster import Access, Cluster, choose
-from devkube.engine import Engine, ensure_engine
 from devkube.images import build_image, reference
 from tests.program import Program
 
 CONTEXT = "storage-tiers-test"
-TOLD = "told at the end"  # a property that a test records: a text for people, printed after all tests (of every process of them)
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="full counts of the tests that repeat, and those marked soak (`make soak`)")
-
-
-def pytest_configure() -> None:
-    """Tests press Ctrl-C, which all processes of a job ignore that a CI runner has started in the background."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+# A property that a test records: a text for people, printed after all tests (of every process of
+# them).
+TOLD = "told at the end"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -40,28 +31,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(str(text))
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--full"):
-        left = [item for item in items if item.get_closest_marker("soak")]
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in left]
-
-
-@pytest.fixture(scope="session")
-def full(request: pytest.FixtureRequest) -> bool:
-    """Whether tests that repeat something do it as often as `make soak` does."""
-    return bool(request.config.getoption("--full"))
-
-
-@pytest.fixture(scope="session")
-def engine() -> Engine:
-    """The engine and plugins that `make up` would use."""
-    return ensure_engine()
-
-
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A throw-away cluster beside the user's, running: its own identity, so its own ports, sockets, bridge, cgroups and folders."""
+    """A throw-away cluster beside the user's, running: its own identity, so its own ports, sockets,
+    bridge, cgroups and folders."""
     kubeconfig = tmp_path_factory.mktemp("cluster") / "kubeconfig"
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     cluster = choose(CONTEXT, "-".join(["test", paths.clone_identity(), *([worker] if worker else [])]), kubeconfig)
@@ -104,14 +77,9 @@ def storage(api: client.ApiClient) -> client.StorageV1Api:
 
 
 @pytest.fixture(scope="session")
-def pulumi_variables(engine: Engine) -> dict[str, str]:
-    """The environment of a pulumi run in a test, without a state (each program has its own)."""
-    return engine.clean_environment()
-
-
-@pytest.fixture(scope="session")
 def program_factory(pulumi_variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Program]:
-    """Makes copies of this project's program (or of a program in tests/), each with a state of its own."""
+    """Makes copies of this project's program (or of a program in tests/), each with a state of its
+    own."""
 
     def make(source: Path = paths.ROOT, *, access: Access | None = None, stack: str = "dev", state: str | None = None) -> Program:
         folder = tmp_path_factory.mktemp("program")

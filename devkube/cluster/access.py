@@ -9,20 +9,33 @@ from typing import Any, Literal, Protocol
 
 import yaml
 
-from ops.volumes.found import VolumesFolder
-
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach a running cluster: a context in a kubeconfig. `kubeconfig` is None for the user's own."""
+    """How to reach a running cluster: a context in a kubeconfig.
+
+    `kubeconfig` is None for the user's own.
+    """
 
     kind: Literal["existing", "kind", "embedded"]
     context: str
     kubeconfig: Path | None
 
 
+@dataclass(frozen=True)
+class NodeFolder:
+    """Where a cluster has its volumes: the folder `here` on this machine is `in_node` as the node
+    sees it."""
+
+    here: Path
+    in_node: str
+
+
 class Cluster(Protocol):
-    """A cluster that a stack can be put on. Everything may be repeated; a fault that can be foreseen is a UserError."""
+    """A cluster that a stack can be put on.
+
+    Everything may be repeated; a fault that can be foreseen is a MachineError.
+    """
 
     def start(self) -> Access:
         """Start what isn't running, and wait until the cluster is ready."""
@@ -39,15 +52,19 @@ class Cluster(Protocol):
     def contents(self) -> list[str]:
         """What `delete` would delete, a line each; empty where there is nothing."""
 
-    def folder(self) -> VolumesFolder | None:
-        """Where its volumes are on this machine; None for a cluster whose nodes can't be reached from here."""
+    def folder(self) -> NodeFolder | None:
+        """Where its volumes are on this machine.
+
+        None for a cluster whose nodes can't be reached from here.
+        """
 
     def load_image(self, archive: Path) -> None:
         """Make the image in an OCI archive known to the cluster's node."""
 
 
 def write_kubeconfig(path: Path, content: dict[str, Any]) -> None:
-    """Write a kubeconfig whole or not at all, readable by its owner alone from its first moment on: it holds a private key."""
+    """Write a kubeconfig whole or not at all, readable by its owner alone from its first moment on:
+    it holds a private key."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
-"""The control plane of an embedded cluster: etcd, API server, controller manager and scheduler as host processes.
+"""The control plane of an embedded cluster: etcd, API server, controller manager and scheduler as
+host processes.
 
-Certificates and kubeconfigs are made by kubeadm (`kubeadm init phase …`); the flags are those that kubeadm gives its static
-pods, less what a single node on loopback has no use for.
+Certificates and kubeconfigs are made by kubeadm (`kubeadm init phase …`); the flags are those that
+kubeadm gives its static pods, less what a single node on loopback has no use for.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ import yaml
 
 from devkube.cluster.daemons import Daemon
 from devkube.cluster.layout import NODE_NAME, SERVICE_SUBNET, Layout
-from ops.errors import UserError
+from devkube.errors import MachineError
 
-_VALIDITY = "87600h0m0s"  # ten years: a dev cluster that is found again after a year must still start
+# Ten years: a dev cluster that is found again after a year must still start.
+_VALIDITY = "87600h0m0s"
 
 
 class ControlPlane:
-    """The four processes and their certificates. `binaries` is the folder with kubeadm, kubectl, etcd, kube-apiserver, …."""
+    """The four processes and their certificates.
+
+    `binaries` is the folder with kubeadm, kubectl, etcd, kube-apiserver, ….
+    """
 
     def __init__(self, layout: Layout, binaries: Path) -> None:
         self.layout = layout
@@ -38,7 +43,10 @@ class ControlPlane:
         return [self.etcd, self.api, self.controller_manager, self.scheduler]
 
     def make_certificates(self) -> None:
-        """Make every key, certificate and kubeconfig that is missing. Raises UserError with kubeadm's own words."""
+        """Make every key, certificate and kubeconfig that is missing.
+
+        Raises MachineError with kubeadm's own words.
+        """
         layout = self.layout
         users = ["admin", "super-admin", "kubelet", "controller-manager", "scheduler"]
         done = layout.home / "certificates-made"
@@ -48,7 +56,8 @@ class ControlPlane:
         config = layout.home / "kubeadm.yaml"
         config.write_text(yaml.safe_dump_all(self._kubeadm_config()))
         folder = layout.kubeconfig("admin").parent
-        for unfinished in (layout.pki, folder):  # nothing has used them yet, and kubeadm stops at half a file
+        # Nothing has used them yet, and kubeadm stops at half a file.
+        for unfinished in (layout.pki, folder):
             shutil.rmtree(unfinished, ignore_errors=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         self.kubeadm("init", "phase", "certs", "all", f"--config={config}")
@@ -58,7 +67,8 @@ class ControlPlane:
         done.touch()
 
     def make_super_admin(self) -> None:
-        """Make the certificate that is above RBAC again where etcd's data is gone: nothing in a new etcd gives anybody a right.
+        """Make the certificate that is above RBAC again where etcd's data is gone: nothing in a new
+        etcd gives anybody a right.
 
         All else (the cluster's CA, the volumes) is as it was, and the next start goes on with it.
         """
@@ -70,7 +80,10 @@ class ControlPlane:
         self._point_to_loopback(target)
 
     def make_user(self, name: str) -> Path:
-        """A kubeconfig with a client certificate of its own for `name`, made once; it may do what RBAC gives that name."""
+        """A kubeconfig with a client certificate of its own for `name`, made once.
+
+        It may do what RBAC gives that name.
+        """
         target = self.layout.kubeconfig(name)
         if not target.exists():
             config = self.layout.home / "kubeadm.yaml"
@@ -87,20 +100,25 @@ class ControlPlane:
         return _run([self.binaries / "kubeadm", *arguments])
 
     def kubectl(self, *arguments: str, user: str = "admin", stdin: str | None = None) -> str:
-        """Run kubectl as one of the cluster's own users; returns what it printed. Raises UserError with kubectl's words."""
+        """Run kubectl as one of the cluster's own users; returns what it printed.
+
+        Raises MachineError with kubectl's words.
+        """
         return _run([self.binaries / "kubectl", f"--kubeconfig={self.layout.kubeconfig(user)}", *arguments], stdin=stdin)
 
     def ready(self, user: str = "admin") -> bool:
         """Whether the API server says that it is ready."""
         try:
             return self.kubectl("get", "--raw=/readyz", "--request-timeout=5s", user=user).strip() == "ok"
-        except UserError:
+        except MachineError:
             return False
 
     def allow_admin(self) -> None:
-        """Bind kubeadm's group of administrators to cluster-admin, as `kubeadm init` does, with the certificate that is above RBAC.
+        """Bind kubeadm's group of administrators to cluster-admin, as `kubeadm init` does, with the
+        certificate that is above RBAC.
 
-        That certificate is then deleted: the kubeconfig in people's hands can be taken back by deleting one binding.
+        That certificate is then deleted: the kubeconfig in people's hands can be taken back by
+        deleting one binding.
         """
         if not self.layout.kubeconfig("super-admin").exists():
             return
@@ -118,7 +136,10 @@ class ControlPlane:
         return Daemon(name, [self.binaries / name, *arguments], self.layout.logs, self.layout.run / "pids")
 
     def _point_to_loopback(self, kubeconfig: Path) -> None:
-        """kubeadm writes the node's address into some of them; the API server listens on 127.0.0.1 alone."""
+        """kubeadm writes the node's address into some of them.
+
+        The API server listens on 127.0.0.1 alone.
+        """
         content = yaml.safe_load(kubeconfig.read_text())
         for cluster in content["clusters"]:
             cluster["cluster"]["server"] = f"https://127.0.0.1:{self.layout.ports.api}"
@@ -136,7 +157,8 @@ class ControlPlane:
             {
                 "apiVersion": "kubeadm.k8s.io/v1beta4",
                 "kind": "ClusterConfiguration",
-                "kubernetesVersion": self.kubeadm("version", "-o", "short").strip(),  # a version by number: kubeadm asks no server
+                # A version by number: kubeadm asks no server.
+                "kubernetesVersion": self.kubeadm("version", "-o", "short").strip(),
                 "clusterName": layout.identity,
                 "certificatesDir": str(layout.pki),
                 "controlPlaneEndpoint": f"127.0.0.1:{layout.ports.api}",
@@ -179,7 +201,8 @@ class ControlPlane:
             "--bind-address=127.0.0.1",
             f"--secure-port={layout.ports.api}",
             f"--advertise-address={layout.address}",
-            "--endpoint-reconciler-type=none",  # no Service network, so nothing could use the endpoint
+            # No Service network, so nothing could use the endpoint.
+            "--endpoint-reconciler-type=none",
             "--anonymous-auth=false",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
@@ -226,7 +249,8 @@ class ControlPlane:
             f"--root-ca-file={pki / 'ca.crt'}",
             f"--service-account-private-key-file={pki / 'sa.key'}",
             "--use-service-account-credentials=true",
-            "--leader-elect=false",  # there is one: after a kill it need not wait for its own old lease
+            # There is one: after a kill it need not wait for its own old lease.
+            "--leader-elect=false",
             "--profiling=false",
         ]
 
@@ -244,7 +268,10 @@ class ControlPlane:
 
 
 def _run(arguments: list[str | Path], *, stdin: str | None = None) -> str:
-    """Run a program to its end without any of the user's own kubeconfig or proxy; its output. Raises UserError when it fails."""
+    """Run a program to its end without any of the user's own kubeconfig or proxy; its output.
+
+    Raises MachineError when it fails.
+    """
     environment = {name: value for name, value in os.environ.items() if name.lower() not in _NOT_PASSED_ON}
     command = [str(argument) for argument in arguments]
     done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, env=environment, check=False)
@@ -252,7 +279,7 @@ def _run(arguments: list[str | Path], *, stdin: str | None = None) -> str:
         name = Path(arguments[0]).name
         words = [str(argument) for argument in arguments[1:] if not str(argument).startswith("--kubeconfig")]
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-5:]
-        raise UserError(f"`{name} {' '.join(words)}` failed:\n" + "\n".join(f"  {line}" for line in said))
+        raise MachineError(f"`{name} {' '.join(words)}` failed:\n" + "\n".join(f"  {line}" for line in said))
     return done.stdout
 
 

@@ -1,4 +1,5 @@
-"""Host processes that outlive the command that started them, and that can be told from anybody else's afterwards."""
+"""Host processes that outlive the command that started them, and that can be told from anybody
+else's afterwards."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ from pathlib import Path
 
 import psutil
 
-from ops.errors import UserError
+from devkube.errors import MachineError
 
 _LOG_LIMIT = 5_000_000  # bytes; at a start a longer log becomes the `.1` beside it
-_children: list[subprocess.Popen[bytes]] = []  # kept, so that what ends while this process lives is reaped
+# Kept, so that what ends while this process lives is reaped.
+_children: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,17 @@ class Daemon:
             return ""
         return "\n".join(f"  {line[:300]}" for line in lines[-count:])
 
-    def fault(self, what: str) -> UserError:
+    def fault(self, what: str) -> MachineError:
         """`what` went wrong, with the end of the log and where it is."""
-        return UserError(f"{self.name} {what}. The end of its log:\n{self.last_lines()}", f"Its log: {self.log}")
+        return MachineError(f"{self.name} {what}. The end of its log:\n{self.last_lines()}", f"Its log: {self.log}")
 
 
 def _start_of(pid: int) -> str:
-    """Which boot, and how many clock ticks into it, a process was started (proc(5), field 22 of /proc/<pid>/stat).
+    """Which boot, and how many clock ticks into it, a process was started (proc(5), field 22 of
+    /proc/<pid>/stat).
 
-    psutil's create_time is a time of day, which moves when the clock is set. Raises OSError for a process that is gone.
+    psutil's create_time is a time of day, which moves when the clock is set. Raises OSError for a
+    process that is gone.
     """
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -101,14 +105,16 @@ def _start_of(pid: int) -> str:
 
 
 def _plain_environment() -> dict[str, str]:
-    """The environment of a daemon: it must not depend on the shell, or a proxy, of the user who happened to start it."""
+    """The environment of a daemon: it must not depend on the shell, or a proxy, of the user who
+    happened to start it."""
     path = os.environ.get("PATH", "")
     system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {"PATH": f"{path}:{system}" if path else system, "HOME": "/root", "LANG": "C.UTF-8"}
 
 
 def stop_all(daemons: Sequence[Daemon], seconds: float) -> None:
-    """End daemons that don't need each other to end: SIGTERM to all, SIGKILL to what is left after `seconds`."""
+    """End daemons that don't need each other to end: SIGTERM to all, SIGKILL to what is left after
+    `seconds`."""
     running = [process for daemon in daemons if (process := daemon.process())]
     for process in running:
         with suppress(psutil.Error):
@@ -119,7 +125,10 @@ def stop_all(daemons: Sequence[Daemon], seconds: float) -> None:
 
 
 def end(processes: Sequence[psutil.Process], seconds: float) -> None:
-    """Wait for processes that were told to end; what is left after `seconds` is killed, and waited for."""
+    """Wait for processes that were told to end.
+
+    What is left after `seconds` is killed, and waited for.
+    """
     for process in _left(processes, seconds):
         with suppress(psutil.Error):
             process.send_signal(signal.SIGKILL)
@@ -127,7 +136,10 @@ def end(processes: Sequence[psutil.Process], seconds: float) -> None:
 
 
 def _left(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """What still runs after at most `seconds`; a zombie doesn't (its parent has yet to notice, and may not be this process)."""
+    """What still runs after at most `seconds`.
+
+    A zombie doesn't (its parent has yet to notice, and may not be this process).
+    """
     deadline = time.monotonic() + seconds
     while True:
         for child in _children:
@@ -146,7 +158,9 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def wait_for(check: Callable[[], bool], what: str, daemons: Sequence[Daemon], seconds: float) -> None:
-    """Wait until `check` holds. Raises UserError as soon as one of `daemons` has ended, or after `seconds`.
+    """Wait until `check` holds.
+
+    Raises MachineError as soon as one of `daemons` has ended, or after `seconds`.
 
     The last of `daemons` is the one whose log is shown when the time is up.
     """

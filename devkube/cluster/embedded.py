@@ -1,4 +1,5 @@
-"""A single node of upstream Kubernetes as host processes, for Linux as root where there is no Docker."""
+"""A single node of upstream Kubernetes as host processes, for Linux as root where there is no
+Docker."""
 
 from __future__ import annotations
 
@@ -17,21 +18,23 @@ from filelock import FileLock
 from devkube import paths
 from devkube.cluster import host
 from devkube.cluster import layout as layouts
-from devkube.cluster.access import Access, write_kubeconfig
+from devkube.cluster.access import Access, NodeFolder, write_kubeconfig
 from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.daemons import Daemon, end, stop_all, wait_for
 from devkube.cluster.layout import NODE_NAME, Layout
 from devkube.cluster.local_path import PROVISIONER, LocalPath
 from devkube.cluster.node import Node, find_runtime
+from devkube.errors import MachineError
 from devkube.images import build_image
+from devkube.progress import step
 from devkube.toolchain.build import build
-from ops.console import step
-from ops.errors import UserError
-from ops.volumes.found import VolumesFolder
 
-_LEAST_DISK = 2 * 1024**3  # bytes: images, snapshots and etcd of a small cluster, with room to write a few volumes
+# Bytes: images, snapshots and etcd of a small cluster, with room to write a few volumes.
+_LEAST_DISK = 2 * 1024**3
 
-_INOTIFY_INSTANCES = 20  # that a cluster uses: 7 the controller manager, 6 the API server, 5 the kubelet, 1 containerd; and one to spare
+# What a cluster uses: 7 the controller manager, 6 the API server, 5 the kubelet, 1 containerd; and
+# one to spare.
+_INOTIFY_INSTANCES = 20
 
 
 def lacking() -> list[str]:
@@ -52,13 +55,16 @@ def lacking() -> list[str]:
 
 
 class EmbeddedCluster:
-    """API server, controller manager, scheduler, etcd, containerd, kubelet and local-path-provisioner of one throw-away or dev cluster.
+    """API server, controller manager, scheduler, etcd, containerd, kubelet and
+    local-path-provisioner of one throw-away or dev cluster.
 
-    Everything listens on 127.0.0.1 or on the address of the cluster's own bridge. Data is in /var/lib/storage-tiers/<identity>,
-    sockets and process ids in /run/storage-tiers/<identity>; any number of clusters can run side by side. There is no kube-proxy,
-    no DNS and no Service network, and pods reach each other and the node but nothing beyond: storage work needs none of it.
+    Everything listens on 127.0.0.1 or on the address of the cluster's own bridge. Data is in
+    /var/lib/storage-tiers/<identity>, sockets and process ids in /run/storage-tiers/<identity>; any
+    number of clusters can run side by side. There is no kube-proxy, no DNS and no Service network,
+    and pods reach each other and the node but nothing beyond: storage work needs none of it.
 
-    The kubelet sets a few kernel settings of the machine (vm.overcommit_memory, kernel.panic and the like), as every kubelet does.
+    The kubelet sets a few kernel settings of the machine (vm.overcommit_memory, kernel.panic and
+    the like), as every kubelet does.
     """
 
     def __init__(self, identity: str, context: str, kubeconfig: Path, *, provisioners: tuple[str, ...] = (PROVISIONER,)) -> None:
@@ -70,10 +76,13 @@ class EmbeddedCluster:
         self.provisioners = provisioners
 
     def start(self) -> Access:
-        """Start what isn't running and wait until a pod could run. Raises UserError with the end of the log of what failed."""
+        """Start what isn't running and wait until a pod could run.
+
+        Raises MachineError with the end of the log of what failed.
+        """
         missing = lacking()
         if missing:
-            raise UserError(f"an embedded cluster can't run here: {'; '.join(missing)}.")
+            raise MachineError(f"an embedded cluster can't run here: {'; '.join(missing)}.")
         binaries, program = build("node"), build("local-path-provisioner") / "local-path-provisioner"
         runtime = find_runtime()
         archives = [build_image(name) for name in ("pause", "busybox")]
@@ -107,7 +116,10 @@ class EmbeddedCluster:
         return Access("embedded", self.context, self.kubeconfig)
 
     def stop(self) -> None:
-        """Stop everything, in an order that lets each part end cleanly. Volumes and the cluster's objects stay."""
+        """Stop everything, in an order that lets each part end cleanly.
+
+        Volumes and the cluster's objects stay.
+        """
         layout = layouts.load(self.identity)
         if layout:
             with self._locked(), step("Kubernetes: stopping", estimate=15):
@@ -120,7 +132,8 @@ class EmbeddedCluster:
             with self._locked(), step(f"Kubernetes: deleting {layout.home}", estimate=10):
                 self._stop(layout, grace=0)
                 host.remove_tree(layout.home)
-        elif layouts.home_of(self.identity).exists():  # a start that was killed before the layout was kept
+        elif layouts.home_of(self.identity).exists():
+            # A start that was killed before the layout was kept.
             host.remove_tree(layouts.home_of(self.identity))
         (paths.MACHINE_RUN / f"{self.identity}.lock").unlink(missing_ok=True)
         self._forget_context()
@@ -145,15 +158,15 @@ class EmbeddedCluster:
             *(f"volume {folder.name} ({_readable(_size(folder))}): {folder}" for folder in volumes),
         ]
 
-    def folder(self) -> VolumesFolder:
+    def folder(self) -> NodeFolder:
         """The node is this machine, so it sees the volumes under the same path."""
-        return VolumesFolder(self.volumes, str(self.volumes))
+        return NodeFolder(self.volumes, str(self.volumes))
 
     def load_image(self, archive: Path) -> None:
         """Import an OCI archive, unless it has been imported. The cluster must run."""
         layout = layouts.load(self.identity)
         if not layout or not self.running():
-            raise UserError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
+            raise MachineError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
         with self._locked():
             Node(layout, Path(), None).load_images(archive)
 
@@ -177,7 +190,10 @@ class EmbeddedCluster:
 
     @contextmanager
     def _nothing_half_started(self, layout: Layout) -> Iterator[None]:
-        """Where nothing ran before, a start that fails or is interrupted leaves nothing running; its logs and data stay."""
+        """Where nothing ran before, a start that fails or is interrupted leaves nothing running.
+
+        Its logs and data stay.
+        """
         ran_before = bool(self.processes())
         if not ran_before:
             _check_inotify()
@@ -197,7 +213,7 @@ class EmbeddedCluster:
             (node.kubelet, layout.ports.kubelet_healthz),
         ):
             if not daemon.process() and not layouts.port_free("127.0.0.1", port):
-                raise UserError(
+                raise MachineError(
                     f"{daemon.name} can't start: something listens on 127.0.0.1:{port}.",
                     f"`ss -tlnp 'sport = {port}'` shows what it is.",
                 )
@@ -220,17 +236,19 @@ class EmbeddedCluster:
             each.prepare()
             each.daemon.start()
         daemons = [*control_plane.daemons, *(each.daemon for each in local_paths), node.containerd, node.kubelet]
-        certificate = node.layout.kubelet_root / "pki/kubelet-server-current.pem"  # without it neither logs nor exec work
+        # Without it neither logs nor exec work.
+        certificate = node.layout.kubelet_root / "pki/kubelet-server-current.pem"
 
         def ready() -> bool:
-            with suppress(UserError):
+            with suppress(MachineError):
                 if not certificate.exists():
                     _approve_serving_certificate(control_plane)
                     return False
                 found = yaml.safe_load(control_plane.kubectl("get", "node", NODE_NAME, "-o", "yaml", "--request-timeout=5s"))
                 for condition in found["status"].get("conditions", []):
                     if condition["type"] == "Ready" and condition["status"] == "True":
-                        # After a restart the last run's word still stands there until the kubelet has spoken again.
+                        # After a restart the last run's word still stands there until the kubelet
+                        # has spoken again.
                         beat = datetime.fromisoformat(condition["lastHeartbeatTime"].replace("Z", "+00:00"))
                         return not fresh or beat >= began
             return False
@@ -239,7 +257,8 @@ class EmbeddedCluster:
         wait_for(lambda: _has(control_plane, "serviceaccount", "default"), "the default service account is not there", daemons, 30)
 
     def _clear_up(self, layout: Layout, node: Node, daemons: list[Daemon]) -> None:
-        """After a crash or a reboot: end what nobody names any more, and take away what a dead node has left."""
+        """After a crash or a reboot: end what nobody names any more, and take away what a dead node
+        has left."""
         known = {process.pid for daemon in daemons if (process := daemon.process())}
         node_alive = node.kubelet.process() or node.containerd.process()
         if not node_alive:
@@ -270,7 +289,10 @@ class EmbeddedCluster:
         host.remove_tree(layout.run)
 
     def _write_kubeconfig(self, layout: Layout) -> None:
-        """The administrator's kubeconfig with the one context that was asked for; readable by its owner alone."""
+        """The administrator's kubeconfig with the one context that was asked for.
+
+        Readable by its owner alone.
+        """
         content = yaml.safe_load(layout.kubeconfig("admin").read_text())
         content["clusters"][0]["name"] = content["users"][0]["name"] = self.context
         content["contexts"] = [{"name": self.context, "context": {"cluster": self.context, "user": self.context}}]
@@ -285,7 +307,10 @@ class EmbeddedCluster:
 
 
 def _approve_serving_certificate(control_plane: ControlPlane) -> None:
-    """Approve what the kubelet has asked for: a serving certificate for this node. Nobody but this node can ask for one in its name."""
+    """Approve what the kubelet has asked for: a serving certificate for this node.
+
+    Nobody but this node can ask for one in its name.
+    """
     requests = yaml.safe_load(control_plane.kubectl("get", "csr", "-o", "yaml", "--request-timeout=5s"))["items"]
     waiting = [
         request["metadata"]["name"]
@@ -301,7 +326,7 @@ def _approve_serving_certificate(control_plane: ControlPlane) -> None:
 def _has(control_plane: ControlPlane, kind: str, name: str) -> bool:
     try:
         control_plane.kubectl("get", kind, name, "--request-timeout=5s")
-    except UserError:
+    except MachineError:
         return False
     return True
 
@@ -309,14 +334,17 @@ def _has(control_plane: ControlPlane, kind: str, name: str) -> bool:
 def _check_disk(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < _LEAST_DISK:
-        raise UserError(f"{folder}: {_readable(free)} free, at least {_readable(_LEAST_DISK)} are needed.", "Free some disk space there.")
+        raise MachineError(
+            f"{folder}: {_readable(free)} free, at least {_readable(_LEAST_DISK)} are needed.", "Free some disk space there."
+        )
 
 
 def _check_inotify() -> None:
-    """Without them containerd starts without its Kubernetes part, and the kubelet then ends with words that explain nothing."""
+    """Without them containerd starts without its Kubernetes part, and the kubelet then ends with
+    words that explain nothing."""
     left = host.inotify_instances_left(_INOTIFY_INSTANCES)
     if left < _INOTIFY_INSTANCES:
-        raise UserError(
+        raise MachineError(
             f"the machine lets this user make {left} more inotify instances (fs.inotify.max_user_instances), and a cluster needs "
             f"{_INOTIFY_INSTANCES}.",
             "Stop other clusters (`make down` in their clones), or raise it: `sysctl fs.inotify.max_user_instances=512`.",

@@ -1,4 +1,5 @@
-"""A cluster of the user's own, named by its context: used as it is, never started, stopped or deleted."""
+"""A cluster of the user's own, named by its context: used as it is, never started, stopped or
+deleted."""
 
 from __future__ import annotations
 
@@ -8,18 +9,22 @@ from pathlib import Path
 import yaml
 
 from devkube.cluster.access import Access
-from ops.errors import UserError
+from devkube.errors import MachineError
 
 
 def user_kubeconfigs(but: Path) -> list[Path]:
-    """The kubeconfig files that the user's kubectl reads, without `but` (this project's own, which `. .dev/env` puts there)."""
+    """The kubeconfig files that the user's kubectl reads, without `but` (this project's own, which
+    `. .dev/env` puts there)."""
     named = [Path(name).expanduser() for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
     others = [path for path in named if path.resolve() != but.resolve()]
     return others or [Path.home() / ".kube/config"]
 
 
 def user_has(context: str, but: Path) -> bool:
-    """Whether a context of this name is in the user's kubeconfig. Raises UserError for one that can't be read."""
+    """Whether a context of this name is in the user's kubeconfig.
+
+    Raises MachineError for one that can't be read.
+    """
     for path in user_kubeconfigs(but):
         try:
             content = yaml.safe_load(path.read_text()) or {}
@@ -28,7 +33,7 @@ def user_has(context: str, but: Path) -> bool:
         except FileNotFoundError:
             continue
         except (OSError, yaml.YAMLError, AttributeError, UnicodeDecodeError) as problem:
-            raise UserError(f"the kubeconfig {path} can't be read: {problem}", "Repair it, or set KUBECONFIG to another one.") from None
+            raise MachineError(f"the kubeconfig {path} can't be read: {problem}", "Repair it, or set KUBECONFIG to another one.") from None
     return False
 
 
@@ -43,11 +48,11 @@ class ExistingCluster:
         return Access("existing", self.context, None)
 
     def stop(self) -> None:
-        """Raises UserError: it isn't this project's to stop."""
+        """Raises MachineError: it isn't this project's to stop."""
         raise self._not_ours("stopped")
 
     def delete(self) -> None:
-        """Raises UserError: it isn't this project's to delete."""
+        """Raises MachineError: it isn't this project's to delete."""
         raise self._not_ours("deleted")
 
     def running(self) -> bool:
@@ -62,14 +67,14 @@ class ExistingCluster:
         """Its nodes are not this machine's."""
 
     def load_image(self, archive: Path) -> None:
-        """Raises UserError: its nodes can't be reached from here."""
-        raise UserError(
+        """Raises MachineError: its nodes can't be reached from here."""
+        raise MachineError(
             f"the image {archive.name} can't be put on the nodes of context {self.context}: they are not this machine's.",
             "Push it to a registry that the cluster pulls from, and name that image in the stack's config.",
         )
 
-    def _not_ours(self, what: str) -> UserError:
-        return UserError(
+    def _not_ours(self, what: str) -> MachineError:
+        return MachineError(
             f"context {self.context} is in your own kubeconfig: that cluster is never {what} by this project.",
             "`pulumi destroy` removes the stack from it.",
         )

@@ -1,4 +1,7 @@
-"""What a cluster makes on the machine besides files and processes: a bridge, cgroups, mounts. And how it goes away again."""
+"""What a cluster makes on the machine besides files and processes: a bridge, cgroups, mounts.
+
+And how it goes away again.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from ops.errors import UserError
+from devkube.errors import MachineError
 
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -36,7 +39,10 @@ def mounts_below(folder: Path) -> list[Path]:
 
 
 def unmount_below(folder: Path) -> None:
-    """Unmount everything at or below `folder`; a busy mount is detached (it goes when its last user has gone)."""
+    """Unmount everything at or below `folder`.
+
+    A busy mount is detached (it goes when its last user has gone).
+    """
     for _ in range(20):  # mounts on top of each other need a turn each
         points = mounts_below(folder)
         if not points:
@@ -45,18 +51,22 @@ def unmount_below(folder: Path) -> None:
             done = subprocess.run(["umount", point], capture_output=True, check=False)
             if done.returncode != 0:
                 subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
-    raise UserError(f"these can't be unmounted: {', '.join(map(str, mounts_below(folder)))}.", "`umount` says why; then run this again.")
+    raise MachineError(f"these can't be unmounted: {', '.join(map(str, mounts_below(folder)))}.", "`umount` says why; then run this again.")
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder, never through a mount: what is mounted below it is unmounted first, or nothing is deleted."""
+    """Delete a folder, never through a mount: what is mounted below it is unmounted first, or
+    nothing is deleted."""
     unmount_below(folder)
     if folder.exists():
         shutil.rmtree(folder)
 
 
 def inotify_instances_left(wanted: int) -> int:
-    """How many inotify instances this user may still make, counted up to `wanted`; the kernel tells it only by refusing one."""
+    """How many inotify instances this user may still make, counted up to `wanted`.
+
+    The kernel tells it only by refusing one.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     made: list[int] = []
     try:
@@ -76,7 +86,7 @@ def bridge_exists(name: str) -> bool:
 def _ip(*arguments: str) -> None:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise UserError(
+        raise MachineError(
             f"`ip {' '.join(arguments)}` failed: {done.stderr.strip()}", "Root's rights over networks are needed (CAP_NET_ADMIN)."
         )
 
@@ -102,7 +112,8 @@ def delete_bridge(name: str) -> None:
 
 
 def cgroup_folders(name: str) -> list[Path]:
-    """Where the cgroup `name` is, or would be: once with cgroup v2, once for each hierarchy with v1 and hybrid."""
+    """Where the cgroup `name` is, or would be: once with cgroup v2, once for each hierarchy with v1
+    and hybrid."""
     if (_CGROUPS / "cgroup.controllers").exists():
         return [_CGROUPS / name]
     hierarchies = {each.resolve() for each in _CGROUPS.iterdir() if each.is_dir()}
@@ -115,15 +126,19 @@ def make_cgroup(name: str) -> None:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as problem:
-            raise UserError(f"the cgroup {folder} can't be made: {problem}", "A cluster needs a writable /sys/fs/cgroup.") from None
-        for item in ("cpuset.cpus", "cpuset.mems"):  # v1: empty in a new cgroup, and then no process may enter it
+            raise MachineError(f"the cgroup {folder} can't be made: {problem}", "A cluster needs a writable /sys/fs/cgroup.") from None
+        # v1: empty in a new cgroup, and then no process may enter it.
+        for item in ("cpuset.cpus", "cpuset.mems"):
             if (folder / item).exists() and not (folder / item).read_text().strip():
                 with suppress(OSError):
                     (folder / item).write_text((folder.parent / item).read_text())
 
 
 def files_named(folder: Path, name: str) -> list[Path]:
-    """Every file of this name below `folder`. Folders may vanish meanwhile, as pods end: Path.rglob would raise then."""
+    """Every file of this name below `folder`.
+
+    Folders may vanish meanwhile, as pods end: Path.rglob would raise then.
+    """
     return [Path(parent, name) for parent, _, names in os.walk(folder) if name in names]
 
 
@@ -138,7 +153,8 @@ def cgroup_pids(name: str) -> set[int]:
 
 
 def end_pods(name: str, grace: float) -> None:
-    """End all containers' processes: SIGTERM to each container's first process, SIGKILL to all that is left after `grace` seconds."""
+    """End all containers' processes: SIGTERM to each container's first process, SIGKILL to all that
+    is left after `grace` seconds."""
     for pid in cgroup_pids(name):
         with suppress(psutil.Error):
             process = psutil.Process(pid)

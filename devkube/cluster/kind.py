@@ -12,12 +12,12 @@ from typing import Any
 import platformdirs
 import yaml
 
-from devkube.cluster.access import Access, write_kubeconfig
-from ops.console import step
-from ops.errors import UserError
-from ops.volumes.found import VolumesFolder
+from devkube.cluster.access import Access, NodeFolder, write_kubeconfig
+from devkube.errors import MachineError
+from devkube.progress import step
 
-# Where Kind's built-in provisioner keeps its volumes in the node (kind: images/base/files/kind/manifests/default-storage.yaml).
+# Where Kind's built-in provisioner keeps its volumes in the node (kind:
+# images/base/files/kind/manifests/default-storage.yaml).
 _VOLUMES_IN_NODE = "/var/local-path-provisioner"
 _START_DOCKER = "This clone's volumes are in that cluster. Start Docker, then run the same command again."
 
@@ -46,9 +46,11 @@ def docker_answers() -> bool:
 
 
 class KindCluster:
-    """One node in a Docker container, with Kind's own local-path-provisioner: a second one would race with it.
+    """One node in a Docker container, with Kind's own local-path-provisioner: a second one would
+    race with it.
 
-    Its volumes are in a folder of the user's, mounted into the node, so that `kind delete cluster` takes no data along.
+    Its volumes are in a folder of the user's, mounted into the node, so that `kind delete cluster`
+    takes no data along.
     """
 
     def __init__(self, identity: str, context: str, kubeconfig: Path) -> None:
@@ -72,14 +74,18 @@ class KindCluster:
         return f"{self.identity}-control-plane"
 
     def exists(self) -> bool:
-        """Whether this cluster has been made with Kind (and not been deleted since), whether Docker runs now or not."""
+        """Whether this cluster has been made with Kind (and not been deleted since), whether Docker
+        runs now or not."""
         return self.home.exists()
 
     def start(self) -> Access:
-        """Create the cluster or start its node, and wait until it is ready. Raises UserError with what kind or docker said."""
+        """Create the cluster or start its node, and wait until it is ready.
+
+        Raises MachineError with what kind or docker said.
+        """
         missing = lacking()
         if missing:
-            raise UserError(f"the Kind cluster {self.identity} can't be started: {'; '.join(missing)}.", _START_DOCKER)
+            raise MachineError(f"the Kind cluster {self.identity} can't be started: {'; '.join(missing)}.", _START_DOCKER)
         self.volumes.mkdir(parents=True, exist_ok=True)
         if self.identity not in self._clusters():
             with step(f"Kind cluster {self.identity}", estimate=60):
@@ -98,11 +104,14 @@ class KindCluster:
                 _run("docker", "stop", self.node)
 
     def delete(self) -> None:
-        """Delete the cluster and all its volumes. Volumes belong to root in the node, so they are deleted from in there."""
+        """Delete the cluster and all its volumes.
+
+        Volumes belong to root in the node, so they are deleted from in there.
+        """
         if not self.exists():
             return
         if lacking():
-            raise UserError(f"the Kind cluster {self.identity} can't be deleted: {'; '.join(lacking())}.", _START_DOCKER)
+            raise MachineError(f"the Kind cluster {self.identity} can't be deleted: {'; '.join(lacking())}.", _START_DOCKER)
         with step(f"Kind cluster {self.identity}: deleting", estimate=10):
             if self.identity in self._clusters():
                 if any(self.volumes.iterdir()):
@@ -112,7 +121,7 @@ class KindCluster:
             try:
                 shutil.rmtree(self.home)
             except PermissionError as problem:
-                raise UserError(f"{problem.filename} belongs to root and can't be deleted.", f"sudo rm -r '{self.home}'") from None
+                raise MachineError(f"{problem.filename} belongs to root and can't be deleted.", f"sudo rm -r '{self.home}'") from None
         self.kubeconfig.unlink(missing_ok=True)
 
     def running(self) -> bool:
@@ -134,16 +143,19 @@ class KindCluster:
             *(f"volume {folder.name}: {folder}" for folder in folders),
         ]
 
-    def folder(self) -> VolumesFolder:
+    def folder(self) -> NodeFolder:
         """The folder of this machine, and where the node has it."""
-        return VolumesFolder(self.volumes, _VOLUMES_IN_NODE)
+        return NodeFolder(self.volumes, _VOLUMES_IN_NODE)
 
     def load_image(self, archive: Path) -> None:
         """Load an OCI archive into the node."""
         _run("kind", "load", "image-archive", str(archive), "--name", self.identity)
 
     def pull_image(self, official: str, name: str) -> None:
-        """Have Docker pull the image `official`, and make it known to the node as `name`. Raises UserError with what Docker said."""
+        """Have Docker pull the image `official`, and make it known to the node as `name`.
+
+        Raises MachineError with what Docker said.
+        """
         with step(f"Image {official}: pulling", estimate=30):
             _run("docker", "pull", official)
             _run("docker", "tag", official, name)
@@ -168,18 +180,22 @@ class KindCluster:
                 *("--config", "-", "--wait", "180s"),
                 stdin=yaml.safe_dump(config),
             )
-        except (UserError, KeyboardInterrupt):
-            # Half a cluster would be taken for a whole one the next time. There is no data in it yet.
+        except (MachineError, KeyboardInterrupt):
+            # Half a cluster would be taken for a whole one the next time. There is no data in it
+            # yet.
             delete = ["kind", "delete", "cluster", "--name", self.identity, "--kubeconfig", str(self.kubeconfig)]
             subprocess.run(delete, capture_output=True, check=False)
-            with suppress(OSError):  # the folder is what says that this clone uses Kind; an earlier cluster's volumes keep it
+            # The folder is what says that this clone uses Kind; an earlier cluster's volumes keep
+            # it.
+            with suppress(OSError):
                 self.volumes.rmdir()
                 self.home.rmdir()
             raise
         self._wait_until_ready()
 
     def _wait_until_ready(self, seconds: float = 180) -> None:
-        """Wait for the node, asked from inside of its own container: no kubectl is needed on the host."""
+        """Wait for the node, asked from inside of its own container: no kubectl is needed on the
+        host."""
         deadline = time.monotonic() + seconds
         ask = ["docker", "exec", self.node, "kubectl", "--kubeconfig=/etc/kubernetes/admin.conf", "wait", "--for=condition=Ready"]
         while True:
@@ -187,23 +203,29 @@ class KindCluster:
             if asked.returncode == 0:
                 return
             if time.monotonic() > deadline:
-                raise UserError(
+                raise MachineError(
                     f"the Kind cluster {self.identity} is not ready after {seconds:.0f} s: {asked.stderr.strip()[-300:]}",
                     f"`docker logs {self.node}` says more.",
                 )
             time.sleep(1)
 
     def _write_kubeconfig(self) -> None:
-        """Kind's kubeconfig of the cluster, its context renamed to the one that the stack names; readable by its owner alone."""
+        """Kind's kubeconfig of the cluster, its context renamed to the one that the stack names.
+
+        Readable by its owner alone.
+        """
         content = yaml.safe_load(_run("kind", "get", "kubeconfig", "--name", self.identity))
         content["contexts"][0]["name"] = content["current-context"] = self.context
         write_kubeconfig(self.kubeconfig, content)
 
 
 def _run(*command: str, stdin: str = "") -> str:
-    """Run a program to its end; its output. Raises UserError with its last words when it fails."""
+    """Run a program to its end; its output.
+
+    Raises MachineError with its last words when it fails.
+    """
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = "\n".join(f"  {line}" for line in done.stderr.strip().splitlines()[-8:])
-        raise UserError(f"`{' '.join(command)}` failed:\n{said}")
+        raise MachineError(f"`{' '.join(command)}` failed:\n{said}")
     return done.stdout

@@ -1,4 +1,7 @@
-"""Where everything of one embedded cluster is: folders, ports, addresses. Chosen free at first start, kept from then on."""
+"""Where everything of one embedded cluster is: folders, ports, addresses.
+
+Chosen free at first start, kept from then on.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +18,19 @@ import psutil
 from filelock import FileLock
 
 from devkube import paths
-from ops.errors import UserError
+from devkube.errors import MachineError
 
-NODE_NAME = "storage-tiers"  # the same in every cluster, so that manifests and node affinities don't differ
-# 198.18.0.0/15 is set aside for benchmarks (RFC 2544, RFC 6890): never a LAN, never routed. The lower half holds one /24
-# bridge per cluster; the upper half is given to the API server as the Service range, which nothing routes either.
+# The same in every cluster, so that manifests and node affinities don't differ.
+NODE_NAME = "storage-tiers"
+# 198.18.0.0/15 is set aside for benchmarks (RFC 2544, RFC 6890): never a LAN, never routed. The
+# lower half holds one /24 bridge per cluster; the upper half is given to the API server as the
+# Service range, which nothing routes either.
 _BRIDGES = list(ipaddress.IPv4Network("198.18.0.0/16").subnets(new_prefix=24))
 SERVICE_SUBNET = "198.19.0.0/16"
-_IDENTITY = re.compile(r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")  # a unix socket path below /run has 107 characters at most
-_FIRST_PORT, _LAST_PORT = 20000, 29990  # below Linux' range for outgoing connections, which starts at 32768
+# A unix socket path below /run has 107 characters at most.
+_IDENTITY = re.compile(r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")
+# Below Linux' range for outgoing connections, which starts at 32768.
+_FIRST_PORT, _LAST_PORT = 20000, 29990
 _PORT_NAMES = ("api", "etcd", "etcd_peer", "controller_manager", "scheduler", "kubelet", "kubelet_healthz")
 
 
@@ -105,7 +112,8 @@ class Layout:
 
     @property
     def cgroup(self) -> str:
-        """The root of the pods' cgroups: a kubelet removes pod cgroups under its root that it doesn't know, so each has its own."""
+        """The root of the pods' cgroups: a kubelet removes pod cgroups under its root that it
+        doesn't know, so each has its own."""
         return f"storage-tiers-{self.identity}"
 
     @property
@@ -129,9 +137,9 @@ def run_of(identity: str) -> Path:
 
 
 def check_identity(identity: str) -> None:
-    """Raises UserError for a name that is not fit for folders, sockets and cgroups."""
+    """Raises MachineError for a name that is not fit for folders, sockets and cgroups."""
     if not _IDENTITY.match(identity):
-        raise UserError(
+        raise MachineError(
             f"cluster identity {identity!r}: up to 40 lower-case letters, digits and inner dashes.", "For example dev-1a2b3c4d."
         )
 
@@ -141,7 +149,10 @@ def _file(identity: str) -> Path:
 
 
 def load(identity: str) -> Layout | None:
-    """The layout that this cluster was given at its first start; None before that. Raises UserError for an unreadable file."""
+    """The layout that this cluster was given at its first start; None before that.
+
+    Raises MachineError for an unreadable file.
+    """
     path = _file(identity)
     try:
         kept = json.loads(path.read_text())
@@ -149,9 +160,9 @@ def load(identity: str) -> Layout | None:
     except FileNotFoundError:
         return None
     except PermissionError:
-        raise UserError(f"{path} can't be read: the embedded cluster {identity} belongs to root.", "Run this with sudo.") from None
+        raise MachineError(f"{path} can't be read: the embedded cluster {identity} belongs to root.", "Run this with sudo.") from None
     except (ValueError, KeyError, TypeError) as problem:
-        raise UserError(
+        raise MachineError(
             f"{path} can't be read: {problem}", f"Restore it, or delete the cluster with all its volumes: {path.parent}"
         ) from None
 
@@ -163,7 +174,8 @@ def _others(identity: str) -> list[Layout]:
 
 
 def port_free(address: str, port: int) -> bool:
-    """Whether a server could listen there now (as servers do, with SO_REUSEADDR: old connections in TIME_WAIT don't count)."""
+    """Whether a server could listen there now (as servers do, with SO_REUSEADDR: old connections in
+    TIME_WAIT don't count)."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -181,11 +193,12 @@ def _choose_ports(seed: int, taken: set[int]) -> Ports:
         ports = range(first, first + count)
         if not taken.intersection(ports) and all(port_free("127.0.0.1", port) and port_free("0.0.0.0", port) for port in ports):
             return Ports(*ports)
-    raise UserError(f"no {count} free TCP ports in a row between {_FIRST_PORT} and {_LAST_PORT}.", "`ss -tlnp` shows what uses them.")
+    raise MachineError(f"no {count} free TCP ports in a row between {_FIRST_PORT} and {_LAST_PORT}.", "`ss -tlnp` shows what uses them.")
 
 
 def _used_networks() -> list[ipaddress.IPv4Network]:
-    """Every IPv4 network that this machine has an address in or a route to, the default route aside."""
+    """Every IPv4 network that this machine has an address in or a route to, the default route
+    aside."""
     addresses = [each for interface in psutil.net_if_addrs().values() for each in interface if each.family == socket.AF_INET]
     texts = [f"{each.address}/{each.netmask}" for each in addresses if each.netmask]
     answer = subprocess.run(["ip", "-j", "route"], capture_output=True, text=True, check=False)
@@ -194,9 +207,10 @@ def _used_networks() -> list[ipaddress.IPv4Network]:
 
 
 def choose(identity: str) -> Layout:
-    """This cluster's layout: the kept one, else a new one that clashes with nothing here, which is then kept.
+    """This cluster's layout: the kept one, else a new one that clashes with nothing here, which is
+    then kept.
 
-    Raises UserError where no port or network is free.
+    Raises MachineError where no port or network is free.
     """
     check_identity(identity)
     paths.MACHINE_STATE.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -211,7 +225,7 @@ def choose(identity: str) -> Layout:
         turned = _BRIDGES[seed % len(_BRIDGES) :] + _BRIDGES[: seed % len(_BRIDGES)]
         subnet = next((each for each in turned if not any(each.overlaps(other) for other in used)), None)
         if subnet is None:
-            raise UserError("no free /24 network in 198.18.0.0/16 for the cluster's bridge.", "`ip route` shows what uses them.")
+            raise MachineError("no free /24 network in 198.18.0.0/16 for the cluster's bridge.", "`ip route` shows what uses them.")
         layout = Layout(identity, str(subnet), ports)
         layout.home.mkdir(mode=0o700, exist_ok=True)
         temporary = _file(identity).with_suffix(".new")

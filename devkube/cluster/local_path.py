@@ -1,7 +1,9 @@
-"""Rancher's local-path-provisioner for an embedded cluster, as a host process with its own client certificate and rights.
+"""Rancher's local-path-provisioner for an embedded cluster, as a host process with its own client
+certificate and rights.
 
-Settings and rights follow the project's own manifest (deploy/local-path-storage.yaml, v0.0.30), less what a process outside of
-the cluster has no use for, and less the rights that an audit of its requests never showed (tests/integration/test_rights.py).
+Settings and rights follow the project's own manifest (deploy/local-path-storage.yaml, v0.0.30),
+less what a process outside of the cluster has no use for, and less the rights that an audit of its
+requests never showed (tests/integration/test_rights.py).
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ _SCRIPTS = {
 
 
 class LocalPath:
-    """One instance: answers for classes whose provisioner is `name`; each volume is a directory in the cluster's volumes folder."""
+    """One instance: answers for classes whose provisioner is `name`.
+
+    Each volume is a directory in the cluster's volumes folder.
+    """
 
     def __init__(self, control_plane: ControlPlane, program: Path, name: str = PROVISIONER) -> None:
         layout = control_plane.layout
@@ -55,7 +60,8 @@ class LocalPath:
         )
 
     def prepare(self) -> None:
-        """Write its settings, and make its user, its rights and its helper pods' namespace in the cluster."""
+        """Write its settings, and make its user, its rights and its helper pods' namespace in the
+        cluster."""
         self.control_plane.make_user(_USER)
         self.config.parent.mkdir(mode=0o700, exist_ok=True)
         volumes = str(self.control_plane.layout.volumes)
@@ -89,7 +95,8 @@ def _objects() -> list[dict[str, object]]:
         {
             "apiVersion": "v1",
             "kind": "Namespace",
-            # Helper pods mount the volumes' folder from the node, which only the privileged level allows.
+            # Helper pods mount the volumes' folder from the node, which only the privileged level
+            # allows.
             "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "privileged"}},
         },
         {

@@ -1,4 +1,5 @@
-"""The node of an embedded cluster: containerd, the pod network's settings and the kubelet, as host processes."""
+"""The node of an embedded cluster: containerd, the pod network's settings and the kubelet, as host
+processes."""
 
 from __future__ import annotations
 
@@ -20,16 +21,18 @@ from devkube import debian, images
 from devkube.cluster import host
 from devkube.cluster.daemons import Daemon, end
 from devkube.cluster.layout import NODE_NAME, Layout
-from ops.console import step
-from ops.errors import UserError
+from devkube.errors import MachineError
+from devkube.progress import step
 
 _PACKAGES = ["containerd", "runc", "containernetworking-plugins"]
 _RUNTIME = ["containerd", "containerd-shim-runc-v2", "ctr", "runc"]
 _CNI_PLUGINS = ["bridge", "host-local", "loopback"]
 _CNI_FOLDERS = [Path("/usr/lib/cni"), Path("/opt/cni/bin")]
-_CNI_CACHE = Path("/var/lib/cni/results")  # of every CNI user on the machine; containerd 1.6 can't be told another
+# Of every CNI user on the machine; containerd 1.6 can't be told another.
+_CNI_CACHE = Path("/var/lib/cni/results")
 _POD_LOG_LINKS = Path("/var/log/containers")  # a kubelet's own, and not to be set either
-_OLDEST_CONTAINERD = (1, 6)  # older ones lack the options used below; 2.x has another form of settings
+# Older ones lack the options used below; 2.x has another form of settings.
+_OLDEST_CONTAINERD = (1, 6)
 _LATEST_CONTAINERD = (1, 7)
 _OURS = {"kube", "kubelet", "etcd", "containerd", "containerd-shim-runc-v2", "local-path-provisioner"}
 _OURS |= {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
@@ -39,7 +42,9 @@ _OURS |= {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
 class Runtime:
     """The programs that run containers, each from the machine itself or from the cache."""
 
-    programs: Path  # folder with containerd, its shim, ctr and runc; for the machine's own ones, the folder of containerd
+    # Folder with containerd, its shim, ctr and runc; for the machine's own ones, the folder of
+    # containerd.
+    programs: Path
     cni: Path
 
     def program(self, name: str) -> Path:
@@ -49,7 +54,7 @@ class Runtime:
         if not found and (self.programs.parent / "sbin" / name).exists():
             found = self.programs.parent / "sbin" / name
         if not found:
-            raise UserError(f"{name} is not in {self.programs}.", f"Install the packages {' '.join(_PACKAGES)}.")
+            raise MachineError(f"{name} is not in {self.programs}.", f"Install the packages {' '.join(_PACKAGES)}.")
         return Path(found)
 
 
@@ -61,9 +66,10 @@ def containerd_version(program: str | Path) -> tuple[int, int] | None:
 
 
 def find_runtime() -> Runtime:
-    """What the machine has, where it has all of it in versions that fit, else Debian's packages from the cache.
+    """What the machine has, where it has all of it in versions that fit, else Debian's packages
+    from the cache.
 
-    Raises UserError with the packages' names where neither can be had.
+    Raises MachineError with the packages' names where neither can be had.
     """
     installed = shutil.which("containerd")
     plugins = next((folder for folder in _CNI_FOLDERS if all((folder / name).exists() for name in _CNI_PLUGINS)), None)
@@ -80,7 +86,8 @@ class Node:
     """containerd and kubelet of one cluster. `binaries` is the folder with the kubelet."""
 
     def __init__(self, layout: Layout, binaries: Path, runtime: Runtime | None) -> None:
-        """`runtime` may be None for a node that is only to be stopped: that must work with an empty cache too."""
+        """`runtime` may be None for a node that is only to be stopped: that must work with an empty
+        cache too."""
         self.layout = layout
         self._runtime = runtime
         pids = layout.run / "pids"
@@ -128,11 +135,14 @@ class Node:
         (layout.home / "kubelet.yaml").write_text(yaml.safe_dump(self._kubelet_settings()))
 
     def ctr(self, *arguments: str | Path) -> str:
-        """Run containerd's own client in the kubelet's namespace; returns what it printed. Raises UserError when it fails."""
+        """Run containerd's own client in the kubelet's namespace; returns what it printed.
+
+        Raises MachineError when it fails.
+        """
         command = [self.runtime.program("ctr"), f"--address={self.layout.containerd_socket}", "--namespace=k8s.io", *arguments]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise UserError(
+            raise MachineError(
                 f"`ctr {' '.join(map(str, arguments))}` failed: {done.stderr.strip()[-500:]}", f"containerd's log: {self.containerd.log}"
             )
         return done.stdout
@@ -141,12 +151,13 @@ class Node:
         """Whether containerd answers."""
         try:
             self.ctr("--connect-timeout=2s", "version")
-        except UserError:
+        except MachineError:
             return False
         return True
 
     def load_images(self, *archives: Path) -> None:
-        """Import OCI archives, each once: an archive is known by its file name, which comes from its content."""
+        """Import OCI archives, each once: an archive is known by its file name, which comes from
+        its content."""
         marks = self.layout.containerd_root / "imported"
         marks.mkdir(exist_ok=True)
         new = [archive for archive in archives if not (marks / archive.name).exists()]
@@ -158,7 +169,8 @@ class Node:
                 (marks / archive.name).touch()
 
     def end_everything(self, grace: float = 10) -> None:
-        """End the node: kubelet, then the pods (`grace` seconds to end by themselves), containerd, and whatever is left of them."""
+        """End the node: kubelet, then the pods (`grace` seconds to end by themselves), containerd,
+        and whatever is left of them."""
         self.kubelet.stop()
         host.end_pods(self.layout.cgroup, grace)
         shims = list(self._processes({"containerd-shim-runc-v2"}))
@@ -181,7 +193,8 @@ class Node:
         return list(self._processes(_OURS))
 
     def _processes(self, names: set[str]) -> Iterator[psutil.Process]:
-        """Processes with one of `names` that were started with a path of this cluster: nobody else's have one."""
+        """Processes with one of `names` that were started with a path of this cluster: nobody
+        else's have one."""
         marks = (f"{self.layout.home}/", f"{self.layout.run}/")
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -191,7 +204,8 @@ class Node:
                     yield process
 
     def _shim_sockets(self) -> list[Path]:
-        """The sockets of our shims: containerd 1.6 keeps them in a folder that all containerds share."""
+        """The sockets of our shims: containerd 1.6 keeps them in a folder that all containerds
+        share."""
         found = []
         for address in host.files_named(self.layout.containerd_state, "address"):
             with suppress(OSError):
@@ -201,7 +215,8 @@ class Node:
         return found
 
     def _forget_links(self) -> None:
-        """Remove what the kubelet and the pod network note in folders that the whole machine shares, as far as it is ours."""
+        """Remove what the kubelet and the pod network note in folders that the whole machine
+        shares, as far as it is ours."""
         for link in _POD_LOG_LINKS.glob("*.log"):
             with suppress(OSError):
                 if link.is_symlink() and str(link.readlink()).startswith(f"{self.layout.logs}/"):
@@ -215,7 +230,8 @@ class Node:
                     note.unlink(missing_ok=True)
 
     def _snapshotter(self) -> str:
-        """overlayfs where the file system can carry it (one overlay can't lie on another), else plain copies."""
+        """overlayfs where the file system can carry it (one overlay can't lie on another), else
+        plain copies."""
         if not hasattr(self, "_kind_of_snapshots"):
             self._kind_of_snapshots = "overlayfs" if _overlay_works(self.layout.home) else "native"
         return self._kind_of_snapshots
@@ -265,7 +281,8 @@ SystemdCgroup = false
 """
 
     def _cni(self) -> dict[str, object]:
-        """Pods reach each other and the node, nothing else: no masquerading, no forwarding, no default route."""
+        """Pods reach each other and the node, nothing else: no masquerading, no forwarding, no
+        default route."""
         first = self.layout.address.rsplit(".", 1)[0]
         return {
             "cniVersion": "0.4.0",
@@ -303,7 +320,9 @@ SystemdCgroup = false
             },
             "authorization": {"mode": "Webhook"},
             "rotateCertificates": False,
-            "serverTLSBootstrap": True,  # a certificate signed by the cluster's CA, so that the API server can verify the kubelet
+            # A certificate signed by the cluster's CA, so that the API server can verify the
+            # kubelet.
+            "serverTLSBootstrap": True,
             "containerRuntimeEndpoint": f"unix://{layout.containerd_socket}",
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": f"/{layout.cgroup}",
@@ -314,7 +333,8 @@ SystemdCgroup = false
             "podLogsDir": str(layout.logs / "pods"),
             "volumePluginDir": str(layout.kubelet_root / "volumeplugins"),
             "maxPods": 110,
-            # The kubelet's defaults (10 and 15 %) would evict every pod of a laptop whose disk is merely well filled.
+            # The kubelet's defaults (10 and 15 %) would evict every pod of a laptop whose disk is
+            # merely well filled.
             "evictionHard": {
                 "memory.available": "50Mi",
                 "nodefs.available": "1%",
@@ -344,7 +364,10 @@ def _overlay_works(folder: Path) -> bool:
 
 
 def _may_lower_oom_score() -> bool:
-    """Whether this process has CAP_SYS_RESOURCE (bit 24); without it a container's out-of-memory score can't be set below its parent's."""
+    """Whether this process has CAP_SYS_RESOURCE (bit 24).
+
+    Without it a container's out-of-memory score can't be set below its parent's.
+    """
     status = Path("/proc/self/status").read_text()
     effective = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
     return bool(effective and int(effective[1], 16) >> 24 & 1)

@@ -1,4 +1,5 @@
-"""Container images that are made on this machine, because a dev cluster must work where no image registry can be reached."""
+"""Container images that are made on this machine, because a dev cluster must work where no image
+registry can be reached."""
 
 from __future__ import annotations
 
@@ -13,9 +14,9 @@ from filelock import FileLock
 
 from devkube import cache, paths
 from devkube.debian import unpack
+from devkube.errors import MachineError
 from devkube.images.oci import ImageConfig, is_whole, write_archive
 from devkube.toolchain.build import build
-from ops.errors import UserError
 
 REPOSITORY = "storage-tiers.local"
 _FORM = "1"  # raise it when the recipes below change what they make from the same sources
@@ -50,14 +51,18 @@ def _pause_source() -> Path:
 
 def _busybox_source() -> Path:
     installed = Path("/bin/busybox")
-    # A busybox that is linked against the system's libraries would not start in an image that has none.
+    # A busybox that is linked against the system's libraries would not start in an image that has
+    # none.
     if installed.exists() and b"/ld-" not in installed.read_bytes()[:4096]:
         return installed
     return unpack(["busybox-static"]) / "bin/busybox"
 
 
 def _python(rootfs: Path, packages: Path) -> ImageConfig:
-    """Python's standard library and interpreter on Debian's libc, for any user; without OpenSSL and whatever else needs a library."""
+    """Python's standard library and interpreter on Debian's libc, for any user.
+
+    Without OpenSSL and whatever else needs a library.
+    """
     shutil.copytree(
         packages, rootfs, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns("doc", "man", "lintian", ".packages", cache.SEAL)
     )
@@ -81,13 +86,15 @@ _RECIPES: dict[str, tuple[Callable[[], Path], Callable[[Path, Path], ImageConfig
 
 
 def build_image(name: str) -> Path:
-    """The OCI archive of the image `name`, from the cache or made now; its name in the archive is `reference(name)`.
+    """The OCI archive of the image `name`, from the cache or made now.
 
-    A second tag in it is the first 12 digits of its digest. Raises UserError for a name that there is no recipe for, or
-    when what it is made from can't be had.
+    Its name in the archive is `reference(name)`.
+
+    A second tag in it is the first 12 digits of its digest. Raises MachineError for a name that
+    there is no recipe for, or when what it is made from can't be had.
     """
     if name not in _RECIPES:
-        raise UserError(f"there is no image {name!r}.", f"Known: {', '.join(_RECIPES)}.")
+        raise MachineError(f"there is no image {name!r}.", f"Known: {', '.join(_RECIPES)}.")
     source, recipe = _RECIPES[name]
     material = source()
     # A folder of unpacked packages has a list of their versions and digests in it.

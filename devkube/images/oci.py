@@ -1,7 +1,8 @@
-"""Writes a container image as an OCI archive: one layer from a folder, byte for byte the same for the same content.
+"""Writes a container image as an OCI archive: one layer from a folder, byte for byte the same for
+the same content.
 
-The format is the OCI image layout (image-spec 1.0: oci-layout, index.json, blobs/sha256/…) in a tar, which `ctr images import`
-and `kind load image-archive` read.
+The format is the OCI image layout (image-spec 1.0: oci-layout, index.json, blobs/sha256/…) in a
+tar, which `ctr images import` and `kind load image-archive` read.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ class ImageConfig:
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str = "0:0"
     working_folder: str = "/"
-    modes: Mapping[str, int] = field(default_factory=dict)  # path in the image without the leading /, mode: where the file system has none
+    # Path in the image without the leading /, mode: where the file system has none.
+    modes: Mapping[str, int] = field(default_factory=dict)
 
 
 def _entry(path: Path, name: str, modes: Mapping[str, int]) -> tarfile.TarInfo:
-    """The tar header of a file, with everything left out that differs between two builds of the same content."""
+    """The tar header of a file, with everything left out that differs between two builds of the
+    same content."""
     info = tarfile.TarInfo(name)
     if path.is_symlink():
         info.type, info.linkname, info.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
@@ -81,9 +84,12 @@ def _json(value: object) -> bytes:
 
 
 def write_archive(rootfs: Path, config: ImageConfig, repository: str, tags: Sequence[str], target: Path) -> str:
-    """Write the image `repository` under `tags` to `target`; returns its manifest's digest (`sha256:…`).
+    """Write the image `repository` under `tags` to `target`.
 
-    Owner is root and the time 1970 for every file. A tag `{digest}` stands for the first 12 hex digits of the manifest's digest.
+    Returns its manifest's digest (`sha256:…`).
+
+    Owner is root and the time 1970 for every file. A tag `{digest}` stands for the first 12 hex
+    digits of the manifest's digest.
     """
     architecture = _ARCHITECTURES.get(platform.machine().lower(), platform.machine().lower())
     layer_bytes = io.BytesIO()
@@ -130,7 +136,8 @@ def write_archive(rootfs: Path, config: ImageConfig, repository: str, tags: Sequ
 
 
 def is_whole(archive: Path) -> bool:
-    """Whether an archive is there with its end: tar ends with two blocks of zeros, which one that was cut off lacks."""
+    """Whether an archive is there with its end: tar ends with two blocks of zeros, which one that
+    was cut off lacks."""
     try:
         with archive.open("rb") as file:
             file.seek(-_TAR_END, os.SEEK_END)

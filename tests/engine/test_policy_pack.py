@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devkube import paths
-from tests.engine.project import STACK, Project
+from devkube.tests.project import STACK, Project
 
 pytestmark = pytest.mark.engine
 

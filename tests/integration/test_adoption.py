@@ -18,6 +18,7 @@ from kubernetes import client
 
 from components.kube.ownership import Stamp
 from devkube.cluster import Access, Cluster
+from ops.volumes.found import VolumesFolder
 from tests.conftest import eventually
 from tests.integration.consumer_pods import ConsumerPods
 from tests.program import Program
@@ -435,7 +436,7 @@ class TestPrune:
     ) -> None:
         folder = cluster.folder()
         assert folder
-        path = folder.on_this_machine(core.read_persistent_volume(data["data-kafka-2"]).spec.local.path)
+        path = VolumesFolder(folder.here, folder.in_node).on_this_machine(core.read_persistent_volume(data["data-kafka-2"]).spec.local.path)
         assert path
         assert path.is_dir()
         said = works(program.ops("volumes", "prune", "--yes", data["data-kafka-2"]))

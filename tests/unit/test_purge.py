@@ -9,11 +9,10 @@ import pytest
 
 from components.canary.manifests import canary_labels
 from dev import cli
-from devkube import paths
-from devkube.cluster import Access, ExistingCluster
+from devkube.cluster import Access, ExistingCluster, NodeFolder
+from devkube.errors import MachineError
 from ops.command_line import option_of, variable_of
 from ops.errors import UserError
-from ops.volumes.found import VolumesFolder
 from ops.volumes.stack_volumes import refuse_for_strangers, strangers
 from tests.unit.volume_objects import claim, stamp, volume
 
@@ -25,11 +24,11 @@ class Broken(ExistingCluster):
         super().__init__("context")
         self.volumes = volumes
 
-    def folder(self) -> VolumesFolder:  # type: ignore[override]
-        return VolumesFolder(self.volumes, str(self.volumes))
+    def folder(self) -> NodeFolder:  # type: ignore[override]
+        return NodeFolder(self.volumes, str(self.volumes))
 
     def start(self) -> Access:
-        raise UserError("etcd has ended while the cluster was starting.", "Its log: …")
+        raise MachineError("etcd has ended while the cluster was starting.", "Its log: …")
 
 
 def test_without_volumes_there_is_nothing_to_ask(tmp_path: Path) -> None:
@@ -106,7 +105,7 @@ def test_the_stack_is_forgotten_in_the_clones_own_state_alone(
         def ask(self, *arguments: str) -> None:
             removed.append(arguments[-1])
 
-    monkeypatch.setattr(paths, "STATE", tmp_path)
+    monkeypatch.setattr(cli, "STATE", tmp_path)
     monkeypatch.setattr(cli, "Session", Session)
     monkeypatch.setattr(cli, "ensure_engine", lambda: None)
     monkeypatch.setattr(cli, "end_killed_run", lambda *_: None)

@@ -1,8 +1,10 @@
-"""A stand-in for the official command provider (pulumi/pulumi-command 1.2.1): its resource `command:local:Command`, nothing else.
+"""A stand-in for the official command provider (pulumi/pulumi-command 1.2.1): its resource
+`command:local:Command`, nothing else.
 
-The contract is the official one (provider/pkg/provider/local): `create` runs when the resource is created, `update` (or, without
-one, `create` again) when an input has changed, `delete` when it is deleted, each with the inputs and the results of the state; a
-changed trigger replaces the resource; nothing runs in a preview; stdout and stderr lose one trailing newline.
+The contract is the official one (provider/pkg/provider/local): `create` runs when the resource is
+created, `update` (or, without one, `create` again) when an input has changed, `delete` when it is
+deleted, each with the inputs and the results of the state; a changed trigger replaces the resource;
+nothing runs in a preview; stdout and stderr lose one trailing newline.
 """
 
 # ruff: noqa: ANN401, ARG002 - the signatures are gRPC's, and its generated messages have no types
@@ -27,7 +29,8 @@ from devkube.toolchain.stand_ins.protocol import UNKNOWN, engine_pb2, engine_pb2
 VERSION = "1.2.1"  # of the provider whose contract this is
 COMMAND = "command:local:Command"
 
-# How secrets and other special values are written in property values (pulumi/pulumi, sdk/go/common/resource/properties.go).
+# How secrets and other special values are written in property values (pulumi/pulumi,
+# sdk/go/common/resource/properties.go).
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"
 OUTPUT = "d0e6a833031e9bbcd3f4e8bde6ca49a4"
@@ -40,11 +43,17 @@ INPUTS = (*TEXTS, *LISTS, "environment", "triggers", "logging", "addPreviousOutp
 
 
 class CommandFailed(Exception):
-    """A command could not be run, or exited with another status than 0; the text has the status, the command and its output."""
+    """A command could not be run, or exited with another status than 0.
+
+    The text has the status, the command and its output.
+    """
 
 
 def plain(value: Any) -> Any:
-    """A property value without the wrappers of secrets and outputs; an output that is not known yet is the unknown value."""
+    """A property value without the wrappers of secrets and outputs.
+
+    An output that is not known yet is the unknown value.
+    """
     if isinstance(value, dict):
         if value.get(SIGNATURE) in (SECRET, OUTPUT):
             return plain(value.get("value", UNKNOWN))
@@ -142,7 +151,10 @@ class CommandProvider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """What this provider understands; with previews it can say which outputs an update will change."""
+        """What this provider understands.
+
+        With previews it can say which outputs an update will change.
+        """
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True, acceptResources=False, acceptOutputs=False)
 
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -219,7 +231,9 @@ class CommandProvider(provider_pb2_grpc.ResourceProviderServicer):
         request: Any,
         context: grpc.ServicerContext,
     ) -> dict[str, Any]:
-        """stdout and stderr of the first of `choices` that there is; unknown in a preview; the previous ones where there is none.
+        """stdout and stderr of the first of `choices` that there is.
+
+        Unknown in a preview; the previous ones where there is none.
 
         Any secret among the inputs makes them secret: a command may well print what it was given.
         """
@@ -269,7 +283,8 @@ class Execution:
             for variable, name in (("PULUMI_COMMAND_STDOUT", "stdout"), ("PULUMI_COMMAND_STDERR", "stderr")):
                 if previous.get(name):
                     self.environment[variable] = previous[name]
-        self.all_output: list[bytes] = []  # both streams in the order in which they came, for the error message
+        # Both streams in the order in which they came, for the error message.
+        self.all_output: list[bytes] = []
         self.lock = threading.Lock()
 
     def run(self) -> tuple[str, str]:
@@ -324,7 +339,8 @@ class Execution:
 
     def _log(self, line: str) -> None:
         message = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=line, urn=self.urn, ephemeral=True)
-        with contextlib.suppress(grpc.RpcError):  # the engine is going: the command's result still counts
+        # The engine is going: the command's result still counts.
+        with contextlib.suppress(grpc.RpcError):
             self.engine.Log(message)
 
 

@@ -1,9 +1,10 @@
 """A stand-in for Pulumi's Python language host, on the gRPC stubs of the `pulumi` package.
 
-It runs programs and plugins (policy packs too) in the interpreter that the project or pack chooses: the `virtualenv` option,
-relative to where Pulumi.yaml or PulumiPolicy.yaml is; else `PULUMI_PYTHON_CMD`; else python3 or python on PATH. That, and what a
-program's exit status means, is as in the official host (pulumi/pulumi, sdk/python). What it does not do: generate code
-(`pulumi convert`, `pulumi package add`), debuggers, poetry.
+It runs programs and plugins (policy packs too) in the interpreter that the project or pack chooses:
+the `virtualenv` option, relative to where Pulumi.yaml or PulumiPolicy.yaml is; else
+`PULUMI_PYTHON_CMD`; else python3 or python on PATH. That, and what a program's exit status means,
+is as in the official host (pulumi/pulumi, sdk/python). What it does not do: generate code (`pulumi
+convert`, `pulumi package add`), debuggers, poetry.
 """
 
 # ruff: noqa: ANN401, ARG002 - the signatures are gRPC's, and its generated messages have no types
@@ -31,7 +32,8 @@ VERSION = "3.258.0"  # the host whose behaviour this one has
 
 SHOWN_TO_THE_USER = 32  # see run_program.py
 
-# Prints the installed packages: the plugins that Pulumi's own name in their pulumi-plugin.json, and all names and versions.
+# Prints the installed packages: the plugins that Pulumi's own name in their pulumi-plugin.json, and
+# all names and versions.
 _LIST_PACKAGES = """
 import importlib.metadata as m, json
 plugins, packages = [], []
@@ -57,7 +59,10 @@ def options_of(info: Any) -> dict[str, Any]:
 
 
 def virtualenv_of(root: str, options: Mapping[str, Any]) -> Path | None:
-    """The virtual environment that the options name, or None. Raises Unusable for a tool that this host doesn't know."""
+    """The virtual environment that the options name, or None.
+
+    Raises Unusable for a tool that this host doesn't know.
+    """
     toolchain = str(options.get("toolchain") or "pip").lower()
     if toolchain not in {"pip", "uv"}:
         raise Unusable(
@@ -71,7 +76,8 @@ def virtualenv_of(root: str, options: Mapping[str, Any]) -> Path | None:
 def interpreter(root: str, options: Mapping[str, Any]) -> str:
     """The Python that runs a program or plugin of the project in `root`.
 
-    Raises Unusable when the environment that the project names isn't there, or there is no Python at all.
+    Raises Unusable when the environment that the project names isn't there, or there is no Python
+    at all.
     """
     virtualenv = virtualenv_of(root, options)
     if virtualenv:
@@ -94,7 +100,10 @@ def interpreter(root: str, options: Mapping[str, Any]) -> str:
 
 
 def environment_for(python: str, virtualenv: Path | None, additions: Sequence[str] = ()) -> dict[str, str]:
-    """The environment of a program: as if its virtual environment were activated; `additions` are NAME=value."""
+    """The environment of a program: as if its virtual environment were activated.
+
+    `additions` are NAME=value.
+    """
     environment = dict(os.environ)
     for addition in additions:
         name, _, value = addition.partition("=")
@@ -135,7 +144,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def GetRequiredPackages(self, request: Any, context: grpc.ServicerContext) -> Any:
         """The plugins that the installed Pulumi packages need, without those on PATH.
 
-        The engine takes those from there in any case, but `pulumi install` would try to download them first, and fail here.
+        The engine takes those from there in any case, but `pulumi install` would try to download
+        them first, and fail here.
         """
         listed = self._packages(request.info, context)
         return language_pb2.GetRequiredPackagesResponse(
@@ -209,7 +219,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         return language_pb2.RunResponse()
 
     def RunPlugin(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        """Run a plugin that is written in Python, with its output streamed: a policy pack, or a provider."""
+        """Run a plugin that is written in Python, with its output streamed: a policy pack, or a
+        provider."""
         python = self._interpreter(request.info, context)
         folder = request.info.program_directory or request.program
         if request.kind == "analyzer":
@@ -229,7 +240,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         yield language_pb2.RunPluginResponse(exitcode=process.wait())
 
     def InstallDependencies(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        """Make the project's virtual environment where it is missing, and install what the project requires (`pulumi install`)."""
+        """Make the project's virtual environment where it is missing, and install what the project
+        requires (`pulumi install`)."""
         options = options_of(request.info)
         root = request.info.root_directory or request.directory
         commands: list[list[str]] = []
@@ -279,7 +291,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             self.children.remove(process)
 
     def _stream(self, process: subprocess.Popen[bytes], context: grpc.ServicerContext, response: Any) -> Iterator[Any]:
-        """What `process` writes, as messages of the type `response`, until it closes both of its outputs."""
+        """What `process` writes, as messages of the type `response`, until it closes both of its
+        outputs."""
         self.children.add(process)
         if not context.add_callback(lambda: serving.stop(process) if process.poll() is None else None):
             serving.stop(process)

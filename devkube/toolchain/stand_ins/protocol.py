@@ -1,12 +1,14 @@
-"""The messages of the engine's protocol, without the SDK that they come with: its import is half of a plugin's start (0.1 s)."""
+"""The messages of the engine's protocol, without the SDK that they come with: its import is half of
+a plugin's start (0.1 s)."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
 
-# Python runs a package's __init__ before a module in it is imported, unless the package is there already: so it is, and empty. A plugin
-# never imports the SDK itself; where something else has (a test), that one is used.
+# Python runs a package's __init__ before a module in it is imported, unless the package is there
+# already: so it is, and empty. A plugin never imports the SDK itself; where something else has (a
+# test), that one is used.
 for _name in ("pulumi", "pulumi.runtime"):
     if _name not in sys.modules:
         _found = importlib.util.find_spec(_name)
@@ -24,7 +26,8 @@ from pulumi.runtime.proto import (  # noqa: E402
     provider_pb2_grpc,
 )
 
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # a value that a preview can't know (pulumi.runtime.rpc.UNKNOWN)
+# A value that a preview can't know (pulumi.runtime.rpc.UNKNOWN).
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 __all__ = [
     "UNKNOWN",

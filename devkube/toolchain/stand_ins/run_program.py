@@ -1,7 +1,10 @@
-"""Runs a Pulumi program in the project's own interpreter; started by language_python.py, needs the `pulumi` package only.
+"""Runs a Pulumi program in the project's own interpreter.
 
-Exit status: 0 when the program ran, 32 when it failed and the user has been shown why, 1 for an error that Pulumi raised on
-purpose (RunError), else what the program exited with. The numbers are those of the official host, and mean the same to it.
+Started by language_python.py, needs the `pulumi` package only.
+
+Exit status: 0 when the program ran, 32 when it failed and the user has been shown why, 1 for an
+error that Pulumi raised on purpose (RunError), else what the program exited with. The numbers are
+those of the official host, and mean the same to it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ SHOWN_TO_THE_USER = 32
 
 
 def user_traceback(problem: BaseException, program: str) -> str:
-    """The traceback of `problem` from the program's own first line on: the frames before it are Pulumi's."""
+    """The traceback of `problem` from the program's own first line on: the frames before it are
+    Pulumi's."""
     home = os.path.abspath(program)  # noqa: PTH100 - compared with the names that runpy gives to code, which resolve nothing
     starts = {home, os.path.join(home, "__main__.py")}  # noqa: PTH118
     entry = problem.__traceback__
@@ -70,7 +74,8 @@ def main() -> int:
     asyncio.set_event_loop(loop)
     executor = ThreadPoolExecutor(max_workers=max(parallel, 1) * 4)
     loop.set_default_executor(executor)
-    # A program that fails leaves futures that nobody will await; asyncio's complaints about them would hide the real error.
+    # A program that fails leaves futures that nobody will await; asyncio's complaints about them
+    # would hide the real error.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
         loop.run_until_complete(pulumi.runtime.run_in_stack(lambda: run(given.program)))

@@ -1,6 +1,8 @@
-"""What every plugin of the Pulumi engine does: serve gRPC on loopback, say the port on standard output, end when told to.
+"""What every plugin of the Pulumi engine does: serve gRPC on loopback, say the port on standard
+output, end when told to.
 
-A plugin must not outlive its engine, and must end without a word on SIGINT and SIGTERM, whatever it is doing.
+A plugin must not outlive its engine, and must end without a word on SIGINT and SIGTERM, whatever it
+is doing.
 """
 
 from __future__ import annotations
@@ -17,10 +19,12 @@ from types import FrameType
 
 import grpc  # type: ignore[import-untyped]
 
-# A stack's whole state can be in one message; the engine itself allows 400 MiB (sdk/go/common/util/rpcutil).
+# A stack's whole state can be in one message; the engine itself allows 400 MiB
+# (sdk/go/common/util/rpcutil).
 CHANNEL_OPTIONS = [("grpc.max_receive_message_length", 400 << 20), ("grpc.max_send_message_length", 400 << 20)]
 
-_WORKERS = 128  # a call may run for as long as a program does, so each that is under way needs a thread of its own
+# A call may run for as long as a program does, so each that is under way needs a thread of its own.
+_WORKERS = 128
 
 
 class Children:
@@ -65,7 +69,10 @@ def stop(process: subprocess.Popen[bytes], grace: float = 2.0) -> None:
 
 
 def engine_address() -> str:
-    """The engine's address: the last argument. What comes before it are logging flags for plugins written in Go."""
+    """The engine's address: the last argument.
+
+    What comes before it are logging flags for plugins written in Go.
+    """
     if len(sys.argv) < 2 or ":" not in sys.argv[-1]:
         sys.exit(f"{sys.argv[0]}: this is a plugin of the Pulumi engine, which starts it with its address as the last argument")
     return sys.argv[-1]
@@ -94,11 +101,13 @@ def serve(register: Callable[[grpc.Server], None], children: Children) -> None:
     _end_group()
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
-    os._exit(0)  # not sys.exit: it would wait for the threads of calls that can't be answered any more
+    # Not sys.exit: it would wait for the threads of calls that can't be answered any more.
+    os._exit(0)
 
 
 def _end_group() -> None:
-    """End what the children have started themselves (a shell's commands): the engine gives each plugin a process group of its own."""
+    """End what the children have started themselves (a shell's commands): the engine gives each
+    plugin a process group of its own."""
     if os.name == "nt" or os.getpgrp() != os.getpid():
         return
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,4 +1,5 @@
-"""What a Python program sees and says, with whatever language host `ensure_engine()` gives: official or stand-in."""
+"""What a Python program sees and says, with whatever language host `ensure_engine()` gives:
+official or stand-in."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import psutil
 import pytest
 
 from devkube import paths
-from tests.engine.project import NAME, STACK, Project
+from devkube.tests.project import NAME, STACK, Project
 
 pytestmark = pytest.mark.engine
 
@@ -122,7 +123,8 @@ def test_about_knows_the_interpreter(project: Project) -> None:
 
 
 def _processes_of(project: Project) -> list[psutil.Process]:
-    """Everything alive that was started with this project's state (its path is in their environment)."""
+    """Everything alive that was started with this project's state (its path is in their
+    environment)."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -152,11 +154,13 @@ def test_an_interrupted_run_ends_without_traceback_and_leaves_no_process(project
         text=True,
     )
     try:
-        _wait_until((tmp_path / "started").exists)  # the program waits for the command, the command sleeps
+        # The program waits for the command, the command sleeps.
+        _wait_until((tmp_path / "started").exists)
         process.send_signal(how)
         if how != signal.SIGKILL:
             time.sleep(1)
-            process.send_signal(signal.SIGINT)  # as a person does: the first asks to finish, the second insists
+            # As a person does: the first asks to finish, the second insists.
+            process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     finally:
         process.kill()

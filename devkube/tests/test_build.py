@@ -1,4 +1,5 @@
-"""The build cache of the toolchain, with a small Go module in place of the real ones: real Go, seconds instead of minutes."""
+"""The build cache of the toolchain, with a small Go module in place of the real ones: real Go,
+seconds instead of minutes."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ import psutil
 import pytest
 
 from devkube import paths
+from devkube.errors import MachineError
 from devkube.toolchain import build
-from ops.errors import UserError
 
 NAME = cast("build.Name", "hello")
 
@@ -88,7 +89,7 @@ def test_half_a_result_is_built_again(module: Path) -> None:
 
 def test_a_failure_says_what_go_said_and_leaves_nothing(module: Path) -> None:
     (module / "main.go").write_text("package main\n\nfunc main() { missing() }\n")
-    with pytest.raises(UserError) as raised:
+    with pytest.raises(MachineError) as raised:
         build.build(NAME)
     assert "undefined: missing" in raised.value.message
     log = paths.cache() / "built" / "hello.log"
@@ -134,7 +135,10 @@ def wait_for(path: Path) -> None:
 
 
 def alive(group: int) -> list[str]:
-    """What runs in a process group; one that has ended and that nobody has waited for doesn't run."""
+    """What runs in a process group.
+
+    One that has ended and that nobody has waited for doesn't run.
+    """
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError):

@@ -1,4 +1,5 @@
-"""Which cluster is chosen, where an embedded one keeps its things, and how processes are told apart."""
+"""Which cluster is chosen, where an embedded one keeps its things, and how processes are told
+apart."""
 
 from __future__ import annotations
 
@@ -16,12 +17,15 @@ from devkube import cluster, paths
 from devkube.cluster import EmbeddedCluster, ExistingCluster, KindCluster, choose, embedded, host, kind
 from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon, wait_for
-from ops.errors import UserError
+from devkube.errors import MachineError
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with nothing on it: no kubeconfig, no cluster, no Docker; an embedded cluster would be possible."""
+    """A machine with nothing on it: no kubeconfig, no cluster, no Docker.
+
+    An embedded cluster would be possible.
+    """
     monkeypatch.setattr(paths, "MACHINE_STATE", tmp_path / "lib")
     monkeypatch.setattr(paths, "MACHINE_RUN", tmp_path / "run")
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "user")
@@ -44,9 +48,9 @@ def test_users_own_context_comes_first(machine: Path) -> None:
     chosen = choose("mine", "dev-1", machine / "ours")
     assert isinstance(chosen, ExistingCluster)
     assert (chosen.start().kind, chosen.start().kubeconfig) == ("existing", None)
-    with pytest.raises(UserError, match="never stopped"):
+    with pytest.raises(MachineError, match="never stopped"):
         chosen.stop()
-    with pytest.raises(UserError, match="never deleted"):
+    with pytest.raises(MachineError, match="never deleted"):
         chosen.delete()
     assert chosen.contents() == []
 
@@ -66,7 +70,7 @@ def test_users_contexts_are_seen_in_every_file_that_kubeconfig_names(machine: Pa
 def test_unreadable_kubeconfig_is_named(machine: Path) -> None:
     path = write_kubeconfig(machine / "user/.kube/config", "mine")
     path.write_text("contexts: [")
-    with pytest.raises(UserError, match=str(path)):
+    with pytest.raises(MachineError, match=str(path)):
         choose("mine", "dev-1", machine / "ours")
 
 
@@ -85,13 +89,13 @@ def test_kind_cluster_stays_kind_when_docker_is_stopped(machine: Path) -> None:
     KindCluster("dev-1", "dev", machine / "ours").volumes.mkdir(parents=True)
     chosen = choose("dev", "dev-1", machine / "ours")
     assert isinstance(chosen, KindCluster)
-    with pytest.raises(UserError, match="no kind here"):
+    with pytest.raises(MachineError, match="no kind here"):
         chosen.start()
 
 
 def test_no_way_to_a_cluster_says_what_each_lacks(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "lacking", lambda: ["it needs root"])
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(MachineError) as caught:
         choose("dev", "dev-1", machine / "ours")
     for part in ("context dev", "no kind here", "it needs root", "cluster.context"):
         assert part in str(caught.value)
@@ -128,13 +132,13 @@ class TestLayout:
 
     @pytest.mark.parametrize("identity", ["", "A", "a/b", "../x", "-a", "a" * 41, "a b"])
     def test_unfit_identity_is_refused(self, machine: Path, identity: str) -> None:
-        with pytest.raises(UserError, match="identity"):
+        with pytest.raises(MachineError, match="identity"):
             EmbeddedCluster(identity, "c", machine / "ours")
 
     def test_damaged_file_is_named(self, machine: Path) -> None:
         layouts.choose("dev-1")
         (machine / "lib/dev-1/cluster.json").write_text(json.dumps({"subnet": "198.18.0.0/24"}))
-        with pytest.raises(UserError, match=r"cluster\.json"):
+        with pytest.raises(MachineError, match=r"cluster\.json"):
             layouts.load("dev-1")
 
     def test_sockets_fit_into_a_socket_address(self) -> None:
@@ -188,7 +192,7 @@ class TestDaemon:
     def test_death_during_start_is_said_at_once_with_the_log(self, tmp_path: Path) -> None:
         daemon = self.daemon(tmp_path, "echo address already in use; exit 3")
         daemon.start()
-        with pytest.raises(UserError, match="address already in use") as caught:
+        with pytest.raises(MachineError, match="address already in use") as caught:
             wait_for(lambda: False, "is not ready", [daemon], 30)
         assert str(daemon.log) in str(caught.value)
 

@@ -1,4 +1,5 @@
-"""The embedded cluster: real processes, a real node, real volumes, in throw-away clusters of these tests' own."""
+"""The embedded cluster: real processes, a real node, real volumes, in throw-away clusters of these
+tests' own."""
 
 from __future__ import annotations
 
@@ -166,7 +167,8 @@ def test_strangers_are_refused(embedded: Fixture, tmp_path: Path) -> None:
     anonymous = ssl.create_default_context(cafile=str(layout.pki / "ca.crt"))
     assert request(api, anonymous) == 401
     assert request(kubelet, anonymous) == 401
-    # A certificate of another authority (etcd's own, which is closest at hand) with a name that would be allowed everything.
+    # A certificate of another authority (etcd's own, which is closest at hand) with a name that
+    # would be allowed everything.
     wrong = ssl.create_default_context(cafile=str(layout.pki / "ca.crt"))
     wrong.load_cert_chain(layout.pki / "apiserver-etcd-client.crt", layout.pki / "apiserver-etcd-client.key")
     assert request(api, wrong) == 401
@@ -214,7 +216,8 @@ def test_stop_leaves_only_data_and_start_brings_it_back(embedded: Fixture) -> No
 def test_start_heals_after_every_process_was_killed(embedded: Fixture) -> None:
     starts = len(embedded.lines(1))
     killed = [*embedded.cluster.processes(), *embedded.pod_pids()]
-    assert len(killed) >= 9  # four of the control plane, containerd, kubelet, provisioner, a shim, the pod
+    # Four of the control plane, containerd, kubelet, provisioner, a shim, the pod.
+    assert len(killed) >= 9
     for pid in killed:
         try:
             os.kill(pid, signal.SIGKILL)

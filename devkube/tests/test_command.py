@@ -1,4 +1,5 @@
-"""The contract of `command:local:Command`, with whatever command plugin `ensure_engine()` gives: official or stand-in."""
+"""The contract of `command:local:Command`, with whatever command plugin `ensure_engine()` gives:
+official or stand-in."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.project import Project
+from devkube.tests.project import Project
 
 pytestmark = pytest.mark.engine
 

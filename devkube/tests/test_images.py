@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from devkube import images
+from devkube.errors import MachineError
 from devkube.images.oci import ImageConfig, write_archive
-from ops.errors import UserError
 
 
 def make_rootfs(folder: Path) -> Path:
@@ -86,5 +86,5 @@ def test_layer_keeps_modes_links_and_nobodys_name(tmp_path: Path) -> None:
 
 
 def test_unknown_image_names_the_known_ones() -> None:
-    with pytest.raises(UserError, match="busybox"):
+    with pytest.raises(MachineError, match="busybox"):
         images.build_image("postgres")

@@ -1,4 +1,5 @@
-"""Kind clusters, with `kind` and `docker` replaced by executables that record how they are called: neither runs here."""
+"""Kind clusters, with `kind` and `docker` replaced by executables that record how they are called:
+neither runs here."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from devkube.cluster import KindCluster, kind
-from ops.errors import UserError
+from devkube.errors import MachineError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the recording executables are scripts")
 
@@ -93,7 +94,8 @@ def test_created_on_loopback_with_the_volumes_in_a_host_folder(machine: Machine)
     created = next(call for call in machine.calls() if call["command"][:3] == ["kind", "create", "cluster"])
     words = created["command"]
     assert words[words.index("--name") + 1] == "dev-1"
-    assert words[words.index("--kubeconfig") + 1] == str(machine.cluster.kubeconfig)  # else ~/.kube/config would be changed
+    # Else ~/.kube/config would be changed.
+    assert words[words.index("--kubeconfig") + 1] == str(machine.cluster.kubeconfig)
     config = yaml.safe_load(created["stdin"])
     assert config["networking"] == {"apiServerAddress": "127.0.0.1"}
     assert config["nodes"] == [
@@ -138,7 +140,7 @@ def test_start_of_a_running_cluster_starts_nothing(machine: Machine) -> None:
 
 def test_failed_creation_leaves_no_half_cluster(machine: Machine) -> None:
     (machine.memory / "fail").write_text("kind create")
-    with pytest.raises(UserError, match="it broke"):
+    with pytest.raises(MachineError, match="it broke"):
         machine.cluster.start()
     assert machine.commands()[-1].startswith("kind delete cluster --name dev-1")
     assert not machine.cluster.exists()
@@ -176,9 +178,9 @@ def test_stopped_engine_is_named(machine: Machine) -> None:
     machine.cluster.start()
     (machine.memory / "no-engine").touch()
     assert kind.lacking() == ["the Docker engine does not answer (`docker version`)"]
-    with pytest.raises(UserError, match="Docker engine does not answer"):
+    with pytest.raises(MachineError, match="Docker engine does not answer"):
         machine.cluster.start()
-    with pytest.raises(UserError, match="can't be deleted"):
+    with pytest.raises(MachineError, match="can't be deleted"):
         machine.cluster.delete()
     assert machine.cluster.home.exists()
 
