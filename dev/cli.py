@@ -35,7 +35,7 @@ from ops.settings import load_settings
 from ops.volumes import commands as volume_commands
 from ops.volumes.api import Api
 from ops.volumes.found import VolumesFolder
-from ops.volumes.matching import Plan
+from ops.volumes.matching import AdoptionPlan
 from ops.volumes.stack_volumes import StackVolumes, refuse_for_strangers
 from review import preview
 
@@ -100,7 +100,7 @@ def up(stack: str, adopt: bool, saved: Path | None) -> None:
         session.select(settings)
         volumes = volumes_of(stack, access, cluster, saved)
         volume_commands.stamp(volumes)
-        plan = volume_commands.reserve(volumes) if adopt else Plan()
+        plan = volume_commands.reserve(volumes) if adopt else AdoptionPlan()
         say(f"pulumi up --stack {stack}")
         status = session.pulumi(stack, "up", "--yes", "--skip-preview", "--refresh", "--suppress-outputs")
         if status != 0:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ops.command_line import variable_of
 from ops.console import console, say
-from ops.volumes.matching import Plan
+from ops.volumes.matching import AdoptionPlan
 from ops.volumes.stack_volumes import StackVolumes
 
 _GIB = 2**30
@@ -84,7 +84,7 @@ def show(outputs: dict[str, Any], stack: str) -> None:
     say("Next: `. .dev/env && pulumi stack output`, or `make down` to stop the cluster (all data stays).")
 
 
-def show_adopted(plan: Plan) -> None:
+def show_adopted(plan: AdoptionPlan) -> None:
     """Say which claims have their old volumes back."""
     if plan.gives:
         say("")

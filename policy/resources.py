@@ -68,7 +68,7 @@ class Resource:
 
 
 @dataclass(frozen=True)
-class Claim:
+class DeclaredClaim:
     """A claim that a resource declares: itself, or one for each of `replicas` pods by a template. An `ephemeral` one goes with its pod."""
 
     title: str
@@ -117,18 +117,20 @@ def items(value: Any) -> list[Any]:  # noqa: ANN401
     return [entry for entry in value if entry is not UNKNOWN] if isinstance(value, list) else []
 
 
-def claims_of(resource: Resource) -> Iterator[Claim]:
+def claims_of(resource: Resource) -> Iterator[DeclaredClaim]:
     """The claims that come of a resource: a PersistentVolumeClaim, those of a StatefulSet's templates, and its pods' ephemeral volumes."""
     replicas, namespace = resource.get("spec", "replicas"), resource.get("metadata", "namespace")
     pods: Any = replicas if isinstance(replicas, int | float) else 1
     if resource.type == CLAIM:
-        yield Claim(resource.title, resource.get("spec") or {}, namespace)
+        yield DeclaredClaim(resource.title, resource.get("spec") or {}, namespace)
     if resource.type == STATEFUL_SET:
         for template in items(resource.get("spec", "volumeClaimTemplates")):
             title = f"{resource.title}, claim template {get(template, 'metadata', 'name') or '(unnamed)'}"
-            yield Claim(title, get(template, "spec") or {}, namespace, pods)
+            yield DeclaredClaim(title, get(template, "spec") or {}, namespace, pods)
     path = POD_SPECS.get(resource.type)
     for volume in items(resource.get(*path, "volumes")) if path else []:
         spec = get(volume, "ephemeral", "volumeClaimTemplate", "spec")
         if spec:
-            yield Claim(f"{resource.title}, ephemeral volume {get(volume, 'name') or '(unnamed)'}", spec, namespace, pods, ephemeral=True)
+            yield DeclaredClaim(
+                f"{resource.title}, ephemeral volume {get(volume, 'name') or '(unnamed)'}", spec, namespace, pods, ephemeral=True
+            )

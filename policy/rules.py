@@ -22,7 +22,7 @@ from policy.resources import (
     STORAGE_CLASS,
     UNKNOWN,
     VOLUME,
-    Claim,
+    DeclaredClaim,
     Resource,
     claims_of,
     get,
@@ -180,7 +180,7 @@ def claims_on_allowed_tiers(resource: Resource, classes: Sequence[str]) -> Viola
 
 def claims_within_allocation(resources: Iterable[Resource], limits: Mapping[str, str]) -> Violations:
     """Storage is budgeted by tier: who wants more changes the budget first, where it is seen."""
-    asked: dict[str, list[tuple[Claim, Fraction]]] = defaultdict(list)
+    asked: dict[str, list[tuple[DeclaredClaim, Fraction]]] = defaultdict(list)
     for claim in (claim for resource in resources for claim in claims_of(resource)):
         storage_class, size = get(claim.spec, "storageClassName"), get(claim.spec, "resources", "requests", "storage")
         if isinstance(storage_class, str) and isinstance(size, str | int | float):

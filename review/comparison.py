@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from components.kube.quantity import bytes_of
-from review.plan import Plan, Planned
+from review.plan import Planned, PreviewPlan
 
 Action = Literal["create", "change", "replace", "delete", "release"]
 
@@ -76,7 +76,7 @@ class Comparison:
         return [change for change in self.changes if change.action == action]
 
 
-def compare(base: Plan | None, head: Plan) -> Comparison:
+def compare(base: PreviewPlan | None, head: PreviewPlan) -> Comparison:
     """What the head's plan does to what the base's has made; `base` is None where there was none, and everything is new."""
     before = _objects(base) if base else {}
     after = _objects(head)
@@ -94,7 +94,7 @@ def compare(base: Plan | None, head: Plan) -> Comparison:
     return Comparison(tuple(changes), tuple(_problems(changes, before, after)))
 
 
-def _objects(plan: Plan) -> dict[str, Planned]:
+def _objects(plan: PreviewPlan) -> dict[str, Planned]:
     """What stands for something outside Pulumi: no components, and not the providers that Pulumi makes by itself."""
     return {
         urn: resource
@@ -103,7 +103,7 @@ def _objects(plan: Plan) -> dict[str, Planned]:
     }
 
 
-def _changes(before: Mapping[str, Planned], after: Mapping[str, Planned], head: Plan) -> Iterator[Change]:
+def _changes(before: Mapping[str, Planned], after: Mapping[str, Planned], head: PreviewPlan) -> Iterator[Change]:
     for urn, resource in before.items():
         if urn not in after:
             # ServiceNamespace with `create: false`: Pulumi lets go of a namespace that it only reads from then on.

@@ -44,7 +44,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PreviewPlan:
     """All that a program declares, by URN, and what the preview said against it: `errors`, and violations of policies."""
 
     resources: Mapping[str, Planned]
@@ -52,7 +52,7 @@ class Plan:
     violations: tuple[str, ...] = field(default=())
 
 
-def read(event_log: Path) -> Plan:
+def read(event_log: Path) -> PreviewPlan:
     """The plan that a `pulumi preview --event-log` has written, of a stack without a state: all of it is to be made.
 
     The log is lines of JSON, as the Automation API reads them (apitype.EngineEvent). One that a killed engine left unfinished, or none,
@@ -76,7 +76,7 @@ def read(event_log: Path) -> Plan:
             violations.extend([f"{violation['policyName']}: {message}"] if mandatory else [])
         elif (said := event.get("diagnosticEvent")) and said["severity"] == "error":
             errors.append(" ".join(said["message"].split()))
-    return Plan(resources, tuple(errors), tuple(dict.fromkeys(violations)))
+    return PreviewPlan(resources, tuple(errors), tuple(dict.fromkeys(violations)))
 
 
 def _planned(declared: Mapping[str, Any]) -> Planned:

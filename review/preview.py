@@ -26,7 +26,7 @@ from ops.settings import stack_file
 from review import plan
 from review import report as preview_report
 from review.comparison import compare
-from review.plan import Plan
+from review.plan import PreviewPlan
 from review.report import Outcome
 from review.revision import check_out, where_the_branch_began
 
@@ -90,7 +90,7 @@ class _Previews:
         before = self._base_plan(stack)
         return Outcome(stack, head, failure, compare(before, head), self.base_name, new=before is None)
 
-    def _base_plan(self, stack: str) -> Plan | None:
+    def _base_plan(self, stack: str) -> PreviewPlan | None:
         """The base's plan; None where it has no such stack. Raises UserError where the base's own preview fails."""
         assert self.commit
         copy = self.folder / f"base-{stack}"
@@ -106,7 +106,7 @@ class _Previews:
             )
         return before
 
-    def _preview(self, copy: Path, stack: str, *options: str, quiet: bool) -> tuple[Plan, int]:
+    def _preview(self, copy: Path, stack: str, *options: str, quiet: bool) -> tuple[PreviewPlan, int]:
         """Preview `stack` in the copy; its plan and pulumi's exit status."""
         _prepare(copy, stack)
         environment = self._environment(copy)
@@ -119,7 +119,7 @@ class _Previews:
             stdin=subprocess.DEVNULL,
         )
         if made.returncode != 0:
-            return Plan({}, (" ".join(made.stderr.split()),)), made.returncode
+            return PreviewPlan({}, (" ".join(made.stderr.split()),)), made.returncode
         events = copy / "events.json"
         command = ["pulumi", "preview", "--stack", stack, "--event-log", str(events), "--suppress-outputs", *options]
         command += [] if sys.stdout.isatty() and not quiet else ["--non-interactive", "--suppress-progress"]

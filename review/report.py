@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from review.comparison import CLASS, Action, Change, Comparison, Field
-from review.plan import Plan
+from review.plan import PreviewPlan
 
 # GitHub takes at most 65536 characters in a comment (and 1 MiB in a job's summary).
 LONGEST_MARKDOWN = 60_000
@@ -34,7 +34,7 @@ class Outcome:
     """One stack's preview. `failure` is why there is no good plan, empty where there is one; `comparison` is None without a base."""
 
     stack: str
-    head: Plan
+    head: PreviewPlan
     failure: str = ""
     comparison: Comparison | None = None
     base: str = ""

@@ -71,15 +71,18 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """What the cluster has: the `objects` that the state names, all `volumes`, and all claims in the namespaces of the stack's claims."""
+class LiveObjects:
+    """What the cluster has.
+
+    `objects` are those that the state names, `volumes` all there are, `claims` all in the namespaces of the stack's claims.
+    """
 
     objects: Mapping[Name, Json]
     volumes: Mapping[str, Json]
     claims: Mapping[Name, Json]
 
 
-def differences(declared: Iterable[Declared], cluster: Cluster, stack: str) -> list[Difference]:
+def differences(declared: Iterable[Declared], cluster: LiveObjects, stack: str) -> list[Difference]:
     """Everything in which the cluster isn't as the state of `stack` says, object by object."""
     declared = list(declared)
     claims = {each.name: each for each in declared if each.name.kind == CLAIM}
@@ -148,7 +151,7 @@ def _repair(name: Name, path: tuple[str, ...], wanted: object, found: object) ->
     return AGAIN
 
 
-def _of_volume(declared: Declared, cluster: Cluster, stack: str) -> Iterator[Difference]:
+def _of_volume(declared: Declared, cluster: LiveObjects, stack: str) -> Iterator[Difference]:
     """What is wrong with the volume that a claim is bound to."""
     live = cluster.objects.get(declared.name)
     volume_name = live["spec"].get("volumeName") if live else None
@@ -183,7 +186,7 @@ def _stamp(claim: Declared) -> dict[str, str]:
     return {**{key: own[key] for key in kept}, ORDINAL: claim.name.name.rpartition("-")[2]}
 
 
-def _reservations(claims: Mapping[Name, Declared], cluster: Cluster) -> Iterator[Difference]:
+def _reservations(claims: Mapping[Name, Declared], cluster: LiveObjects) -> Iterator[Difference]:
     """Volumes that are reserved for a claim which is not there, or has another volume: an adoption that was not finished."""
     for volume in cluster.volumes.values():
         reference = volume["spec"].get("claimRef") or {}
@@ -202,7 +205,7 @@ def _reservations(claims: Mapping[Name, Declared], cluster: Cluster) -> Iterator
             )
 
 
-def _unknown_claims(claims: Mapping[Name, Declared], cluster: Cluster, stack: str) -> Iterator[Difference]:
+def _unknown_claims(claims: Mapping[Name, Declared], cluster: LiveObjects, stack: str) -> Iterator[Difference]:
     """Claims with the stack's labels that the stack doesn't know of."""
     for name, live in cluster.claims.items():
         if name not in claims and labels.of_stack(stack).items() <= (live["metadata"].get("labels") or {}).items():

@@ -11,7 +11,7 @@ from typing import Any
 from kubernetes.client.exceptions import ApiException
 
 from ops import cluster as api
-from ops.drift.compare import CLAIM, Cluster, Declared, Json, Name
+from ops.drift.compare import CLAIM, Declared, Json, LiveObjects, Name
 from ops.errors import UserError
 from ops.paths import ROOT
 
@@ -45,7 +45,7 @@ def _declared(resource: Json) -> Declared:
     )
 
 
-def look(cluster: api.Cluster, declared: Iterable[Declared]) -> Cluster:
+def look(cluster: api.Cluster, declared: Iterable[Declared]) -> LiveObjects:
     """Read what the state names, and all volumes. Raises UserError that names the right that is missing."""
     declared = list(declared)
     objects: dict[Name, Json] = {}
@@ -66,7 +66,7 @@ def look(cluster: api.Cluster, declared: Iterable[Declared]) -> Cluster:
                         objects.update({each.name: item} if item else {})
     claims = {name: item for name, item in objects.items() if name.kind == CLAIM}
     volumes = {item["metadata"]["name"]: item for item in _get(cluster, "/api/v1/persistentvolumes").get("items") or []} if declared else {}
-    return Cluster(objects, volumes, claims)
+    return LiveObjects(objects, volumes, claims)
 
 
 def _plural(cluster: api.Cluster, base: str, kind: str) -> str:

@@ -33,7 +33,7 @@ def mark(backend: str, stack: str) -> str:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedProcess:
     """What is known of a process: its command line, environment and folder."""
 
     command: tuple[str, ...]
@@ -41,7 +41,7 @@ class Seen:
     folder: Path
 
     @classmethod
-    def of(cls, process: psutil.Process) -> Seen:
+    def of(cls, process: psutil.Process) -> ObservedProcess:
         """From the running process. Raises psutil.Error for one that is gone or somebody else's."""
         return cls(tuple(process.cmdline()), process.environ(), Path(process.cwd()))
 
@@ -60,7 +60,7 @@ class Killed:
     only_stack: bool
 
 
-def is_of(seen: Seen, killed: Killed) -> bool:
+def is_of(seen: ObservedProcess, killed: Killed) -> bool:
     """Whether the process was started by an engine that did the run, directly or not."""
     if RUN in seen.environment:
         return seen.environment[RUN] == mark(killed.backend, killed.stack)
@@ -76,7 +76,7 @@ def find(killed: Killed) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.status() != psutil.STATUS_ZOMBIE and is_of(Seen.of(process), killed) and not _has_engine(process):
+            if process.status() != psutil.STATUS_ZOMBIE and is_of(ObservedProcess.of(process), killed) and not _has_engine(process):
                 found.append(process)
     return found
 

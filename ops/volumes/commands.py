@@ -12,9 +12,9 @@ from ops.console import console, say, step
 from ops.errors import UserError
 from ops.settings import load_settings
 from ops.volumes import listing, prune
-from ops.volumes.matching import Plan
+from ops.volumes.matching import AdoptionPlan
 from ops.volumes.saved import SavedVolume
-from ops.volumes.stack_volumes import Seen, StackVolumes, said_reserved
+from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes, said_reserved
 from ops.volumes.usage import used_bytes
 from ops.volumes.volume import Volume
 
@@ -73,7 +73,7 @@ def show(stack: StackVolumes, as_json: bool, adopt: str) -> None:
         say(line)
 
 
-def _records(stack: StackVolumes, seen: Seen, adopt: str) -> list[SavedVolume]:
+def _records(stack: StackVolumes, seen: ObservedVolumes, adopt: str) -> list[SavedVolume]:
     ours = listing.of_stack(stack.settings, stack.wanted, seen)
     used = used_bytes(ours, stack.api, stack.folder)
     return listing.records(stack, seen, used, adopt)
@@ -84,7 +84,7 @@ def adopt(stack: StackVolumes) -> None:
     stack.stamp()
     plan = reserve(stack)
     there = {claim["metadata"]["name"] for claim in stack.look().claims}
-    waiting = Plan(gives={wanted: volume for wanted, volume in plan.gives.items() if wanted.name in there})
+    waiting = AdoptionPlan(gives={wanted: volume for wanted, volume in plan.gives.items() if wanted.name in there})
     stack.wait_bound(waiting)
     if len(waiting.gives) < len(plan.gives):
         say("Next: `pulumi up` makes the claims; each is bound to the volume that is reserved for it.")
@@ -98,7 +98,7 @@ def stamp(stack: StackVolumes) -> None:
         say(f"The volumes could not be labelled with what they hold: {problem}")
 
 
-def reserve(stack: StackVolumes) -> Plan:
+def reserve(stack: StackVolumes) -> AdoptionPlan:
     """Reserve, and say for which claim what."""
     plan = stack.reserve()
     if plan.gives:

@@ -10,14 +10,14 @@ from rich.table import Table
 
 from components.kube.ownership import parse_claim_name
 from components.settings import Settings
-from ops.volumes.matching import Plan, is_own, maybe_own, unfit
-from ops.volumes.saved import FORMAT, Adoption, Claim, Data, SavedList, SavedVolume
-from ops.volumes.stack_volumes import Seen, StackVolumes, claim_is_ours
+from ops.volumes.matching import AdoptionPlan, is_own, maybe_own, unfit
+from ops.volumes.saved import FORMAT, Adoption, Data, SavedClaim, SavedList, SavedVolume
+from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes, claim_is_ours
 from ops.volumes.volume import Volume
 from ops.volumes.wanted import Wanted
 
 
-def of_stack(settings: Settings, wanted: Sequence[Wanted], seen: Seen) -> list[Volume]:
+def of_stack(settings: Settings, wanted: Sequence[Wanted], seen: ObservedVolumes) -> list[Volume]:
     """The volumes that are the stack's: bound to a claim of it, labelled for it, reserved for a claim of it, or last used by one."""
     bound = {
         (claim["metadata"]["uid"], claim["spec"]["volumeName"])
@@ -35,7 +35,7 @@ def of_stack(settings: Settings, wanted: Sequence[Wanted], seen: Seen) -> list[V
     return [volume for volume in seen.volumes if ours(volume)]
 
 
-def records(stack: StackVolumes, seen: Seen, used: Mapping[str, int], adopt: str) -> list[SavedVolume]:
+def records(stack: StackVolumes, seen: ObservedVolumes, used: Mapping[str, int], adopt: str) -> list[SavedVolume]:
     """The stack's volumes, by service and ordinal. `adopt` is the command that adopts, for the words on it."""
     plan = stack.plan(seen)
     found = [
@@ -70,7 +70,7 @@ def _record(settings: Settings, volume: Volume, used: int | None, adoption: Adop
         volume_mode=volume.volume_mode,
         created=_written(volume.created),
         phase_since=_written(volume.since),
-        claim=Claim(namespace=volume.claim.namespace, name=volume.claim.name, uid=volume.claim.uid) if volume.claim else None,
+        claim=SavedClaim(namespace=volume.claim.namespace, name=volume.claim.name, uid=volume.claim.uid) if volume.claim else None,
         node=volume.node,
         zone=volume.zone,
         node_selector_terms=[dict(term) for term in volume.node_terms],
@@ -85,7 +85,7 @@ def _record(settings: Settings, volume: Volume, used: int | None, adoption: Adop
     )
 
 
-def _adoption(stack: StackVolumes, seen: Seen, plan: Plan, volume: Volume, adopt: str) -> Adoption:
+def _adoption(stack: StackVolumes, seen: ObservedVolumes, plan: AdoptionPlan, volume: Volume, adopt: str) -> Adoption:
     """Whether a volume can be adopted as things are, in words that say how, or why not."""
     if any(given.name == volume.name for given in plan.gives.values()):
         return Adoption(possible=True, how=f"{'reserved; ' if volume.reserved else ''}{adopt}")

@@ -24,7 +24,7 @@ Declare = Callable[[Wanted, str], Volume | str]  # a volume for data that no obj
 
 
 @dataclass(frozen=True)
-class Plan:
+class AdoptionPlan:
     """What an adoption would do. With `problems` it does nothing.
 
     `gives` has the volume for each claim that gets one; `bound` the claims that have theirs, `new` those that no old volume was found for.
@@ -38,7 +38,7 @@ class Plan:
 
 def make_plan(
     wanted: Sequence[Wanted], claims: Iterable[Json], volumes: Sequence[Volume], nodes: Sequence[Json], declare: Declare | None = None
-) -> Plan:
+) -> AdoptionPlan:
     """Decide for all of `wanted`. `claims` are those in their namespace, `volumes` all there are, found data without an object included."""
     by_name = {claim["metadata"]["name"]: claim for claim in claims}
     gives: dict[Wanted, Volume] = {}
@@ -60,7 +60,7 @@ def make_plan(
             else:
                 new.append(each)
     problems += _given_twice(gives)
-    return Plan(gives, bound, new, problems)
+    return AdoptionPlan(gives, bound, new, problems)
 
 
 def _claim_problems(wanted: Wanted, claim: Json | None, volumes: Sequence[Volume]) -> Iterator[str]:

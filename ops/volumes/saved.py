@@ -36,7 +36,7 @@ class Data(_Part):
     fs_type: str = ""
 
 
-class Claim(_Part):
+class SavedClaim(_Part):
     """The claim that the volume is, or was last, bound to; without a UID it is reserved for that claim."""
 
     namespace: str
@@ -68,7 +68,7 @@ class SavedVolume(_Part):
     volume_mode: str
     created: str | None
     phase_since: str | None
-    claim: Claim | None
+    claim: SavedClaim | None
     node: str
     zone: str
     node_selector_terms: list[dict[str, Any]]

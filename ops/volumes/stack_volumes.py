@@ -16,7 +16,7 @@ from ops.errors import UserError
 from ops.volumes import found, saved
 from ops.volumes.api import Api, Json
 from ops.volumes.found import VolumesFolder
-from ops.volumes.matching import Plan, make_plan
+from ops.volumes.matching import AdoptionPlan, make_plan
 from ops.volumes.volume import BOUND_BY_CONTROLLER, Volume
 from ops.volumes.wanted import Wanted, wanted_claims
 
@@ -25,7 +25,7 @@ BINDING = 90  # seconds for reserved volumes to be bound: the controller looks a
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedVolumes:
     """The cluster as it was at one look: the API's JSON of claims (in the services' namespace) and nodes, and all volumes.
 
     `volumes` includes those that could be declared for data without an object.
@@ -53,7 +53,7 @@ class StackVolumes:
         """Stamp what is bound to the stack's claims; the names of the volumes that were stamped now."""
         return stamp_volumes(self.api, self.namespace, self.settings.stack)
 
-    def look(self) -> Seen:
+    def look(self) -> ObservedVolumes:
         """The cluster as it is now."""
         nodes = self.api.nodes()
         volumes = [Volume.of(each) for each in self.api.volumes()]
@@ -61,9 +61,9 @@ class StackVolumes:
             volumes += saved.read(self.list_file, self.settings, volumes)
         if self.folder:
             volumes += found.directories(self.folder, self.wanted, volumes, nodes)
-        return Seen(self.api.claims(self.namespace), volumes, nodes)
+        return ObservedVolumes(self.api.claims(self.namespace), volumes, nodes)
 
-    def plan(self, seen: Seen) -> Plan:
+    def plan(self, seen: ObservedVolumes) -> AdoptionPlan:
         """What an adoption would do."""
 
         def declare(wanted: Wanted, choice: str) -> Volume | str:
@@ -71,7 +71,7 @@ class StackVolumes:
 
         return make_plan(self.wanted, seen.claims, seen.volumes, seen.nodes, declare)
 
-    def reserve(self) -> Plan:
+    def reserve(self) -> AdoptionPlan:
         """Reserve for every claim that has none its own old volume, or for none of them; what was reserved.
 
         Raises UserError with every doubt, and what would resolve it.
@@ -114,7 +114,7 @@ class StackVolumes:
         }
         return self.api.change_volume(volume.name, body)
 
-    def wait_bound(self, plan: Plan, seconds: float = BINDING) -> None:
+    def wait_bound(self, plan: AdoptionPlan, seconds: float = BINDING) -> None:
         """Wait until every claim of the plan is bound to exactly its volume, and stamp those.
 
         Raises UserError for a claim that got another one, or none in time.
@@ -143,7 +143,7 @@ class StackVolumes:
             )
         return bool(claim and held and (claim.get("status") or {}).get("phase") == "Bound")
 
-    def _not_bound(self, left: Sequence[Wanted], plan: Plan, claims: dict[str, Json]) -> UserError:
+    def _not_bound(self, left: Sequence[Wanted], plan: AdoptionPlan, claims: dict[str, Json]) -> UserError:
         lines = []
         for wanted in left:
             phase = (claims[wanted.name].get("status") or {}).get("phase") if wanted.name in claims else "not there"
@@ -154,7 +154,7 @@ class StackVolumes:
             "Run the same command again: it goes on where this one stopped.",
         )
 
-    def old_for_new(self, seen: Seen) -> list[Wanted]:
+    def old_for_new(self, seen: ObservedVolumes) -> list[Wanted]:
         """The claims that are new and empty (not bound to any volume) although old volumes of theirs are there."""
         plan = self.plan(seen)
         names = {claim["metadata"]["name"] for claim in seen.claims}
@@ -205,7 +205,7 @@ def claim_is_ours(claim: Json, stack: str) -> bool:
     return labels.of_stack(stack).items() <= (claim["metadata"].get("labels") or {}).items()
 
 
-def said_reserved(plan: Plan) -> None:
+def said_reserved(plan: AdoptionPlan) -> None:
     """Say which volume goes to which claim."""
     for wanted, volume in plan.gives.items():
         say(f"  {wanted}: {volume.name} ({volume.location})")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from components.kube import labels
-from ops.drift.compare import Cluster, Declared, Difference, Name, differences
+from ops.drift.compare import Declared, Difference, LiveObjects, Name, differences
 from ops.drift.reading import declared_objects
 from ops.errors import UserError
 
@@ -79,7 +79,7 @@ def compared(found: dict[Any, Any], declared: list[Declared] | None = None) -> l
     objects = {name: item for name, item in found.items() if isinstance(name, Name)}
     volumes = {name: item for name, item in found.items() if isinstance(name, str)}
     claims = {name: item for name, item in objects.items() if name.kind == CLAIM.kind}
-    return differences(DECLARED if declared is None else declared, Cluster(objects, volumes, claims), "dev")
+    return differences(DECLARED if declared is None else declared, LiveObjects(objects, volumes, claims), "dev")
 
 
 def put(*path: Any) -> Callable[[dict[Any, Any]], None]:
@@ -288,7 +288,7 @@ def test_what_an_up_leaves_and_what_kubernetes_adds_is_none() -> None:
 def test_a_command_names_a_stack_that_is_not_the_default_one() -> None:
     found = cluster()
     del found[CLAIM]
-    todo = [each.todo for each in differences(DECLARED, Cluster(found, {}, {}), "mine") if each.object == CLAIM]
+    todo = [each.todo for each in differences(DECLARED, LiveObjects(found, {}, {}), "mine") if each.object == CLAIM]
     assert todo == [ADOPT.replace("adopt`", "adopt --stack mine`")]
 
 

@@ -23,9 +23,11 @@ STAND_IN = "import sys; sys.path.insert(0, '/here'); from devkube.toolchain.stan
 DRIVER = ("python", "-m", "components.canary.driver", "--context=dev", "--instance=dev", "prove")
 
 
-def seen(command: tuple[str, ...] = PLUGIN, *, run: str | None = None, backend: str | None = STATE, folder: Path = ROOT) -> orphans.Seen:
+def seen(
+    command: tuple[str, ...] = PLUGIN, *, run: str | None = None, backend: str | None = STATE, folder: Path = ROOT
+) -> orphans.ObservedProcess:
     variables = {orphans.RUN: run, "PULUMI_BACKEND_URL": backend}
-    return orphans.Seen(command, {name: value for name, value in variables.items() if value is not None}, folder)
+    return orphans.ObservedProcess(command, {name: value for name, value in variables.items() if value is not None}, folder)
 
 
 OURS = orphans.mark(STATE, "dev")
@@ -61,7 +63,7 @@ OURS = orphans.mark(STATE, "dev")
         (seen(tuple(word.replace("dev", "prod") for word in DRIVER)), False),
     ],
 )
-def test_what_is_of_a_run(process: orphans.Seen, ours: bool) -> None:
+def test_what_is_of_a_run(process: orphans.ObservedProcess, ours: bool) -> None:
     assert orphans.is_of(process, killed()) is ours
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from components.canary.manifests import canary_labels
 from components.kube.ownership import Stamp
-from ops.volumes.matching import Plan, make_plan
+from ops.volumes.matching import AdoptionPlan, make_plan
 from ops.volumes.volume import Location, Volume, give_up
 from ops.volumes.wanted import wanted_claims
 from tests.unit.volume_objects import NODE, claim, on, reserved, settings, stamp, volume, wanted
@@ -25,14 +25,14 @@ LET_GO = """Let it go first: `kubectl patch pv pv1 -p '{"spec":{"claimRef":{"uid
 HAND_OVER = f"To hand it over knowingly: `kubectl label pv pv1 --overwrite {LABELS}`"
 
 
-def plan(volumes: list[Volume], *claims: dict[str, Any], choice: str | None = None, **changes: Any) -> Plan:
+def plan(volumes: list[Volume], *claims: dict[str, Any], choice: str | None = None, **changes: Any) -> AdoptionPlan:
     """The plan for kafka 1 alone."""
     if choice:
         changes["adopt"] = {"kafka": {"1": choice}}
     return make_plan([wanted(**changes)], claims, volumes, [NODE])
 
 
-def given_to(made: Plan) -> dict[str, str]:
+def given_to(made: AdoptionPlan) -> dict[str, str]:
     assert not made.problems, made.problems
     return {each.name: found.name for each, found in made.gives.items()}
 

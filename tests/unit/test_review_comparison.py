@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from review.comparison import CLAIM, CLASS, COMMAND, NAMESPACE, PROVIDER, Comparison, compare
-from review.plan import Plan, Planned
+from review.plan import Planned, PreviewPlan
 from tests.unit.mocked_program import dev_config, run
 
 DEV = {key.removeprefix("storage-tiers:"): yaml.safe_load(value) for key, value in dev_config().items()}
@@ -20,7 +20,7 @@ SERVICES = DEV["services"]
 PATTERN = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"
 
 
-def plan_of(**changes: Any) -> Plan:
+def plan_of(**changes: Any) -> PreviewPlan:
     """What the program declares with the dev stack's settings and these changes.
 
     The mocks' URNs have no project, and the engine's inheritance of providers isn't in them.
@@ -36,7 +36,7 @@ def plan_of(**changes: Any) -> Plan:
         urns[f"{registered.type}::{registered.name}"] = urn
         provider = urns[f"{PROVIDER}::cluster"] if registered.type.startswith("kubernetes:") else ""
         resources[urn] = Planned(urn, registered.inputs, request.custom, request.protect, parent, provider)
-    return Plan(resources)
+    return PreviewPlan(resources)
 
 
 def change_service(name: str, **fields: Any) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def test_without_a_base_everything_is_new() -> None:
     assert {change.action for change in comparison.changes} == {"create"} and not comparison.problems
 
 
-def edited(plan: Plan, kind: str, edit: Callable[[dict[str, Any]], Any], **options: Any) -> Plan:
+def edited(plan: PreviewPlan, kind: str, edit: Callable[[dict[str, Any]], Any], **options: Any) -> PreviewPlan:
     """The plan with the inputs of every object of a type edited."""
 
     def new(resource: Planned) -> Planned:
@@ -254,7 +254,7 @@ def edited(plan: Plan, kind: str, edit: Callable[[dict[str, Any]], Any], **optio
         edit(inputs)
         return replace(resource, inputs=inputs, **options)
 
-    return Plan({urn: new(resource) for urn, resource in plan.resources.items()})
+    return PreviewPlan({urn: new(resource) for urn, resource in plan.resources.items()})
 
 
 # What no setting of this program changes, and a change of the program itself would.
@@ -283,7 +283,7 @@ QUOTA = "urn:pulumi:dev::storage-tiers::kubernetes:core/v1:ResourceQuota::tiers"
 @pytest.mark.parametrize(("kind", "edit", "action", "problems"), EDITS.values(), ids=EDITS)
 def test_a_change_of_the_program(kind: str, edit: Callable[[dict[str, Any]], Any], action: str, problems: int) -> None:
     quota = Planned(QUOTA, {"metadata": {"name": "tiers", "namespace": "data"}, "spec": {"hard": {"count/pods": "1"}}})
-    base = Plan({**plan_of().resources, QUOTA: quota})
+    base = PreviewPlan({**plan_of().resources, QUOTA: quota})
     comparison = compare(base, edited(base, kind, edit))
     assert {change.action for change in comparison.changes} == {action}
     assert {change.resource.type for change in comparison.changes} == {kind}
@@ -312,7 +312,7 @@ def test_without_an_identifier_another_way_to_the_cluster_is_another_cluster() -
 
 def test_the_providers_that_pulumi_makes_by_itself_are_no_matter() -> None:
     urn = "urn:pulumi:dev::storage-tiers::pulumi:providers:command::default_1_2_1"
-    assert not compare(plan_of(), Plan({**plan_of().resources, urn: Planned(urn, {"version": "1.2.1"})})).changes
+    assert not compare(plan_of(), PreviewPlan({**plan_of().resources, urn: Planned(urn, {"version": "1.2.1"})})).changes
 
 
 SETTINGS = st.fixed_dictionaries(
@@ -330,7 +330,7 @@ SETTINGS = st.fixed_dictionaries(
 def test_a_problem_is_named_iff_a_claim_would_be_lost_or_its_size_refused(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """On claims as the program declares them, without running it each time."""
 
-    def plan(settings: Mapping[str, Any]) -> Plan:
+    def plan(settings: Mapping[str, Any]) -> PreviewPlan:
         resources = {}
         for ordinal in range(settings.get("replicas", 1)):
             urn = f"urn:pulumi:dev::storage-tiers::{CLAIM}::data-a-{ordinal}"
@@ -340,7 +340,7 @@ def test_a_problem_is_named_iff_a_claim_would_be_lost_or_its_size_refused(before
                 "resources": {"requests": {"storage": settings.get("size", "5Gi")}},
             }
             resources[urn] = Planned(urn, {"metadata": {"name": f"data-a-{ordinal}", "namespace": "data"}, "spec": spec})
-        return Plan(resources)
+        return PreviewPlan(resources)
 
     sizes = {"4Gi": 4, "5Gi": 5, "6Gi": 6, "5120Mi": 5, None: 5}
     lost = max(before.get("replicas", 1) - after.get("replicas", 1), 0)

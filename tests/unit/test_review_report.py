@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from review.comparison import Change, Comparison, Field, compare
-from review.plan import Plan, Planned, read
+from review.plan import Planned, PreviewPlan, read
 from review.report import LONGEST_MARKDOWN, Outcome, as_json, markdown, summary, table
 
 URN = "urn:pulumi:dev::storage-tiers::storage-tiers:index:ServiceVolumes$kubernetes:core/v1:PersistentVolumeClaim::data-kafka-0"
@@ -57,14 +57,14 @@ def test_an_object_that_is_only_read_is_not_planned(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_cut_off_or_missing_gives_what_there_is(tmp_path: Path) -> None:
-    assert read(tmp_path / "nothing") == Plan({})
+    assert read(tmp_path / "nothing") == PreviewPlan({})
     log = write(tmp_path, event("create"))
     log.write_text(log.read_text() + '{"resourcePreEvent": {"meta')
     assert set(read(log).resources) == {URN}
 
 
 def outcome(*changes: Change, problems: tuple[str, ...] = (), **more: object) -> Outcome:
-    return Outcome("aws", Plan({}), comparison=Comparison(changes, problems), base="origin/main", **more)  # type: ignore[arg-type]
+    return Outcome("aws", PreviewPlan({}), comparison=Comparison(changes, problems), base="origin/main", **more)  # type: ignore[arg-type]
 
 
 REPLACED = Change("replace", CLAIM, (Field("spec.accessModes[0]", "ReadWriteOnce", "ReadWriteOncePod"),), ("spec.accessModes[0]",))
@@ -101,7 +101,7 @@ def test_markdown_neither_links_nor_mentions_nor_breaks_out_of_its_table() -> No
 
 
 def test_markdown_is_cut_at_a_line_where_a_comment_ends() -> None:
-    plan = Plan({f"{URN}{n}": Planned(f"{URN}{n}", INPUTS) for n in range(2000)})
+    plan = PreviewPlan({f"{URN}{n}": Planned(f"{URN}{n}", INPUTS) for n in range(2000)})
     text = markdown([Outcome("aws", plan, comparison=compare(None, plan), base="origin/main", new=True)])
     assert len(text) < LONGEST_MARKDOWN + 100
     assert text.endswith("|\n\nCut here; the job's log has all of it.\n") and "2000 created" in text

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ops.errors import UserError
-from ops.volumes.matching import Plan
+from ops.volumes.matching import AdoptionPlan
 from ops.volumes.stack_volumes import StackVolumes
 from ops.volumes.volume import Volume
 from ops.volumes.wanted import wanted_claims
@@ -125,9 +125,9 @@ def test_what_is_reserved_for_another_claim_is_not_taken_for_reserved() -> None:
     assert api.objects["pv1"]["spec"]["claimRef"]["name"] == "data-kafka-1"
 
 
-def plan() -> Plan:
+def plan() -> AdoptionPlan:
     each = next(each for each in wanted_claims(settings()) if each.name == "data-kafka-1")
-    return Plan(gives={each: Volume.of(OWN[1])})
+    return AdoptionPlan(gives={each: Volume.of(OWN[1])})
 
 
 def test_a_claim_that_got_another_volume_is_said() -> None:
