@@ -1,1 +1,4 @@
-"""Timings: this program against a minimal one, and `make up` by itself. Never part of a test."""
+"""Timings and ratios: this program against a minimal one, and its canary against fio.
+
+They are never part of a test, because they depend on the machine.
+"""

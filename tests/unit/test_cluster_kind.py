@@ -1,4 +1,6 @@
-"""Kind clusters, with `kind` and `docker` replaced by executables that record how they are called: neither runs here."""
+"""Kind clusters, with `kind` and `docker` replaced by executables that record how they are called:
+neither runs here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form of README.md and docs/: prose at most 100 columns wide, and links that lead somewhere."""
+"""The form of README.md and docs/: prose at most 100 columns wide, links that lead somewhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def lines_without_code(page: Path) -> Iterator[tuple[int, str]]:
-    """Each line of a page with its number, without code blocks: those in fences, and those that are indented."""
+    """Each line of a page with its number, without code blocks: those in fences, and those that are
+    indented.
+    """
     fence = ""
     before = ""
     indented = False
@@ -46,7 +48,9 @@ def prose(page: Path) -> Iterator[tuple[int, str]]:
 
 
 def breakable(line: str) -> bool:
-    """Whether a line has a space at which it could be broken: one outside of commands and addresses."""
+    """Whether a line has a space at which it could be broken: one outside of commands and
+    addresses.
+    """
     unbroken = LINK.sub(lambda found: found[0].replace(" ", ""), line)
     unbroken = CODE_SPAN.sub(lambda found: found[0].replace(" ", ""), unbroken)
     return " " in re.sub(r"^\s*(([-*]|\d+\.|#+|>) )*\s*", "", unbroken).strip()
