@@ -1,7 +1,8 @@
-"""`python -m bench`: this program against a minimal hand-written one with the same Kubernetes objects, in turn.
+"""`python -m bench`: this program against a minimal hand-written one with the same Kubernetes
+objects, in turn.
 
-The two take turns (A B A B …) on the same throw-away cluster, so that a machine whose speed drifts slows both; what is
-quoted is the median of each and the median of the ratios pair by pair.
+The two take turns (A B A B …) on the same throw-away cluster, so that a machine whose speed drifts
+slows both; what is quoted is the median of each and the median of the ratios pair by pair.
 """
 
 from __future__ import annotations
@@ -67,7 +68,10 @@ def main(brokers: tuple[int, ...], runs: int, as_json: bool) -> None:
 
 
 def turns(folder: Path, engine: Engine, access: Access, brokers: int, runs: int) -> Iterator[dict[str, dict[str, Cost]]]:
-    """One warm-up turn, then `runs` counted ones; a turn is every step of the one program, then of the other."""
+    """One warm-up turn, then `runs` counted ones.
+
+    A turn is every step of the one program, then of the other.
+    """
     for turn in range(runs + 1):
         costs: dict[str, dict[str, Cost]] = {}
         for name in ("ours", "minimal"):
@@ -86,7 +90,9 @@ def turns(folder: Path, engine: Engine, access: Access, brokers: int, runs: int)
 
 
 def ours(folder: Path, environment: dict[str, str], brokers: int, *, context: str = CONTEXT, stack: str = "dev") -> Program:
-    """This project's program, with this many Kafka brokers, and without the proof of its tiers, which the counterpart doesn't have."""
+    """This project's program, with this many Kafka brokers, and without the proof of its tiers,
+    which the counterpart doesn't have.
+    """
     program = Program.copy(paths.ROOT, folder, environment, stack)
     settings = yaml.safe_load(program.stack_file.read_text())["config"]
     services = settings["storage-tiers:services"]
@@ -112,7 +118,9 @@ def variables(engine: Engine, kubeconfig: str) -> dict[str, str]:
 
 
 def table(costs: Mapping[Any, Sequence[dict[str, dict[str, Cost]]]], what: str = "Brokers") -> Table:
-    """Medians of both programs, and the median ratio, for every size (or stack: `what` is its title), step and figure."""
+    """Medians of both programs, and the median ratio, for every size (or stack: `what` is its
+    title), step and figure.
+    """
     shown = Table(what, "Step", "Figure", box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("ours", "minimal", "ratio"):
         shown.add_column(title, justify="right")

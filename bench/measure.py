@@ -1,4 +1,6 @@
-"""Run one command and say what it cost: wall time, processor time and peak memory of its whole process tree."""
+"""Run one command and say what it cost: wall time, processor time and peak memory of its whole
+process tree.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ _SAMPLE = 0.1  # seconds between two looks at the tree's memory
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run cost: seconds of wall and of processor time, and bytes of memory at the peak, over all its processes."""
+    """What one run cost: seconds of wall and of processor time, and bytes of memory at the peak,
+    over all its processes.
+    """
 
     wall: float
     cpu: float
@@ -24,10 +28,12 @@ class Cost:
 
 
 def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Cost:
-    """Run `command` and measure it. Raises RuntimeError with its output when it fails: a failed run has no cost worth comparing.
+    """Run `command` and measure it.
 
-    Memory is the sum of the proportional set sizes (shared pages are counted once) where the system has them, else of
-    the resident set sizes, sampled every 100 ms.
+    Raises RuntimeError with its output when it fails: a failed run has no cost worth comparing.
+
+    Memory is the sum of the proportional set sizes (shared pages are counted once) where the system
+    has them, else of the resident set sizes, sampled every 100 ms.
     """
     started = time.perf_counter()
     process = subprocess.Popen(

@@ -1,4 +1,5 @@
-"""`python -m bench.previews`: the preview of every committed stack against that of a minimal program with the same objects, in turn.
+"""`python -m bench.previews`: the preview of every committed stack against that of a minimal
+program with the same objects, in turn.
 
 Without a cluster, as in a review. Medians of both, and the median of the ratios pair by pair.
 """

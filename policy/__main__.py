@@ -1,4 +1,6 @@
-"""The policy pack's wiring: each rule of rules.py by its name, mandatory, described by its own text."""
+"""The policy pack's wiring: each rule of rules.py by its name, mandatory, described by its own
+text.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
-# The pack runs beside programs of any kind, from any folder: its modules are the project's, which is the folder above.
+# The pack runs beside programs of any kind, from any folder: its modules are the project's, which
+# is the folder above.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from policy import rules

@@ -1,7 +1,8 @@
-"""The rules: each is one function, whose text says why it is one, on plain data. It yields a message for each violation.
+"""The rules: each is one function, whose text says why it is one, on plain data. It yields a
+message for each violation.
 
-A message names the object, the field with its value, the rule, and what works. What a preview doesn't know yet violates nothing;
-`pulumi up` checks again, when it is known.
+A message names the object, the field with its value, the rule, and what works. What a preview
+doesn't know yet violates nothing; `pulumi up` checks again, when it is known.
 """
 
 from __future__ import annotations
@@ -62,11 +63,12 @@ def _says(title: str, field: str, value: object, rule: str, works: str) -> str:
     return f"{title}: {field}: {shown}: {rule}. Works: {works}"
 
 
-# --- classes ----------------------------------------------------------------------------------------------------------
+# --- classes --------------------------------------------------------------------------------------
 
 
 def reclaim_policy_retain(resource: Resource) -> Violations:
-    """A deleted claim must not take its data with it: a volume is given up by a person who looks at it, never as a side effect.
+    """A deleted claim must not take its data with it: a volume is given up by a person who looks at
+    it, never as a side effect.
 
     A StorageClass without reclaimPolicy has Delete.
     """
@@ -81,7 +83,8 @@ def reclaim_policy_retain(resource: Resource) -> Violations:
 
 
 def wait_for_first_consumer(resource: Resource) -> Violations:
-    """A volume that is made before its pod is scheduled may be in a zone, or on a node, where the pod can never run.
+    """A volume that is made before its pod is scheduled may be in a zone, or on a node, where the
+    pod can never run.
 
     A StorageClass without volumeBindingMode has Immediate.
     """
@@ -93,7 +96,9 @@ def wait_for_first_consumer(resource: Resource) -> Violations:
 
 
 def never_the_default_class(resource: Resource) -> Violations:
-    """A claim that names no class must not land on a tier: the tier's space is allocated to the services that ask for it by name."""
+    """A claim that names no class must not land on a tier: the tier's space is allocated to the
+    services that ask for it by name.
+    """
     if resource.type != STORAGE_CLASS:
         return
     for annotation in DEFAULT_CLASS:
@@ -111,10 +116,12 @@ def known_provisioner(resource: Resource) -> Violations:
 
 
 def encrypted_on_cloud(resource: Resource) -> Violations:
-    """A cloud's disks and their snapshots are copied and shared by a click; encrypted ones are useless without the key.
+    """A cloud's disks and their snapshots are copied and shared by a click; encrypted ones are
+    useless without the key.
 
-    EBS volumes aren't encrypted unless the class says so, with the word true: the driver reads any other, also "True", as
-    false. A kmsKeyId has the driver ask for encryption too. GCE encrypts every disk; there is nothing to turn on.
+    EBS volumes aren't encrypted unless the class says so, with the word true: the driver reads any
+    other, also "True", as false. A kmsKeyId has the driver ask for encryption too. GCE encrypts
+    every disk; there is nothing to turn on.
     """
     if resource.type != STORAGE_CLASS or resource.get("provisioner") not in EBS:
         return
@@ -127,11 +134,13 @@ def encrypted_on_cloud(resource: Resource) -> Violations:
         yield _says(resource.title, "parameters.encrypted", encrypted, "volumes on EBS are encrypted", '"true"')
 
 
-# --- claims and volumes -----------------------------------------------------------------------------------------------
+# --- claims and volumes ---------------------------------------------------------------------------
 
 
 def single_writer_access(resource: Resource) -> Violations:
-    """A database or broker is its volume's only writer; block storage on several nodes at once ends in errors or a broken file system."""
+    """A database or broker is its volume's only writer; block storage on several nodes at once ends
+    in errors or a broken file system.
+    """
     specs: Iterable[tuple[str, Any]] = [(claim.title, claim.spec) for claim in claims_of(resource)]
     if resource.type == VOLUME:
         specs = [(resource.title, resource.get("spec"))]
@@ -142,10 +151,11 @@ def single_writer_access(resource: Resource) -> Violations:
 
 
 def no_host_folders(resource: Resource) -> Violations:
-    """A folder of a node is gone with the node, has no size, and is seen by every other pod that names it.
+    """A folder of a node is gone with the node, has no size, and is seen by every other pod that
+    names it.
 
-    local-path is the one place for such volumes: its provisioner makes and owns the folders. A DaemonSet, which tends the nodes
-    themselves, may have them.
+    local-path is the one place for such volumes: its provisioner makes and owns the folders. A
+    DaemonSet, which tends the nodes themselves, may have them.
     """
     if resource.type == VOLUME:
         if _is_local_path(resource):
@@ -170,7 +180,9 @@ def _is_local_path(volume: Resource) -> bool:
 
 
 def claims_on_allowed_tiers(resource: Resource, classes: Sequence[str]) -> Violations:
-    """What a claim costs, and what it keeps, is decided by its class: which ones a stack may use is decided beforehand."""
+    """What a claim costs, and what it keeps, is decided by its class: which ones a stack may use is
+    decided beforehand.
+    """
     for claim in claims_of(resource):
         found = get(claim.spec, "storageClassName")
         if found is not UNKNOWN and found not in classes:
@@ -200,11 +212,12 @@ def _shown_size(size: Fraction) -> str:
     return quantity(math.ceil(size / MI) * MI)
 
 
-# --- the stack --------------------------------------------------------------------------------------------------------
+# --- the stack ------------------------------------------------------------------------------------
 
 
 def project_labels(resource: Resource) -> Violations:
-    """By its labels an object is found, counted, healed and cleaned up; one without them is nobody's.
+    """By its labels an object is found, counted, healed and cleaned up; one without them is
+    nobody's.
 
     They are Kubernetes' recommended ones, with the stack as the instance.
     """
@@ -221,10 +234,11 @@ def project_labels(resource: Resource) -> Violations:
 
 
 def production_is_protected(resources: Iterable[Resource], stacks: Sequence[str] | None) -> Violations:
-    """A slip in a stack file must not delete what people work with: Pulumi then refuses, until someone takes the protection away.
+    """A slip in a stack file must not delete what people work with: Pulumi then refuses, until
+    someone takes the protection away.
 
-    `stacks` are the names, or patterns of them, of production stacks. Without these it is every stack with a class on a cloud
-    provisioner, and every stack named prod….
+    `stacks` are the names, or patterns of them, of production stacks. Without these it is every
+    stack with a class on a cloud provisioner, and every stack named prod….
     """
     everything = list(resources)
     if not everything or not _is_production(everything, stacks):

@@ -1,4 +1,6 @@
-"""A fresh clone of this project, as a person has it: with an environment, a state and a dev cluster of its own."""
+"""A fresh clone of this project, as a person has it: with an environment, a state and a dev cluster
+of its own.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,14 @@ from tests.conftest import project_files
 
 
 class Clone:
-    """A fresh clone of the work tree as it is, in a folder of its own: with a dev cluster of its own."""
+    """A fresh clone of the work tree as it is, in a folder of its own: with a dev cluster of its
+    own.
+    """
 
     def __init__(self, folder: Path, *, lend_environment: bool = False) -> None:
-        """`lend_environment`: use this clone's Python packages, and the interpreter that they were made for: it saves installing them."""
+        """`lend_environment`: use this clone's Python packages, and the interpreter that they were
+        made for: it saves installing them.
+        """
         self.folder = folder
         self.python = getattr(sys, "_base_executable", sys.executable) if lend_environment else "python3"
         folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +45,9 @@ class Clone:
         return subprocess.run(["git", *arguments], cwd=self.folder, check=True, capture_output=True, text=True).stdout
 
     def environment(self, **changed: str | None) -> dict[str, str]:
-        """A person's shell: without this test run's own settings, and with what is `changed` (None: not set at all)."""
+        """A person's shell: without this test run's own settings, and with what is `changed` (None:
+        not set at all).
+        """
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE", "VIRTUAL_ENV", "PYTEST"))}
         return {name: value for name, value in {**kept, "PYTHON": self.python, **changed}.items() if value is not None}
 
@@ -56,7 +64,9 @@ class Clone:
         )
 
     def start(self, *command: str, **changed: str | None) -> subprocess.Popen[str]:
-        """Start a command in a process group of its own, as a terminal does: what a key sends there, all of it gets."""
+        """Start a command in a process group of its own, as a terminal does: what a key sends
+        there, all of it gets.
+        """
         return subprocess.Popen(
             command,
             cwd=self.folder,

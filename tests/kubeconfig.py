@@ -1,4 +1,6 @@
-"""Kubeconfigs of a test's own: another context name, another server, another user on the throw-away cluster."""
+"""Kubeconfigs of a test's own: another context name, another server, another user on the throw-away
+cluster.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ from devkube.cluster import Access
 
 
 def write(access: Access, file: Path, context: str, *, server: str | None = None, token: str | None = None) -> Path:
-    """A kubeconfig with one context for the throw-away cluster; `token` is another user's, else it is the tests' own."""
+    """A kubeconfig with one context for the throw-away cluster.
+
+    `token` is another user's, else it is the tests' own.
+    """
     document = yaml.safe_load(Path(str(access.kubeconfig)).read_text(encoding="utf-8"))
     found = {kind: {each["name"]: each[kind.removesuffix("s")] for each in document[kind]} for kind in ("contexts", "clusters", "users")}
     entry = found["contexts"][access.context]
@@ -26,7 +31,9 @@ def write(access: Access, file: Path, context: str, *, server: str | None = None
 
 
 def service_account(core: client.CoreV1Api, name: str) -> str:
-    """A token for a service account of this name in namespace default, which may do what RBAC gives it: nothing at first."""
+    """A token for a service account of this name in namespace default, which may do what RBAC gives
+    it: nothing at first.
+    """
     core.create_namespaced_service_account("default", {"metadata": {"name": name}})
     request = {"spec": {"audiences": None, "expirationSeconds": 3600}}
     token: str = core.create_namespaced_service_account_token(name, "default", request).status.token

@@ -1,4 +1,6 @@
-"""A copy of a Pulumi program in a folder of its own, with a state of its own, run by the real engine."""
+"""A copy of a Pulumi program in a folder of its own, with a state of its own, run by the real
+engine.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ class Program:
 
     @classmethod
     def copy(cls, source: Path, folder: Path, variables: dict[str, str], stack: str, state: str | None = None) -> Program:
-        """Copy the program in `source` to `folder`, give it this clone's virtual environment, and make the stack.
+        """Copy the program in `source` to `folder`, give it this clone's virtual environment, and
+        make the stack.
 
         Its state is the backend `state` (a URL), or an empty one of its own.
         """
@@ -67,7 +70,10 @@ class Program:
         )
 
     def pulumi(self, *arguments: str) -> str:
-        """Run `pulumi` and return what it printed; fails the test with that output when it fails."""
+        """Run `pulumi` and return what it printed.
+
+        Fails the test with that output when it fails.
+        """
         done = self.run(*arguments)
         assert done.returncode == 0, f"pulumi {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -86,12 +92,17 @@ class Program:
         return self.pulumi("destroy", "--yes", "--skip-preview")
 
     def preview_steps(self) -> list[dict[str, Any]]:
-        """The planned steps, without those that change nothing, as `pulumi preview --json` lists them."""
+        """The planned steps, without those that change nothing, as `pulumi preview --json` lists
+        them.
+        """
         plan = json.loads(self.pulumi("preview", "--json"))
         return [step for step in plan.get("steps", []) if step["op"] not in ("same", "read")]
 
     def refused(self, *arguments: str) -> list[str]:
-        """Run `pulumi` with settings that the program must refuse; the problems that it names, each once and without a traceback."""
+        """Run `pulumi` with settings that the program must refuse.
+
+        The problems that it names, each once and without a traceback.
+        """
         done = self.run(*arguments)
         output = done.stdout + done.stderr
         assert done.returncode == 1, output

@@ -1,4 +1,6 @@
-"""Looks for the real private keys of a cluster in files and texts: a pattern would miss a key in a form that nobody thought of."""
+"""Looks for the real private keys of a cluster in files and texts: a pattern would miss a key in a
+form that nobody thought of.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from devkube.cluster.layout import Layout
 
 
 def secrets_of(layout: Layout, *kubeconfigs: Path) -> dict[str, list[bytes]]:
-    """Every private key and token of a cluster and of these kubeconfigs, by where it is: pieces of each form in which it may be copied."""
+    """Every private key and token of a cluster and of these kubeconfigs, by where it is: pieces of
+    each form in which it may be copied.
+    """
     found = {str(path): _pem(path.read_text()) for path in layout.pki.rglob("*.key")}
     for path in [*layout.kubeconfig("admin").parent.glob("*.conf"), *kubeconfigs]:
         for user in yaml.safe_load(path.read_text())["users"]:
@@ -26,7 +30,9 @@ def secrets_of(layout: Layout, *kubeconfigs: Path) -> dict[str, list[bytes]]:
 
 
 def _pem(text: str) -> list[bytes]:
-    """Of a key in PEM: its lines, a line's bytes, and a piece of the whole in base64, as kubeconfigs have it."""
+    """Of a key in PEM: its lines, a line's bytes, and a piece of the whole in base64, as
+    kubeconfigs have it.
+    """
     lines = [line for line in text.splitlines() if line and not line.startswith("-----")]
     whole = base64.b64encode(text.encode()).decode()
     key = base64.b64decode("".join(lines))

@@ -1,4 +1,6 @@
-"""The policy pack in the real engine, on a program that knows nothing of this project and breaks every rule."""
+"""The policy pack in the real engine, on a program that knows nothing of this project and breaks
+every rule.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,10 @@ VIOLATIONS = {
 
 
 def preview(project: Project, *options: str, succeeds: bool = False) -> list[dict[str, str]]:
-    """Preview the foreign program with the pack; the violations, as the engine's events have them."""
+    """Preview the foreign program with the pack.
+
+    Returns the violations, as the engine's events have them.
+    """
     (project.folder / "__main__.py").write_text(FOREIGN)
     log = project.folder / "events.json"
     arguments = ["--policy-pack", str(PACK), "--event-log", str(log), *options]

@@ -1,4 +1,6 @@
-"""`make preview` on the real engine, in a clone: every committed stack, and real base and head plans through git commits."""
+"""`make preview` on the real engine, in a clone: every committed stack, and real base and head
+plans through git commits.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ class Preview:
         self.clone.git("checkout", "--quiet", "-B", "main")
 
     def fingerprint(self) -> str:
-        """Every byte of the work tree and of the repository, apart from what git ignores (and what it notes for itself)."""
+        """Every byte of the work tree and of the repository, apart from what git ignores (and what
+        it notes for itself).
+        """
         digest = hashlib.sha256(self.clone.git("status", "--porcelain", "--untracked-files=all").encode())
         for name in self.clone.git("ls-files", "-z").split("\0")[:-1]:
             digest.update((self.clone.folder / name).read_bytes())
@@ -79,7 +83,10 @@ def made(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Preview:
 
 @pytest.fixture
 def preview(made: Preview) -> Iterator[Preview]:
-    """The clone as it was committed; no test leaves anything behind in it, or in the folder for temporary files."""
+    """The clone as it was committed.
+
+    No test leaves anything behind in it, or in the folder for temporary files.
+    """
     yield made
     assert not list(made.temporary.iterdir())
     made.clone.git("reset", "--quiet", "--hard")
@@ -111,7 +118,9 @@ def test_what_a_person_sees(preview: Preview) -> None:
 
 
 def test_a_harmless_change_against_the_base(preview: Preview) -> None:
-    """A broker more, another class parameter, and the namespace handed over: it is then only read, for which there is no cluster."""
+    """A broker more, another class parameter, and the namespace handed over: it is then only read,
+    for which there is no cluster.
+    """
     preview.edit("Pulumi.dev.yaml", ("replicas: 3", "replicas: 4"), ("    database: {}", "    database:\n      nodePath: /srv/volumes"))
     preview.edit("Pulumi.dev.yaml", ("create: true", "create: false"))
     preview.commit()

@@ -1,4 +1,6 @@
-"""Faults done to real files of a canary's volume, each the smallest of its kind, at a place that a seed decides."""
+"""Faults done to real files of a canary's volume, each the smallest of its kind, at a place that a
+seed decides.
+"""
 
 from __future__ import annotations
 

@@ -40,7 +40,10 @@ class Run:
         )
 
     def kill_after(self, seconds: float, part: str) -> str:
-        """Kill a part when the run is so old; says what that was: a run may be faster than the one that was measured."""
+        """Kill a part when the run is so old.
+
+        Says what that was: a run may be faster than the one that was measured.
+        """
         try:
             self.process.wait(max(0.0, self.began + seconds - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -50,7 +53,9 @@ class Run:
         return ENDED
 
     def kill(self, part: str) -> None:
-        """Kill a part without warning, and wait for the engine's end: it ends by itself when it was a plugin that died."""
+        """Kill a part without warning, and wait for the engine's end: it ends by itself when it was
+        a plugin that died.
+        """
         engine = psutil.Process(self.process.pid)
         below = engine.children(recursive=True)
         targets = [engine]
@@ -68,7 +73,10 @@ class Run:
         self.end()
 
     def end(self) -> str:
-        """Wait for its end; what it has printed. What an orphan still holds open isn't waited for."""
+        """Wait for its end, and return what it has printed.
+
+        What an orphan still holds open isn't waited for.
+        """
         self.process.wait(300)
         return "" if self.process.stdout is None else _available(self.process.stdout.fileno())
 
@@ -95,17 +103,23 @@ def resources(program: Program) -> list[dict[str, Any]]:
 
 
 class WhenNotNoted:
-    """Waits for the moment in which the cluster has a new object that the state doesn't have yet."""
+    """Waits for the moment in which the cluster has a new object that the state doesn't have
+    yet.
+    """
 
     def __init__(self, program: Program, list_objects: Callable[..., Any], *where: str) -> None:
-        """`list_objects` is the official client's, with what it needs to be called: `core.list_namespace`, say."""
+        """`list_objects` is the official client's, with what it needs to be called:
+        `core.list_namespace`, say.
+        """
         self.program = program
         self.list_objects = list_objects
         self.where = where
         self.before = {each.metadata.name for each in list_objects(*where).items}
 
     def kill(self, run: Run, part: str) -> str | None:
-        """Kill the part in such a moment; the object's name, or None when the run has ended, or was killed, without one.
+        """Kill the part in such a moment.
+
+        The object's name, or None when the run has ended, or was killed, without one.
 
         The engine is stopped first, so that the moment lasts while it is looked at.
         """

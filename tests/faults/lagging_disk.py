@@ -1,12 +1,16 @@
-"""A file system in user space whose medium lags behind what it acknowledges, as a disk with a volatile cache does.
+"""A file system in user space whose medium lags behind what it acknowledges, as a disk with a
+volatile cache does.
 
-Started as a program of its own: `lagging_disk.py MOUNT LIVE MEDIUM --lag SECONDS`. Everything passes through to the folder LIVE, which
-is what readers see (as a page cache lets them). What has been synced comes to the folder MEDIUM as well, `lag` seconds after the
-sync was acknowledged: 0 is an honest disk, which acknowledges afterwards; infinity one that never writes what it acknowledged.
-What was not synced never comes there. Killing this program is the power cut: MEDIUM is then what is left.
+Started as a program of its own: `lagging_disk.py MOUNT LIVE MEDIUM --lag SECONDS`. Everything
+passes through to the folder LIVE, which is what readers see (as a page cache lets them). What has
+been synced comes to the folder MEDIUM as well, `lag` seconds after the sync was acknowledged: 0 is
+an honest disk, which acknowledges afterwards; infinity one that never writes what it acknowledged.
+What was not synced never comes there. Killing this program is the power cut: MEDIUM is then what is
+left.
 
-As on ext4, a sync of one file makes all names durable, but the data of that file only. The canary renames and links nothing, so
-this can't either. FUSE comes from Debian's libfuse2 through python3-fusepy, unpacked by `tests.faults.media`.
+As on ext4, a sync of one file makes all names durable, but the data of that file only. The canary
+renames and links nothing, so this can't either. FUSE comes from Debian's libfuse2 through
+python3-fusepy, unpacked by `tests.faults.media`.
 """
 
 from __future__ import annotations
@@ -24,7 +28,10 @@ from fusepy import FUSE, FuseOSError, Operations, fuse_get_context  # type: igno
 
 
 class Change(NamedTuple):
-    """One change: the method of `Medium` that makes it, and what that is called with; `data` of which file, else a change of names."""
+    """One change: the method of `Medium` that makes it, and what that is called with.
+
+    `data` is the file whose data is changed. Without it names are.
+    """
 
     method: str
     path: str
@@ -33,7 +40,10 @@ class Change(NamedTuple):
 
 
 class Medium:
-    """A folder, and the changes that can be made in it. Paths begin with a slash, as the kernel gives them."""
+    """A folder, and the changes that can be made in it.
+
+    Paths begin with a slash, as the kernel gives them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -82,7 +92,10 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
         self.lock = threading.Lock()
 
     def init(self, path: str) -> None:
-        """Called by FUSE in the process that serves: a thread started earlier would not be there."""
+        """Called by FUSE in the process that serves.
+
+        A thread started earlier would not be there.
+        """
         threading.Thread(target=self._write_behind, daemon=True).start()
 
     def _write_behind(self) -> None:
@@ -112,14 +125,16 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
         return 0
 
     def _give_to_group(self, path: str) -> tuple[int, int]:
-        """The group that a new name in this folder gets, and the mode bit that a new folder inherits with it (setgid, inode(7))."""
+        """The group that a new name in this folder gets, and the mode bit that a new folder
+        inherits with it (setgid, inode(7)).
+        """
         parent = self.live.at(path).parent.stat()
         return (parent.st_gid, stat.S_ISGID) if parent.st_mode & stat.S_ISGID else (fuse_get_context()[1], 0)
 
     def _give_to_caller(self, path: str) -> None:
         self._change("chown", path, fuse_get_context()[0], self._give_to_group(path)[0])
 
-    # --- what FUSE calls -------------------------------------------------------------------------------------------------
+    # --- what FUSE calls --------------------------------------------------------------------------
 
     def __call__(self, op: str, *args: Any) -> Any:
         try:

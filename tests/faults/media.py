@@ -1,7 +1,8 @@
-"""What a volume can lie on: file systems of the tests' own, mounted where a class of the provisioner makes its volumes.
+"""What a volume can lie on: file systems of the tests' own, mounted where a class of the
+provisioner makes its volumes.
 
-Each is a context manager: mounted while it lasts, unmounted whatever happens. `cut` is a power cut: what was not synced by then is lost,
-and the file system is mounted again with what the medium has.
+Each is a context manager: mounted while it lasts, unmounted whatever happens. `cut` is a power cut:
+what was not synced by then is lost, and the file system is mounted again with what the medium has.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from devkube import paths
 from devkube.cluster import host
 from devkube.debian import unpack
 
-# ioctl FS_IOC_SHUTDOWN of ext4 and XFS (include/uapi/linux/fs.h): the file system stops at once; with this flag the journal's
-# unwritten part is lost, too, as in a power cut.
+# ioctl FS_IOC_SHUTDOWN of ext4 and XFS (include/uapi/linux/fs.h): the file system stops at once;
+# with this flag the journal's unwritten part is lost, too, as in a power cut.
 _SHUTDOWN = 0x8004587D
 _WITHOUT_LOG = 2
 _LAGGING_DISK = Path(__file__).with_name("lagging_disk.py")
@@ -38,12 +39,17 @@ def run(*command: str | Path) -> str:
 
 
 def mounts() -> list[list[str]]:
-    """The machine's mounts as proc(5) has them in mountinfo: [2] is the file system's number, [4] where it is mounted."""
+    """The machine's mounts as proc(5) has them in mountinfo: [2] is the file system's number, [4]
+    where it is mounted.
+    """
     return [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
 
 
 class Medium(ABC):
-    """A file system at `point` that a test can do things to; `work` is a folder for whatever it is made of."""
+    """A file system at `point` that a test can do things to.
+
+    `work` is a folder for whatever it is made of.
+    """
 
     def __init__(self, point: Path, work: Path) -> None:
         self.point = point
@@ -80,7 +86,9 @@ class Medium(ABC):
         return
 
     def unmount(self) -> None:
-        """Unmount it, once nothing of a pod is mounted from it any more: the next mount of the same device must be a new one."""
+        """Unmount it, once nothing of a pod is mounted from it any more: the next mount of the same
+        device must be a new one.
+        """
         number = next(mount[2] for mount in mounts() if mount[4] == str(self.point))
         end = time.monotonic() + 30
         while len(users := [mount[4] for mount in mounts() if mount[2] == number]) > 1:
@@ -120,7 +128,8 @@ class Loop(Medium):
         with self.image.open("wb") as file:
             file.truncate(self.size)
         if self.kind == "ext4":
-            # errors=remount-ro is what distributions format with: after an error nothing more is written
+            # errors=remount-ro is what distributions format with: after an error nothing more is
+            # written
             run("mkfs.ext4", "-q", "-F", "-e", "remount-ro", self.image)
         else:
             program, environment = xfs_tool()
@@ -143,7 +152,10 @@ class Loop(Medium):
             os.close(descriptor)
 
     def remount(self, options: str = "rw") -> None:
-        """Unmount and mount it: after a fault it is as good as new, with what its journal recovers."""
+        """Unmount and mount it.
+
+        After a fault it is as good as new, with what its journal recovers.
+        """
         self.unmount()
         self.mount(options)
 
@@ -153,13 +165,17 @@ class Loop(Medium):
         self.remount()
 
     def turn_read_only(self) -> None:
-        """ext4 only: as after an error that the kernel has found in the file system, which then lets nobody write any more."""
+        """ext4 only: as after an error that the kernel has found in the file system, which then
+        lets nobody write any more.
+        """
         trigger = Path("/sys/fs/ext4", Path(self.device).name, "trigger_fs_error")
         trigger.write_text("1")
 
 
 class LaggingDisk(Medium):
-    """The file system of tests/faults/lagging_disk.py, whose medium has what was acknowledged `lag` seconds later."""
+    """The file system of tests/faults/lagging_disk.py, whose medium has what was acknowledged `lag`
+    seconds later.
+    """
 
     def __init__(self, point: Path, work: Path, lag: float) -> None:
         super().__init__(point, work)

@@ -17,7 +17,10 @@ from tests.conftest import eventually
 
 @dataclass
 class ConsumerPods:
-    """One pod for each claim, named as the claim is without `data-`; what was written through each is known by its hash."""
+    """One pod for each claim, named as the claim is without `data-`.
+
+    What was written through each is known by its hash.
+    """
 
     core: client.CoreV1Api
     image: str

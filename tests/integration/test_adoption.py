@@ -1,6 +1,8 @@
-"""Old volumes on the real cluster: given back after each kind of loss, refused where there is doubt, pruned when asked.
+"""Old volumes on the real cluster: given back after each kind of loss, refused where there is
+doubt, pruned when asked.
 
-The tests run in the order of the file, on one stack (its canaries are off: they are proven elsewhere) and four volumes with known data.
+The tests run in the order of the file, on one stack (its canaries are off: they are proven
+elsewhere) and four volumes with known data.
 """
 
 from __future__ import annotations
@@ -47,7 +49,10 @@ def pods(core: client.CoreV1Api, busybox: str) -> ConsumerPods:
 
 @pytest.fixture(scope="module")
 def data(program: Program, pods: ConsumerPods, core: client.CoreV1Api) -> dict[str, str]:
-    """The stack up with known data on all four claims, and then destroyed, by plain `pulumi`; the volume of each claim."""
+    """The stack up with known data on all four claims, and then destroyed, by plain `pulumi`.
+
+    Returns the volume of each claim.
+    """
     program.up()
     pods.start(CLAIMS)
     pods.write(CLAIMS)
@@ -177,7 +182,10 @@ def another_volume(name: str, path: str, node: str, labels: dict[str, str], **sp
 
 
 class Situation:
-    """The stack destroyed and its four volumes Released, in a state that the adoption must refuse; put back afterwards."""
+    """The stack destroyed and its four volumes Released, in a state that the adoption must refuse.
+
+    It is put back afterwards.
+    """
 
     def __init__(self, program: Program, core: client.CoreV1Api, data: dict[str, str]) -> None:
         self.program, self.core, self.data = program, core, data
@@ -215,7 +223,9 @@ class Situation:
         self.program.configure(adopt=None)
 
     def refuses(self, words: str) -> None:
-        """The adoption ends with exactly these words for kafka 1, and no volume of the stack was touched."""
+        """The adoption ends with exactly these words for kafka 1, and no volume of the stack was
+        touched.
+        """
         before = {each.metadata.name: each.metadata.resource_version for each in self.core.list_persistent_volume().items}
         done = self.program.ops("volumes", "adopt")
         assert done.returncode == 1
@@ -364,7 +374,10 @@ class TestByChoice:
 
 @pytest.fixture(scope="class")
 def stranger(situation: Situation, core: client.CoreV1Api) -> Iterator[str]:
-    """A volume of another stack, of the same class and the same claim's name; nothing may touch it."""
+    """A volume of another stack, of the same class and the same claim's name.
+
+    Nothing may touch it.
+    """
     with situation.beside(Stamp("other", "kafka", 1, "streaming").labels) as other:
         yield other
         assert core.read_persistent_volume(other).spec.persistent_volume_reclaim_policy == "Retain"

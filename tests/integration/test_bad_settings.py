@@ -1,4 +1,6 @@
-"""Wrong stack files as a person meets them: real previews by the real engine, each with its exact message."""
+"""Wrong stack files as a person meets them: real previews by the real engine, each with its exact
+message.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 def refused(program: Program, *command: str) -> list[str]:
-    """Run a pulumi command that must be refused by the settings, and return the problems that it names, a line each."""
+    """Run a pulumi command that must be refused by the settings, and return the problems that it
+    names, a line each.
+    """
     lines = program.refused(*command)
     assert in_state(program) <= {"pulumi:pulumi:Stack"}
     return lines
@@ -82,7 +86,10 @@ def test_a_preview_says_exactly_what_is_wrong(case: str, program_factory: Callab
 
 @pytest.mark.engine
 def test_names_never_collide(program_factory: Callable[..., Program]) -> None:
-    """The engine refuses two resources of one URN; the names here are those that the program itself uses, and each other's."""
+    """The engine refuses two resources of one URN.
+
+    The names here are those that the program itself uses, and each other's.
+    """
     names = ["cluster", "namespace", "canary", "destroy-guard", "data", "kafka", "kafka-0", "data-kafka-0", "dev"]
     program = program_factory()
     program.configure(
@@ -93,7 +100,10 @@ def test_names_never_collide(program_factory: Callable[..., Program]) -> None:
 
 @pytest.fixture
 def kubeconfig(tmp_path: Path) -> Path:
-    """A kubeconfig with two contexts, on a cluster that doesn't answer; with a token, or the plugin would ask for a user name."""
+    """A kubeconfig with two contexts, on a cluster that doesn't answer.
+
+    It has a token: without one the plugin would ask for a user name.
+    """
     file = tmp_path / "kubeconfig"
     contexts = [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in ("kind-dev", "production")]
     clusters = [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}]
@@ -128,7 +138,9 @@ def test_without_any_kubeconfig_a_preview_plans_and_an_up_is_refused(program_fac
 
 @pytest.fixture
 def cloud_node(core: client.CoreV1Api) -> Iterator[str]:
-    """A node of AWS, as its controller manager would register it, in the throw-away cluster: no machine stands behind it."""
+    """A node of AWS, as its controller manager would register it, in the throw-away cluster: no
+    machine stands behind it.
+    """
     name = "ip-10-0-0-1.eu-west-1.compute.internal"
     core.create_node({"metadata": {"name": name}, "spec": {"providerID": "aws:///eu-west-1a/i-0123456789abcdef0", "unschedulable": True}})
     yield name

@@ -1,6 +1,8 @@
-"""The canary as a part of `pulumi up`, on the real engine and cluster: what it lets pass, when it runs, and that it leaves nothing.
+"""The canary as a part of `pulumi up`, on the real engine and cluster: what it lets pass, when it
+runs, and that it leaves nothing.
 
-The tests run in the order of the file, on one stack. What the canary finds in faulty storage is in test_canary_faults.py.
+The tests run in the order of the file, on one stack. What the canary finds in faulty storage is in
+test_canary_faults.py.
 """
 
 from __future__ import annotations
@@ -33,7 +35,10 @@ COMMAND = "command:local:Command"
 
 @pytest.fixture(scope="module")
 def program(program_factory: Callable[..., Program], access: Access, core: client.CoreV1Api) -> Iterator[Program]:
-    """The program of this project, configured for the throw-away cluster, not yet up; destroyed afterwards."""
+    """The program of this project, configured for the throw-away cluster, not yet up.
+
+    It is destroyed afterwards.
+    """
     program = program_factory(access=access)
     program.configure(cluster={"context": access.context, "identifier": access.context})
     yield program
@@ -146,10 +151,14 @@ def test_another_run_proves_again_and_keeps_every_claim(program: Program, core: 
 
 
 def start_run(program: Program, core: client.CoreV1Api, run: int) -> tuple[subprocess.Popen[str], psutil.Process]:
-    """Start `pulumi up` with another `canary.run`; returns it, and the database tier's driver at work (a pod of it is there)."""
+    """Start `pulumi up` with another `canary.run`.
+
+    Returns it, and the database tier's driver at work (a pod of it is there).
+    """
     program.pulumi("config", "set", "--path", "canary.run", str(run))
     command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"]
-    # A session of its own, as a terminal would make one: a signal reaches engine, plugins and drivers.
+    # A session of its own, as a terminal would make one: a signal reaches engine, plugins and
+    # drivers.
     process = subprocess.Popen(
         command,
         cwd=program.folder,

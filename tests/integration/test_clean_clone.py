@@ -1,4 +1,6 @@
-"""What the README promises a person with a fresh clone: `make up`, plain `pulumi`, `make down`, `make up`, `make purge`."""
+"""What the README promises a person with a fresh clone: `make up`, plain `pulumi`, `make down`,
+`make up`, `make purge`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The cloud stacks on the real engine, and their classes on a real API server: what it takes, keeps, and replaces."""
+"""The cloud stacks on the real engine, and their classes on a real API server: what it takes,
+keeps, and replaces.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def program(program_factory: Callable[..., Program], access: Access) -> Program:
 
 @pytest.fixture
 def snapshot_kind(api: client.ApiClient) -> Iterator[None]:
-    """The cluster knows VolumeSnapshotClass: as much of external-snapshotter's CRD as an API server needs."""
+    """The cluster knows VolumeSnapshotClass: as much of external-snapshotter's CRD as an API server
+    needs.
+    """
     names = {"plural": "volumesnapshotclasses", "singular": "volumesnapshotclass", "kind": "VolumeSnapshotClass"}
     fields = {"driver": {"type": "string"}, "deletionPolicy": {"type": "string", "enum": ["Delete", "Retain"]}}
     parameters = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -64,7 +68,8 @@ def snapshot_kind(api: client.ApiClient) -> Iterator[None]:
             "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
         },
     }
-    # The API server keeps this group for those who have the Kubernetes project's consent; the real CRD carries this note as well.
+    # The API server keeps this group for those who have the Kubernetes project's consent; the real
+    # CRD carries this note as well.
     definition["metadata"]["annotations"] = {
         "api-approved.kubernetes.io": "https://github.com/kubernetes-csi/external-snapshotter/pull/814"
     }

@@ -1,6 +1,8 @@
-"""The dev stack on the real engine and the real cluster: what it makes, that it stays, that changing it loses nothing.
+"""The dev stack on the real engine and the real cluster: what it makes, that it stays, that
+changing it loses nothing.
 
-The tests run in the order of the file, on one stack: up, consumers, a changed class, refused and allowed destroys.
+The tests run in the order of the file, on one stack: up, consumers, a changed class, refused and
+allowed destroys.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ def program(program_factory: Callable[..., Program], access: Access, core: clien
 
 
 def remove_volumes(core: client.CoreV1Api) -> None:
-    """Delete the volumes that the tests' claims left, with their data: the reclaim policy Retain keeps them otherwise."""
+    """Delete the volumes that the tests' claims left, with their data: the reclaim policy Retain
+    keeps them otherwise.
+    """
     folders = []
     for volume in core.list_persistent_volume().items:
         if volume.status.phase == "Released" and volume.spec.claim_ref.namespace == NAMESPACE:
@@ -141,7 +145,8 @@ def consumers(
     program: Program, program_factory: Callable[..., Program], access: Access, core: client.CoreV1Api, busybox: str
 ) -> Iterator[Consumers]:
     """StatefulSets in a stack of their own, with known data on every claim; removed afterwards."""
-    # One state for both stacks, as a user has it: the consumers find the claims through a StackReference.
+    # One state for both stacks, as a user has it: the consumers find the claims through a
+    # StackReference.
     shared = program_factory(Path(__file__).parent / "consumers", access=access, state=program.variables["PULUMI_BACKEND_URL"])
     for key, value in {"context": access.context, "image": busybox, "tiers": "organization/storage-tiers/dev"}.items():
         shared.pulumi("config", "set", key, value)

@@ -1,4 +1,6 @@
-"""The pages in docs/: their commands are run as they stand on the throw-away cluster, and print what the pages say they print."""
+"""The pages in docs/: their commands are run as they stand on the throw-away cluster, and print
+what the pages say they print.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Command:
-    """A line after `$ `, and the lines that it is said to print; `…` in them stands for anything."""
+    """A line after `$ `, and the lines that it is said to print.
+
+    `…` in them stands for anything.
+    """
 
     line: str
     prints: list[str]
@@ -41,7 +46,9 @@ def commands(page: str) -> list[Command]:
 
 
 def files(page: str) -> dict[str, str]:
-    """The YAML files that a page wants: blocks whose first line is a comment that begins with the file's name."""
+    """The YAML files that a page wants: blocks whose first line is a comment that begins with the
+    file's name.
+    """
     blocks = [block for kind, block in _BLOCK.findall((DOCS / page).read_text(encoding="utf-8")) if kind == "yaml"]
     return {named[1]: block for block in blocks if (named := re.match(r"# (\S+\.yaml):", block))}
 

@@ -1,4 +1,7 @@
-"""`python -m ops drift` on the real cluster: each kind of drift made by hand, found, and named; as a user who may only look."""
+"""`python -m ops drift` on the real cluster: each kind of drift made by hand, found, and named.
+
+It runs as a user who may only look.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ USER = "drift"
 
 @dataclass(frozen=True)
 class Stack:
-    """The stack that is looked at, and its cluster; `variables` are those of a user who may get and list, and no more."""
+    """The stack that is looked at, and its cluster.
+
+    `variables` are those of a user who may get and list, and no more.
+    """
 
     program: Program
     core: client.CoreV1Api
@@ -88,7 +94,10 @@ def stack(
 
 @pytest.fixture(scope="module", autouse=True)
 def role(stack: Stack, api: client.ApiClient) -> Iterator[None]:
-    """The role of docs/drift.md for that user; before it has the role, it is told which right it lacks."""
+    """The role of docs/drift.md for that user.
+
+    Before it has the role, it is told which right it lacks.
+    """
     done = stack.drift()
     assert done.returncode == 3, done.stdout + done.stderr
     assert "answered 403 Forbidden for /api" in done.stderr

@@ -1,6 +1,8 @@
-"""Changes that would lose a claim, made for real: what is refused and what is not, and that a refused one touches nothing.
+"""Changes that would lose a claim, made for real: what is refused and what is not, and that a
+refused one touches nothing.
 
-The tests run in the order of the file, on one stack: never bound claims, then bound ones, then the ways to do it right.
+The tests run in the order of the file, on one stack: never bound claims, then bound ones, then the
+ways to do it right.
 """
 
 from __future__ import annotations
@@ -50,7 +52,10 @@ class Stack:
         }
 
     def everything(self) -> dict[str, str]:
-        """Every object that a stack has in the cluster, with the version that every write changes."""
+        """Every object that a stack has in the cluster, with its resourceVersion.
+
+        Every write changes that version.
+        """
         found = [
             *self.core.list_namespaced_persistent_volume_claim(NAMESPACE).items,
             *self.core.list_namespaced_resource_quota(NAMESPACE).items,
@@ -124,7 +129,8 @@ class TestNeverBound:
     def test_services_are_renamed_and_changed_in_one_up(self, stack: Stack, settings: Callable[..., None]) -> None:
         before = {claim.metadata.uid for claim in stack.claims().values()}
         settings(services={"pg": POSTGRES, "kafka": {**KAFKA, "accessMode": "ReadWriteOncePod"}})
-        # The old claims are counted until they are gone, which is last: the quota has room for them.
+        # The old claims are counted until they are gone, which is last: the quota has room for
+        # them.
         stack.program.up()
         after = stack.claims()
         assert set(after) == {"data-pg-0", "data-kafka-0", "data-kafka-1", "data-kafka-2"}
@@ -360,7 +366,8 @@ class TestDoingItRight:
         before = stack.program.state()["deployment"]["resources"]
         settings(services={"postgres": POSTGRES, "kafka": {**KAFKA, "replicas": 4}})
         stack.program.up()
-        # Outputs are the last thing that a run writes: without that, they are still those of the run before.
+        # Outputs are the last thing that a run writes: without that, they are still those of the
+        # run before.
         after = stack.program.state()
         outputs = {each["urn"]: each["outputs"] for each in before if each["type"] == "pulumi:pulumi:Stack"}
         for each in after["deployment"]["resources"]:

@@ -1,6 +1,9 @@
-"""Runs that are killed: engine, plugin, canary or cluster, at any point. One heal and one up later all is as it should be.
+"""Runs that are killed: engine, plugin, canary or cluster, at any point.
 
-The tests run in the order of the file, on one stack. A claim of it is bound and holds data before anything is killed.
+One heal and one up later all is as it should be.
+
+The tests run in the order of the file, on one stack. A claim of it is bound and holds data before
+anything is killed.
 """
 
 from __future__ import annotations
@@ -99,7 +102,10 @@ class Stack:
         return done.stdout
 
     def converges(self, during: str, when: str, what: str) -> str:
-        """One heal and one up: everything is there, nothing is left over, and no byte is lost. Gives what healing said."""
+        """One heal and one up: everything is there, nothing is left over, and no byte is lost.
+
+        Gives what healing said.
+        """
         began = time.monotonic()
         said = self.heal()
         self.program.up("--refresh")
@@ -128,7 +134,10 @@ class Stack:
         return {claim.metadata.name: claim.metadata.uid for claim in self.core.list_namespaced_persistent_volume_claim(NAMESPACE).items}
 
     def write(self, image: str) -> None:
-        """Bind the claim of postgres by a pod that writes random bytes to it, and remove the pod."""
+        """Bind the claim of postgres by a pod that writes random bytes to it.
+
+        The pod is removed again.
+        """
         content = secrets.token_hex(4096)
         accounts = {"field_selector": "metadata.name=default"}  # a new namespace gets it a moment later, and no pod before that
         eventually(lambda: bool(self.core.list_namespaced_service_account(NAMESPACE, **accounts).items), "the service account is there")
@@ -217,7 +226,9 @@ class TestUp:
 
     @pytest.mark.parametrize("part", ["engine", "kubernetes plugin"])
     def test_killed_when_the_cluster_has_a_claim_and_the_state_has_not(self, stack: Stack, part: str, full: bool) -> None:
-        """The hard moment: a plain `pulumi up` after it fails, with "already exists" or a quota that counts it twice."""
+        """The hard moment: a plain `pulumi up` after it fails, with "already exists" or a quota
+        that counts it twice.
+        """
         hit: list[str] = []
         for _ in range(10):
             stack.configure(SMALL)
@@ -233,7 +244,8 @@ class TestUp:
             if not hit:
                 plain = stack.program.run("up", "--yes", "--skip-preview", "--refresh")
                 assert plain.returncode != 0
-                # The API server counts a claim before it looks whether there is one: then the quota is what refuses the next one.
+                # The API server counts a claim before it looks whether there is one: then the quota
+                # is what refuses the next one.
                 assert any(words in plain.stderr + plain.stdout for words in ("lock", "already exists", "exceeded quota"))
             said = stack.converges("up", f"{claim} made, not noted", part)
             assert f"PersistentVolumeClaim {claim} in namespace {NAMESPACE}" in said
@@ -329,7 +341,9 @@ class TestDestroy:
         pytest.fail("in ten runs the moment was never met")
 
     def test_a_killed_up_is_destroyed_under_guard(self, stack: Stack) -> None:
-        """The guard is made last: an up that was killed before has none, and a namespace may hold what isn't the stack's."""
+        """The guard is made last: an up that was killed before has none, and a namespace may hold
+        what isn't the stack's.
+        """
         stack.configure(SMALL)
         stack.program.up()
         TestLostEntries().forget(stack, "destroy-guard")
@@ -395,7 +409,9 @@ DAEMONS = [
 class TestCluster:
     @pytest.mark.parametrize("daemon", DAEMONS)
     def test_killed_during_up(self, daemon: str, stack: Stack, cluster: Cluster) -> None:
-        """What the cluster's start puts right: the up that was under way ends, well or with an error, and the next one converges."""
+        """What the cluster's start puts right: the up that was under way ends, well or with an
+        error, and the next one converges.
+        """
         assert isinstance(cluster, EmbeddedCluster)
         before = stack.uids()["data-postgres-0"]
         stack.configure(SMALL if stack.settings is LARGE else LARGE)
@@ -430,7 +446,9 @@ def test_a_live_lock_is_never_released(stack: Stack) -> None:
 
 
 def test_all_of_it_in_a_table(stack: Stack, record_property: Callable[[str, object], None]) -> None:
-    """The last one of the file: what was killed, and what came of it, is printed at the end of all tests."""
+    """The last one of the file: what was killed, and what came of it, is printed at the end of all
+    tests.
+    """
     assert stack.kills
     record_property(TOLD, as_table(stack.kills))
     stack.is_intact()

@@ -1,4 +1,5 @@
-"""What survives when a dev cluster is lost: a clone of its own, whose cluster loses etcd, then everything but its volumes.
+"""What survives when a dev cluster is lost: a clone of its own, whose cluster loses etcd, then
+everything but its volumes.
 
 The tests run in the order of the file; the data that the first one writes is the same at the end.
 """
@@ -67,7 +68,9 @@ class Recovering:
         pods.stop()
 
     def forget(self) -> None:
-        """Delete the objects of claims and volumes: what is left are directories, as after etcd was wiped, but quicker."""
+        """Delete the objects of claims and volumes: what is left are directories, as after etcd was
+        wiped, but quicker.
+        """
         core = self.core()
         for claim in CLAIMS:
             core.delete_namespaced_persistent_volume_claim(claim, "data")

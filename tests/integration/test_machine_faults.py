@@ -1,6 +1,8 @@
-"""Faults of the machine under `make up`: each ends with one or two lines that say what to do, and the next `make up` works.
+"""Faults of the machine under `make up`: each ends with one or two lines that say what to do, and
+the next `make up` works.
 
-The tests run in the order of the file, on one clone: first what fails before its cluster is there, then what happens to a cluster.
+The tests run in the order of the file, on one clone: first what fails before its cluster is there,
+then what happens to a cluster.
 """
 
 from __future__ import annotations
@@ -61,7 +63,10 @@ def says(done: subprocess.CompletedProcess[str], *expected: str) -> None:
 
 @pytest.fixture(scope="module")
 def clone(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """A clone whose path is long, and has spaces and letters that are not ASCII. Everything built is in the user's cache already."""
+    """A clone whose path is long, and has spaces and letters that are not ASCII.
+
+    Everything built is in the user's cache already.
+    """
     folder = tmp_path_factory.mktemp("faults") / "Datenbänke и потоки" / ("long " * 30).strip() / "storage tiers"
     build.build("node")
     build.build("local-path-provisioner")
@@ -109,7 +114,7 @@ def mounted(folder: Path, *options: str) -> Iterator[None]:
         subprocess.run(["umount", folder], check=True)
 
 
-# --- before anything is installed ---------------------------------------------------------------------------------------
+# --- before anything is installed -----------------------------------------------------------------
 
 
 def test_python_too_old(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -174,7 +179,7 @@ def test_read_only_clone(tmp_path: Path) -> None:
         says(clone.run(*UP), "the Python environment", "Read-only file system")
 
 
-# --- no cluster can be had -------------------------------------------------------------------------------------------
+# --- no cluster can be had ------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +194,9 @@ def others_clone() -> Iterator[Clone]:
 
 class TestNoCluster:
     def as_nobody(self, clone: Clone, programs: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """`python -m dev up` as user 65534, who may read everything (the interpreter may be in root's home) and is not root."""
+        """`python -m dev up` as user 65534, who may read everything (the interpreter may be in
+        root's home) and is not root.
+        """
         if not shutil.which("setpriv"):
             pytest.skip("no setpriv here")
         right = ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
@@ -236,13 +243,15 @@ class TestNoCluster:
         says(self.as_nobody(others_clone), ".dev/lock", "no right to that", "sudo")
 
 
-# --- building ----------------------------------------------------------------------------------------------------------
+# --- building -------------------------------------------------------------------------------------
 
 UNBUILT: build.Name = "local-path-provisioner"  # the smallest: seconds with Go's own caches warm
 
 
 class Cache(NamedTuple):
-    """A user's cache folder in which everything is but one build, and the environment variables that make it theirs."""
+    """A user's cache folder in which everything is but one build, and the environment variables
+    that make it theirs.
+    """
 
     folder: Path
     result: Path
@@ -302,7 +311,10 @@ class TestBuilding:
 
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
     def test_interrupted(self, how: signal.Signals, clone: Clone, lacking_one: Cache) -> None:
-        """SIGINT goes to all that the terminal runs; SIGKILL hits what `kill -9` names, and the next build sweeps up after it."""
+        """SIGINT goes to all that the terminal runs.
+
+        SIGKILL hits what `kill -9` names, and the next build sweeps up after it.
+        """
         run = clone.start(*UP, **lacking_one.variables())
         eventually(lambda: bool(list((lacking_one.folder / "built").glob(f"{UNBUILT}.unfinished-*/source/go.mod"))), "it is building", 60)
         time.sleep(random.Random(how).uniform(0, 1.5))
@@ -370,7 +382,7 @@ def test_half_written_image_is_made_again(tmp_path: Path, monkeypatch: pytest.Mo
         assert images.build_image("small").read_bytes() == whole
 
 
-# --- starting the cluster ------------------------------------------------------------------------------------------------
+# --- starting the cluster -------------------------------------------------------------------------
 
 
 def test_disk_too_full_for_a_cluster(clone: Clone) -> None:
@@ -384,7 +396,10 @@ def test_disk_too_full_for_a_cluster(clone: Clone) -> None:
 
 @pytest.mark.alone
 def test_too_few_inotify_instances(clone: Clone) -> None:
-    """Many clusters (or editors) on one machine use up what the kernel gives each user; 128 of them by default."""
+    """Many clusters (or editors) on one machine use up what the kernel gives each user.
+
+    The default is 128 of them.
+    """
     libc = ctypes.CDLL(None)
     made: list[int] = []
     try:
@@ -399,7 +414,8 @@ def test_too_few_inotify_instances(clone: Clone) -> None:
     assert not processes_of(clone)
 
 
-# What is there when the phase has begun, and for how many seconds from then on a random moment is taken.
+# What is there when the phase has begun, and for how many seconds from then on a random moment is
+# taken.
 PHASES: dict[str, tuple[Callable[[Clone], Path], float]] = {
     "the cluster starts": (lambda clone: layouts.home_of(clone.identity) / "cluster.json", 8),
     "the control plane runs": (lambda clone: layouts.run_of(clone.identity) / "pids/kube-apiserver.json", 8),
@@ -414,7 +430,9 @@ def test_ctrl_c_while(phase: str, clone: Clone) -> None:
 
 
 def interrupt(clone: Clone, begun: Callable[[], bool], seconds: float) -> None:
-    """Ctrl-C on `make up`, `seconds` after it has `begun`: it ends at once, and leaves nothing locked and nothing half started."""
+    """Ctrl-C on `make up`, `seconds` after it has `begun`: it ends at once, and leaves nothing
+    locked and nothing half started.
+    """
     run = clone.start(*UP)
     eventually(lambda: begun() or run.poll() is not None, "it has begun", 120)
     assert run.poll() is None, run.communicate()[0]
@@ -470,7 +488,9 @@ def test_the_next_up_after_ctrl_c_works(clone: Clone) -> None:
 
 
 def test_a_deleted_state_is_made_anew_and_the_cluster_found_again(clone: Clone) -> None:
-    """`git clean -fdx` under a running cluster: nothing of it may be started twice, and nothing is lost."""
+    """`git clean -fdx` under a running cluster: nothing of it may be started twice, and nothing is
+    lost.
+    """
     claims = "kubectl get pvc -n data -o jsonpath='{.items[*].metadata.uid}'"
     before, running = clone.shell(claims), sorted(cluster_of(clone).processes())
     shutil.rmtree(clone.folder / ".dev")

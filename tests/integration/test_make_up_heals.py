@@ -1,4 +1,5 @@
-"""`make up` after a run, or the whole cluster, was killed: as a person does it, in a clone of its own, with the canary, under running pods.
+"""`make up` after a run, or the whole cluster, was killed: as a person does it, in a clone of its
+own, with the canary, under running pods.
 
 The tests run in the order of the file.
 """
@@ -93,7 +94,10 @@ class Person:
         return found
 
     def data(self) -> dict[str, str]:
-        """Hashes of the services' volumes; a canary that was killed leaves one until the next run."""
+        """Hashes of the services' volumes.
+
+        A canary that was killed leaves a volume until the next run.
+        """
         return {name: value for name, value in self.stack.hashes().items() if "_data-canary_" not in name}
 
     def canary_objects(self) -> list[str]:
@@ -118,7 +122,9 @@ def person(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def check(person: Person) -> str:
-    """One `make up`: proven, with the same claims and data, nothing left of the killed run, and quiet the next time."""
+    """One `make up`: proven, with the same claims and data, nothing left of the killed run, and
+    quiet the next time.
+    """
     before = person.stack.uids()
     data = person.data()
     said = person.make("up")
@@ -147,7 +153,9 @@ def test_killed_while_the_canary_runs(person: Person, what: str) -> None:
 
 
 def test_a_lost_state_of_the_clones_own_cluster(person: Person) -> None:
-    """Nobody but this clone can have made what its own dev cluster has: the state is made anew, and nothing in the cluster."""
+    """Nobody but this clone can have made what its own dev cluster has: the state is made anew, and
+    nothing in the cluster.
+    """
     shutil.rmtree(person.clone.folder / ".dev" / "state")
     said = check(person)
     assert "Taken into the state, where a killed run had not noted them: " in said
@@ -179,7 +187,9 @@ def test_the_whole_cluster_is_killed_during_up(person: Person) -> None:
 
 
 def test_no_secret_is_left_anywhere(person: Person) -> None:
-    """Neither in the clone (state, history, settings), nor in the logs of the cluster's daemons, nor in what was printed."""
+    """Neither in the clone (state, history, settings), nor in the logs of the cluster's daemons,
+    nor in what was printed.
+    """
     layout = layouts.load(person.clone.identity)
     assert layout
     kubeconfig = person.clone.folder / ".dev" / "kubeconfig"

@@ -1,4 +1,6 @@
-"""What the README promises a person with a Pulumi CLI and a cluster of their own: no make, no `.dev/env`."""
+"""What the README promises a person with a Pulumi CLI and a cluster of their own: no make, no
+`.dev/env`.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def run(engine: Engine, access: Access, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Runs a command in a fresh clone, with the engine on PATH and a kubeconfig, and nothing else of this project's."""
+    """Runs a command in a fresh clone, with the engine on PATH and a kubeconfig, and nothing else
+    of this project's.
+    """
     folder = tmp_path_factory.mktemp("plain")
     for name in project_files():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,6 @@
-"""`make rehearse` of every committed cloud stack: the whole way from `pulumi up` to adoption, on a cluster of its own."""
+"""`make rehearse` of every committed cloud stack: the whole way from `pulumi up` to adoption, on a
+cluster of its own.
+"""
 
 from __future__ import annotations
 

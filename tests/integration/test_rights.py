@@ -1,4 +1,6 @@
-"""What runs in or against the cluster on our behalf has the rights that it uses and no more, and leaves no secret anywhere."""
+"""What runs in or against the cluster on our behalf has the rights that it uses and no more, and
+leaves no secret anywhere.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +123,9 @@ def test_its_helper_pods_have_no_token_and_their_account_no_rights(core: client.
 
 @pytest.mark.parametrize("role", ["write", "read"])
 def test_a_canary_pod_has_no_token(role: str, core: client.CoreV1Api, cluster: Cluster) -> None:
-    """The API server accepts the manifest under Pod Security `restricted`, and mounts no token into the pod."""
+    """The API server accepts the manifest under Pod Security `restricted`, and mounts no token into
+    the pod.
+    """
     core.patch_namespace(NAMESPACE, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
     plan = manifests.Plan(
         context="", namespace=NAMESPACE, instance="x", tier="database", profile="database", storage_class="x", image="x", probe="x",
@@ -144,7 +148,9 @@ rules:
 def test_what_is_granted_is_what_is_used(
     cluster: Cluster, core: client.CoreV1Api, api: client.ApiClient, busybox: str, tmp_path: Path
 ) -> None:
-    """An API server that keeps an audit of the provisioner's requests sees each right used: start, volume made, volume deleted."""
+    """An API server that keeps an audit of the provisioner's requests sees each right used: start,
+    volume made, volume deleted.
+    """
     assert isinstance(cluster, EmbeddedCluster)
     layout = layouts.load(cluster.identity)
     assert layout

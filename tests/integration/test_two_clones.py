@@ -1,7 +1,8 @@
-"""Two clones of this project on one machine, both up: whatever is done to the one, the other doesn't notice.
+"""Two clones of this project on one machine, both up: whatever is done to the one, the other
+doesn't notice.
 
-The tests run in the order of the file: the first clone is put through everything that a person can do to it; the second one has
-data on every claim, in running pods, and is compared before and after.
+The tests run in the order of the file: the first clone is put through everything that a person can
+do to it; the second one has data on every claim, in running pods, and is compared before and after.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ class Notice:
 
 
 class DevStack:
-    """A clone with its stack up and a pod on each of its claims, which has written something there."""
+    """A clone with its stack up and a pod on each of its claims.
+
+    Each pod has written something there.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.clone = Clone(folder, lend_environment=True)
@@ -59,7 +63,9 @@ class DevStack:
         return config.new_client_from_config(str(self.kubeconfig), "storage-tiers-dev")
 
     def write(self) -> None:
-        """Start a pod for each claim, which writes random bytes of this run to it, syncs, and goes on running."""
+        """Start a pod for each claim, which writes random bytes of this run to it, syncs, and goes
+        on running.
+        """
         self.cluster.load_image(build_image("busybox"))
         for claim in CLAIMS:
             self.core.create_namespaced_pod(NAMESPACE, pod(claim, secrets.token_hex(32)))
@@ -124,7 +130,10 @@ def pod(claim: str, content: str) -> dict[str, object]:
 
 
 def hash_of(folder: Path) -> str:
-    """Of everything below a folder that a change could show in; times of access are not looked at."""
+    """Of everything below a folder that a change could show in.
+
+    Times of access are not looked at.
+    """
     digest = hashlib.sha256()
     for path in sorted([folder, *folder.rglob("*")]):
         status = path.lstat()

@@ -13,7 +13,8 @@ from tests.unit.mocked_program import stack_config
 
 @pytest.fixture(scope="module", autouse=True)
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A kubeconfig with the committed stacks' contexts and a cluster that doesn't answer, instead of the user's own.
+    """A kubeconfig with the committed stacks' contexts and a cluster that doesn't answer, instead
+    of the user's own.
 
     For one module at a time: tests of other folders run in between, in the same process.
     """

@@ -1,4 +1,6 @@
-"""What the tests of the provisioners share: the findings of a tier's settings, short enough for a table."""
+"""What the tests of the provisioners share: the findings of a tier's settings, short enough for a
+table.
+"""
 
 from __future__ import annotations
 

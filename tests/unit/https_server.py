@@ -16,7 +16,10 @@ import pytest
 
 @contextmanager
 def serving(handler: type[http.server.BaseHTTPRequestHandler], folder: Path) -> Iterator[tuple[str, str]]:
-    """Answers with `handler`, each connection in a thread; its address and the path of its certificate, which is put into `folder`."""
+    """Answers with `handler`, each connection in a thread.
+
+    Its address and the path of its certificate, which is put into `folder`.
+    """
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     if not shutil.which("openssl"):
         pytest.skip("no openssl on PATH to make a certificate with")

@@ -29,12 +29,18 @@ PROVIDER = "pulumi:providers:kubernetes"
 
 
 def dev_config(**changes: Any) -> dict[str, str]:
-    """The config of Pulumi.dev.yaml as Pulumi's runtime has it; `changes` replace top-level keys, None takes one away."""
+    """The config of Pulumi.dev.yaml as Pulumi's runtime has it.
+
+    `changes` replace top-level keys, None takes one away.
+    """
     return stack_config("dev", **changes)
 
 
 def stack_config(stack: str, **changes: Any) -> dict[str, str]:
-    """The config of a committed stack as Pulumi's runtime has it; `changes` replace top-level keys, None takes one away."""
+    """The config of a committed stack as Pulumi's runtime has it.
+
+    `changes` replace top-level keys, None takes one away.
+    """
     document = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
     config = {**document["config"], **{f"storage-tiers:{key}": value for key, value in changes.items()}}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items() if value is not None}
@@ -42,7 +48,9 @@ def stack_config(stack: str, **changes: Any) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Registered:
-    """A resource as the program registered it: `request` is what went to the engine, options included."""
+    """A resource as the program registered it: `request` is what went to the engine, options
+    included.
+    """
 
     type: str
     name: str
@@ -96,7 +104,10 @@ class Run:
 
 
 def run(config: Mapping[str, str], stack: str = "dev", before: Mapping[str, Any] | None = None) -> Run:
-    """Run `__main__.py` with this config, after an `up` with the outputs `before`; raises what the program raises."""
+    """Run `__main__.py` with this config, after an `up` with the outputs `before`.
+
+    Raises what the program raises.
+    """
 
     def isolated() -> Run:
         recorder = _Recorder(before or {})

@@ -1,4 +1,6 @@
-"""Every fault by its own name: the writer's real report against what a real reader finds in real files that were tampered with."""
+"""Every fault by its own name: the writer's real report against what a real reader finds in real
+files that were tampered with.
+"""
 
 from __future__ import annotations
 

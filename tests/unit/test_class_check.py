@@ -1,4 +1,6 @@
-"""`python -m components.provisioners check`: StorageClasses of any origin, read as the driver reads them."""
+"""`python -m components.provisioners check`: StorageClasses of any origin, read as the driver reads
+them.
+"""
 
 from __future__ import annotations
 
@@ -320,7 +322,9 @@ def test_a_provisioner_that_is_not_known_is_not_checked() -> None:
 
 @pytest.mark.parametrize(("name", "sets"), [("ebs", test_ebs.parameter_sets), ("gce-pd", test_gce_pd.parameter_sets)])
 def test_what_the_settings_write_is_read_back_with_the_same_findings(name: str, sets: Any) -> None:
-    """The same rules: a class that the settings compile has, as a manifest, the findings that the settings have."""
+    """The same rules: a class that the settings compile has, as a manifest, the findings that the
+    settings have.
+    """
     provisioner = PROVISIONERS[name]
 
     @settings(max_examples=300, deadline=None)
@@ -572,5 +576,6 @@ class TestCommand:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert result.returncode == 0, result.stderr
         assert result.stdout.splitlines() == ["gp3 (ebs.csi.aws.com): nothing to object to", "[]"]
-        # It waits for nothing, so on a machine that has nothing else to do its time on the wall is its time on the processor.
+        # It waits for nothing, so on a machine that has nothing else to do its time on the wall is
+        # its time on the processor.
         assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5

@@ -1,4 +1,6 @@
-"""Wrong settings of cloud stacks: the rules of a provisioner reach the user with config path, value, rule and a value that works."""
+"""Wrong settings of cloud stacks: the rules of a provisioner reach the user with config path,
+value, rule and a value that works.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def problems(stack: str, **changes: Any) -> list[str]:
 
 
 def one(stack: str, database: dict[str, Any], **services: Any) -> str:
-    """The one problem of the stack with these settings for its database tier, and these sizes of services on it."""
+    """The one problem of the stack with these settings for its database tier, and these sizes of
+    services on it.
+    """
     wanted = {name: {"tier": "database", "size": size} for name, size in services.items()}
     (problem,) = problems(stack, tiers=tiers(stack, **database), services=wanted)
     return problem

@@ -1,4 +1,6 @@
-"""The committed cloud stacks on Pulumi's mocks: what they declare, and that nothing of local-path is left in them."""
+"""The committed cloud stacks on Pulumi's mocks: what they declare, and that nothing of local-path
+is left in them.
+"""
 
 from __future__ import annotations
 

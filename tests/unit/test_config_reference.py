@@ -1,4 +1,6 @@
-"""The config reference, in README.md and docs/provisioners.md, says what Pulumi.yaml's schema and the settings' own models say."""
+"""The config reference, in README.md and docs/provisioners.md, says what Pulumi.yaml's schema and
+the settings' own models say.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def test_every_key_can_be_explained_to_who_got_it_wrong(name: str) -> None:
 
 
 def keys_of(model: type[BaseModel], below: str = "") -> dict[str, FieldInfo]:
-    """Every key of a tier's settings: those of its mappings as `snapshots.lockMode`, `attributes.<name>.iops`."""
+    """Every key of a tier's settings: those of its mappings as `snapshots.lockMode`,
+    `attributes.<name>.iops`.
+    """
     keys: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
         key = f"{below}{field.alias or name}"

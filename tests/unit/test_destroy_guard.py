@@ -1,4 +1,7 @@
-"""What the check before a destroy takes for in use and for somebody else's; its launchers; that it stands alone."""
+"""What the check before a destroy takes for in use and for somebody else's.
+
+Its launchers, and that it stands alone.
+"""
 
 from __future__ import annotations
 

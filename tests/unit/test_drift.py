@@ -1,4 +1,6 @@
-"""What counts as drift: each kind of difference, one at a time, on objects that are otherwise as declared."""
+"""What counts as drift: each kind of difference, one at a time, on objects that are otherwise as
+declared.
+"""
 
 from __future__ import annotations
 

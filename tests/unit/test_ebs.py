@@ -1,4 +1,6 @@
-"""EBS: every parameter, every rule on both sides of its bound, and that what passes is what the driver reads."""
+"""EBS: every parameter, every rule on both sides of its bound, and that what passes is what the
+driver reads.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from tests.unit.findings import Short, findings, short
 
 EBS = PROVISIONERS["ebs"]
 
-# aws-ebs-csi-driver 1.64, CreateVolume: the keys of pkg/driver/constants.go, in lower case as the driver compares them.
+# aws-ebs-csi-driver 1.64, CreateVolume: the keys of pkg/driver/constants.go, in lower case as the
+# driver compares them.
 DRIVER_KEYS = {
     "type",
     "iops",
@@ -495,7 +498,8 @@ def test_the_smallest_volume_is_the_first_that_no_rule_objects_to(wanted: dict[s
     assert EBS.smallest_bytes(parameters, 2**30) == gib * 2**30
 
 
-# The driver's grammar, written down a second time: what CreateVolume parses, and what EC2 takes (Amazon EBS User Guide, volume types).
+# The driver's grammar, written down a second time: what CreateVolume parses, and what EC2 takes
+# (Amazon EBS User Guide, volume types).
 INT32 = re.compile(r"[0-9]{1,10}")
 GRAMMAR = {
     "type": re.compile("gp3|gp2|io1|io2|st1|sc1|standard"),
@@ -556,13 +560,18 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def parameter_sets(draw: st.DrawFn) -> dict[str, Any]:
-    """Up to four parameters, so that about as many sets pass as don't; those about performance more often than the others."""
+    """Up to four parameters, so that about as many sets pass as don't.
+
+    Those about performance are drawn more often than the others.
+    """
     some = draw(st.lists(st.sampled_from([*VALUES, *(["type", "iops", "iopsPerGB", "throughput"] * 3)]), max_size=4, unique=True))
     return {key: draw(VALUES[key]) for key in some}
 
 
 def refusals(written: dict[str, str], gib: int) -> Iterator[str]:
-    """Why driver or EC2 would refuse this class at this size, or make another volume than it says."""
+    """Why driver or EC2 would refuse this class at this size, or make another volume than it
+    says.
+    """
     values = [key for key, value in written.items() if not key.startswith("tagSpecification") and not GRAMMAR[key].fullmatch(value)]
     if values:
         yield f"the form of {values}"

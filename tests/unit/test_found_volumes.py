@@ -1,4 +1,6 @@
-"""Data without a PersistentVolume: whose it is by its directory's name, and the volume that is declared for it."""
+"""Data without a PersistentVolume: whose it is by its directory's name, and the volume that is
+declared for it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""GCE PD: every parameter, every rule on both sides of its bound, and that what passes is what the driver reads."""
+"""GCE PD: every parameter, every rule on both sides of its bound, and that what passes is what the
+driver reads.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ from tests.unit.findings import Short, findings, short
 
 GCE_PD = PROVISIONERS["gce-pd"]
 
-# gcp-compute-persistent-disk-csi-driver 1.26: pkg/parameters/constants.go, and the one key that the provisioner reads for it.
+# gcp-compute-persistent-disk-csi-driver 1.26: pkg/parameters/constants.go, and the one key that the
+# provisioner reads for it.
 DRIVER_KEYS = {
     "type",
     "replication-type",
@@ -491,7 +494,8 @@ def test_sizes_of_services_count_where_the_small_ones_do_not_fit() -> None:
     assert GCE_PD.smallest_bytes(GcePdParameters.model_validate({"type": "nonsense"}), 2**30) is None
 
 
-# The driver's grammar, written down a second time: what ExtractAndDefaultParameters parses, and what the API takes.
+# The driver's grammar, written down a second time: what ExtractAndDefaultParameters parses, and
+# what the API takes.
 TRUTH = re.compile("true|false")
 GRAMMAR = {
     "type": re.compile("|".join(TYPES)),
@@ -538,7 +542,10 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def parameter_sets(draw: st.DrawFn) -> dict[str, Any]:
-    """Up to four parameters, so that about as many sets pass as don't; those about performance more often than the others."""
+    """Up to four parameters, so that about as many sets pass as don't.
+
+    Those about performance are drawn more often than the others.
+    """
     some = draw(st.lists(st.sampled_from([*VALUES, *(["type", IOPS, THROUGHPUT] * 4)]), max_size=4, unique=True))
     return {key: draw(VALUES[key]) for key in some}
 
@@ -567,7 +574,10 @@ def refusals(written: dict[str, str], gib: int) -> Iterator[str]:
 
 
 def _figures(kind: str, gib: int, written: dict[str, str]) -> Iterator[str]:
-    """PR #2054 for the floors, "About Hyperdisk" of GKE for the rest; what isn't certain there is no refusal here."""
+    """PR #2054 for the floors, "About Hyperdisk" of GKE for the rest.
+
+    What isn't certain there is no refusal here.
+    """
     iops_of = {
         "hyperdisk-balanced": (500 * gib, 500 * gib) if gib < 6 else (3000, min(160000, 500 * gib)),
         HIGHLY_AVAILABLE: (2000, 100000),

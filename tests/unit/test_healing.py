@@ -1,4 +1,7 @@
-"""What healing decides, by what state, plan and cluster say; the two are stood in for, the deciding is real."""
+"""What healing decides, by what state, plan and cluster say.
+
+The two are stood in for, the deciding is real.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,10 @@ class Engine:
 
 
 class InCluster:
-    """In place of the cluster: these objects, with these labels; one that is being deleted is gone at the second look."""
+    """In place of the cluster: these objects, with these labels.
+
+    One that is being deleted is gone at the second look.
+    """
 
     def __init__(self, *found: Found) -> None:
         self.found = {each.ref: each for each in found}

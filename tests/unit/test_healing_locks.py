@@ -94,7 +94,9 @@ def test_the_id_was_given_to_another_program(tmp_path: Path, start: Start) -> No
 
 @pytest.mark.parametrize("name", ["pulumi", ".pulumi-wrapped"])
 def test_a_pulumi_that_seems_to_have_started_later_may_hold_it_as_well(name: str, tmp_path: Path, start: Start) -> None:
-    """The clock was put forward during its run, or the id of a dead run was given to another one: that can't be told."""
+    """The clock was put forward during its run, or the id of a dead run was given to another one:
+    that can't be told.
+    """
     held = lock(tmp_path, pid=start(name), age=HOUR)
     with pytest.raises(UserError, match="is changing it"):
         locks.release_dead(tmp_path, "dev")

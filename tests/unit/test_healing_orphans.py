@@ -1,4 +1,6 @@
-"""Which processes are what a killed engine of this stack has left, and that nobody else's are ever ended."""
+"""Which processes are what a killed engine of this stack has left, and that nobody else's are ever
+ended.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,8 @@ def test_where_another_stack_is_locked_only_what_names_this_one_counts() -> None
     assert orphans.is_of(seen(DRIVER), killed(only_stack=False))
 
 
-# An engine that starts a plugin, says its process id, and waits; both are this Python under other names.
+# An engine that starts a plugin, says its process id, and waits; both are this Python under other
+# names.
 ENGINE = """
 import subprocess, sys, time
 plugin = subprocess.Popen([sys.argv[1], "-c", "import time; time.sleep(600)", "127.0.0.1:40123"], start_new_session=True)

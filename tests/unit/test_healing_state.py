@@ -1,4 +1,6 @@
-"""What healing writes into a state: the right entries, in an order that the engine accepts, and nothing else changed."""
+"""What healing writes into a state: the right entries, in an order that the engine accepts, and
+nothing else changed.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +109,9 @@ def in_state(entry: state.Entry) -> state.Entry:
 
 
 def check(deployment: dict[str, Any]) -> None:
-    """What the engine's VerifyIntegrity asks for: whatever an entry refers to comes before it, and no URN is live twice."""
+    """What the engine's VerifyIntegrity asks for: whatever an entry refers to comes before it, and
+    no URN is live twice.
+    """
     seen: dict[str, state.Entry] = {}
     for entry in deployment["resources"]:
         live = not entry.get("delete")

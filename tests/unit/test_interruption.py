@@ -38,7 +38,10 @@ command_line.run(click.Command("it", callback=make_a_class), "it")
 
 
 def python(*arguments: str, ignored: bool = False) -> subprocess.Popen[str]:
-    """A Python process as `python -m dev` starts it, which holds Ctrl-C back; with `ignored` as below `nohup`."""
+    """A Python process as `python -m dev` starts it, which holds Ctrl-C back.
+
+    With `ignored` it runs as below `nohup`.
+    """
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL)
     hold_back()
     try:

@@ -1,4 +1,7 @@
-"""Which volume goes to which claim: every refusal by its words, and that none ever gets another's."""
+"""Which volume goes to which claim.
+
+Every refusal by its words, and that no claim ever gets another's volume.
+"""
 
 from __future__ import annotations
 

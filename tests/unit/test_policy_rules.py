@@ -1,4 +1,6 @@
-"""Each rule of the policy pack on plain data: what keeps it, what breaks it and with which words, what is not known yet."""
+"""Each rule of the policy pack on plain data: what keeps it, what breaks it and with which words,
+what is not known yet.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Which changes of the settings are refused for the claims that they would lose, by their exact messages; and which are not."""
+"""Which changes of the settings are refused for the claims that they would lose, by their exact
+messages; and which are not.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ CLUSTER = {"context": "storage-tiers-dev", "identifier": "storage-tiers-dev"}
 
 
 def outputs(**changes: Any) -> dict[str, Any]:
-    """The outputs that an `up` with the dev stack's settings, changed, leaves; those of the canary left out."""
+    """The outputs that an `up` with the dev stack's settings, changed, leaves.
+
+    Those of the canary are left out.
+    """
     made = settings(**changes)
     return {
         "provisioner": made.provisioner.name,
@@ -384,7 +389,10 @@ STACKS = st.fixed_dictionaries(
 
 
 def claims_of(stack: dict[str, Any]) -> dict[tuple[Any, ...], int]:
-    """Every claim of a stack by all that makes another claim of it for Kubernetes, with its size."""
+    """Every claim of a stack by all that makes another claim of it for Kubernetes.
+
+    The value is its size.
+    """
     return {
         (stack["cluster"]["identifier"], stack["namespace"]["name"], f"data-{name}-{ordinal}", each["tier"], each["accessMode"]): bytes_of(
             each["size"]
@@ -462,7 +470,10 @@ class TestTheProgram:
 
     @pytest.fixture
     def forbidden(self, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-        """A cluster with what a first `up` has made before it failed: a claim in namespace data. The paths given may not be listed."""
+        """A cluster with what a first `up` has made before it failed: a claim in namespace data.
+
+        The paths given may not be listed.
+        """
         (claim,) = (claim for claim in BEFORE.claims if claim.service == "postgres")
         found = [live(claim, labels=labels.recommended("postgres", "dev", "database"))]
         everywhere = "/api/v1/persistentvolumeclaims?labelSelector=app.kubernetes.io/part-of=storage-tiers,app.kubernetes.io/instance=dev"

@@ -37,7 +37,10 @@ def preview(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes a kubeconfig with these contexts and names it in KUBECONFIG; all are on one cluster, of one user."""
+    """Writes a kubeconfig with these contexts and names it in KUBECONFIG.
+
+    All are on one cluster, of one user.
+    """
 
     def write(*contexts: str, cluster: dict[str, Any] | None = None, user: dict[str, Any] | None = None) -> Path:
         file = tmp_path / "kubeconfig"
@@ -142,7 +145,9 @@ ANSWERS = {
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """An HTTPS server that has one node of a cloud for the token `good`, and nothing for others: its address and its certificate."""
+    """An HTTPS server that has one node of a cloud for the token `good`, and nothing for others:
+    its address and its certificate.
+    """
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

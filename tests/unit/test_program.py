@@ -87,7 +87,8 @@ def test_claims_come_after_class_and_namespace_but_take_no_value_from_them(dev: 
         behind = " ".join(declared.request.dependencies)
         assert f"{CLASS}::{tier}" in behind
         assert f"{NAMESPACE}::namespace" in behind
-        # A value from another resource would show here, and replacing that resource would replace the claim.
+        # A value from another resource would show here, and replacing that resource would replace
+        # the claim.
         assert not [urns for urns in declared.request.propertyDependencies.values() if urns.urns]
 
 

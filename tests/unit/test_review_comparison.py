@@ -1,4 +1,6 @@
-"""What a merge would do, for changes of the stack file: the program's own plans (on Pulumi's mocks), compared."""
+"""What a merge would do, for changes of the stack file: the program's own plans (on Pulumi's
+mocks), compared.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,8 @@ SIZE = "spec.resources.requests.storage"
 DATABASE_QUOTA = ("change", "ResourceQuota data/database-local-path")
 STREAMING_QUOTA = ("change", "ResourceQuota data/streaming-local-path")
 
-# What is changed (of the base, of the head): which objects are touched and how, the fields for which something is replaced, and how the
-# problems begin.
+# What is changed (of the base, of the head): which objects are touched and how, the fields for
+# which something is replaced, and how the problems begin.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], set[tuple[str, str]], set[str], list[str]]] = {
     "nothing": ({}, {}, set(), set(), []),
     "a larger size": (
@@ -198,7 +200,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], set[tuple[str, str]], set
 
 @pytest.fixture(autouse=True)
 def any_context(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program looks for its context in the kubeconfig; which one there is, is no matter here."""
+    """The program looks for its context in the kubeconfig.
+
+    Which one is there doesn't matter here.
+    """
     monkeypatch.setattr("components.preflight.cluster.check_cluster", lambda settings: None)
 
 

@@ -80,7 +80,9 @@ words = st.text(st.characters(min_codepoint=32, max_codepoint=126))
 @given(st.recursive(st.none() | st.booleans() | st.integers() | words, lambda each: st.dictionaries(words, each), max_leaves=5))
 @example({"0E0": "0E0"})
 def test_what_is_written_is_read(value: Any) -> None:
-    """Written by the engine's rules as well: PyYAML's own leave `0E0` without quotes, which is a number to the engine."""
+    """Written by the engine's rules as well: PyYAML's own leave `0E0` without quotes, which is a
+    number to the engine.
+    """
     import tempfile
 
     dumper = type("EngineDumper", (yaml.SafeDumper,), {"yaml_implicit_resolvers": _EngineLoader.yaml_implicit_resolvers})

@@ -1,4 +1,6 @@
-"""Reserving and waiting: all or nothing, again where something has changed in between, and never another's volume."""
+"""Reserving and waiting: all or nothing, again where something has changed in between, and never
+another's volume.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,10 @@ def raw(name: str, last: str, marks: dict[str, str]) -> dict[str, Any]:
 
 
 class RecordedApi:
-    """An API that keeps what is written to it. `conflicts` patches are too late, as if somebody had changed the volume in between."""
+    """An API that keeps what is written to it.
+
+    `conflicts` patches are too late, as if somebody had changed the volume in between.
+    """
 
     def __init__(self, volumes: list[dict[str, Any]], claims: list[dict[str, Any]], conflicts: int = 0) -> None:
         self.objects = {each["metadata"]["name"]: deepcopy(each) for each in volumes}

@@ -1,4 +1,7 @@
-"""Type tokens are part of every URN in every state: changing one replaces what is under it. So they are fixed here."""
+"""Type tokens are part of every URN in every state: changing one replaces what is under it.
+
+So they are fixed here.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What actionlint and zizmor don't check of the GitHub workflows, and the one script in them, run as it stands."""
+"""What actionlint and zizmor don't check of the GitHub workflows, and the one script in them, run
+as it stands.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,10 @@ if "--paginate" in arguments:
 
 @pytest.mark.parametrize(("listed", "method", "target"), [("", "POST", "issues/7/comments"), ("41\n42\n", "PATCH", "issues/comments/41")])
 def test_the_report_is_one_comment_that_is_kept_up_to_date(tmp_path: Path, listed: str, method: str, target: str) -> None:
-    """With a stand-in for `gh`, which notes what it is asked; it lists the ids of what its --jq filter would find."""
+    """With a stand-in for `gh`, which notes what it is asked.
+
+    It lists the ids of what its --jq filter would find.
+    """
     (tmp_path / "gh").write_text(GH)
     (tmp_path / "gh").chmod(0o755)
     (tmp_path / "listed").write_text(listed)

@@ -35,7 +35,10 @@ def on(*hosts: str) -> dict[str, Any]:
 def volume(
     name: str = "pv1", last: str | None = "data/data-kafka-1", marks: dict[str, str] | None = None, phase: str = "Released", **spec: Any
 ) -> Volume:
-    """A volume of the streaming tier that was last that of `last`; `spec` replaces or (with None) removes fields of its spec."""
+    """A volume of the streaming tier that was last that of `last`.
+
+    `spec` replaces or (with None) removes fields of its spec.
+    """
     namespace, _, claim = (last or "").partition("/")
     made = {
         "capacity": {"storage": "3380Mi"},

@@ -1,4 +1,6 @@
-"""StatefulSets `postgres` (1) and `kafka` (3) whose template `data` takes over the claims that storage-tiers made."""
+"""StatefulSets `postgres` (1) and `kafka` (3) whose template `data` takes over the claims that
+storage-tiers made.
+"""
 
 import pulumi
 import pulumi_kubernetes as kubernetes
