@@ -11,8 +11,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.storage.v1 import StorageClass, VolumeAttributesClass
 
 from components.kube import labels
-from components.provisioners import PROVISIONERS, TierParameters, class_name
-from components.provisioners.shape import SNAPSHOT_API
+from components.provisioners import PROVISIONERS, SNAPSHOT_API, TierParameters, class_name
 from components.timeouts import SOON
 
 DESCRIPTION = "kubernetes.io/description"  # a well-known annotation of Kubernetes
