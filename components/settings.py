@@ -24,8 +24,17 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from components.kinds import KINDS, TierKind
 from components.kube.labels import PROJECT
 from components.kube.quantity import Size, SizeError
-from components.provisioners import PROVISIONERS, Provisioner, TierParameters, Volume, class_name, finding, why_refused
-from components.provisioners.forms import Numbered, form_of
+from components.provisioners import (
+    PROVISIONERS,
+    Numbered,
+    Provisioner,
+    RequestedVolume,
+    TierParameters,
+    class_name,
+    codec_of,
+    shown,
+    why_refused,
+)
 
 # What Pulumi.yaml gives `services` as its default. An explicit `{}` (no services) is allowed, but a key that was lost would
 # plan the deletion of every claim: so the two must not look the same.
@@ -61,7 +70,6 @@ _VOLUME_REFERENCES = (
 )
 
 M = TypeVar("M", bound=BaseModel)
-shown = finding.shown
 
 
 @dataclass(frozen=True)
@@ -446,7 +454,7 @@ class _Loader:
             self._add(path, "(missing)", rule, works)
             return
         if error["type"] == "string_type" and isinstance(value, bool | int | float):
-            numbered = isinstance(form_of(field), Numbered)  # a tag is more than any text
+            numbered = isinstance(codec_of(field), Numbered)  # a tag is more than any text
             kind = "true or false" if isinstance(value, bool) else "a number"
             rule = f"{rule}; YAML reads it as {kind}, so it needs quotes"
             works = f'"{json.dumps(value)}"' if not numbered and _takes(owner, key, json.dumps(value)) else works
@@ -510,7 +518,7 @@ class _Loader:
         for name, tier in tiers.items():
             if tier is None:
                 continue
-            volumes = [Volume(f"services.{service}.size", used.size) for service, used in services.items() if used.tier == name]
+            volumes = [RequestedVolume(f"services.{service}.size", used.size) for service, used in services.items() if used.tier == name]
             for found in provisioner.findings(tier.parameters, volumes):
                 path = found.volume.path if found.volume else below(f"tiers.{name}", found.path)
                 problem = Problem(path, shown(found.value), found.rule, found.works)
@@ -632,7 +640,7 @@ def _place(section: str, loc: tuple[int | str, ...], model: type[BaseModel]) -> 
         else:
             key, owner = part, inner
             field = next((field for name, field in owner.model_fields.items() if (field.alias or name) == part), None)
-            if field is None or not isinstance(form_of(field), Numbered):
+            if field is None or not isinstance(codec_of(field), Numbered):
                 path = below(path, part)
             inner = inner_model(field) if field else None
             free = field is not None and get_origin(field.annotation) is dict

@@ -11,8 +11,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.storage.v1 import StorageClass, VolumeAttributesClass
 
 from components.kube import labels
-from components.provisioners import Provisioner
-from components.provisioners.shape import SNAPSHOT_API
+from components.provisioners import SNAPSHOT_API, Provisioner
 from components.settings import Tier
 from components.timeouts import SOON
 

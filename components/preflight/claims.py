@@ -17,8 +17,8 @@ from components.kube.ownership import claim_name
 from components.preflight import previous
 from components.preflight.cluster import load_kubeconfig
 from components.preflight.previous import Before, Claim, Looked, State
-from components.provisioners import class_name
-from components.settings import Problem, ServiceSettings, Settings, SettingsError, shown
+from components.provisioners import class_name, shown
+from components.settings import Problem, ServiceSettings, Settings, SettingsError
 
 SHOWN = 5  # claims that a message names one by one
 ANEW = "it would be made anew, empty"

@@ -17,8 +17,8 @@ import pulumi
 
 from components.kube.api import ApiError, KubeApi
 from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
-from components.provisioners.shape import ATTRIBUTES_API, SNAPSHOT_API
-from components.settings import Problem, Settings, SettingsError, shown
+from components.provisioners import ATTRIBUTES_API, SNAPSHOT_API, shown
+from components.settings import Problem, Settings, SettingsError
 
 MOST_NODES = 100  # one page: a cluster of a cloud has a node of the cloud among the first ones
 

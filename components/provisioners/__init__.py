@@ -1,4 +1,4 @@
-"""The provisioners that a stack can be built on, by the name that the setting `provisioner` has for them."""
+"""The provisioners that a stack can be built on, by the setting `provisioner`. A new one is added here."""
 
 from __future__ import annotations
 
@@ -6,25 +6,41 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
-from components.provisioners.finding import Finding, Volume
-from components.provisioners.forms import Numbered, form_of
-from components.provisioners.shape import Provisioner, SnapshotClassFields, StorageClassFields, TierParameters
+from components.provisioners.base import (
+    ATTRIBUTES_API,
+    SNAPSHOT_API,
+    Provisioner,
+    SnapshotClassFields,
+    StorageClassFields,
+    TierParameters,
+)
+from components.provisioners.codecs import Numbered, codec_of
+from components.provisioners.findings import Finding, RequestedVolume, shown
 
 __all__ = [
+    "ATTRIBUTES_API",
     "PROVISIONERS",
+    "SNAPSHOT_API",
     "Finding",
+    "Numbered",
     "Provisioner",
+    "RequestedVolume",
     "SnapshotClassFields",
     "StorageClassFields",
     "TierParameters",
-    "Volume",
     "class_name",
+    "codec_of",
+    "owners",
+    "shown",
     "why_refused",
 ]
 
 
-class _Provisioners(Mapping[str, Provisioner[Any]]):
-    """One object for each class, made when it is first asked for: a stack has one provisioner, and need not load the others' models."""
+class _Registry(Mapping[str, Provisioner[Any]]):
+    """One object for each provisioner, made when it is first asked for.
+
+    A stack has one provisioner, and doesn't load the others' packages.
+    """
 
     def __init__(self, classes: Mapping[str, tuple[str, str]]) -> None:
         self._classes = classes
@@ -32,8 +48,8 @@ class _Provisioners(Mapping[str, Provisioner[Any]]):
 
     def __getitem__(self, name: str) -> Provisioner[Any]:
         if name not in self._made:
-            module, provisioner = self._classes[name]
-            self._made[name] = getattr(import_module(f"{__name__}.{module}"), provisioner)()
+            package, provisioner = self._classes[name]
+            self._made[name] = getattr(import_module(f"{__name__}.{package}"), provisioner)()
         return self._made[name]
 
     def __contains__(self, name: object) -> bool:
@@ -46,8 +62,13 @@ class _Provisioners(Mapping[str, Provisioner[Any]]):
         return len(self._classes)
 
 
-PROVISIONERS: Mapping[str, Provisioner[Any]] = _Provisioners(
-    {"local-path": ("local_path", "LocalPath"), "ebs": ("ebs", "Ebs"), "gce-pd": ("gce_pd", "GcePd")}
+# The setting `provisioner`: the package and the class.
+PROVISIONERS: Mapping[str, Provisioner[Any]] = _Registry(
+    {
+        "local-path": ("local_path", "LocalPath"),
+        "ebs": ("ebs", "Ebs"),
+        "gce-pd": ("gce_pd", "GcePd"),
+    }
 )
 
 
@@ -63,12 +84,15 @@ def owners(key: str) -> list[str]:
 
 def _has(provisioner: Provisioner[Any], key: str) -> bool:
     fields = provisioner.parameters_model.model_fields
-    numbered = [form.prefix for field in fields.values() if isinstance(form := form_of(field), Numbered)]
+    numbered = [codec.prefix for codec in provisioner.codecs.values() if isinstance(codec, Numbered)]
     return key.lower() in {(field.alias or name).lower() for name, field in fields.items()} or key.startswith(tuple(numbered))
 
 
 def why_refused(provisioner: str, key: str) -> str:
-    """Why a tier on `provisioner` may not have the setting `key`: whose it is, and what would become of it; ``""`` for no reason."""
+    """Why a tier on `provisioner` may not have the setting `key`; ``""`` for no particular reason.
+
+    Says whose setting it is, and what would become of it.
+    """
     whose = [name for name in owners(key) if name != provisioner]
     own = [field.alias or name for name, field in PROVISIONERS[provisioner].parameters_model.model_fields.items()]
     spelled = next((name for name in own if name.lower() == key.lower()), None)

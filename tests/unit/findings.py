@@ -9,7 +9,7 @@ from typing import Any
 
 from components.kinds import KINDS
 from components.kube.quantity import Size
-from components.provisioners import PROVISIONERS, Finding, Volume
+from components.provisioners import PROVISIONERS, Finding, RequestedVolume
 
 # (severity, where, what works): where is a key of the tier, or the volume's size.
 Short = tuple[str, str, str]
@@ -19,7 +19,7 @@ def findings(provisioner: str, settings: dict[str, Any], sizes: Sequence[str] = 
     """The findings of these settings over the provisioner's defaults, at these sizes."""
     chosen = PROVISIONERS[provisioner]
     parameters = chosen.parameters_model.model_validate({**chosen.defaults(KINDS[kind]), **settings})
-    volumes = [Volume(f"services.{size}.size", Size.parse(size).in_units_of(chosen.size_unit)) for size in sizes]
+    volumes = [RequestedVolume(f"services.{size}.size", Size.parse(size).in_units_of(chosen.size_unit)) for size in sizes]
     return list(chosen.findings(parameters, volumes))
 
 

@@ -18,14 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.kube.quantity import Size
-from components.provisioners import PROVISIONERS, Volume
+from components.provisioners import PROVISIONERS, RequestedVolume
 from components.provisioners.__main__ import main
-from components.provisioners.check import check, read
-from components.provisioners.ebs_rules import EXAMPLE_KEY, FSTYPE
-from components.provisioners.forms import Count, GiB, Int32, MiB, Misread, quantity
-from components.provisioners.gce_pd_rules import EXAMPLE_KEY as CLOUD_KEY
-from components.provisioners.manifests import Manifest, ManifestError
-from components.provisioners.manifests import read as read_manifests
+from components.provisioners.base import FSTYPE
+from components.provisioners.codecs import Count, GiB, Int32, MiB, Misread, parse_quantity
+from components.provisioners.ebs.parameters import EXAMPLE_KEY
+from components.provisioners.gce_pd.parameters import EXAMPLE_KEY as CLOUD_KEY
+from components.provisioners.lint.check import check_class
+from components.provisioners.lint.manifests import ManifestError, read_manifests
+from components.provisioners.lint.reading import read_class
+from components.provisioners.manifest import StorageClassManifest
 from tests.unit import test_ebs, test_gce_pd
 from tests.unit.mocked_program import ROOT
 
@@ -38,8 +40,8 @@ def found(provisioner: str, parameters: dict[str, Any], *sizes: str, **fields: A
     default = {**GOOD, "annotations": {"defaultVolumeType": "local"}}
     if provisioner == "local-path":
         default["allow_volume_expansion"] = False
-    manifest = Manifest("a", DRIVERS.get(provisioner, provisioner), parameters, **{**default, **fields})
-    report = check(manifest, [Size.parse(size) for size in sizes])
+    manifest = StorageClassManifest("a", DRIVERS.get(provisioner, provisioner), parameters, **{**default, **fields})
+    report = check_class(manifest, [Size.parse(size) for size in sizes])
     assert all(each.rule for each in report.findings)
     return sorted((each.severity, report.where(each), report.works(each)) for each in report.findings)
 
@@ -315,7 +317,7 @@ def test_sizes_are_rounded_as_the_cloud_rounds_them_and_each_is_checked() -> Non
 
 
 def test_a_provisioner_that_is_not_known_is_not_checked() -> None:
-    report = check(Manifest("a", "nfs.csi.k8s.io", {"encrypted": "True"}), [])
+    report = check_class(StorageClassManifest("a", "nfs.csi.k8s.io", {"encrypted": "True"}), [])
     assert report.provisioner is None
     assert not report.findings
 
@@ -331,14 +333,16 @@ def test_what_the_settings_write_is_read_back_with_the_same_findings(name: str, 
     @given(sets(), st.sampled_from(["1Gi", "5Gi", "6Gi", "125Gi", "2Ti"]))
     def same(wanted: dict[str, Any], size: str) -> None:
         parameters = provisioner.parameters_model.model_validate({key: value for key, value in wanted.items() if value not in ("", {})})
-        expected = list(provisioner.findings(parameters, [Volume(f"--size {size}", Size.parse(size).in_units_of(provisioner.size_unit))]))
-        manifest = Manifest("a", provisioner.driver, dict(provisioner.storage_class(parameters).parameters), **GOOD)
-        again, misread = read(provisioner, manifest)
+        expected = list(
+            provisioner.findings(parameters, [RequestedVolume(f"--size {size}", Size.parse(size).in_units_of(provisioner.size_unit))])
+        )
+        manifest = StorageClassManifest("a", provisioner.driver, dict(provisioner.storage_class(parameters).parameters), **GOOD)
+        again, misread = read_class(provisioner, manifest)
         if misread:  # what no string can say: more than 32 bits, a `=` in a label
             assert any(each.severity == "error" for each in expected)
             return
         assert again == parameters
-        assert list(check(manifest, [Size.parse(size)]).findings) == expected
+        assert list(check_class(manifest, [Size.parse(size)]).findings) == expected
 
     same()
 
@@ -360,12 +364,12 @@ class TestForms:
         ],
     )
     def test_a_quantity(self, text: str, number: int | None) -> None:
-        assert quantity(text) == number or number is None
+        assert parse_quantity(text) == number or number is None
 
     @pytest.mark.parametrize("text", ["", "k", "1 k", "1kb", "1KI", "0x1", "1e", "1" * 65, "one", "1Mi ", "--1", "١"])
     def test_no_quantity(self, text: str) -> None:
         with pytest.raises(Misread):
-            quantity(text)
+            parse_quantity(text)
 
     @given(st.integers(0, 10**9))
     def test_numbers_are_read_back(self, number: int) -> None:
@@ -379,7 +383,7 @@ class TestForms:
         for name, provisioner in PROVISIONERS.items():
             for field, field_info in provisioner.parameters_model.model_fields.items():
                 key = field_info.alias or field
-                check(Manifest("a", DRIVERS[name], {key: text}), [Size.parse("5Gi")])
+                check_class(StorageClassManifest("a", DRIVERS[name], {key: text}), [Size.parse("5Gi")])
 
 
 anything = st.recursive(
@@ -416,7 +420,7 @@ CLASS = {
     "allowedTopologies": [{"matchLabelExpressions": [{"key": "topology.kubernetes.io/zone", "values": ["eu-central-1a"]}]}],
 }
 OTHER = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}}
-MANIFEST = Manifest(
+MANIFEST = StorageClassManifest(
     "gp3",
     "ebs.csi.aws.com",
     {"type": "gp3", "encrypted": "true"},

@@ -13,8 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components import settings
-from components.provisioners import PROVISIONERS
-from components.provisioners.forms import Numbered
+from components.provisioners import PROVISIONERS, Numbered
 from devkube import paths
 
 PROVISIONERS_PAGE = (paths.ROOT / "docs" / "provisioners.md").read_text(encoding="utf-8")

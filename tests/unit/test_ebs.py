@@ -16,10 +16,10 @@ from pydantic import ValidationError
 
 from components.kinds import DATABASE, STREAMING
 from components.kube.quantity import Size
-from components.provisioners import PROVISIONERS, Volume
-from components.provisioners.ebs import EbsParameters
-from components.provisioners.ebs_rules import EXAMPLE_KEY, FSTYPE, TYPES
-from components.provisioners.forms import form_of
+from components.provisioners import PROVISIONERS, RequestedVolume, codec_of
+from components.provisioners.base import FSTYPE
+from components.provisioners.ebs.limits import TYPES
+from components.provisioners.ebs.parameters import EXAMPLE_KEY, EbsParameters
 from tests.unit.findings import Short, findings, short
 
 EBS = PROVISIONERS["ebs"]
@@ -71,7 +71,7 @@ SNAPSHOT_KEYS = {
 
 
 def keys(model: Any) -> set[str]:
-    return {field.alias or name for name, field in model.model_fields.items() if form_of(field)}
+    return {field.alias or name for name, field in model.model_fields.items() if codec_of(field)}
 
 
 def test_every_key_of_the_driver_is_there() -> None:
@@ -628,7 +628,7 @@ def test_what_passes_is_what_the_driver_takes_and_what_it_refuses_never_passes()
     @given(parameter_sets(), st.sampled_from([1, 3, 4, 5, 6, 7, 8, 10, 124, 125, 160, 1024, 1025, 16384, 16385, 65536, 65537]))
     def check(wanted: dict[str, Any], gib: int) -> None:
         parameters = EbsParameters.model_validate(wanted)
-        found = list(EBS.findings(parameters, [Volume("v", Size.parse(f"{gib}Gi").in_units_of(EBS.size_unit))]))
+        found = list(EBS.findings(parameters, [RequestedVolume("v", Size.parse(f"{gib}Gi").in_units_of(EBS.size_unit))]))
         errors = [each for each in found if each.severity == "error"]
         why = list(refusals(dict(EBS.storage_class(parameters).parameters), gib))
         assert bool(errors) == bool(why), (why, errors)

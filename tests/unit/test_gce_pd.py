@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from components.kinds import DATABASE, STREAMING
 from components.kube.quantity import Size
-from components.provisioners import PROVISIONERS, Volume
-from components.provisioners.forms import form_of
-from components.provisioners.gce_pd import GcePdParameters
-from components.provisioners.gce_pd_rules import ACCESS_MODES, EXAMPLE_KEY, EXAMPLE_POOL, FSTYPE, HIGHLY_AVAILABLE, TYPES
+from components.provisioners import PROVISIONERS, RequestedVolume, codec_of
+from components.provisioners.base import FSTYPE
+from components.provisioners.gce_pd.limits import HIGHLY_AVAILABLE, TYPES
+from components.provisioners.gce_pd.parameters import ACCESS_MODES, EXAMPLE_KEY, EXAMPLE_POOL, GcePdParameters
 from tests.unit.findings import Short, findings, short
 
 GCE_PD = PROVISIONERS["gce-pd"]
@@ -51,7 +51,7 @@ SNAPSHOT_KEYS = {"storage-locations", "snapshot-type", "image-family", "labels",
 
 
 def keys(model: Any) -> set[str]:
-    return {field.alias or name for name, field in model.model_fields.items() if form_of(field)}
+    return {field.alias or name for name, field in model.model_fields.items() if codec_of(field)}
 
 
 def test_every_key_of_the_driver_is_there() -> None:
@@ -607,7 +607,7 @@ def test_what_passes_is_what_the_driver_takes_and_what_it_refuses_never_passes()
     )
     def check(wanted: dict[str, Any], gib: int) -> None:
         parameters = GcePdParameters.model_validate(wanted)
-        found = list(GCE_PD.findings(parameters, [Volume("v", Size.parse(f"{gib}Gi").in_units_of(GCE_PD.size_unit))]))
+        found = list(GCE_PD.findings(parameters, [RequestedVolume("v", Size.parse(f"{gib}Gi").in_units_of(GCE_PD.size_unit))]))
         errors = [each for each in found if each.severity == "error"]
         why = list(refusals(dict(GCE_PD.storage_class(parameters).parameters), gib))
         assert bool(errors) == bool(why), (why, errors)

@@ -21,9 +21,8 @@ from components.kube.quantity import MI, bytes_of, quantity
 from components.preflight import previous
 from components.preflight.claims import Room, problems, room
 from components.preflight.previous import Before, Claim, Key, Looked, State, moved
-from components.provisioners import PROVISIONERS
+from components.provisioners import PROVISIONERS, StorageClassFields
 from components.provisioners.local_path import LocalPath
-from components.provisioners.shape import StorageClassFields
 from components.settings import Settings, SettingsError, load
 from tests.unit.mocked_program import CLAIM, QUOTA, dev_config, run
 

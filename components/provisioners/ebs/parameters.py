@@ -1,19 +1,28 @@
-"""ebs.csi.aws.com: EBS volumes on EKS and other clusters on AWS. The rules that a class keeps are in ebs_rules.py."""
+"""The settings of a tier on EBS: the driver's parameters, typed, under the driver's own names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+import re
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from components.kinds import TierKind
-from components.kube.quantity import GI
-from components.provisioners import ebs_rules
-from components.provisioners.finding import Finding, Volume, warning
-from components.provisioners.forms import CommaList, ExactTruth, Int32, Numbered, Text, gathered, natural, written
-from components.provisioners.manifests import Manifest
-from components.provisioners.shape import Provisioner, SnapshotClassFields, StorageClassFields, TierParameters
+from components.provisioners.base import FSTYPE, TierParameters
+from components.provisioners.codecs import CommaList, ExactTruth, Int32, Numbered, Text, gather_numbered, number_as_text
+from components.provisioners.ebs.limits import TYPES
+
+DRIVER = "ebs.csi.aws.com"
+AUTO_MODE_DRIVER = "ebs.csi.eks.amazonaws.com"
+ZONE_KEY = "topology.kubernetes.io/zone"
+AUTO_MODE_KEY = "eks.amazonaws.com/compute-type"
+
+# An availability zone, a local zone or a Wavelength zone.
+ZONE = re.compile(r"(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]+)(?:-[a-z]+-[0-9]+)?[a-z]")
+
+EXAMPLE_REGION = "eu-central-1"
+EXAMPLE_ZONE = f"{EXAMPLE_REGION}a"
+EXAMPLE_KEY = f"arn:aws:kms:{EXAMPLE_REGION}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+EXAMPLE_OUTPOST = f"arn:aws:outposts:{EXAMPLE_REGION}:111122223333:outpost/op-0123456789abcdef0"
 
 _TAGS = "tagSpecification_N"
 _TAGS_MEANING = "a tag as `key=value`, under `tagSpecification_1`, `tagSpecification_2` and so on"
@@ -29,7 +38,7 @@ class _Tagged(TierParameters):
     @model_validator(mode="before")
     @classmethod
     def _gather_tags(cls, values: object) -> object:
-        return gathered(values, "tagSpecification", _TAGS)
+        return gather_numbered(values, "tagSpecification", _TAGS)
 
 
 class EbsSnapshots(_Tagged):
@@ -48,7 +57,7 @@ class EbsSnapshots(_Tagged):
         CommaList(),
     ] = Field(default_factory=list)
     outpost_arn: Annotated[
-        str | None, Field(description="the ARN of the outpost that keeps the snapshots", examples=[ebs_rules.EXAMPLE_OUTPOST]), Text()
+        str | None, Field(description="the ARN of the outpost that keeps the snapshots", examples=[EXAMPLE_OUTPOST]), Text()
     ] = None
     lock_mode: Annotated[
         str | None, Field(description="governance or compliance: snapshots are locked against deletion", examples=["governance"]), Text()
@@ -65,7 +74,7 @@ class EbsSnapshots(_Tagged):
 
 
 class EbsAttributes(_Tagged):
-    """A VolumeAttributesClass: what a volume of the tier is changed to when its claim names this class.
+    """A VolumeAttributesClass: what a volume is changed to when its claim names the class.
 
     The driver takes these keys in exactly this case.
     """
@@ -91,18 +100,16 @@ class EbsAttributes(_Tagged):
     @model_validator(mode="before")
     @classmethod
     def _gather_deletions(cls, values: object) -> object:
-        return gathered(values, "tagDeletion", "tagDeletion_N")
+        return gather_numbered(values, "tagDeletion", "tagDeletion_N")
 
 
-_Formatting = Annotated[str | None, BeforeValidator(natural)]
+_Formatting = Annotated[str | None, BeforeValidator(number_as_text)]
 
 
 class EbsParameters(_Tagged):
-    """A tier's settings on EBS: the driver's parameters under its own names, and the fields of the class."""
+    """A tier's settings on EBS: the driver's parameters and the fields of the class."""
 
-    type: Annotated[
-        str | None, Field(description=f"the volume type: {', '.join(ebs_rules.TYPES)}; default gp3", examples=["gp3"]), Text()
-    ] = None
+    type: Annotated[str | None, Field(description=f"the volume type: {', '.join(TYPES)}; default gp3", examples=["gp3"]), Text()] = None
     iops: Annotated[int | None, Field(description="a whole number of IOPS (gp3, io1, io2)", examples=["3000"]), Int32()] = None
     iops_per_gb: Annotated[
         int | None, Field(alias="iopsPerGB", description="a whole number of IOPS for each GiB (gp3, io1, io2)", examples=["500"]), Int32()
@@ -125,19 +132,19 @@ class EbsParameters(_Tagged):
     encrypted: Annotated[bool | None, Field(description="true, the default: volumes are encrypted", examples=["true"]), ExactTruth()] = None
     kms_key_id: Annotated[
         str | None,
-        Field(description="the ARN of the KMS key; default: the account's own for EBS", examples=[ebs_rules.EXAMPLE_KEY]),
+        Field(description="the ARN of the KMS key; default: the account's own for EBS", examples=[EXAMPLE_KEY]),
         Text(),
     ] = None
     csi_fstype: Annotated[
         str | None,
         Field(
-            alias=ebs_rules.FSTYPE,
+            alias=FSTYPE,
             description="the file system: ext4, xfs or ext3; default ext4, for the tier `streaming` xfs",
             examples=["ext4"],
         ),
         Text(),
     ] = None
-    fstype: Annotated[str | None, Field(description=f"deprecated for `{ebs_rules.FSTYPE}`", examples=["ext4"]), Text()] = None
+    fstype: Annotated[str | None, Field(description=f"deprecated for `{FSTYPE}`", examples=["ext4"]), Text()] = None
     block_size: Annotated[_Formatting, Field(description="the file system's block size, in bytes", examples=["4096"]), Text()] = None
     inode_size: Annotated[_Formatting, Field(description="the file system's inode size, in bytes", examples=["512"]), Text()] = None
     bytes_per_inode: Annotated[
@@ -170,7 +177,7 @@ class EbsParameters(_Tagged):
     auto_mode: Annotated[
         bool,
         Field(
-            description=f"true: the class is for EKS Auto Mode, whose driver is {ebs_rules.AUTO_MODE_DRIVER}; default false",
+            description=f"true: the class is for EKS Auto Mode, whose driver is {AUTO_MODE_DRIVER}; default false",
             examples=["true"],
         ),
     ] = False
@@ -194,80 +201,3 @@ class EbsParameters(_Tagged):
             examples=["{fast: {iops: 6000, throughput: 250}}"],
         ),
     ] = Field(default_factory=dict)
-
-
-class Ebs(Provisioner[EbsParameters]):
-    """Classes on EBS. Volumes grow online, are a whole number of GiB, and belong to one availability zone."""
-
-    name = "ebs"
-    driver = ebs_rules.DRIVER
-    caveat = "An EBS volume is in one availability zone, and only nodes of that zone can use it."
-    size_unit = GI
-    keys_in_any_case = True
-    topology_keys: ClassVar[Mapping[str, str]] = {
-        ebs_rules.ZONE_KEY: "zone",
-        "topology.ebs.csi.aws.com/zone": "zone",
-        "topology.k8s.aws/zone-id": "other",
-        "topology.ebs.csi.aws.com/outpost-id": "other",
-        ebs_rules.AUTO_MODE_KEY: "other",
-    }
-
-    @property
-    def drivers(self) -> tuple[str, ...]:
-        """The driver that one installs, and the one of EKS Auto Mode."""
-        return (ebs_rules.DRIVER, ebs_rules.AUTO_MODE_DRIVER)
-
-    @property
-    def parameters_model(self) -> type[EbsParameters]:
-        """Every parameter of the driver, and zones, mountOptions, snapshots, attributes, autoMode."""
-        return EbsParameters
-
-    def defaults(self, kind: TierKind) -> Mapping[str, Any]:
-        """gp3, encrypted, with the file system of the kind.
-
-        gp3 has 3,000 IOPS and 125 MiB/s at any size: the other types have less than that at a few GiB, or cost more. ext4 is what
-        PostgreSQL runs on most, is the driver's own default, and mounts on every node's kernel (newer mkfs.xfs makes what old
-        ones refuse). Kafka's documentation measured XFS ahead of ext4 for its long appends, and an XFS volume has no `lost+found` at its
-        root, over which Kafka would stumble. noatime spares a write for each read, in both.
-        """
-        return {"type": "gp3", "encrypted": True, ebs_rules.FSTYPE: kind.file_system, "mountOptions": ["noatime"]}
-
-    def findings(self, parameters: EbsParameters, volumes: Sequence[Volume]) -> Iterator[Finding]:
-        """See ebs_rules.py."""
-        return ebs_rules.check(parameters, volumes)
-
-    def storage_class(self, parameters: EbsParameters) -> StorageClassFields:
-        """A class whose volumes can grow; a restriction to zones has the key that every version of the driver reads."""
-        expressions = [{"key": ebs_rules.ZONE_KEY, "values": list(parameters.zones)}] if parameters.zones else []
-        if parameters.auto_mode:
-            # Keeps the pods off nodes that Auto Mode doesn't run, which can't attach its volumes (EKS, "Create a storage class").
-            expressions.append({"key": ebs_rules.AUTO_MODE_KEY, "values": ["auto"]})
-        return StorageClassFields(
-            parameters=written(parameters),
-            allow_volume_expansion=True,
-            mount_options=parameters.mount_options,
-            allowed_topologies=[{"match_label_expressions": expressions}] if expressions else [],  # type: ignore[typeddict-item]
-            driver=ebs_rules.AUTO_MODE_DRIVER if parameters.auto_mode else "",
-        )
-
-    def snapshot_class(self, parameters: EbsParameters) -> SnapshotClassFields | None:
-        """The driver's parameters for snapshots."""
-        wanted = parameters.snapshots
-        return SnapshotClassFields(wanted.deletion_policy, written(wanted)) if wanted is not None else None
-
-    def attributes_classes(self, parameters: EbsParameters) -> Mapping[str, Mapping[str, str]]:
-        """The driver's parameters that can be changed."""
-        return {name: written(each) for name, each in parameters.attributes.items()}
-
-    def class_findings(self, manifest: Manifest) -> Iterator[Finding]:
-        """As for every block storage; and a class of Auto Mode is for nodes of Auto Mode."""
-        yield from super().class_findings(manifest)
-        if manifest.provisioner == ebs_rules.AUTO_MODE_DRIVER and ebs_rules.AUTO_MODE_KEY not in dict(manifest.topologies):
-            rule = f"without {ebs_rules.AUTO_MODE_KEY}: auto a pod may come to another node, which can't attach the volume"
-            yield warning("allowedTopologies", dict(manifest.topologies), rule, f"{ebs_rules.AUTO_MODE_KEY}: [auto]")
-
-    def why_refused(self, key: str) -> str:
-        """For the keys that differ from the right one in case alone: which the driver doesn't mind, but settings have one spelling."""
-        if key.lower() in (ebs_rules.FSTYPE, "fstype"):
-            return f"`{ebs_rules.FSTYPE}`, in this case, is the key that every driver takes"
-        return "" if key.startswith("csi.storage.k8s.io/") else "the driver refuses a class with a parameter that it doesn't know"

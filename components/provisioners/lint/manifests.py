@@ -1,43 +1,26 @@
-"""StorageClasses that somebody has already: read from manifests, and checked by the rules that the settings of a stack are checked by."""
+"""Reads StorageClasses from Kubernetes manifests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-from components.provisioners.finding import Finding, warning
-
-WAIT = "WaitForFirstConsumer"
+from components.provisioners.manifest import StorageClassManifest
 
 
 class ManifestError(ValueError):
     """A text that is no Kubernetes manifest; the message says why."""
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """A StorageClass as it is written, with Kubernetes' defaults for what isn't. `topologies` has the values for each key."""
+def read_manifests(text: str) -> tuple[list[StorageClassManifest], list[str]]:
+    """The classes in `text`, and the kind and name of every other object.
 
-    name: str
-    provisioner: str
-    parameters: Mapping[str, object] = field(default_factory=dict)
-    reclaim_policy: str = "Delete"
-    binding_mode: str = "Immediate"
-    allow_volume_expansion: bool = False
-    mount_options: Sequence[str] = ()
-    topologies: Sequence[tuple[str, Sequence[str]]] = ()
-    annotations: Mapping[str, str] = field(default_factory=dict)
-
-
-def read(text: str) -> tuple[list[Manifest], list[str]]:
-    """The classes in `text`: one document, several, or a List as kubectl prints it; and a word on each object that is no StorageClass.
-
+    `text` has one YAML or JSON document, several, or a List as kubectl prints it.
     Raises ManifestError.
     """
-    classes: list[Manifest] = []
+    classes: list[StorageClassManifest] = []
     others: list[str] = []
     try:
         documents = list(yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
@@ -49,7 +32,7 @@ def read(text: str) -> tuple[list[Manifest], list[str]]:
     return classes, others
 
 
-def _sort(document: object, classes: list[Manifest], others: list[str]) -> None:
+def _sort(document: object, classes: list[StorageClassManifest], others: list[str]) -> None:
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
         raise ManifestError("not a Kubernetes manifest: an object with apiVersion and kind")
     kind, items = document["kind"], document.get("items")
@@ -63,14 +46,14 @@ def _sort(document: object, classes: list[Manifest], others: list[str]) -> None:
         others.append(f"{kind} {name}")
 
 
-def _manifest(document: Mapping[str, Any]) -> Manifest:
+def _manifest(document: Mapping[str, Any]) -> StorageClassManifest:
     metadata = _mapping(document, "metadata")
     topologies = [
         (str(expression.get("key")), _texts(expression, "values"))
         for term in _list(document, "allowedTopologies")
         for expression in _list(term, "matchLabelExpressions")
     ]
-    return Manifest(
+    return StorageClassManifest(
         name=str(metadata.get("name", "without a name")),
         provisioner=str(document.get("provisioner", "")),
         parameters={str(key): value for key, value in _mapping(document, "parameters").items()},
@@ -105,19 +88,3 @@ def _list(document: object, key: str) -> list[Mapping[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise ManifestError(f"not a Kubernetes manifest: {key} is a list of mappings")
     return value
-
-
-def on_block_storage(manifest: Manifest) -> Iterator[Finding]:
-    """The fields of a class whose volumes are disks of one zone."""
-    if manifest.binding_mode != WAIT:
-        rule = "the disk is made before its pod is placed, perhaps in a zone where the pod can't run"
-        yield warning("volumeBindingMode", manifest.binding_mode, rule, WAIT)
-    if not manifest.allow_volume_expansion:
-        yield warning("allowVolumeExpansion", False, "volumes that are full can't be made larger, though the driver can", "true")
-    yield from deletes(manifest)
-
-
-def deletes(manifest: Manifest) -> Iterator[Finding]:
-    """A class whose volumes go with their claims."""
-    if manifest.reclaim_policy == "Delete":
-        yield warning("reclaimPolicy", "Delete", "deleting a claim deletes its volume, and the data with it", "Retain")

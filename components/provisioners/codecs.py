@@ -1,8 +1,11 @@
-"""How the drivers read the strings of a StorageClass, both ways: from a typed value to the string, and back.
+"""How typed values are written in the strings of a StorageClass, and how a driver reads them back.
 
-A class's parameters are strings, and each driver has its own idea of what they may be: `"True"` is false to EBS, `"250"` is 250 bytes a
-second to GCE PD. A form belongs to a field of a provisioner's typed model. `write` gives the strings that the driver reads as the typed
-value; `read` gives the typed value that the driver makes of a string, and raises Misread for one that it refuses, ignores or misreads.
+The parameters of a class are strings, and each driver has its own reading of them.
+To EBS `"True"` is false; to GCE PD `"250"` is 250 bytes a second.
+A codec belongs to a field of a provisioner's parameters.
+`write` gives the string that the driver reads as the typed value.
+`read` gives the value that the driver makes of a string.
+It raises Misread for a string that the driver refuses, ignores or takes for something else.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ T = TypeVar("T")
 _INT32 = range(-(2**31), 2**31)
 _INT64 = range(-(2**63), 2**63)
 
-# resource.ParseQuantity of Kubernetes' apimachinery: a sign, a decimal number, and a suffix or an exponent.
+# resource.ParseQuantity of Kubernetes' apimachinery: a sign, a decimal number, a suffix or exponent.
 _QUANTITY = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|[eE](?P<exponent>[+-]?[0-9]{1,3}))?"
 )
@@ -32,7 +35,8 @@ _SUFFIXES = {
     **{suffix: Fraction(1000) ** power for suffix, power in zip("numkMGTPE", (-3, -2, -1, 1, 2, 3, 4, 5, 6), strict=True)},
     **{f"{suffix}i": Fraction(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
 }
-_LONGEST = 64  # characters of a number; without a bound a hostile text costs time and memory in Fraction
+# The most characters of a number. Without a bound a hostile text costs time and memory in Fraction.
+_LONGEST = 64
 
 
 class Misread(ValueError):
@@ -47,7 +51,7 @@ class Misread(ValueError):
         self.works = works
 
 
-class Form(ABC, Generic[T]):
+class Codec(ABC, Generic[T]):
     """How one parameter is written in a class."""
 
     @abstractmethod
@@ -58,21 +62,24 @@ class Form(ABC, Generic[T]):
     def read(self, text: str) -> T:
         """The value that the driver makes of `text`; raises Misread."""
 
-    def of_setting(self, text: str) -> str:
-        """A value as the settings have it, `250` or `{team: data}`, as the class has it; any other text as it is."""
-        return text
+    def of_example(self, example: str) -> str:
+        """An example of the settings, `250` or `{team: data}`, as a class has it."""
+        return example
 
 
-class Whole(Form[int]):
-    """Base of the forms of whole numbers."""
+class Whole(Codec[int]):
+    """Base of the codecs of whole numbers."""
 
-    def of_setting(self, text: str) -> str:
-        """A number with what the driver wants beside it."""
-        return self.write(int(text)) if text.isascii() and text.isdigit() else text
+    def of_example(self, example: str) -> str:
+        """The number with what the driver wants beside it."""
+        return self.write(int(example)) if example.isascii() and example.isdigit() else example
 
 
-class Text(Form[str]):
-    """A text that the driver takes as it is. An empty one is as good as none, unless `empty` has what works instead."""
+class Text(Codec[str]):
+    """A text that the driver takes as it is.
+
+    An empty one is as good as none, unless the driver refuses it: `empty` is what works then.
+    """
 
     def __init__(self, empty: str = "") -> None:
         self.empty = empty
@@ -96,8 +103,8 @@ class LowerCase(Text):
         return super().read(text).lower()
 
 
-class ExactTruth(Form[bool]):
-    """True only for exactly `true`, as the EBS driver has it (util.IsTrue): anything else is false, without a word."""
+class ExactTruth(Codec[bool]):
+    """True for exactly `true` alone, as the EBS driver has it (util.IsTrue); else false."""
 
     def write(self, value: bool) -> str:
         """`true` or `false`."""
@@ -140,7 +147,10 @@ class Int32(Whole):
 
 
 class Count(Whole):
-    """A whole number that the GCE PD driver reads as a Kubernetes quantity (convert.ConvertStringToInt64): `3000` or `3k`."""
+    """A whole number that the GCE PD driver reads as a Kubernetes quantity: `3000` or `3k`.
+
+    In the driver: convert.ConvertStringToInt64.
+    """
 
     def write(self, value: int) -> str:
         """The number in decimal digits."""
@@ -148,14 +158,17 @@ class Count(Whole):
 
     def read(self, text: str) -> int:
         """Rounded up; Misread is what is no quantity."""
-        number = math.ceil(quantity(text))
+        number = math.ceil(parse_quantity(text))
         if number not in _INT64:
             raise Misread("the driver takes a whole number of 64 bits")
         return number
 
 
 class MiB(Whole):
-    """MiB a second that the GCE PD driver reads as a quantity of bytes and rounds up (convert.ConvertMiStringToInt64): `250Mi`."""
+    """MiB a second that the GCE PD driver reads as a quantity of bytes and rounds up: `250Mi`.
+
+    In the driver: convert.ConvertMiStringToInt64.
+    """
 
     def write(self, value: int) -> str:
         """The number with its unit."""
@@ -163,7 +176,7 @@ class MiB(Whole):
 
     def read(self, text: str) -> int:
         """Misread is a number without a unit, which is bytes."""
-        number = quantity(text)
+        number = parse_quantity(text)
         if 0 < number < MI:
             rule = f"a number without a unit is bytes a second: the driver rounds `{text}` up to 1 MiB/s, without a word"
             raise Misread(rule, f"{text}Mi" if text.isdigit() else "")
@@ -171,7 +184,10 @@ class MiB(Whole):
 
 
 class GiB(Whole):
-    """GiB that the GCE PD driver reads as a quantity of bytes and rounds up (convert.ConvertGiStringToInt64): `100Gi`."""
+    """GiB that the GCE PD driver reads as a quantity of bytes and rounds up: `100Gi`.
+
+    In the driver: convert.ConvertGiStringToInt64.
+    """
 
     def write(self, value: int) -> str:
         """The number with its unit."""
@@ -179,15 +195,15 @@ class GiB(Whole):
 
     def read(self, text: str) -> int:
         """Misread is a number without a unit, which is bytes."""
-        number = quantity(text)
+        number = parse_quantity(text)
         if 0 < number < MI:
             rule = f"a number without a unit is bytes: the driver rounds `{text}` up to 1 GiB, without a word"
             raise Misread(rule, f"{text}Gi" if text.isdigit() else "")
         return math.ceil(number / GI)
 
 
-class CommaList(Form[list[str]]):
-    """Texts with commas between them; `spaces` says whether the driver drops the spaces around each."""
+class CommaList(Codec[list[str]]):
+    """Texts with commas between them; `spaces` says whether the driver drops spaces around each."""
 
     def __init__(self, *, spaces: bool = True) -> None:
         self.spaces = spaces
@@ -196,29 +212,29 @@ class CommaList(Form[list[str]]):
         """The texts, with commas between them."""
         return ",".join(value)
 
-    def of_setting(self, text: str) -> str:
+    def of_example(self, example: str) -> str:
         """`[a, b]` with commas alone."""
-        return self.write(text[1:-1].split(", ")) if text.startswith("[") else text
+        return self.write(example[1:-1].split(", ")) if example.startswith("[") else example
 
     def read(self, text: str) -> list[str]:
         """The texts."""
         return [each.strip() if self.spaces else each for each in text.split(",")] if text else []
 
 
-class Pairs(Form[dict[str, str]]):
-    """`key=value` with commas between them, as the GCE PD driver has it (convert.ConvertLabelsStringToMap)."""
+class Pairs(Codec[dict[str, str]]):
+    """`key=value` with commas between, as in the GCE PD driver (convert.ConvertLabelsStringToMap)."""
 
     def write(self, value: dict[str, str]) -> str:
         """The pairs, with commas between them."""
         return ",".join(f"{key}={each}" for key, each in value.items())
 
-    def of_setting(self, text: str) -> str:
+    def of_example(self, example: str) -> str:
         """`{team: data}` as `team=data`."""
-        pairs = [pair.partition(": ") for pair in text[1:-1].split(", ")]
-        return self.write({key: value for key, _, value in pairs}) if text.startswith("{") else text
+        pairs = [pair.partition(": ") for pair in example[1:-1].split(", ")]
+        return self.write({key: value for key, _, value in pairs}) if example.startswith("{") else example
 
     def read(self, text: str) -> dict[str, str]:
-        """Misread is what has not exactly one `=` in each pair."""
+        """Misread is what has not exactly one `=` in each pair, or a key twice."""
         pairs = [pair.split("=") for pair in text.split(",")] if text else []
         if any(len(pair) != 2 for pair in pairs):
             raise Misread(
@@ -232,13 +248,33 @@ class Pairs(Form[dict[str, str]]):
 
 @dataclass(frozen=True)
 class Numbered:
-    """A field whose values are keys of their own in the class, all with this prefix: `tagSpecification_1`, `tagSpecification_2`."""
+    """A field whose values are keys of their own in the class, all with this prefix.
+
+    For example `tagSpecification_1` and `tagSpecification_2`.
+    """
 
     prefix: str
 
 
-def quantity(text: str) -> Fraction:
-    """A Kubernetes quantity as a number; raises Misread for a text that is none."""
+def codec_of(field: FieldInfo) -> Codec[Any] | Numbered | None:
+    """How the field is written in a class; None for one that is no parameter, such as `zones`."""
+    return next((each for each in field.metadata if isinstance(each, Codec | Numbered)), None)
+
+
+def class_parameters(model: BaseModel) -> dict[str, str]:
+    """The parameters of a class, as the driver reads them. What isn't set is left to the driver."""
+    parameters: dict[str, str] = {}
+    for name, field in type(model).model_fields.items():
+        codec, value = codec_of(field), getattr(model, name)
+        if isinstance(codec, Numbered):
+            parameters.update(value)
+        elif codec and value not in (None, [], {}):
+            parameters[field.alias or name] = codec.write(value)
+    return parameters
+
+
+def parse_quantity(text: str) -> Fraction:
+    """A Kubernetes quantity as a number, with a sign; raises Misread for a text that is none."""
     match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         raise Misread("the driver takes a Kubernetes quantity: a number, and at most one of the units k, M, G, T, Ki, Mi, Gi, Ti")
@@ -246,42 +282,31 @@ def quantity(text: str) -> Fraction:
     return Fraction(match["number"].rstrip(".")) * exponent * _SUFFIXES.get(match["suffix"] or "", Fraction(1))
 
 
-def form_of(field: FieldInfo) -> Form[Any] | Numbered | None:
-    """How the field is written among a class's parameters; None for one that isn't a parameter (zones, mount options)."""
-    return next((each for each in field.metadata if isinstance(each, Form | Numbered)), None)
+def number_as_text(value: object) -> object:
+    """For settings that are texts to the driver and numbers to people: 4096 as well as "4k".
 
-
-def written(model: BaseModel) -> dict[str, str]:
-    """The parameters of a class, as the driver reads them. What isn't set is left to the driver."""
-    parameters: dict[str, str] = {}
-    for name, field in type(model).model_fields.items():
-        form, value = form_of(field), getattr(model, name)
-        if isinstance(form, Numbered):
-            parameters.update(value)
-        elif form and value not in (None, [], {}):
-            parameters[field.alias or name] = form.write(value)
-    return parameters
-
-
-def natural(text: object) -> object:
-    """For fields that are texts to the driver, and numbers to people: `4096` as well as `"4k"`. Not true and false."""
-    return str(text) if isinstance(text, int) and not isinstance(text, bool) else text
+    True and false are no numbers.
+    """
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def in_mib(value: object) -> object:
-    """For fields in MiB: `250` and, as the driver's documentation has it, `250Mi`."""
+    """For settings in MiB: 250 and, as the driver's documentation has it, "250Mi"."""
     match = re.fullmatch("([0-9]{1,9})Mi", value) if isinstance(value, str) else None
     return int(match[1]) if match else value
 
 
 def in_gib(value: object) -> object:
-    """For fields in GiB: `100` and, as the driver's documentation has it, `100Gi`."""
+    """For settings in GiB: 100 and, as the driver's documentation has it, "100Gi"."""
     match = re.fullmatch("([0-9]{1,9})Gi", value) if isinstance(value, str) else None
     return int(match[1]) if match else value
 
 
-def gathered(values: object, prefix: str, name: str) -> object:
-    """A mapping with all keys that begin with `prefix`, be it `name` itself, put together under `name`, for a Numbered field."""
+def gather_numbered(values: object, prefix: str, name: str) -> object:
+    """A mapping whose keys that begin with `prefix` are put together under `name`.
+
+    For a Numbered field; a key that is `name` itself is one of them.
+    """
     if not isinstance(values, dict):
         return values
     own = {key: value for key, value in values.items() if isinstance(key, str) and key.startswith(prefix)}

@@ -1,0 +1,1 @@
+"""The `check` command: StorageClasses of any origin against the rules of their driver."""

@@ -1,0 +1,136 @@
+"""Reads the strings of a StorageClass as its driver would, into the typed parameters of a tier."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from components.provisioners import PROVISIONERS, owners
+from components.provisioners.base import FSTYPE, RESERVED_PREFIX, Provisioner, TierParameters
+from components.provisioners.codecs import Codec, Misread, Numbered
+from components.provisioners.findings import Finding, error, warning
+from components.provisioners.manifest import StorageClassManifest
+from components.provisioners.remedies import Drop, Rename, Set
+
+# Keys that external-provisioner keeps for itself (controller.go, removePrefixedParameters), and two
+# that older ones had.
+_SECRETS = re.compile(
+    r"csi\.storage\.k8s\.io/(provisioner|controller-publish|node-stage|node-publish|controller-expand|node-expand)-secret-(name|namespace)"
+    r"|csiProvisionerSecret(Name|Namespace)"
+)
+
+
+def provisioner_of(manifest: StorageClassManifest) -> Provisioner[Any] | None:
+    """The provisioner whose driver the class names; None for one that isn't known here."""
+    return next((each for each in PROVISIONERS.values() if manifest.provisioner in each.drivers), None)
+
+
+def read_class(provisioner: Provisioner[Any], manifest: StorageClassManifest) -> tuple[TierParameters, list[Finding]]:
+    """The class as typed parameters, and what the driver refuses, ignores or misreads on the way.
+
+    Parameters with such a finding are left out.
+    The remedy of a finding is as the class has it: a string.
+    """
+    reader = _Reader(provisioner, manifest)
+    for key, value in manifest.parameters.items():
+        reader.parameter(key, value)
+    model = provisioner.parameters_model
+    if "mount_options" in model.model_fields:
+        reader.values["mountOptions"] = list(manifest.mount_options)
+    if provisioner.topology_keys:
+        reader.values["zones"] = list(reader.zones(manifest.topologies))
+    while True:
+        try:
+            return model.model_validate(reader.values), reader.findings
+        except ValidationError as problems:
+            for problem in problems.errors(include_url=False):
+                reader.invalid(str(problem["loc"][0]))
+
+
+def key_of(provisioner: Provisioner[Any], key: str) -> str | None:
+    """The parameter that the driver takes `key` for; None for one that it doesn't know.
+
+    Some drivers put keys into lower case, but never the prefixes of tags, nor reserved keys.
+    """
+    codecs = provisioner.codecs
+    if any(isinstance(codec, Numbered) and key.startswith(codec.prefix) for codec in codecs.values()):
+        return key
+    exact = key.startswith(RESERVED_PREFIX) or not provisioner.keys_in_any_case
+    known = [alias for alias, codec in codecs.items() if isinstance(codec, Codec)]
+    return next((alias for alias in known if alias == key or (not exact and alias.lower() == key.lower())), None)
+
+
+class _Reader:
+    """Goes through a class's parameters once: `values` are typed, by the key of the settings."""
+
+    def __init__(self, provisioner: Provisioner[Any], manifest: StorageClassManifest) -> None:
+        self.provisioner = provisioner
+        self.manifest = manifest
+        self.values: dict[str, Any] = {}
+        self.findings: list[Finding] = []
+        self.spelled: dict[str, str] = {}
+        self.fields = {field.alias or name: field for name, field in provisioner.parameters_model.model_fields.items()}
+        self.codecs = {key: codec for key, codec in provisioner.codecs.items() if isinstance(codec, Codec)}
+
+    def parameter(self, key: str, value: object) -> None:
+        """One parameter, as it is written."""
+        if not isinstance(value, str):
+            text = json.dumps(value, default=str)
+            rule = "a class's parameters are strings: the API server refuses the class"
+            self.findings.append(error(key, value, rule, Set(text)))
+            value = text
+        alias = key_of(self.provisioner, key)
+        if alias is None:
+            self.findings.append(self._unknown(key, value))
+        elif alias in self.spelled:
+            rule = f"also there as `{self.spelled[alias]}`: which of them the driver takes is left to chance"
+            self.findings.append(error(key, value, rule, Drop(key)))
+        elif alias == key and alias not in self.codecs:
+            self.values[key] = value  # one of the numbered
+        else:
+            self.spelled[alias] = key
+            try:
+                read = self.codecs[alias].read(value)
+            except Misread as problem:
+                self.findings.append(error(key, value, problem.rule, Set(problem.works)))
+            else:
+                if read != "":
+                    self.values[alias] = read
+
+    def _unknown(self, key: str, value: object) -> Finding:
+        if self.provisioner.topology_keys and _SECRETS.fullmatch(key):
+            rule = "the driver needs no secret, and where this one is missing no volume is made"
+            return warning(key, value, rule, Drop(key))
+        if self.provisioner.topology_keys and key.startswith(RESERVED_PREFIX):
+            rule = f"`{RESERVED_PREFIX}…` is reserved, and the provisioner refuses a class with a key of it that it doesn't know"
+            return error(key, value, rule, Rename(FSTYPE) if key.lower() == FSTYPE else Drop(key))
+        finding = self.provisioner.unknown(key, value)
+        near = difflib.get_close_matches(key, self.codecs, 1, 0.75)
+        remedy = Rename(near[0]) if near and isinstance(finding.remedy, Drop) else finding.remedy
+        whose = [name for name in owners(key) if name != self.provisioner.name]
+        rule = f"a parameter of {' and '.join(whose)}; {finding.rule}" if whose else finding.rule
+        return Finding(finding.severity, finding.path, finding.value, rule, remedy)
+
+    def zones(self, topologies: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
+        """The zones among the allowed topologies; a key that no node of the driver has is a finding."""
+        keys: Mapping[str, str] = self.provisioner.topology_keys
+        zone_key = next(key for key, kind in keys.items() if kind == "zone")
+        for key, values in topologies:
+            if key not in keys:
+                rule = f"the driver's nodes have no such label, so no volume would ever be made; for zones it reads {zone_key}"
+                self.findings.append(error("allowedTopologies", key, rule, Set(zone_key)))
+            elif keys[key] == "zone":
+                yield from values
+
+    def invalid(self, alias: str) -> None:
+        """A value that the typed parameters refuse: its field says why."""
+        field, codec = self.fields[alias], self.codecs.get(alias)
+        example = str((field.examples or [""])[0])
+        works = codec.of_example(example) if codec else example
+        finding = error(alias, self.values.pop(alias), field.description or "", Set(works))
+        self.findings.append(self.provisioner.misfit(finding, self.manifest))

@@ -1,0 +1,112 @@
+"""What works instead of a setting that a rule objects to: a typed change, and its sentence for people.
+
+`sentence` is the only place where a change becomes words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Set:
+    """Another value for the setting, or for one entry of its list.
+
+    `value` is typed as the settings have it: 3000, True, ["a", "b"], {"team": "data"}.
+    `with_` are other settings, by key, which this value needs beside it.
+    """
+
+    value: object
+    with_: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Add:
+    """The setting stays as it is, and gets other settings beside it: `with_`, by key."""
+
+    with_: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Rename:
+    """The value belongs under another key, `to`.
+
+    `value` is the value under that key where it isn't the setting's own.
+    `without` is the old key, where the sentence has to say that it goes.
+    """
+
+    to: str
+    value: object = None
+    without: str = ""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """`key` goes: the setting itself, another one that excludes it, or one entry of its list.
+
+    `with_` are other settings, by key, which are needed then.
+    """
+
+    key: str
+    with_: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Either:
+    """One of two changes: each works by itself."""
+
+    first: Set | Add | Rename | Drop
+    second: Set | Add | Rename | Drop
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do, in words, where no single change does."""
+
+    text: str
+
+
+Remedy = Set | Add | Rename | Drop | Either | Advice
+
+
+def sentence(remedy: Remedy, value: object) -> str:
+    """The remedy as a user reads it; `value` is what the setting has now."""
+    match remedy:
+        case Set():
+            return _joined(as_yaml(remedy.value), _with(remedy.with_))
+        case Add():
+            return _with(remedy.with_)
+        case Rename():
+            renamed = f"{remedy.to}: {as_yaml(value if remedy.value is None else remedy.value)}"
+            return _joined(renamed, _without(remedy.without) if remedy.without else "")
+        case Drop():
+            return _joined(_without(remedy.key), _with(remedy.with_))
+        case Either():
+            return f"{sentence(remedy.first, value)}, or {sentence(remedy.second, value)}"
+        case Advice():
+            return remedy.text
+
+
+def as_yaml(value: object) -> str:
+    """A value as it is written in a stack file, in flow style: `true`, `[a, b]`, `{team: data}`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(as_yaml(each) for each in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {as_yaml(each)}' for key, each in value.items())}}}"
+    return str(value)
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _with(others: Mapping[str, object]) -> str:
+    named = " and ".join(f"`{key}: {as_yaml(value)}`" for key, value in others.items())
+    return f"with {named}" if named else ""
+
+
+def _without(key: str) -> str:
+    return f"without `{key}`"
