@@ -1,6 +1,4 @@
-"""What all tests share: the real engine, a throw-away cluster of the tests' own, and copies of the
-program to run on it.
-"""
+"""What all tests share: the real engine, a throw-away cluster of the tests' own, and copies of the program to run on it."""
 
 from __future__ import annotations
 
@@ -29,9 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Tests press Ctrl-C, which all processes of a job ignore that a CI runner has started in the
-    background.
-    """
+    """Tests press Ctrl-C, which all processes of a job ignore that a CI runner has started in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -65,9 +61,7 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A throw-away cluster beside the user's, running: its own identity, so its own ports, sockets,
-    bridge, cgroups and folders.
-    """
+    """A throw-away cluster beside the user's, running: its own identity, so its own ports, sockets, bridge, cgroups and folders."""
     kubeconfig = tmp_path_factory.mktemp("cluster") / "kubeconfig"
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     cluster = choose(CONTEXT, "-".join(["test", paths.clone_identity(), *([worker] if worker else [])]), kubeconfig)
@@ -117,9 +111,7 @@ def pulumi_variables(engine: Engine) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def program_factory(pulumi_variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Program]:
-    """Makes copies of this project's program (or of a program in tests/), each with a state of its
-    own.
-    """
+    """Makes copies of this project's program (or of a program in tests/), each with a state of its own."""
 
     def make(source: Path = paths.ROOT, *, access: Access | None = None, stack: str = "dev", state: str | None = None) -> Program:
         folder = tmp_path_factory.mktemp("program")

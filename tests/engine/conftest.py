@@ -10,5 +10,5 @@ from tests.engine.project import Project
 
 @pytest.fixture
 def project(tmp_path: Path, pulumi_variables: dict[str, str]) -> Project:
-    """A small Python program with a state of its own, in the clone's virtual environment."""
+    """A small Python program with a state of its own; it runs in the clone's virtual environment."""
     return Project(tmp_path / "project", pulumi_variables, paths.VENV)

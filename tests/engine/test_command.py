@@ -1,6 +1,4 @@
-"""The contract of `command:local:Command`, with whatever command plugin `ensure_engine()` gives:
-official or stand-in.
-"""
+"""The contract of `command:local:Command`, with whatever command plugin `ensure_engine()` gives: official or stand-in."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What a Python program sees and says, with whatever language host `ensure_engine()` gives:
-official or stand-in.
-"""
+"""What a Python program sees and says, with whatever language host `ensure_engine()` gives: official or stand-in."""
 
 from __future__ import annotations
 
@@ -124,9 +122,7 @@ def test_about_knows_the_interpreter(project: Project) -> None:
 
 
 def _processes_of(project: Project) -> list[psutil.Process]:
-    """Everything alive that was started with this project's state (its path is in their
-    environment).
-    """
+    """Everything alive that was started with this project's state (its path is in their environment)."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):

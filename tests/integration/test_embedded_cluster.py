@@ -1,6 +1,4 @@
-"""The embedded cluster: real processes, a real node, real volumes, in throw-away clusters of these
-tests' own.
-"""
+"""The embedded cluster: real processes, a real node, real volumes, in throw-away clusters of these tests' own."""
 
 from __future__ import annotations
 
@@ -168,8 +166,7 @@ def test_strangers_are_refused(embedded: Fixture, tmp_path: Path) -> None:
     anonymous = ssl.create_default_context(cafile=str(layout.pki / "ca.crt"))
     assert request(api, anonymous) == 401
     assert request(kubelet, anonymous) == 401
-    # A certificate of another authority (etcd's own, which is closest at hand) with a name that
-    # would be allowed everything.
+    # A certificate of another authority (etcd's own, which is closest at hand) with a name that would be allowed everything.
     wrong = ssl.create_default_context(cafile=str(layout.pki / "ca.crt"))
     wrong.load_cert_chain(layout.pki / "apiserver-etcd-client.crt", layout.pki / "apiserver-etcd-client.key")
     assert request(api, wrong) == 401

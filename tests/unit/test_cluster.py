@@ -1,6 +1,4 @@
-"""Which cluster is chosen, where an embedded one keeps its things, and how processes are told
-apart.
-"""
+"""Which cluster is chosen, where an embedded one keeps its things, and how processes are told apart."""
 
 from __future__ import annotations
 
@@ -23,10 +21,7 @@ from ops.errors import UserError
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with nothing on it: no kubeconfig, no cluster, no Docker.
-
-    An embedded cluster would be possible.
-    """
+    """A machine with nothing on it: no kubeconfig, no cluster, no Docker; an embedded cluster would be possible."""
     monkeypatch.setattr(paths, "MACHINE_STATE", tmp_path / "lib")
     monkeypatch.setattr(paths, "MACHINE_RUN", tmp_path / "run")
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "user")

@@ -1,6 +1,4 @@
-"""Kind clusters, with `kind` and `docker` replaced by executables that record how they are called:
-neither runs here.
-"""
+"""Kind clusters, with `kind` and `docker` replaced by executables that record how they are called: neither runs here."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Where the parts of the engine come from, and in which order, with fake executables on a PATH of
-the test's own.
-"""
+"""Where the parts of the engine come from, and in which order, with fake executables on a PATH of the test's own."""
 
 from __future__ import annotations
 

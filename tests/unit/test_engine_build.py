@@ -1,6 +1,4 @@
-"""The build cache of the toolchain, with a small Go module in place of the real ones: real Go,
-seconds instead of minutes.
-"""
+"""The build cache of the toolchain, with a small Go module in place of the real ones: real Go, seconds instead of minutes."""
 
 from __future__ import annotations
 
@@ -136,10 +134,7 @@ def wait_for(path: Path) -> None:
 
 
 def alive(group: int) -> list[str]:
-    """What runs in a process group.
-
-    A process that has ended and that nobody has waited for doesn't run.
-    """
+    """What runs in a process group; one that has ended and that nobody has waited for doesn't run."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, ProcessLookupError):

@@ -1,6 +1,4 @@
-"""Requests to a real HTTPS server: one connection for many, a new one where it was closed, and who
-goes by the official client.
-"""
+"""Requests to a real HTTPS server: one connection for many, a new one where it was closed, and who goes by the official client."""
 
 from __future__ import annotations
 
@@ -22,10 +20,7 @@ from tests.unit.mocked_program import ROOT
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Keeps connections, as API servers do.
-
-    Answers with the statuses in `answers` (None: hangs up), and then with 200.
-    """
+    """Keeps connections, as API servers do. Answers with the statuses in `answers` (None: hangs up), and then with 200."""
 
     protocol_version = "HTTP/1.1"
     connections: ClassVar[list[object]] = []
@@ -176,9 +171,7 @@ def test_who_needs_the_official_client(
 
 
 def test_what_a_destroy_imports_is_small() -> None:
-    """Everything beyond PyYAML would cost each destroy: the official client 0.4 s of processor time
-    and 45 MB.
-    """
+    """Everything beyond PyYAML would cost each destroy: the official client 0.4 s of processor time and 45 MB."""
     script = "import runpy, sys\nsys.path.insert(0, '.')\nrunpy.run_path('components/destroy_guard/check.py')\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     top = {name.partition(".")[0] for name in done.stdout.split()}
