@@ -1,9 +1,7 @@
-"""`python -m bench.canary`: the canary's writes against fio's with the same pattern in the same
-folder, in turn.
+"""`python -m bench.canary`: the canary's writes against fio's with the same pattern in the same folder, in turn.
 
-What is timed on both sides is write plus sync: the canary makes its payload and its hashes outside
-of that, and of fio's report only the latencies of writes and syncs are used, not its run time. fio
-is the system's, else Debian's, unpacked.
+What is timed on both sides is write plus sync: the canary makes its payload and its hashes outside of that, and of fio's report only
+the latencies of writes and syncs are used, not its run time. fio is the system's, else Debian's, unpacked.
 """
 
 from __future__ import annotations
@@ -29,12 +27,10 @@ from ops.console import console, step
 from ops.errors import UserError
 
 PATTERNS = {
-    # table.pages: 8 KiB at random into a preallocated file, each with fdatasync. fio syncs before
-    # the next write, so the last has none.
+    # table.pages: 8 KiB at random into a preallocated file, each with fdatasync. fio syncs before the next write, so the last has none.
     "database": ["--rw=randwrite", f"--bs={probe.PAGE}", f"--size={probe.PAGE * probe.PAGES}", "--fdatasync=1", "--fallocate=posix"],
-    # stream.blocks: blocks of 1 MiB in sequence into a file that grows, as a log segment does (fio
-    # would reserve its room beforehand), one sync at the end. The block after it makes fio do that
-    # sync; it is not counted.
+    # stream.blocks: blocks of 1 MiB in sequence into a file that grows, as a log segment does (fio would reserve its room beforehand),
+    # one sync at the end. The block after it makes fio do that sync; it is not counted.
     "streaming": [
         *("--rw=write", "--fallocate=none", f"--bs={probe.BLOCK}"),
         *(f"--size={probe.BLOCK * (probe.BLOCKS + 1)}", f"--fdatasync={probe.BLOCKS}"),
@@ -79,9 +75,7 @@ def main(runs: int, folder: Path) -> None:
 
 
 def same_processor(turn: int) -> None:
-    """Keep both sides of a turn to one processor, each in its turn: the one that serves the disk's
-    interrupts is slower by half.
-    """
+    """Keep both sides of a turn to one processor, each in its turn: the one that serves the disk's interrupts is slower by half."""
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, {PROCESSORS[turn % len(PROCESSORS)]})
 
@@ -117,8 +111,7 @@ def fio() -> tuple[list[str], dict[str, str]]:
         raise UserError("fio is not on PATH, and there is no apt to get it from.", "Install fio, then run this again.")
     only = ["--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"]
     listed = subprocess.run(["apt-cache", "depends", "--recurse", *only, "fio"], capture_output=True, text=True, check=False).stdout
-    # Its libraries, but not what every system has, nor the languages that its other programs are
-    # written in.
+    # Its libraries, but not what every system has, nor the languages that its other programs are written in.
     names = {name for name in listed.splitlines() if name.startswith("lib")}
     needed = {name for name in names if not name.startswith(("libc6", "libpython", "libperl", "libpam")) and not name.endswith("-perl")}
     packages = unpack(["fio", *sorted(needed)])

@@ -1,6 +1,4 @@
-"""The driver's own decisions: what is its own, what it asks of Kubernetes, and how it says what
-went wrong.
-"""
+"""The driver's own decisions: what is its own, what it asks of Kubernetes, and how it says what went wrong."""
 
 from __future__ import annotations
 
@@ -174,9 +172,7 @@ class TestWords:
 
 
 class Waiting:
-    """A canary whose pod has no node yet, on a clock of the test's: what the API says of the pod,
-    its claim and its events.
-    """
+    """A canary whose pod has no node yet, on a clock of the test's: what the API says of the pod, its claim and its events."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds = 0.0
