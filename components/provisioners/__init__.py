@@ -1,4 +1,7 @@
-"""The provisioners that a stack can be built on, by the setting `provisioner`. A new one is added here."""
+"""The provisioners that a stack can be built on, by the setting `provisioner`.
+
+A new one is a package beside this file and a line in PROVISIONERS.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`python -m components.provisioners check`: checks StorageClasses in a file, without cluster, stack or engine."""
+"""`python -m components.provisioners check`: checks StorageClasses in a file.
+
+It needs no cluster, stack or engine.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,11 @@ def main() -> None:
 )
 @click.option("--json", "json_wanted", is_flag=True, help="The findings as JSON, for programs.")
 def check_command(file: TextIO, sizes: Sequence[Size], json_wanted: bool) -> None:
-    """Check the StorageClasses in FILE (`-` for standard input), for example `kubectl get storageclass -o yaml | … check - --size 5Gi`.
+    """Check the StorageClasses in FILE (`-` for standard input), for example
+    `kubectl get storageclass -o yaml | … check - --size 5Gi`.
 
-    Exit status 0: no errors, perhaps warnings; 1: errors; 2: wrong usage, or no StorageClass in FILE.
+    Exit status 0: no errors, perhaps warnings; 1: errors; 2: wrong usage, or no StorageClass in
+    FILE.
     """
     try:
         classes, others = read_manifests(file.read())

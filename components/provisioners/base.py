@@ -34,7 +34,8 @@ FSTYPE = f"{RESERVED_PREFIX}fstype"
 class TierParameters(BaseModel):
     """Base of a tier's settings for one provisioner.
 
-    Every field has a `description`, the rule that it must keep, and in `examples` a value that works.
+    Every field has a `description`, the rule that it must keep.
+    In its `examples` is a value that works.
     Both are shown to a user who wrote something else.
     """
 
@@ -84,7 +85,7 @@ class Provisioner(ABC, Generic[P]):
     enforces_size: ClassVar[bool] = True
     """Whether a volume is as large as its claim; else free space is a matter of the disk below."""
     tied_to_node: ClassVar[bool] = False
-    """Whether a volume is on a node's own disk: not for clouds, which replace nodes with their disks."""
+    """Whether a volume is on a node's own disk, which a cloud replaces together with the node."""
     size_unit: ClassVar[int] = MI
     """What volumes are a whole number of, in bytes: claims ask for sizes rounded up to it."""
     keys_in_any_case: ClassVar[bool] = False
@@ -118,7 +119,7 @@ class Provisioner(ABC, Generic[P]):
         return {}
 
     def findings(self, parameters: P, volumes: Sequence[RequestedVolume]) -> Iterator[Finding]:
-        """What is wrong with a class of these settings, by itself and at the size of each volume."""
+        """What is wrong with a class of these settings, by itself and at each volume's size."""
         del parameters, volumes
         yield from ()
 
@@ -135,9 +136,10 @@ class Provisioner(ABC, Generic[P]):
     def smallest_bytes(self, parameters: P, least: int, others: Iterable[Size] = ()) -> int | None:
         """The smallest size of at least `least` bytes that a volume of such a class can have.
 
-        None where there is none. Types have a smallest size, and figures such as iops a size below
-        which the driver lowers them. Tried are all sizes up to a quarter of a TiB, then the `others`
-        and powers of two: no rule of a driver is finer beyond that.
+        None where there is none.
+        Types have a smallest size, and figures such as iops a size below which drivers lower them.
+        Tried are all sizes up to a quarter of a TiB, then the `others` and powers of two.
+        No rule of a driver is finer beyond that.
         """
         small = (number * GI for number in range(1, 257))
         large = sorted({*(each.provisioned_bytes for each in others), *(GI << power for power in range(9, 17))})
@@ -153,7 +155,7 @@ class Provisioner(ABC, Generic[P]):
         yield from on_block_storage(manifest)
 
     def misfit(self, finding: Finding, manifest: StorageClassManifest) -> Finding:
-        """What becomes of an existing class with a value that the settings refuse with `finding`."""
+        """What becomes of an existing class with a value that settings refuse with `finding`."""
         del manifest
         return finding
 
@@ -162,6 +164,6 @@ class Provisioner(ABC, Generic[P]):
         return error(key, value, self.why_refused(key), Drop(key))
 
     def why_refused(self, key: str) -> str:
-        """Why a tier may not have the setting `key`; ``""`` where it is unknown, and that is all."""
+        """Why a tier may not have the setting `key`; ``""`` where that is all there is to say."""
         del key
         return ""

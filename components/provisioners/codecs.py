@@ -27,7 +27,7 @@ T = TypeVar("T")
 _INT32 = range(-(2**31), 2**31)
 _INT64 = range(-(2**63), 2**63)
 
-# resource.ParseQuantity of Kubernetes' apimachinery: a sign, a decimal number, a suffix or exponent.
+# resource.ParseQuantity of Kubernetes' apimachinery: a sign, a number, a suffix or an exponent.
 _QUANTITY = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|[eE](?P<exponent>[+-]?[0-9]{1,3}))?"
 )
@@ -222,7 +222,10 @@ class CommaList(Codec[list[str]]):
 
 
 class Pairs(Codec[dict[str, str]]):
-    """`key=value` with commas between, as in the GCE PD driver (convert.ConvertLabelsStringToMap)."""
+    """`key=value` with commas between, as the GCE PD driver has it.
+
+    In the driver: convert.ConvertLabelsStringToMap.
+    """
 
     def write(self, value: dict[str, str]) -> str:
         """The pairs, with commas between them."""
@@ -280,34 +283,3 @@ def parse_quantity(text: str) -> Fraction:
         raise Misread("the driver takes a Kubernetes quantity: a number, and at most one of the units k, M, G, T, Ki, Mi, Gi, Ti")
     exponent = Fraction(10) ** int(match["exponent"] or 0)
     return Fraction(match["number"].rstrip(".")) * exponent * _SUFFIXES.get(match["suffix"] or "", Fraction(1))
-
-
-def number_as_text(value: object) -> object:
-    """For settings that are texts to the driver and numbers to people: 4096 as well as "4k".
-
-    True and false are no numbers.
-    """
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def in_mib(value: object) -> object:
-    """For settings in MiB: 250 and, as the driver's documentation has it, "250Mi"."""
-    match = re.fullmatch("([0-9]{1,9})Mi", value) if isinstance(value, str) else None
-    return int(match[1]) if match else value
-
-
-def in_gib(value: object) -> object:
-    """For settings in GiB: 100 and, as the driver's documentation has it, "100Gi"."""
-    match = re.fullmatch("([0-9]{1,9})Gi", value) if isinstance(value, str) else None
-    return int(match[1]) if match else value
-
-
-def gather_numbered(values: object, prefix: str, name: str) -> object:
-    """A mapping whose keys that begin with `prefix` are put together under `name`.
-
-    For a Numbered field; a key that is `name` itself is one of them.
-    """
-    if not isinstance(values, dict):
-        return values
-    own = {key: value for key, value in values.items() if isinstance(key, str) and key.startswith(prefix)}
-    return {**{key: value for key, value in values.items() if key not in own}, **({name: own} if own else {})}

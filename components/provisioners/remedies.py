@@ -1,4 +1,4 @@
-"""What works instead of a setting that a rule objects to: a typed change, and its sentence for people.
+"""What works instead of a setting that a rule objects to: a typed change, and its sentence.
 
 `sentence` is the only place where a change becomes words.
 """

@@ -16,7 +16,8 @@ _UNSAFE_OPTIONS = ("nobarrier", "barrier=0", "data=writeback", "journal_async_co
 def zones(names: Sequence[str], pattern: re.Pattern[str], cloud: str, example: str, path: str = "zones") -> Iterator[Finding]:
     """Zones are such as `pattern` has them, of one region, and each is there once.
 
-    `pattern` has the group `region`; `cloud` and `example` are for the words of a finding at `path`.
+    `pattern` has the group `region`.
+    `cloud` and `example` are for the words of a finding at `path`.
     A class whose zones no node has stays without volumes, and says so only as an event of a claim.
     """
     for name in names:

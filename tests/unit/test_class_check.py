@@ -564,7 +564,7 @@ class TestCommand:
         assert status == 1
         assert [each.rstrip() for each in output.splitlines()] == expected.splitlines()
 
-    def test_it_is_quick_and_needs_neither_pulumi_nor_a_cluster(self, tmp_path: Path) -> None:
+    def test_it_needs_neither_pulumi_nor_a_cluster(self, tmp_path: Path) -> None:
         file = tmp_path / "class.yaml"
         file.write_text(yaml.safe_dump(CLASS))
         program = (
@@ -573,13 +573,7 @@ class TestCommand:
             "try:\n    runpy.run_module('components.provisioners', run_name='__main__')\n"
             "finally:\n    print(sorted({'pulumi', 'pulumi_kubernetes', 'kubernetes'} & set(sys.modules)))\n"
         )
-        resource = pytest.importorskip("resource")  # not on Windows
         environment = {key: value for key, value in os.environ.items() if key != "KUBECONFIG"}
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert result.returncode == 0, result.stderr
         assert result.stdout.splitlines() == ["gp3 (ebs.csi.aws.com): nothing to object to", "[]"]
-        # It waits for nothing, so on a machine that has nothing else to do its time on the wall is
-        # its time on the processor.
-        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5

@@ -1,4 +1,4 @@
-"""The settings of a tier on EBS: the driver's parameters, typed, under the driver's own names."""
+"""The settings of a tier on EBS: the driver's parameters, typed, under its own names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from components.provisioners.base import FSTYPE, TierParameters
-from components.provisioners.codecs import CommaList, ExactTruth, Int32, Numbered, Text, gather_numbered, number_as_text
+from components.provisioners.codecs import CommaList, ExactTruth, Int32, Numbered, Text
 from components.provisioners.ebs.limits import TYPES
+from components.provisioners.validators import gather_numbered, number_as_text
 
 DRIVER = "ebs.csi.aws.com"
 AUTO_MODE_DRIVER = "ebs.csi.eks.amazonaws.com"

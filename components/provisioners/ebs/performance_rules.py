@@ -34,7 +34,7 @@ class EbsPerformance:
     per_gib_key: str = "iopsPerGB"
 
     def check(self, volumes: Sequence[RequestedVolume]) -> Iterator[Finding]:
-        """The figures against the type's limits, by themselves; a type that isn't known has none."""
+        """The figures against the type's limits, by themselves; an unknown type has none."""
         limits = TYPES.get(self.type)
         if limits is not None:
             yield from self._iops(limits, volumes)
@@ -46,7 +46,8 @@ class EbsPerformance:
         The driver lowers what is above the ceiling, and since September 2026 also what is below the
         floor (aws-ebs-csi-driver#3021).
         What it sends on, EC2 refuses: "Iops to volume size ratio of 750.000000 is too high; maximum
-        is 500". A gp3 of any size may have 3,000 (kops#10843).
+        is 500".
+        A gp3 of any size may have 3,000 (kops#10843).
         """
         limits = TYPES.get(self.type)
         if limits is None or limits.iops is None or (self.iops is not None and self.iops_per_gib is not None):

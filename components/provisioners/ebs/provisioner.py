@@ -41,7 +41,7 @@ class Ebs(Provisioner[EbsParameters]):
 
     @property
     def parameters_model(self) -> type[EbsParameters]:
-        """Every parameter of the driver, and zones, mountOptions, snapshots, attributes, autoMode."""
+        """All parameters of the driver; zones, mountOptions, snapshots, attributes, autoMode."""
         return EbsParameters
 
     def defaults(self, kind: TierKind) -> Mapping[str, Any]:

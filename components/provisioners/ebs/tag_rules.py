@@ -1,4 +1,7 @@
-"""Rules for tags, which the driver puts on volumes and snapshots (pkg/driver/validation.go, docs/tagging.md)."""
+"""Rules for tags, which the driver puts on volumes and snapshots.
+
+Sources: the driver's pkg/driver/validation.go and docs/tagging.md.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _RESERVED_PREFIXES = ("kubernetes.io", "aws:", f"{DRIVER}/", f"{AUTO_MODE_DRIVER
 def tags(written: Mapping[str, str], prefix: str, fields: Sequence[str]) -> Iterator[Finding]:
     """Tags, each `key=value`; `fields` are those that `{{ .Field }}` may name in a value.
 
-    The driver's own look at letters lets everything pass (its expression isn't anchored); EC2 refuses.
+    The driver's own check of letters lets everything pass: its expression isn't anchored.
     """
     seen: dict[str, str] = {}
     for name, text in written.items():

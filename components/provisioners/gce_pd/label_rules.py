@@ -1,4 +1,4 @@
-"""Rules for labels and resource tags of disks and snapshots, as the driver checks them (pkg/convert)."""
+"""Rules for labels and resource tags of disks and snapshots, as the driver has them (pkg/convert)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from components.provisioners.findings import Finding, error, warning
 from components.provisioners.gce_pd.limits import LONGEST_LABEL, MOST_LABELS, MOST_TAGS
 from components.provisioners.remedies import Advice, Set
 
+_LETTERS = "lower-case letters, digits, `_`, `-`"
 _EXAMPLE_LABELS = {"team": "data"}
 _EXAMPLE_TAG = "my-project/environment/production"
 _TAG_PARENT = re.compile(r"[1-9][0-9]{0,31}|[a-z][a-z0-9-]{4,28}[a-z0-9]")
@@ -21,10 +22,10 @@ def labels(written: Mapping[str, str], path: str) -> Iterator[Finding]:
     for key, value in written.items():
         text = f"{key}={value}"
         if not _is_label(key, 1) or not key[0].islower():
-            rule = "a label's key is lower-case letters, digits, `_`, `-`, begins with a letter, at most 63 long: the driver refuses it"
+            rule = f"a label's key is {_LETTERS}, begins with a letter, at most {LONGEST_LABEL} long: the driver refuses it"
             yield error(path, text, rule, Set(_EXAMPLE_LABELS))
         if not _is_label(value, 0):
-            rule = "a label's value is lower-case letters, digits, `_`, `-`, at most 63 long: the driver refuses it"
+            rule = f"a label's value is {_LETTERS}, at most {LONGEST_LABEL} long: the driver refuses it"
             yield error(path, text, rule, Set(_EXAMPLE_LABELS))
         if key.startswith("goog"):
             yield warning(path, text, "labels that begin with `goog` are Google's own", Set({f"my-{key}": value}))

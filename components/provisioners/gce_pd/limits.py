@@ -49,7 +49,8 @@ REGIONAL_STANDARD_GIB = 200
 BALANCED_PER_GIB = 500
 BALANCED_LEAST = 3_000
 FIXED_BELOW = 6
-# IOPS for each GiB of a hyperdisk-extreme. Pull request #2054 has the least; the most is unconfirmed.
+# IOPS for each GiB of a hyperdisk-extreme.
+# Pull request #2054 has the least; the most is unconfirmed.
 EXTREME_PER_GIB = (2, 1_000)
 # IOPS of a pd-extreme: the API's text has more for the least than Google's page.
 EXTREME_LEAST_OF_API = 10_000

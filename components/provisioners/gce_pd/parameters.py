@@ -1,4 +1,4 @@
-"""The settings of a tier on GCE PD: the driver's parameters, typed, under the driver's own names."""
+"""The settings of a tier on GCE PD: the driver's parameters, typed, under its own names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from components.provisioners.base import FSTYPE, TierParameters
-from components.provisioners.codecs import CommaList, Count, GiB, LowerCase, MiB, Pairs, Text, Truth, in_gib, in_mib
+from components.provisioners.codecs import CommaList, Count, GiB, LowerCase, MiB, Pairs, Text, Truth
 from components.provisioners.gce_pd.limits import TYPES
+from components.provisioners.validators import in_gib, in_mib
 
 DRIVER = "pd.csi.storage.gke.io"
 ZONE_KEY = "topology.gke.io/zone"

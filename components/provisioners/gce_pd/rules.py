@@ -120,8 +120,8 @@ def _replication(p: GcePdParameters) -> Iterator[Finding]:
 def _encryption(p: GcePdParameters) -> Iterator[Finding]:
     """Google encrypts every disk; a key of one's own is where the disk is, or in a wider location.
 
-    The driver looks at a key for confidential storage alone, and there it is content with one in the
-    middle of a text.
+    The driver looks at a key for confidential storage alone.
+    There it is content with one in the middle of a text.
     """
     key, own = p.disk_encryption_kms_key, regions(p.zones, ZONE)
     example = EXAMPLE_KEY.replace(f"/{EXAMPLE_REGION}/", f"/{min(own, default=EXAMPLE_REGION)}/")
@@ -144,7 +144,10 @@ def _encryption(p: GcePdParameters) -> Iterator[Finding]:
 
 
 def _pools(p: GcePdParameters) -> Iterator[Finding]:
-    """The driver's validateStoragePools: types, replication, confidential storage, the class's zones."""
+    """Storage pools against type, replication, confidential storage and zones.
+
+    In the driver: validateStoragePools.
+    """
     if not p.storage_pools:
         return
     rule = "pools need a driver that is set up for them (--enable-storage-pools): others refuse the class"

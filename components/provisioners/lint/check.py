@@ -1,4 +1,4 @@
-"""Checks a StorageClass as it is written: reads its strings, then applies the provisioner's rules."""
+"""Checks a StorageClass as it is written: reads its strings, then applies the rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components.provisioners.codecs import Codec
 from components.provisioners.findings import Finding, RequestedVolume, shown
 from components.provisioners.lint.reading import key_of, provisioner_of, read_class
 from components.provisioners.manifest import StorageClassManifest
-from components.provisioners.remedies import Add, Remedy, Set, as_yaml
+from components.provisioners.remedies import Add, Remedy, Rename, Set, as_yaml
 
 # Paths of findings that are fields of the class; all others are parameters.
 _FIELDS = ("volumeBindingMode", "allowVolumeExpansion", "reclaimPolicy", "mountOptions", "metadata.annotations.defaultVolumeType")
@@ -62,7 +62,7 @@ class ClassReport:
 
 
 def check_class(manifest: StorageClassManifest, sizes: Sequence[Size]) -> ClassReport:
-    """All that the provisioner's rules say of the class, by itself and with volumes of these sizes."""
+    """All that the rules say of the class, by itself and with volumes of these sizes."""
     provisioner = provisioner_of(manifest)
     if provisioner is None:
         return ClassReport(manifest, None, ())
@@ -116,7 +116,7 @@ def _with_remedy(
 def _refused(
     provisioner: Provisioner[Any], manifest: StorageClassManifest, volumes: Sequence[RequestedVolume], key: str, text: str
 ) -> Sequence[Finding]:
-    """The errors about `key` with `text` in its place, but those that another parameter would mend."""
+    """The errors about `key` with this `text`, but those that another parameter would mend."""
     parameters, misread = read_class(provisioner, replace(manifest, parameters={**manifest.parameters, key: text}))
     found = [*misread, *provisioner.findings(parameters, volumes)]
     own = [each for each in found if each.severity == "error" and not each.volume and each.path.lower() == key.lower()]
@@ -124,6 +124,11 @@ def _refused(
 
 
 def _of_the_class(provisioner: Provisioner[Any], finding: Finding) -> Remedy:
-    """The remedy of a rule, with its value as the class has it."""
-    remedy = finding.remedy
-    return replace(remedy, value=_as_string(provisioner, finding.path, remedy.value)) if isinstance(remedy, Set) else remedy
+    """The remedy of a finding for another one: with its own value, as the class has it."""
+    match finding.remedy:
+        case Set() as remedy:
+            return replace(remedy, value=_as_string(provisioner, finding.path, remedy.value))
+        case Rename(value=None) as remedy:
+            return replace(remedy, value=finding.value)
+        case remedy:
+            return remedy

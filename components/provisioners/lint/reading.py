@@ -117,7 +117,7 @@ class _Reader:
         return Finding(finding.severity, finding.path, finding.value, rule, remedy)
 
     def zones(self, topologies: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
-        """The zones among the allowed topologies; a key that no node of the driver has is a finding."""
+        """The zones among the allowed topologies; a key that no node has is a finding."""
         keys: Mapping[str, str] = self.provisioner.topology_keys
         zone_key = next(key for key, kind in keys.items() if kind == "zone")
         for key, values in topologies:

@@ -1,0 +1,86 @@
+"""`python -m bench.check`: the `check` command on one StorageClass, and on a thousand.
+
+Medians of several runs, each a process of its own.
+Both counts take turns, after one turn that warms up.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import yaml
+from rich import box
+from rich.table import Table
+
+from bench.measure import Cost, run
+from devkube import paths
+from ops.console import console, step
+
+# Nothing of it is an error: the command would fail. Every second class has warnings.
+CLASS = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "provisioner": "ebs.csi.aws.com",
+    "parameters": {"type": "gp3", "encrypted": "true", "iops": "3000"},
+    "volumeBindingMode": "WaitForFirstConsumer",
+    "allowVolumeExpansion": True,
+}
+RECLAIM_POLICIES = ("Retain", "Delete")
+
+
+@click.command()
+@click.option("--runs", type=click.IntRange(min=1), default=7, show_default=True, help="Counted runs of each count of classes.")
+@click.option("--classes", multiple=True, type=click.IntRange(min=1), default=(1, 1000), show_default=True, help="Classes in the file.")
+def main(runs: int, classes: tuple[int, ...]) -> None:
+    """The check of one class, and of a thousand."""
+    costs: dict[int, list[Cost]] = {count: [] for count in classes}
+    with tempfile.TemporaryDirectory() as folder, step(f"{runs} runs of each") as progress:
+        files = {count: manifests(Path(folder, f"{count}.yaml"), count) for count in classes}
+        for turn in range(runs + 1):
+            progress.detail = f"turn {turn}"
+            for count, file in files.items():
+                cost = checked(file)
+                if turn:
+                    costs[count].append(cost)
+    console.print(table(costs))
+
+
+def manifests(file: Path, count: int) -> Path:
+    """`file` with as many classes."""
+    classes = [{**CLASS, "metadata": {"name": f"fast-{n}"}, "reclaimPolicy": RECLAIM_POLICIES[n % 2]} for n in range(count)]
+    file.write_text(yaml.safe_dump_all(classes), encoding="utf-8")
+    return file
+
+
+def checked(file: Path) -> Cost:
+    """What one check of the file costs.
+
+    The processor time is the system's account of ended children: a run is too short for samples.
+    """
+    before = os.times()
+    cost = run([sys.executable, "-m", "components.provisioners", "check", str(file), "--size", "5Gi"], paths.ROOT, os.environ)
+    after = os.times()
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return replace(cost, cpu=used)
+
+
+def table(costs: Mapping[int, list[Cost]]) -> Table:
+    """The median of each figure by the number of classes."""
+    shown = Table("Classes", box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("wall s", "CPU s", "peak MiB"):
+        shown.add_column(title, justify="right")
+    for count, runs in costs.items():
+        wall, cpu, memory = (statistics.median(getattr(cost, figure) for cost in runs) for figure in ("wall", "cpu", "memory"))
+        shown.add_row(str(count), f"{wall:.2f}", f"{cpu:.2f}", f"{memory / 2**20:.0f}")
+    return shown
+
+
+if __name__ == "__main__":
+    main()
