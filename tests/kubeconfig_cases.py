@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
@@ -45,7 +46,7 @@ class Case:
                 path.chmod(path.stat().st_mode | stat.S_IXUSR)
             elif not name.endswith(".txt"):
                 paths.append(str(path))
-        return {"KUBECONFIG": ":".join(paths), **self.environment(place)}
+        return {"KUBECONFIG": os.pathsep.join(paths), **self.environment(place)}
 
 
 def config(cluster: Mapping[str, Any], user: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:

@@ -165,8 +165,12 @@ def test_a_context_that_is_not_there() -> None:
 
 
 def test_a_list_is_read_to_its_last_page(server: dict[str, str]) -> None:
-    Server.bodies += [{"metadata": {"continue": "a/b+c="}, "items": [1]}, {"metadata": {"continue": "d"}}, {"items": [2, 3]}]
-    assert api(server).items("/x?limit=1") == [1, 2, 3]
+    Server.bodies += [
+        {"metadata": {"continue": "a/b+c="}, "items": [{"a": 1}]},
+        {"metadata": {"continue": "d"}},
+        {"items": [{"a": 2}, {"a": 3}]},
+    ]
+    assert api(server).items("/x?limit=1") == [{"a": 1}, {"a": 2}, {"a": 3}]
     assert [each["path"] for each in Server.asked] == [
         "/prefix/x?limit=1",
         "/prefix/x?limit=1&continue=a%2Fb%2Bc%3D",
