@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,6 +101,8 @@ def _impersonating(who: Impersonation) -> Headers:
 
 def _run(plugin: Plugin, server: Server) -> _Given:
     """What the program says, by the protocol of https://kubernetes.io/docs/reference/config-api/client-authentication.v1/."""
+    import subprocess  # noqa: PLC0415 - 10 ms, for users who have such a program alone
+
     terminal = bool(sys.stdin) and sys.stdin.isatty()
     if plugin.interactive == "Always" and not terminal:
         raise UnusableContext(f"{plugin.command} of the kubeconfig wants to ask at a terminal (interactiveMode: Always), and there is none")
