@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from components.kube.errors import ApiError
 from ops.console import console, errors
 from ops.errors import UserError, fault_of_the_machine
 from ops.interruption import INTERRUPTED, MESSAGE, raise_again
@@ -46,6 +47,10 @@ def run(command: click.Command, name: str, *foreseen: type[Exception]) -> NoRetu
         status = _show(problem)
     except foreseen as problem:
         status = _show(UserError(str(problem)))
+    except ApiError as problem:
+        from ops.kube import explained  # noqa: PLC0415 - the client that it brings is there by then
+
+        status = _show(explained(problem))
     except OSError as problem:
         shown = fault_of_the_machine(problem)
         if shown is None:
