@@ -10,7 +10,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kube import labels
 from components.kube.quantity import quantity
-from components.preflight.claims import Room
+from components.preflight.claims import QuotaHeadroom
 from components.storage_tier import DESCRIPTION
 from components.timeouts import SOON
 
@@ -23,7 +23,7 @@ class TierQuotaArgs:
     storage_class: str
     claims: int
     size: int
-    going: Room
+    going: QuotaHeadroom
     namespace: str
     stack: str
 
