@@ -93,13 +93,16 @@ def compare_sizes_unbound(old: int, new: int) -> Iterator[ClaimFinding]:
         yield ClaimFinding(Effect.REFUSED, "Kubernetes changes the size of a bound claim only", SIZE)
 
 
-def removed(ordinal: int, replicas: int) -> ClaimFinding:
-    """What is found of a claim that isn't declared any more, of a service that has `replicas` now: 0 when it is gone."""
+def removed(ordinal: int | None, replicas: int) -> ClaimFinding:
+    """What is found of a claim that isn't declared any more.
+
+    `ordinal` is which replica's it was, None for one that isn't named like a service's. Its service has `replicas` now, 0 if it is gone.
+    """
+    if ordinal is None:
+        return ClaimFinding(Effect.DELETED, "a claim that isn't declared any more is deleted")
     if not replicas:
         return ClaimFinding(Effect.DELETED, "the claims of a service that is removed or renamed are deleted")
-    if ordinal >= replicas:
-        return ClaimFinding(Effect.DELETED, "the claims above that number are deleted")
-    return ClaimFinding(Effect.DELETED, "a claim that isn't declared any more is deleted")
+    return ClaimFinding(Effect.DELETED, "the claims above that number are deleted")
 
 
 def another_cluster(key: str) -> ClaimFinding:
