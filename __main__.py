@@ -12,7 +12,6 @@ from components.canary.component import CLAIM_BYTES, CanaryNamespace, CanaryName
 from components.destroy_guard import DestroyGuard, DestroyGuardArgs
 from components.preflight.claims import check_claims
 from components.preflight.cluster import check_cluster
-from components.provisioners import PROVISIONERS
 from components.service_namespace import ServiceNamespace, ServiceNamespaceArgs
 from components.service_volumes import ServiceVolumes, ServiceVolumesArgs
 from components.settings import load_from_pulumi
@@ -37,10 +36,7 @@ on_cluster = pulumi.ResourceOptions(provider=provider)
 namespace = ServiceNamespace(
     "namespace", ServiceNamespaceArgs(settings.namespace.name, settings.namespace.create, settings.protect, stack), on_cluster
 )
-tiers = {
-    name: StorageTier(name, StorageTierArgs(name, settings.provisioner, parameters, stack), on_cluster)
-    for name, parameters in settings.tiers.items()
-}
+tiers = {name: StorageTier(name, StorageTierArgs(tier, settings.provisioner, stack), on_cluster) for name, tier in settings.tiers.items()}
 allocation = allocate((Demand(name, used.tier, used.size, used.replicas) for name, used in settings.services.items()), tiers)
 
 canary_namespace = settings.canary_namespace if settings.canary.enabled else None
@@ -52,9 +48,10 @@ if canary_namespace:
             name,
             TierCanaryArgs(
                 tier=name,
+                kind=settings.tiers[name].kind,
                 storage_class=tier.class_name,
                 definition=tier.definition,
-                sizes_enforced=PROVISIONERS[settings.provisioner].enforces_size,
+                sizes_enforced=settings.provisioner.enforces_size,
                 namespace=canary_namespace,
                 probe=shared.probe,
                 image=settings.canary.image,
@@ -92,6 +89,7 @@ volumes = {
         ServiceVolumesArgs(
             service=name,
             tier=service.tier,
+            kind=settings.tiers[service.tier].kind,
             size=service.size,
             replicas=service.replicas,
             access_mode=service.access_mode,
@@ -124,7 +122,7 @@ DestroyGuard(
     ),
 )
 
-pulumi.export("provisioner", settings.provisioner)
+pulumi.export("provisioner", settings.provisioner.name)
 pulumi.export("cluster", {"context": cluster.context, "identifier": cluster.identifier})
 pulumi.export("namespace", settings.namespace.name)
 pulumi.export("storageClasses", {name: tier.class_name for name, tier in tiers.items()})

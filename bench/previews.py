@@ -31,7 +31,7 @@ def main(brokers: int, runs: int) -> None:
             made = [Path(tempfile.mkdtemp(dir=folder)) for _ in range(2)]
             programs = {
                 "ours": ours(made[0], environment, brokers, stack=stack),
-                "minimal": minimal(made[1], environment, brokers, provisioner=load_settings(stack).provisioner),
+                "minimal": minimal(made[1], environment, brokers, provisioner=load_settings(stack).provisioner.name),
             }
             turns = []
             for turn in range(runs + 1):

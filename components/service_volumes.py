@@ -9,10 +9,11 @@ import pulumi
 from pulumi_kubernetes.core.v1 import PersistentVolumeClaim, PersistentVolumeClaimSpecArgs, VolumeResourceRequirementsArgs
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.kinds import TierKind
 from components.kube import labels
 from components.kube.ownership import claim_name
 from components.kube.quantity import Size
-from components.storage_tier import DESCRIPTION, purpose
+from components.storage_tier import DESCRIPTION
 from components.timeouts import SOON
 
 # The size as the settings have it; the claim itself asks for whole Mi (see capacity.py).
@@ -32,10 +33,14 @@ class Claim(TypedDict):
 
 @dataclass(frozen=True)
 class ServiceVolumesArgs:
-    """What a service gets. `storage_class` and `namespace` are plain names: what makes those is for `depends_on`."""
+    """What a service gets. `tier`, `storage_class` and `namespace` are plain names: what makes those is for `depends_on`.
+
+    `kind` is the tier's, for the claims' descriptions.
+    """
 
     service: str
     tier: str
+    kind: TierKind
     size: Size
     replicas: int
     access_mode: str
@@ -76,7 +81,7 @@ class ServiceVolumes(pulumi.ComponentResource):
                     namespace=args.namespace,
                     labels=labels.recommended(args.service, args.stack, args.tier),
                     annotations={
-                        DESCRIPTION: f"Volume {ordinal} of {args.service}, tier {args.tier}. {purpose(args.tier)}",
+                        DESCRIPTION: f"Volume {ordinal} of {args.service}, tier {args.tier}. {args.kind.purpose}",
                         REQUESTED: args.size.requested,
                         # Pending until a pod uses it is how it should be; and the plugin's await fails on a claim that is
                         # bound already when it first looks.

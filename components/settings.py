@@ -21,9 +21,10 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from components.kinds import KINDS, TierKind
 from components.kube.labels import PROJECT
 from components.kube.quantity import Size, SizeError
-from components.provisioners import PROVISIONERS, TierParameters, Volume, finding, why_refused
+from components.provisioners import PROVISIONERS, Provisioner, TierParameters, Volume, class_name, finding, why_refused
 from components.provisioners.forms import Numbered, form_of
 
 # What Pulumi.yaml gives `services` as its default. An explicit `{}` (no services) is allowed, but a key that was lost would
@@ -163,7 +164,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel, arbitrary_types_allowed=True)
 
 
-class Cluster(Section):
+class ClusterSettings(Section):
     """Which cluster: the kube context to reach it, and a name for it that survives a renamed context."""
 
     context: Annotated[
@@ -179,14 +180,14 @@ class Cluster(Section):
     ]
 
 
-class Namespace(Section):
+class NamespaceSettings(Section):
     """Where the claims are, and whether this stack makes (and removes) that namespace."""
 
     name: Annotated[str, Field(description="the namespace of the claims", examples=["data"]), AfterValidator(_namespace_name)] = "data"
     create: Annotated[bool, Field(description="true: the stack makes the namespace; false: it is there already", examples=["true"])] = True
 
 
-class Service(Section):
+class ServiceSettings(Section):
     """One service and the volumes that it gets: `replicas` claims of `size` on `tier`."""
 
     tier: Annotated[str, Field(description="the name of one of the `tiers`", examples=["database"])]
@@ -200,8 +201,8 @@ class Service(Section):
     ] = "ReadWriteOnce"
 
 
-class Canary(Section):
-    """Whether and how each tier is proven before claims are made on it; `limits` are checked apart (see Limits)."""
+class CanarySettings(Section):
+    """Whether and how each tier is proven before claims are made on it; `limits` are checked apart (see CanaryLimits)."""
 
     enabled: Annotated[bool, Field(description="true: every tier is proven before claims are made on it", examples=["true"])] = True
     image: Annotated[
@@ -221,7 +222,7 @@ class Canary(Section):
     ] = 1
 
 
-class Limits(Section):
+class CanaryLimits(Section):
     """What a tier's canary must measure, or the tier counts as not proven."""
 
     sync_p50_ms: Annotated[
@@ -252,8 +253,21 @@ class Limits(Section):
 
 
 @dataclass(frozen=True)
+class Tier:
+    """A tier of the settings: what it is for, and the provisioner's own parameters, with the defaults for its kind.
+
+    `class_name` is the name of its StorageClass, `<tier>-<provisioner>`.
+    """
+
+    name: str
+    class_name: str
+    kind: TierKind
+    parameters: TierParameters
+
+
+@dataclass(frozen=True)
 class Settings:
-    """All settings of a stack, checked. `tiers` has the provisioner's own parameters for each tier, by the tier's name.
+    """All settings of a stack, checked. `tiers` and `services` are by name.
 
     `limits` has the canary's limits by tier, each by its name in the settings; a tier without any isn't in it. `adopt` has the
     old volume to give to a service's replica, by service and ordinal; only `ops` and `dev` read it. `warnings` are
@@ -261,12 +275,12 @@ class Settings:
     """
 
     stack: str
-    provisioner: str
-    cluster: Cluster
-    namespace: Namespace
-    tiers: Mapping[str, TierParameters]
-    services: Mapping[str, Service]
-    canary: Canary
+    provisioner: Provisioner[Any]
+    cluster: ClusterSettings
+    namespace: NamespaceSettings
+    tiers: Mapping[str, Tier]
+    services: Mapping[str, ServiceSettings]
+    canary: CanarySettings
     limits: Mapping[str, Mapping[str, float]]
     adopt: Mapping[str, Mapping[int, str]]
     protect: bool
@@ -280,7 +294,7 @@ class Settings:
     def smallest_bytes(self, tier: str, least: int) -> int:
         """The smallest size of `least` bytes or more that a volume of the tier can have; `least` where the rules leave none."""
         sizes = [service.size for service in self.services.values() if service.tier == tier]
-        return PROVISIONERS[self.provisioner].smallest_bytes(self.tiers[tier], least, sizes) or least
+        return self.provisioner.smallest_bytes(self.tiers[tier].parameters, least, sizes) or least
 
 
 KEYS = ("provisioner", "cluster", "namespace", "tiers", "services", "canary", "adopt", "protect")
@@ -328,22 +342,23 @@ class _Loader:
             if key not in KEYS:
                 self._unknown(key, self.raw[key], key, KEYS)
         provisioner = self._provisioner()
-        cluster = self._section("cluster", self._mapping("cluster"), Cluster)
-        namespace = self._section("namespace", self._mapping("namespace", {}), Namespace)
+        cluster = self._section("cluster", self._mapping("cluster"), ClusterSettings)
+        namespace = self._section("namespace", self._mapping("namespace", {}), NamespaceSettings)
         tiers = self._tiers(provisioner)
         services = self._services(tiers, provisioner)
-        self._rules(provisioner, tiers, services)
+        if provisioner:
+            self._rules(provisioner, tiers, services)
         canary, limits = self._canary(namespace, tiers)
         adopt = self._adopt(services)
         protect = self._protect()
-        if self.problems or cluster is None or namespace is None or canary is None:
+        if self.problems or provisioner is None or cluster is None or namespace is None or canary is None:
             raise SettingsError(self.problems, self.stack)
         return Settings(
             stack=self.stack,
             provisioner=provisioner,
             cluster=cluster,
             namespace=namespace,
-            tiers={name: parameters for name, parameters in tiers.items() if parameters is not None},
+            tiers={name: tier for name, tier in tiers.items() if tier is not None},
             services=services,
             canary=canary,
             limits=limits,
@@ -368,15 +383,15 @@ class _Loader:
             rule = "a stack's name becomes a Kubernetes label: at most 63 letters, digits, `-`, `_`, `.`, a letter or digit at both ends"
             self._add("stack", shown(self.stack), rule, re.sub(r"^[^A-Za-z0-9]+", "", self.stack)[:63].rstrip("-_.") or "dev")
 
-    def _provisioner(self) -> str:
+    def _provisioner(self) -> Provisioner[Any] | None:
         name = self.raw.get("provisioner", "")
         rule, works = _KEY_RULES["provisioner"]
         if name in PROVISIONERS:
-            return name
+            return PROVISIONERS[name]
         known = f"{rule}; known: {', '.join(sorted(PROVISIONERS))}"
         near = difflib.get_close_matches(name, PROVISIONERS, 1)
         self._add("provisioner", shown(name) if name else "(missing)", known, near[0] if near else works)
-        return ""
+        return None
 
     def _mapping(self, key: str, default: dict[str, Any] | None = None) -> dict[str, Any] | None:
         """The object at a top-level key; None where it is missing or something else, which is then reported."""
@@ -406,7 +421,7 @@ class _Loader:
         if value is None and "." not in path:  # a missing top-level key, reported already
             return None
         if not isinstance(value, dict):
-            names = ", ".join(f"`{name}`" for name in _names(model))
+            names = ", ".join(f"`{name}`" for name in (*known, *_names(model)))
             self._add(path, shown(value), f"a mapping with {names}", _example(model))
             return None
         try:
@@ -443,58 +458,79 @@ class _Loader:
             works = (difflib.get_close_matches(str(value), re.findall("[A-Za-z]+", str(context.get("expected", ""))), 1) or [works])[0]
         self._add(path, shown(value), context.get("rule") or rule, context.get("works") or works)
 
-    def _tiers(self, provisioner: str) -> dict[str, TierParameters | None]:
-        """Each tier's parameters, None for a wrong one; its name still counts as known to the services."""
+    def _tiers(self, provisioner: Provisioner[Any] | None) -> dict[str, Tier | None]:
+        """Each tier, None for a wrong one; its name still counts as known to the services."""
         value = self._mapping("tiers")
         if value == {}:
             self._add("tiers", "(missing)", *_KEY_RULES["tiers"])
-        tiers: dict[str, TierParameters | None] = {}
-        for name, parameters in (value or {}).items():
+        tiers: dict[str, Tier | None] = {}
+        for name, wanted in (value or {}).items():
             # The class is `<tier>-<provisioner>`, and labels carry it.
-            problem = label_problem(name, LONGEST_LABEL - 1 - len(provisioner or "local-path"))
+            problem = label_problem(name, LONGEST_LABEL - 1 - len(provisioner.name if provisioner else "local-path"))
             if problem:
                 self._add(f"tiers.{name}", shown(name), f"{problem[0]}, because the class is named `<tier>-<provisioner>`", problem[1])
-            chosen = PROVISIONERS.get(provisioner)
-            tiers[name] = None
-            if chosen:
-                wanted = self._with_defaults(name, parameters, chosen.defaults(name))
-                tiers[name] = self._section(f"tiers.{name}", wanted, chosen.parameters_model, partial(why_refused, provisioner))
+            tiers[name] = self._tier(name, wanted, provisioner)
         return tiers
 
-    def _with_defaults(self, tier: str, parameters: object, defaults: Mapping[str, Any]) -> object:
-        """The tier's parameters over the provisioner's defaults; one with nothing after its colon is reported, and left out."""
-        if not isinstance(parameters, dict):
-            return parameters
-        for key in [key for key, value in parameters.items() if value is None]:
-            self._add(f"tiers.{tier}.{key}", None, "nothing after the colon", f"a value, or without `{key}`")
-        return {**defaults, **{key: value for key, value in parameters.items() if value is not None}}
+    def _tier(self, name: str, wanted: object, provisioner: Provisioner[Any] | None) -> Tier | None:
+        path = f"tiers.{name}"
+        if not isinstance(wanted, dict):
+            keys = ", ".join(f"`{key}`" for key in ("kind", *(_names(provisioner.parameters_model) if provisioner else ())))
+            self._add(path, shown(wanted), f"a mapping with {keys}", "{}" if name in KINDS else f"{{kind: {next(iter(KINDS))}}}")
+            return None
+        for key in [key for key, value in wanted.items() if value is None]:
+            works = f"a value, or without `{key}`" if key != "kind" or name in KINDS else next(iter(KINDS))
+            self._add(f"{path}.{key}", None, "nothing after the colon", works)
+        kind = self._kind(name, wanted)
+        if provisioner is None:
+            return None
+        # Of a wrong kind all other keys are checked as well.
+        defaults = provisioner.defaults(kind or next(iter(KINDS.values())))
+        own = {key: value for key, value in wanted.items() if value is not None and key != "kind"}
+        why = partial(why_refused, provisioner.name)
+        parameters = self._section(path, {**defaults, **own}, provisioner.parameters_model, why, known=("kind",))
+        return Tier(name, class_name(name, provisioner.name), kind, parameters) if kind and parameters is not None else None
 
-    def _rules(self, provisioner: str, tiers: Mapping[str, TierParameters | None], services: Mapping[str, Service]) -> None:
+    def _kind(self, tier: str, wanted: Mapping[str, Any]) -> TierKind | None:
+        """What the tier is for, said by its settings or else by its name."""
+        said = wanted.get("kind", tier if tier in KINDS else None)
+        if isinstance(said, str) and said in KINDS:
+            return KINDS[said]
+        rule = f"what the tier is for: {' or '.join(KINDS)}"
+        if "kind" not in wanted:
+            names = " and ".join(f"`{name}`" for name in KINDS)
+            self._add(f"tiers.{tier}.kind", "(missing)", f"{rule}; only the tiers {names} have it by their name", next(iter(KINDS)))
+        elif said is not None:  # nothing after the colon is reported already
+            near = difflib.get_close_matches(str(said).lower(), KINDS, 1)
+            self._add(f"tiers.{tier}.kind", shown(said), rule, near[0] if near else next(iter(KINDS)))
+        return None
+
+    def _rules(self, provisioner: Provisioner[Any], tiers: Mapping[str, Tier | None], services: Mapping[str, ServiceSettings]) -> None:
         """What the provisioner's own rules say of each tier at each size of its services."""
-        for name, parameters in tiers.items():
-            if parameters is None:
+        for name, tier in tiers.items():
+            if tier is None:
                 continue
             volumes = [Volume(f"services.{service}.size", used.size) for service, used in services.items() if used.tier == name]
-            for found in PROVISIONERS[provisioner].findings(parameters, volumes):
+            for found in provisioner.findings(tier.parameters, volumes):
                 path = found.volume.path if found.volume else below(f"tiers.{name}", found.path)
                 problem = Problem(path, shown(found.value), found.rule, found.works)
                 (self.problems if found.severity == "error" else self.warnings).append(problem)
 
-    def _services(self, tiers: Mapping[str, object], provisioner: str) -> dict[str, Service]:
+    def _services(self, tiers: Mapping[str, object], provisioner: Provisioner[Any] | None) -> dict[str, ServiceSettings]:
         """Each service.
 
         Two services' claims never have one name: in `data-<service>-<ordinal>` the ordinal is all that follows the last hyphen.
         """
-        services: dict[str, Service] = {}
+        services: dict[str, ServiceSettings] = {}
         for name, value in (self._mapping("services") or {}).items():
             path = f"services.{name}"
             problem = label_problem(name, LONGEST_SERVICE)
             if problem:
                 why = "because its claims are `data-<service>-<ordinal>` and its pods carry labels with the name"
                 self._add(path, shown(name), f"{problem[0]}, {why}", problem[1])
-            service = self._section(path, value, Service)
+            service = self._section(path, value, ServiceSettings)
             if service is not None:
-                unit = PROVISIONERS[provisioner].size_unit if provisioner else service.size.unit
+                unit = provisioner.size_unit if provisioner else service.size.unit
                 services[name] = service.model_copy(update={"size": service.size.in_units_of(unit)})
             tier = value.get("tier") if isinstance(value, dict) else None
             if isinstance(tier, str) and tier not in tiers and tiers:
@@ -502,12 +538,14 @@ class _Loader:
                 self._add(f"{path}.tier", shown(tier), f"no such tier; this stack has: {', '.join(tiers)}", near[0])
         return services
 
-    def _canary(self, namespace: Namespace | None, tiers: Mapping[str, object]) -> tuple[Canary | None, dict[str, dict[str, float]]]:
+    def _canary(
+        self, namespace: NamespaceSettings | None, tiers: Mapping[str, object]
+    ) -> tuple[CanarySettings | None, dict[str, dict[str, float]]]:
         """How tiers are proven, and the limits by tier."""
         value = self._mapping("canary", {})
         if value is None:
             return None, {}
-        canary = self._section("canary", {key: each for key, each in value.items() if key != "limits"}, Canary, known=("limits",))
+        canary = self._section("canary", {key: each for key, each in value.items() if key != "limits"}, CanarySettings, known=("limits",))
         if canary and namespace:
             name = canary.namespace or f"{namespace.name}{CANARY_ENDING}"
             if name == namespace.name:
@@ -527,12 +565,12 @@ class _Loader:
                 near = difflib.get_close_matches(tier, tiers, 1) or [next(iter(tiers))]
                 self._add(f"canary.limits.{tier}", shown(wanted), f"no such tier; this stack has: {', '.join(tiers)}", near[0])
                 continue
-            checked = self._section(f"canary.limits.{tier}", wanted, Limits)
+            checked = self._section(f"canary.limits.{tier}", wanted, CanaryLimits)
             if checked is not None:
                 limits[tier] = checked.model_dump(by_alias=True, exclude_none=True)
         return limits
 
-    def _adopt(self, services: Mapping[str, Service]) -> dict[str, dict[int, str]]:
+    def _adopt(self, services: Mapping[str, ServiceSettings]) -> dict[str, dict[int, str]]:
         """The old volumes that replicas get. Whether such a volume exists and may be had is for the adoption to find out."""
         adopt: dict[str, dict[int, str]] = {}
         seen: dict[str, str] = {}

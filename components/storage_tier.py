@@ -11,30 +11,20 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.storage.v1 import StorageClass, VolumeAttributesClass
 
 from components.kube import labels
-from components.provisioners import PROVISIONERS, TierParameters, class_name
+from components.provisioners import Provisioner
 from components.provisioners.shape import SNAPSHOT_API
+from components.settings import Tier
 from components.timeouts import SOON
 
 DESCRIPTION = "kubernetes.io/description"  # a well-known annotation of Kubernetes
 
-_PURPOSES = {
-    "database": "For databases such as PostgreSQL: random I/O, ACID transactions, every commit synced.",
-    "streaming": "For logs such as Kafka's: sequential I/O, high throughput, data replicated by the brokers.",
-}
-
-
-def purpose(tier: str) -> str:
-    """What a tier is for, in a sentence; a tier of a name that isn't known here says only that."""
-    return _PURPOSES.get(tier, f"Storage tier {tier}.")
-
 
 @dataclass(frozen=True)
 class StorageTierArgs:
-    """`tier` and `provisioner` by their names in the settings, `parameters` as the provisioner has them, `stack` for labels."""
+    """`tier` as the settings have it, the `provisioner` of its volumes, the `stack`'s name for labels."""
 
-    tier: str
-    provisioner: str
-    parameters: TierParameters
+    tier: Tier
+    provisioner: Provisioner[Any]
     stack: str
 
 
@@ -50,9 +40,9 @@ class StorageTier(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: StorageTierArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("storage-tiers:index:StorageTier", name, None, opts)
-        provisioner = PROVISIONERS[args.provisioner]
-        fields = provisioner.storage_class(args.parameters)
-        self.class_name = class_name(args.tier, args.provisioner)
+        tier, provisioner = args.tier, args.provisioner
+        fields = provisioner.storage_class(tier.parameters)
+        self.class_name = tier.class_name
         driver = fields.driver or provisioner.driver
         declared: dict[str, Any] = {
             "provisioner": driver,
@@ -69,14 +59,14 @@ class StorageTier(pulumi.ComponentResource):
             metadata=self._metadata(
                 args,
                 self.class_name,
-                f"{purpose(args.tier)} {provisioner.caveat}",
+                f"{tier.kind.purpose} {provisioner.caveat}",
                 {"storageclass.kubernetes.io/is-default-class": "false", **fields.annotations},
             ),
             **declared,
             # The kubernetes plugin knows of the first two only that they can't be changed (its forceNew list).
             opts=self._immutable("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
         )
-        snapshots = provisioner.snapshot_class(args.parameters)
+        snapshots = provisioner.snapshot_class(tier.parameters)
         if snapshots:
             # The SDK's own CustomResource takes a `spec` alone, and this kind has none.
             pulumi.CustomResource(
@@ -92,7 +82,7 @@ class StorageTier(pulumi.ComponentResource):
                 },
                 self._immutable("parameters", "driver", "deletionPolicy"),
             )
-        for change, parameters in provisioner.attributes_classes(args.parameters).items():
+        for change, parameters in provisioner.attributes_classes(tier.parameters).items():
             VolumeAttributesClass(
                 f"{name}-{change}",
                 metadata=self._metadata(
@@ -109,7 +99,7 @@ class StorageTier(pulumi.ComponentResource):
     def _metadata(self, args: StorageTierArgs, name: str, description: str, annotations: Mapping[str, str] | None = None) -> ObjectMetaArgs:
         return ObjectMetaArgs(
             name=name,
-            labels=labels.recommended("storage-tiers", args.stack, args.tier),
+            labels=labels.recommended("storage-tiers", args.stack, args.tier.name),
             annotations={DESCRIPTION: description, **(annotations or {})},
         )
 

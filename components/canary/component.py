@@ -15,6 +15,7 @@ from pulumi_kubernetes.core.v1 import ConfigMap, Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.canary.verdict import free_space_warning
+from components.kinds import TierKind
 from components.kube import labels
 from components.timeouts import SOON
 
@@ -23,11 +24,6 @@ PROBE = Path(__file__).with_name("probe.py")
 
 # The smallest volume that block storage drivers have (some types begin at more); the probe needs 0.3 GiB of it.
 CLAIM_BYTES = 2**30
-
-
-def profile_of(tier: str) -> str:
-    """How a tier is written to: `streaming` like a log, every other one like a database, which asks more of a sync."""
-    return "streaming" if tier == "streaming" else "database"
 
 
 def disabled() -> dict[str, Any]:
@@ -89,13 +85,16 @@ class CanaryNamespace(pulumi.ComponentResource):
 
 @dataclass(frozen=True)
 class TierCanaryArgs:
-    """`definition` is the class as it is declared, `probe` the ConfigMap's name, `run` a number that a user raises for a new proof.
+    """`kind` is the tier's, `definition` the class as it is declared, `probe` the ConfigMap's name.
+
+    `run` is a number that a user raises for a new proof.
 
     `allocated_bytes` is what the services are promised on the tier, `claim_bytes` what the canary's own claim asks for; `limits`
     are by name, as in the settings.
     """
 
     tier: str
+    kind: TierKind
     storage_class: str
     definition: Mapping[str, Any]
     sizes_enforced: bool
@@ -123,7 +122,6 @@ class TierCanary(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: TierCanaryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("storage-tiers:index:TierCanary", name, None, opts)
-        profile = profile_of(args.tier)
         proof = Command(
             f"canary-{name}",
             interpreter=[
@@ -132,7 +130,7 @@ class TierCanary(pulumi.ComponentResource):
                 f"--namespace={args.namespace}",
                 f"--instance={args.stack}",
                 f"--tier={args.tier}",
-                f"--profile={profile}",
+                f"--profile={args.kind.profile}",
                 f"--storage-class={args.storage_class}",
                 f"--image={args.image}",
                 f"--probe={args.probe}",

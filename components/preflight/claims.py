@@ -19,8 +19,8 @@ from components.preflight.claim_rules import ACCESS_MODES, NAMESPACE, STORAGE_CL
 from components.preflight.cluster import load_kubeconfig
 from components.preflight.previous import PreviousClaim, PreviousStack
 from components.preflight.snapshot import ClaimSnapshot, ClaimState, read_claims, read_claims_of_stack
-from components.provisioners import PROVISIONERS, class_name
-from components.settings import Problem, Service, Settings, SettingsError, shown
+from components.provisioners import class_name
+from components.settings import Problem, ServiceSettings, Settings, SettingsError, shown
 
 SHOWN = 5  # claims that a message names one by one
 
@@ -45,7 +45,7 @@ def check_claims(settings: Settings) -> defaultdict[str, QuotaHeadroom]:
     if not outputs and pulumi.runtime.is_dry_run():
         return defaultdict(QuotaHeadroom)
     cluster = settings.cluster
-    before = PreviousStack.of(outputs) if outputs else PreviousStack(cluster.context, cluster.identifier, settings.provisioner, ())
+    before = PreviousStack.of(outputs) if outputs else PreviousStack(cluster.context, cluster.identifier, settings.provisioner.name, ())
     kubeconfig = load_kubeconfig(settings.stack)
     api = ClusterApi(kubeconfig, cluster.context)
     namespaces = {settings.namespace.name, *(claim.namespace for claim in before.claims)}
@@ -86,7 +86,7 @@ def is_replaced(claim: PreviousClaim, before: PreviousStack, settings: Settings)
     service = settings.services.get(claim.service)
     if service is None or claim.ordinal >= service.replicas or before.identifier != settings.cluster.identifier:
         return True
-    wanted = {NAMESPACE: settings.namespace.name, **_wanted(service, settings.provisioner)}
+    wanted = {NAMESPACE: settings.namespace.name, **_wanted(service, settings.provisioner.name)}
     return any(finding.effect is Effect.REPLACED for finding in claim_rules.compare(claim.values, wanted))
 
 
@@ -99,7 +99,7 @@ def quota_headroom(before: PreviousStack, settings: Settings, snapshot: ClaimSna
     leaving = [claim for claim in there if is_replaced(claim, before, settings)]
     staying = {claim.key for claim in there} - {claim.key for claim in leaving}
     makes = {
-        class_name(service.tier, settings.provisioner)
+        settings.tiers[service.tier].class_name
         for name, service in settings.services.items()
         for ordinal in range(service.replicas)
         if (settings.namespace.name, claim_name(name, ordinal)) not in staying
@@ -112,7 +112,7 @@ def quota_headroom(before: PreviousStack, settings: Settings, snapshot: ClaimSna
     return headroom
 
 
-def _wanted(service: Service, provisioner: str) -> ClaimValues:
+def _wanted(service: ServiceSettings, provisioner: str) -> ClaimValues:
     """What the settings want of a service's claims, wherever they are."""
     return {STORAGE_CLASS: class_name(service.tier, provisioner), ACCESS_MODES: [service.access_mode]}
 
@@ -142,9 +142,9 @@ class _SettingsCheck:
             rule, works = f"{finding.rule}, and in {left[0].namespace} {self.data_in(left)}", left[0].namespace
             yield Problem("namespace.name", shown(namespace), rule, claim_rules.keep_or_copy(works, "stack"))
         remaining = [claim for claim in kept if claim.service in settings.services]
-        if remaining and settings.provisioner != before.provisioner:
+        if remaining and settings.provisioner.name != before.provisioner:
             rule = f"{claim_rules.replacing(STORAGE_CLASS).rule}, and on {before.provisioner} {self.data_in(remaining)}"
-            yield Problem("provisioner", shown(settings.provisioner), rule, claim_rules.keep_or_copy(before.provisioner, "stack"))
+            yield Problem("provisioner", shown(settings.provisioner.name), rule, claim_rules.keep_or_copy(before.provisioner, "stack"))
 
     def service(self, name: str, kept: list[PreviousClaim]) -> Iterator[Problem]:
         """Of the settings of one service; the provisioner's name in a class is that of the last `up`, because it is said of all."""
@@ -168,10 +168,10 @@ class _SettingsCheck:
                 yield Problem(f"{path}.accessMode", shown(service.access_mode), f"{finding.rule}, and {data}", works)
         yield from self.size(f"{path}.size", service, kept)
 
-    def size(self, path: str, service: Service, kept: list[PreviousClaim]) -> Iterator[Problem]:
+    def size(self, path: str, service: ServiceSettings, kept: list[PreviousClaim]) -> Iterator[Problem]:
         """Of a service's size."""
-        provisioner = PROVISIONERS[self.settings.provisioner]
-        grows = provisioner.storage_class(self.settings.tiers[service.tier]).allow_volume_expansion
+        provisioner = self.settings.provisioner
+        grows = provisioner.storage_class(self.settings.tiers[service.tier].parameters).allow_volume_expansion
         wanted = service.size.provisioned_bytes
         for finding, claims in _by_finding(kept, lambda claim: claim_rules.compare_sizes(claim.size, wanted, provisioner.name, grows)):
             requested = claims[0].requested

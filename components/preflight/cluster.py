@@ -17,7 +17,6 @@ import pulumi
 
 from components.kube.api import ClusterApi, NoAnswer
 from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
-from components.provisioners import PROVISIONERS
 from components.provisioners.shape import ATTRIBUTES_API, SNAPSHOT_API
 from components.settings import Problem, Settings, SettingsError, shown
 
@@ -69,7 +68,7 @@ def check_cluster(settings: Settings) -> None:
     problems = list(_missing_kinds(settings, api))
     if problems:
         raise SettingsError(problems, settings.stack)
-    if not PROVISIONERS[settings.provisioner].tied_to_node:
+    if not settings.provisioner.tied_to_node:
         return
     for node in _nodes(api):
         cloud = cloud_of(node)
@@ -77,7 +76,7 @@ def check_cluster(settings: Settings) -> None:
             name = node["metadata"]["name"]
             rule = (
                 f"node {name} of this cluster belongs to {cloud[0]} ({cloud[1]}), which replaces nodes together with their disks; "
-                f"{settings.provisioner} keeps all data on one node's own disk"
+                f"{settings.provisioner.name} keeps all data on one node's own disk"
             )
             works = "the context of a development cluster, such as storage-tiers-dev of `make up`"
             raise SettingsError([Problem("cluster.context", shown(context), rule, works)], settings.stack)
@@ -98,7 +97,7 @@ def cloud_of(node: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _missing_kinds(settings: Settings, api: ClusterApi) -> Iterator[Problem]:
     """The classes beside StorageClass that a tier wants and the cluster doesn't know."""
-    provisioner = PROVISIONERS[settings.provisioner]
+    provisioner, tiers = settings.provisioner, settings.tiers.values()
     kinds = {
         "snapshots": (
             SNAPSHOT_API,
@@ -109,8 +108,8 @@ def _missing_kinds(settings: Settings, api: ClusterApi) -> Iterator[Problem]:
         "attributes": (ATTRIBUTES_API, "VolumeAttributesClass", "volumeattributesclasses", "it is Kubernetes 1.34 or newer"),
     }
     wanted = {
-        "snapshots": [name for name, each in settings.tiers.items() if provisioner.snapshot_class(each) is not None],
-        "attributes": [name for name, each in settings.tiers.items() if provisioner.attributes_classes(each)],
+        "snapshots": [tier.name for tier in tiers if provisioner.snapshot_class(tier.parameters) is not None],
+        "attributes": [tier.name for tier in tiers if provisioner.attributes_classes(tier.parameters)],
     }
     for key, (group, kind, resources, condition) in kinds.items():
         if not wanted[key] or _has(api, group, resources) is not False:

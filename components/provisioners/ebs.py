@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from components.kinds import TierKind
 from components.kube.quantity import GI
 from components.provisioners import ebs_rules
 from components.provisioners.finding import Finding, Volume, warning
@@ -221,16 +222,15 @@ class Ebs(Provisioner[EbsParameters]):
         """Every parameter of the driver, and zones, mountOptions, snapshots, attributes, autoMode."""
         return EbsParameters
 
-    def defaults(self, tier: str) -> Mapping[str, Any]:
-        """gp3, encrypted; ext4 for databases, xfs for the tier `streaming`.
+    def defaults(self, kind: TierKind) -> Mapping[str, Any]:
+        """gp3, encrypted, with the file system of the kind.
 
         gp3 has 3,000 IOPS and 125 MiB/s at any size: the other types have less than that at a few GiB, or cost more. ext4 is what
         PostgreSQL runs on most, is the driver's own default, and mounts on every node's kernel (newer mkfs.xfs makes what old
         ones refuse). Kafka's documentation measured XFS ahead of ext4 for its long appends, and an XFS volume has no `lost+found` at its
         root, over which Kafka would stumble. noatime spares a write for each read, in both.
         """
-        file_system = "xfs" if tier == "streaming" else "ext4"
-        return {"type": "gp3", "encrypted": True, ebs_rules.FSTYPE: file_system, "mountOptions": ["noatime"]}
+        return {"type": "gp3", "encrypted": True, ebs_rules.FSTYPE: kind.file_system, "mountOptions": ["noatime"]}
 
     def findings(self, parameters: EbsParameters, volumes: Sequence[Volume]) -> Iterator[Finding]:
         """See ebs_rules.py."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
+from components.kinds import STREAMING, TierKind
 from components.kube.quantity import GI
 from components.provisioners import gce_pd_rules
 from components.provisioners.finding import Finding, Volume, error
@@ -179,8 +180,8 @@ class GcePd(Provisioner[GcePdParameters]):
         """Every parameter of the driver, and zones, mountOptions, snapshots, attributes."""
         return GcePdParameters
 
-    def defaults(self, tier: str) -> Mapping[str, Any]:
-        """pd-ssd and ext4 for databases, pd-balanced and xfs for the tier `streaming`; never the driver's pd-standard, a hard disk.
+    def defaults(self, kind: TierKind) -> Mapping[str, Any]:
+        """pd-ssd for databases, pd-balanced for logs, with the file system of the kind; never the driver's pd-standard, a hard disk.
 
         At a few GiB a disk performs by its type: pd-ssd has 30 IOPS a GiB and the shortest sync, which every commit waits for; a log is
         written in long runs, for which pd-balanced has enough at less cost. Both can be attached by the usual machine series (E2, N2,
@@ -188,10 +189,9 @@ class GcePd(Provisioner[GcePdParameters]):
         driver's own default. Kafka's documentation measured XFS ahead of ext4 for its long appends, and an XFS volume has no
         `lost+found` at its root, over which Kafka would stumble. noatime spares a write for each read, in both.
         """
-        streaming = tier == "streaming"
         return {
-            "type": "pd-balanced" if streaming else "pd-ssd",
-            gce_pd_rules.FSTYPE: "xfs" if streaming else "ext4",
+            "type": "pd-balanced" if kind == STREAMING else "pd-ssd",
+            gce_pd_rules.FSTYPE: kind.file_system,
             "mountOptions": ["noatime"],
         }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+from components.kinds import TierKind
 from components.kube.quantity import GI, MI, Size, quantity
 from components.provisioners.finding import Finding, Volume, error
 from components.provisioners.manifests import Manifest, on_block_storage
@@ -92,9 +93,9 @@ class Provisioner(ABC, Generic[P]):
     def storage_class(self, parameters: P) -> StorageClassFields:
         """The fields of the class for a tier with these settings."""
 
-    def defaults(self, tier: str) -> Mapping[str, Any]:
-        """The settings that a tier of this name has where the stack says nothing else."""
-        del tier
+    def defaults(self, kind: TierKind) -> Mapping[str, Any]:
+        """The settings that a tier of this kind has where the stack says nothing else."""
+        del kind
         return {}
 
     def findings(self, parameters: P, volumes: Sequence[Volume]) -> Iterator[Finding]:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.provisioners import PROVISIONERS
 from components.settings import Settings
 from dev.rehearsal.consumers import Consumers
 from dev.rehearsal.copied import CopiedStack
@@ -39,9 +38,10 @@ NOT_SHOWN = (
 def rehearse(stack: str) -> None:
     """Rehearse `stack`, a step a line; raises UserError with what failed. Leaves nothing behind."""
     settings = load_settings(stack)
-    provisioner = PROVISIONERS[settings.provisioner]
-    if provisioner.tied_to_node:
-        raise UserError(f"stack {stack} is on {settings.provisioner}: there is no driver to stand in for.", "`make up` is the real thing.")
+    if settings.provisioner.tied_to_node:
+        raise UserError(
+            f"stack {stack} is on {settings.provisioner.name}: there is no driver to stand in for.", "`make up` is the real thing."
+        )
     missing = embedded.lacking()
     if missing:
         raise UserError(f"a rehearsal needs an embedded cluster, which can't run here: {'; '.join(missing)}.", "Run it on Linux as root.")
@@ -67,16 +67,16 @@ def rehearse(stack: str) -> None:
 
 def drivers(settings: Settings) -> tuple[str, ...]:
     """The names that the classes of the stack have for their driver."""
-    provisioner = PROVISIONERS[settings.provisioner]
-    named = (provisioner.storage_class(parameters).driver or provisioner.driver for parameters in settings.tiers.values())
+    provisioner = settings.provisioner
+    named = (provisioner.storage_class(tier.parameters).driver or provisioner.driver for tier in settings.tiers.values())
     return tuple(dict.fromkeys(named))
 
 
 def node_labels(settings: Settings) -> dict[str, str]:
     """What a node must be labelled for every class of the stack to find it: the first value for each topology key."""
     labels: dict[str, str] = {}
-    for parameters in settings.tiers.values():
-        terms: Any = PROVISIONERS[settings.provisioner].storage_class(parameters).allowed_topologies
+    for tier in settings.tiers.values():
+        terms: Any = settings.provisioner.storage_class(tier.parameters).allowed_topologies
         for expression in (each for term in terms for each in term["match_label_expressions"]):
             labels.setdefault(expression["key"], expression["values"][0])
     return labels

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.provisioners import class_name
 from components.settings import Settings
 from ops.console import say, step
 from ops.errors import UserError
@@ -121,7 +120,7 @@ class Healing:
                 return ref.name in self._namespaces()[0 if settings.namespace.create else 1 :]
             case "StorageClass" | "ResourceQuota":
                 here = ref.namespace in ("", settings.namespace.name)
-                return here and ref.name in {class_name(tier, settings.provisioner) for tier in settings.tiers}
+                return here and ref.name in {tier.class_name for tier in settings.tiers.values()}
             case "PersistentVolumeClaim":
                 match = re.fullmatch(r"data-(.+)-\d+", ref.name)
                 return ref.namespace == settings.namespace.name and match is not None and match[1] in settings.services

@@ -54,7 +54,7 @@ def saved_list(settings: Settings, found: list[SavedVolume]) -> SavedList:
 def _record(settings: Settings, volume: Volume, used: int | None, adoption: Adoption) -> SavedVolume:
     named = parse_claim_name(volume.claim.name) if volume.claim else None
     service, ordinal = (volume.stamp.service, volume.stamp.ordinal) if volume.stamp else named or ("", -1)
-    tier = volume.stamp.tier if volume.stamp else volume.storage_class.removesuffix(f"-{settings.provisioner}")
+    tier = volume.stamp.tier if volume.stamp else volume.storage_class.removesuffix(f"-{settings.provisioner.name}")
     return SavedVolume(
         service=service,
         ordinal=ordinal,

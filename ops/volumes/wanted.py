@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from components.kube.ownership import Stamp, claim_name
-from components.provisioners import PROVISIONERS, class_name
 from components.settings import Settings
 from ops.volumes.volume import Reference
 
@@ -62,10 +61,10 @@ def wanted_claims(settings: Settings) -> list[Wanted]:
 
 
 def _wanted(settings: Settings) -> Iterator[Wanted]:
-    provisioner = PROVISIONERS[settings.provisioner]
+    provisioner = settings.provisioner
     for name, service in settings.services.items():
-        parameters = settings.tiers[service.tier]
-        fields = provisioner.storage_class(parameters)
+        tier = settings.tiers[service.tier]
+        fields = provisioner.storage_class(tier.parameters)
         for ordinal in range(service.replicas):
             yield Wanted(
                 stack=settings.stack,
@@ -74,14 +73,14 @@ def _wanted(settings: Settings) -> Iterator[Wanted]:
                 tier=service.tier,
                 namespace=settings.namespace.name,
                 name=claim_name(name, ordinal),
-                storage_class=class_name(service.tier, settings.provisioner),
+                storage_class=tier.class_name,
                 size=service.size.provisioned,
                 capacity=service.size.provisioned_bytes,
                 access_mode=service.access_mode,
                 provisioner=fields.driver or provisioner.driver,
                 fs_type=fields.parameters.get(_FS_TYPE, ""),
                 on_node=provisioner.tied_to_node,
-                path_pattern=getattr(parameters, "path_pattern", None) or "",
-                node_path=getattr(parameters, "node_path", None) or "",
+                path_pattern=getattr(tier.parameters, "path_pattern", None) or "",
+                node_path=getattr(tier.parameters, "node_path", None) or "",
                 choice=settings.adopt.get(name, {}).get(ordinal),
             )

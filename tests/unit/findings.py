@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from components.kinds import KINDS
 from components.kube.quantity import Size
 from components.provisioners import PROVISIONERS, Finding, Volume
 
@@ -12,10 +13,10 @@ from components.provisioners import PROVISIONERS, Finding, Volume
 Short = tuple[str, str, str]
 
 
-def findings(provisioner: str, settings: dict[str, Any], sizes: Sequence[str] = (), tier: str = "database") -> list[Finding]:
+def findings(provisioner: str, settings: dict[str, Any], sizes: Sequence[str] = (), kind: str = "database") -> list[Finding]:
     """The findings of these settings over the provisioner's defaults, at these sizes."""
     chosen = PROVISIONERS[provisioner]
-    parameters = chosen.parameters_model.model_validate({**chosen.defaults(tier), **settings})
+    parameters = chosen.parameters_model.model_validate({**chosen.defaults(KINDS[kind]), **settings})
     volumes = [Volume(f"services.{size}.size", Size.parse(size).in_units_of(chosen.size_unit)) for size in sizes]
     return list(chosen.findings(parameters, volumes))
 

@@ -209,11 +209,20 @@ def test_warnings_are_kept_and_shown_in_pulumis_log(monkeypatch: pytest.MonkeyPa
 
 
 def test_defaults_are_the_provisioners_for_each_tier() -> None:
-    loaded = load(stack_config("aws", tiers={"database": {}, "streaming": {"type": "st1"}, "cache": {}}, services={}), "aws")
-    assert {name: (each.type, each.csi_fstype, each.encrypted) for name, each in loaded.tiers.items()} == {  # type: ignore[attr-defined]
+    loaded = load(
+        stack_config(
+            "aws",
+            tiers={"database": {}, "streaming": {"type": "st1"}, "cache": {"kind": "database"}, "log": {"kind": "streaming"}},
+            services={},
+        ),
+        "aws",
+    )
+    made = {name: tier.parameters for name, tier in loaded.tiers.items()}
+    assert {name: (each.type, each.csi_fstype, each.encrypted) for name, each in made.items()} == {  # type: ignore[attr-defined]
         "database": ("gp3", "ext4", True),
         "streaming": ("st1", "xfs", True),
         "cache": ("gp3", "ext4", True),
+        "log": ("gp3", "xfs", True),
     }
 
 

@@ -39,9 +39,9 @@ def test_every_key_below_is_there_and_no_other() -> None:
     def names(path: str, model: type[BaseModel]) -> set[str]:
         return {f"{path}.{field.alias or name}" for name, field in model.model_fields.items()}
 
-    expected = names("cluster", settings.Cluster) | names("namespace", settings.Namespace) | names("services.<service>", settings.Service)
-    expected |= names("canary", settings.Canary) | {"canary.limits"} | names("canary.limits.<tier>", settings.Limits)
-    expected |= {"adopt.<service>.<ordinal>"}
+    expected = names("cluster", settings.ClusterSettings) | names("namespace", settings.NamespaceSettings)
+    expected |= names("services.<service>", settings.ServiceSettings) | names("canary", settings.CanarySettings) | {"canary.limits"}
+    expected |= names("canary.limits.<tier>", settings.CanaryLimits) | {"tiers.<tier>.kind", "adopt.<service>.<ordinal>"}
     assert {key for key in rows(README, "Settings") if "." in key} == expected
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from components.kinds import DATABASE, STREAMING
 from components.kube.quantity import Size
 from components.provisioners import PROVISIONERS, Volume
 from components.provisioners.ebs import EbsParameters
@@ -457,9 +458,8 @@ def test_the_tables_name_of_the_numbered_keys_is_a_key_like_the_others(below: tu
 
 
 def test_defaults_are_for_the_tiers_use() -> None:
-    assert EBS.defaults("database") == {"type": "gp3", "encrypted": True, FSTYPE: "ext4", "mountOptions": ["noatime"]}
-    assert EBS.defaults("streaming")[FSTYPE] == "xfs"
-    assert EBS.defaults("cache")[FSTYPE] == "ext4"
+    assert EBS.defaults(DATABASE) == {"type": "gp3", "encrypted": True, FSTYPE: "ext4", "mountOptions": ["noatime"]}
+    assert EBS.defaults(STREAMING)[FSTYPE] == "xfs"
 
 
 def test_a_class_has_exactly_the_strings_that_the_driver_parses() -> None:
@@ -491,7 +491,7 @@ def test_a_class_has_exactly_the_strings_that_the_driver_parses() -> None:
     [({}, 1), ({"iops": 5000}, 10), ({"type": "io1", "iops": 100}, 4), ({"type": "io1", "iopsPerGB": 10}, 10), ({"type": "st1"}, 125)],
 )
 def test_the_smallest_volume_is_the_first_that_no_rule_objects_to(wanted: dict[str, Any], gib: int) -> None:
-    parameters = EbsParameters.model_validate({**EBS.defaults("database"), **wanted})
+    parameters = EbsParameters.model_validate({**EBS.defaults(DATABASE), **wanted})
     assert EBS.smallest_bytes(parameters, 2**30) == gib * 2**30
 
 

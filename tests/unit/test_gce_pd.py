@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.kinds import DATABASE, STREAMING
 from components.kube.quantity import Size
 from components.provisioners import PROVISIONERS, Volume
 from components.provisioners.forms import form_of
@@ -444,9 +445,8 @@ def test_every_figure_of_an_attributes_class_that_cannot_be_changed_is_named() -
 
 
 def test_defaults_are_for_the_tiers_use_and_never_the_drivers_hard_disk() -> None:
-    assert GCE_PD.defaults("database") == {"type": "pd-ssd", FSTYPE: "ext4", "mountOptions": ["noatime"]}
-    assert GCE_PD.defaults("streaming") == {"type": "pd-balanced", FSTYPE: "xfs", "mountOptions": ["noatime"]}
-    assert GCE_PD.defaults("cache")["type"] == "pd-ssd"
+    assert GCE_PD.defaults(DATABASE) == {"type": "pd-ssd", FSTYPE: "ext4", "mountOptions": ["noatime"]}
+    assert GCE_PD.defaults(STREAMING) == {"type": "pd-balanced", FSTYPE: "xfs", "mountOptions": ["noatime"]}
 
 
 def test_a_class_has_exactly_the_strings_that_the_driver_parses() -> None:
@@ -481,7 +481,7 @@ def test_a_class_has_exactly_the_strings_that_the_driver_parses() -> None:
     [({}, 1), (BALANCED, 4), ({**BALANCED, IOPS: 2500}, 5), ({**BALANCED, IOPS: 6000}, 12), ({"type": "pd-extreme"}, 512), (HDT, 2048)],
 )
 def test_the_smallest_volume_is_the_first_that_no_rule_objects_to(wanted: dict[str, Any], gib: int) -> None:
-    parameters = GcePdParameters.model_validate({**GCE_PD.defaults("database"), **wanted})
+    parameters = GcePdParameters.model_validate({**GCE_PD.defaults(DATABASE), **wanted})
     assert GCE_PD.smallest_bytes(parameters, 2**30) == gib * 2**30
 
 

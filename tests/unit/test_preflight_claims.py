@@ -34,7 +34,7 @@ def outputs(**changes: Any) -> dict[str, Any]:
     """The outputs that an `up` with the dev stack's settings, changed, leaves; those of the canary left out."""
     made = settings(**changes)
     return {
-        "provisioner": made.provisioner,
+        "provisioner": made.provisioner.name,
         "cluster": {"context": made.cluster.context, "identifier": made.cluster.identifier},
         "namespace": made.namespace.name,
         "claims": {
@@ -42,7 +42,7 @@ def outputs(**changes: Any) -> dict[str, Any]:
                 {
                     "name": f"data-{name}-{ordinal}",
                     "namespace": made.namespace.name,
-                    "storageClass": f"{service.tier}-{made.provisioner}",
+                    "storageClass": f"{service.tier}-{made.provisioner.name}",
                     "accessMode": service.access_mode,
                     "requested": service.size.requested,
                     "provisioned": service.size.provisioned,
@@ -107,7 +107,7 @@ REFUSED: dict[str, tuple[dict[str, Any], list[str]]] = {
         ],
     ),
     "a tier renamed": (
-        {"tiers": {"db": {}, "streaming": {}}, "services": services(postgres={"tier": "db"})},
+        {"tiers": {"db": {"kind": "database"}, "streaming": {}}, "services": services(postgres={"tier": "db"})},
         [
             'services.postgres.tier: "db": a claim can\'t change its class: it would be made anew, empty, and on database-local-path '
             f"data-postgres-0 holds data. Works: database; or a new service and {COPY}"
@@ -268,8 +268,7 @@ class Expanding(LocalPath):
 @pytest.fixture
 def expanding(monkeypatch: pytest.MonkeyPatch) -> PreviousStack:
     provisioners = {**PROVISIONERS, "expanding": Expanding()}
-    for module in ("preflight.claims", "settings"):
-        monkeypatch.setattr(f"components.{module}.PROVISIONERS", provisioners)
+    monkeypatch.setattr("components.settings.PROVISIONERS", provisioners)
     return PreviousStack.of(outputs(provisioner="expanding"))
 
 

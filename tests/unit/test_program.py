@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -252,9 +253,23 @@ class TestCanary:
         }
         assert "--canary-namespace=data-canary" not in guard_of(made).inputs["interpreter"]
 
-    def test_a_tier_of_another_name_is_written_to_like_a_database(self) -> None:
-        made = run(dev_config(tiers={"cache": {}}, services={}))
+    def test_a_tier_of_another_name_is_written_to_as_its_kind_is(self) -> None:
+        made = run(dev_config(tiers={"cache": {"kind": "database"}, "kafka": {"kind": "streaming"}}, services={}))
         assert "--profile=database" in made.of(COMMAND)["canary-cache"].inputs["interpreter"]
+        assert "--profile=streaming" in made.of(COMMAND)["canary-kafka"].inputs["interpreter"]
+
+    def test_the_kind_that_a_tier_has_by_its_name_may_be_said(self) -> None:
+        tiers = json.loads(dev_config()["storage-tiers:tiers"])
+        said = run(dev_config(tiers={name: {"kind": name, **parameters} for name, parameters in tiers.items()}))
+        declared = [{(each.type, each.name): each.inputs for each in made.registered} for made in (run(dev_config()), said)]
+        assert declared[0] == declared[1]
+
+    def test_another_kind_is_another_proof_of_the_same_class(self, dev: Run) -> None:
+        changed = run(dev_config(tiers={"database": {"kind": "streaming"}, "streaming": {}}))
+        before, after = (made.of(COMMAND)["canary-database"].inputs for made in (dev, changed))
+        assert before["triggers"] == after["triggers"]
+        assert [argument for argument in after["interpreter"] if argument not in before["interpreter"]] == ["--profile=streaming"]
+        assert changed.of(CLASS)["database-local-path"].inputs["parameters"] == {}
 
 
 @pytest.mark.parametrize("protect", [True, False])
@@ -304,13 +319,15 @@ def test_settings_of_a_tier_and_a_service_reach_their_objects() -> None:
     pattern = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/data"
     made = run(
         dev_config(
-            tiers={"cache": {"nodePath": "/fast", "pathPattern": pattern}},
+            tiers={"cache": {"kind": "streaming", "nodePath": "/fast", "pathPattern": pattern}},
             services={"redis": {"tier": "cache", "size": "1Gi", "accessMode": "ReadWriteOncePod"}},
         ),
         stack="other",
     )
     assert made.of(CLASS)["cache-local-path"].inputs["parameters"] == {"nodePath": "/fast", "pathPattern": pattern}
+    assert "Kafka" in made.of(CLASS)["cache-local-path"].inputs["metadata"]["annotations"]["kubernetes.io/description"]
     claim = made.of(CLAIM)["data-redis-0"].inputs
+    assert "Kafka" in claim["metadata"]["annotations"]["kubernetes.io/description"]
     assert claim["spec"]["accessModes"] == ["ReadWriteOncePod"]
     assert claim["metadata"]["labels"]["app.kubernetes.io/instance"] == "other"
 

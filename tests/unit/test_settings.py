@@ -41,12 +41,13 @@ PATTERN_RULE = (
     "(local-path-provisioner 0.0.33 and newer refuse any other), without `..`"
 )
 PATTERN_WORKS = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"
+KIND_RULE = "what the tier is for: database or streaming"
 CANARY_RULE = "a mapping with `enabled`, `image`, `namespace`, `run` and `limits`"
 CANARY_KEYS = "unknown key; known here: enabled, image, limits, namespace, run"
 RESERVED_RULE = "`default` and `kube-…` are Kubernetes' own; the claims get a namespace of their own"
 RUN_RULE = "a whole number from 1 to 1000000000; another one runs the canaries again"
 TOP = "unknown key; known here: adopt, canary, cluster, namespace, protect, provisioner, services, tiers"
-LOCAL_PATH_KEYS = "unknown key; known here: nodePath, pathPattern; "
+LOCAL_PATH_KEYS = "unknown key; known here: kind, nodePath, pathPattern; "
 WHY_IGNORED = "local-path ignores parameters that it doesn't know, without a word"
 IGNORED = LOCAL_PATH_KEYS + WHY_IGNORED
 
@@ -252,15 +253,35 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "tiers: nothing after the colon": (
         {"tiers": {"database": None, "streaming": {}}},
-        "tiers.database: null: a mapping with `nodePath`, `pathPattern`. Works: {}",
+        "tiers.database: null: a mapping with `kind`, `nodePath`, `pathPattern`. Works: {}",
     ),
     "tiers: a name that Kubernetes refuses": (
-        {"tiers": {"database": {}, "streaming": {}, "Fast_NVMe": {}}},
+        {"tiers": {"database": {}, "streaming": {}, "Fast_NVMe": {"kind": "database"}}},
         f'tiers.Fast_NVMe: "Fast_NVMe": {TIER_RULE}. Works: fast-nvme',
     ),
     "tiers: a name too long with its suffix": (
-        {"tiers": {"database": {}, "streaming": {}, "t" * 53: {}}},
+        {"tiers": {"database": {}, "streaming": {}, "t" * 53: {"kind": "database"}}},
         f'tiers.{"t" * 53}: "{"t" * 53}": {TIER_RULE}. Works: {"t" * 52}',
+    ),
+    "tiers: a name that says no kind": (
+        {"tiers": {"database": {}, "streaming": {}, "kafka": {}}},
+        f"tiers.kafka.kind: (missing): {KIND_RULE}; only the tiers `database` and `streaming` have it by their name. Works: database",
+    ),
+    "tiers: a name that says no kind, and nothing else": (
+        {"tiers": {"database": {}, "streaming": {}, "kafka": None}},
+        "tiers.kafka: null: a mapping with `kind`, `nodePath`, `pathPattern`. Works: {kind: database}",
+    ),
+    "kind: another": (tier(kind="cache"), f'tiers.database.kind: "cache": {KIND_RULE}. Works: database'),
+    "kind: upper case": (tier(kind="Streaming"), f'tiers.database.kind: "Streaming": {KIND_RULE}. Works: streaming'),
+    "kind: a number": (tier(kind=1), f"tiers.database.kind: 1: {KIND_RULE}. Works: database"),
+    "kind: nothing after the colon": (
+        {"tiers": {"database": {}, "streaming": {}, "kafka": {"kind": None}}},
+        "tiers.kafka.kind: null: nothing after the colon. Works: database",
+    ),
+    "kind: a typing mistake": (tier(knd="database"), f'tiers.database.knd: "database": {IGNORED}. Works: kind'),
+    "kind: a typing mistake where it is needed": (
+        {"tiers": {"database": {}, "streaming": {}, "kafka": {"kind": "strem"}}},
+        f'tiers.kafka.kind: "strem": {KIND_RULE}. Works: streaming',
     ),
     "tiers: an EBS parameter": (
         tier(iopsPerGB=10),
@@ -491,7 +512,7 @@ def test_a_long_value_is_cut() -> None:
 class TestGoodSettings:
     def test_the_dev_stack(self) -> None:
         settings = load(dev_config(), "dev")
-        assert settings.provisioner == "local-path"
+        assert settings.provisioner.name == "local-path"
         assert settings.cluster.context == "storage-tiers-dev"
         assert (settings.namespace.name, settings.namespace.create) == ("data", True)
         assert set(settings.tiers) == {"database", "streaming"}
@@ -508,7 +529,7 @@ class TestGoodSettings:
         assert load(dev_config(services={}), "dev").services == {}
 
     def test_keys_of_other_namespaces_are_not_ours(self) -> None:
-        assert load({**dev_config(), "kubernetes:context": "x", "aws:region": "y"}, "dev").provisioner == "local-path"
+        assert load({**dev_config(), "kubernetes:context": "x", "aws:region": "y"}, "dev").provisioner.name == "local-path"
 
     def test_the_longest_names_stay_within_what_kubernetes_takes(self) -> None:
         name = "k" * LONGEST_SERVICE

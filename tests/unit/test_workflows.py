@@ -68,7 +68,7 @@ def test_an_up_is_never_cut_off() -> None:
 def test_every_stack_has_its_budget_for_the_policy_pack(stack: str) -> None:
     budget = json.loads((paths.ROOT / "policy" / f"{stack}.json").read_text(encoding="utf-8"))
     settings = load_settings(stack)
-    classes = [f"{tier}-{settings.provisioner}" for tier in settings.tiers]
+    classes = [f"{tier}-{settings.provisioner.name}" for tier in settings.tiers]
     assert sorted(budget["claims-on-allowed-tiers"]["classes"]) == sorted(classes)
     assert sorted(budget["claims-within-allocation"]["limits"]) == sorted(classes)
 
