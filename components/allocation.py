@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from components.kube.quantity import Size
+from components.settings import Settings
 
 # Digits of a share: a hundredth of a percent, so that the shares of a few services add up to 1 as they are printed.
 SHARE_DIGITS = 4
@@ -18,12 +19,16 @@ SHARE_DIGITS = 4
 
 @dataclass(frozen=True)
 class Demand:
-    """What one service asks for: `replicas` volumes of `size` on `tier`."""
+    """What one service asks for."""
 
     service: str
+    """The service's name."""
     tier: str
+    """The name of the tier that its volumes are on."""
     size: Size
+    """The size of each."""
     replicas: int
+    """How many there are."""
 
 
 class Portion(TypedDict):
@@ -40,6 +45,11 @@ class Allocation(TypedDict):
     services: dict[str, Portion]
     tiers: dict[str, Portion]
     total: Portion
+
+
+def allocation_of(settings: Settings) -> Allocation:
+    """The allocation of all services of a stack."""
+    return allocate((Demand(name, each.tier, each.size, each.replicas) for name, each in settings.services.items()), settings.tiers)
 
 
 def allocate(demands: Iterable[Demand], tiers: Iterable[str]) -> Allocation:

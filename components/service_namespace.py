@@ -10,16 +10,19 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kube import labels
 from components.preflight.cluster import load_kubeconfig
+from components.stack import Stack
 
 
 @dataclass(frozen=True)
 class ServiceNamespaceArgs:
-    """`create`: the stack makes the namespace and removes it; otherwise it must be there. `protect` as Pulumi means it."""
+    """Which namespace, and whose it is."""
 
+    stack: Stack
+    """The stack that has its claims there."""
     namespace: str
-    create: bool
-    protect: bool
-    stack: str
+    """Its name in Kubernetes."""
+    create: bool = True
+    """Whether the stack makes the namespace, and removes it. Otherwise it must be there."""
 
 
 class ServiceNamespace(pulumi.ComponentResource):
@@ -34,9 +37,9 @@ class ServiceNamespace(pulumi.ComponentResource):
         if args.create:
             Namespace(
                 name,
-                metadata=ObjectMetaArgs(name=args.namespace, labels=labels.recommended(args.namespace, args.stack, "namespace")),
-                opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+                metadata=ObjectMetaArgs(name=args.namespace, labels=labels.recommended(args.namespace, args.stack.name, "namespace")),
+                opts=pulumi.ResourceOptions(parent=self, protect=args.stack.protect),
             )
-        elif load_kubeconfig(args.stack).contexts or not pulumi.runtime.is_dry_run():  # a preview needs no cluster, but reading does
+        elif load_kubeconfig(args.stack.name).contexts or not pulumi.runtime.is_dry_run():  # a preview needs no cluster, but reading does
             Namespace.get(name, args.namespace, opts=pulumi.ResourceOptions(parent=self))
         self.register_outputs({"name": args.namespace})

@@ -8,4 +8,4 @@ import pulumi
 # already, and only look again when their time is up (pulumi-kubernetes#3317): ten minutes by default. Then all is well, so
 # the time is kept short. One that really isn't gone by then fails the destroy, which can be run again. Not shorter: the plugin deletes in
 # the foreground, so each object waits for the garbage collector, which may take half a minute to know a kind whose CRD is new.
-SOON = pulumi.CustomTimeouts(delete="30s")
+DELETE_TIMEOUT = pulumi.CustomTimeouts(delete="30s")

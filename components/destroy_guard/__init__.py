@@ -12,22 +12,21 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_command.local import Command, Logging
 
+from components.stack import Stack
+
 
 @dataclass(frozen=True)
 class DestroyGuardArgs:
-    """The cluster (`context` to reach it, `identifier` for which one it is), the namespace, and whether the stack made that.
+    """What is guarded. The guard is protected where the stack is: a refused destroy would otherwise delete the guard first."""
 
-    `canary_namespace` is the stack's own namespace for its canaries, None where it has none.
-    `protect` as the claims have it: a refused destroy of a protected stack would otherwise delete the guard first.
-    """
-
-    context: str
-    identifier: str
+    stack: Stack
+    """The stack, and the cluster that the guard looks into."""
     namespace: str
-    namespace_is_ours: bool
-    canary_namespace: str | None
-    stack: str
-    protect: bool
+    """The namespace of the claims."""
+    namespace_is_ours: bool = True
+    """Whether the stack made it, and so deletes it with all that is in it."""
+    canary_namespace: str | None = None
+    """The stack's own namespace for its canaries; None where it has none."""
 
 
 class DestroyGuard(pulumi.ComponentResource):
@@ -44,18 +43,18 @@ class DestroyGuard(pulumi.ComponentResource):
             interpreter=[
                 "components/run_python",
                 "components/destroy_guard/check.py",
-                f"--context={args.context}",
+                f"--context={args.stack.context}",
                 f"--namespace={args.namespace}",
-                f"--instance={args.stack}",
+                f"--instance={args.stack.name}",
                 *(["--namespace-is-ours"] if args.namespace_is_ours else []),
                 *([f"--canary-namespace={args.canary_namespace}"] if args.canary_namespace else []),
             ],
             delete="destroy",
             # Another cluster or namespace replaces the guard, so that the old one is checked before it is given up. Any other
             # change only writes the new arguments to the state: without `create` and `update` nothing runs.
-            triggers=[args.identifier, args.namespace],
+            triggers=[args.stack.identifier, args.namespace],
             logging=Logging.STDERR,
             add_previous_output_in_env=False,
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect, depends_on=opts.depends_on if opts else None),
+            opts=pulumi.ResourceOptions(parent=self, protect=args.stack.protect, depends_on=opts.depends_on if opts else None),
         )
         self.register_outputs({})
