@@ -22,14 +22,16 @@ REQUESTED = "storage-tiers/requested"
 
 
 class ClaimOutput(TypedDict):
-    """A claim in the stack output `claims`; sizes are Kubernetes quantities."""
+    """A claim in the stack output `claims`. Sizes are Kubernetes quantities."""
 
     name: str
     namespace: str
     storageClass: str
     accessMode: str
     requested: str
+    """The size that the settings ask for, such as `3.3Gi`."""
     provisioned: str
+    """The size that the claim itself asks for, such as `3380Mi`: a whole number of the provisioner's units."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class ServiceVolumes(pulumi.ComponentResource):
     """
 
     claims: list[ClaimOutput]
-    resources: list[PersistentVolumeClaim]
+    """The claims as the stack's outputs have them."""
 
     def __init__(self, name: str, args: ServiceVolumesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("storage-tiers:index:ServiceVolumes", name, None, opts)
@@ -72,7 +74,7 @@ class ServiceVolumes(pulumi.ComponentResource):
             }
             for ordinal in range(settings.replicas)
         ]
-        self.resources = [
+        for ordinal, claim in enumerate(self.claims):
             PersistentVolumeClaim(
                 claim["name"],
                 metadata=ObjectMetaArgs(
@@ -98,8 +100,6 @@ class ServiceVolumes(pulumi.ComponentResource):
                     parent=self, protect=args.stack.protect, depends_on=opts.depends_on if opts else None, custom_timeouts=DELETE_TIMEOUT
                 ),
             )
-            for ordinal, claim in enumerate(self.claims)
-        ]
         self.register_outputs({"claims": self.claims})
 
 

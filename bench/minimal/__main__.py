@@ -1,10 +1,13 @@
 """The stacks' Kubernetes objects, labels and annotations included, written by hand with no checks, components or outputs."""
 
-import pulumi
-import pulumi_kubernetes as kubernetes
-from pulumi_command.local import Command
-from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim, ResourceQuota
-from pulumi_kubernetes.storage.v1 import StorageClass
+from components.fast_import import without_garbage_collection
+
+with without_garbage_collection():  # as the program it is compared with
+    import pulumi
+    import pulumi_kubernetes as kubernetes
+    from pulumi_command.local import Command
+    from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim, ResourceQuota
+    from pulumi_kubernetes.storage.v1 import StorageClass
 
 # By provisioner: the driver, a class's parameters and annotations, whether volumes grow, and the sizes of a database's and a broker's.
 CLASSES = {
