@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project folder: this file is run by its path
 try:
     from components.kube import labels
-    from components.kube.api import JSON, ClusterApi, NoAnswer
+    from components.kube.api import JSON, ApiError, KubeApi
     from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
     from components.kube.ownership import stamp_volumes
 except ImportError as missing:
@@ -104,7 +104,7 @@ def pods_using(pods: Iterable[dict[str, Any]], claims: set[str]) -> dict[str, li
     return using
 
 
-def open_api(context: str) -> ClusterApi:
+def open_api(context: str) -> KubeApi:
     """The API of the context's cluster; raises Refusal when the kubeconfig doesn't have it."""
     try:
         kubeconfig = Kubeconfig.load()
@@ -116,21 +116,21 @@ def open_api(context: str) -> ClusterApi:
             f"the cluster can't be looked at: {problem}.\n"
             f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`)."
         )
-    return ClusterApi(kubeconfig, context, TIMEOUT)
+    return KubeApi(kubeconfig, context, timeout=TIMEOUT)
 
 
-def namespace_exists(api: ClusterApi, namespace: str) -> bool:
+def namespace_exists(api: KubeApi, namespace: str) -> bool:
     """Whether there is such a namespace."""
     try:
         api.get(f"/api/v1/namespaces/{namespace}")
-    except NoAnswer as problem:
+    except ApiError as problem:
         if problem.status == HTTPStatus.NOT_FOUND:
             return False
         raise
     return True
 
 
-def objects_in(api: ClusterApi, namespace: str) -> Iterator[Object]:
+def objects_in(api: KubeApi, namespace: str) -> Iterator[Object]:
     """Every object of the namespace, of every kind that the API knows, only by its metadata."""
     metadata_only = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
     for version, resource in resources(api):
@@ -138,7 +138,7 @@ def objects_in(api: ClusterApi, namespace: str) -> Iterator[Object]:
             continue
         try:
             found = api.get(f"{version}/namespaces/{namespace}/{resource['name']}", metadata_only)
-        except NoAnswer as problem:
+        except ApiError as problem:
             # a kind that was removed just now, or can't be listed after all
             if problem.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                 continue
@@ -146,7 +146,7 @@ def objects_in(api: ClusterApi, namespace: str) -> Iterator[Object]:
         yield from (Object.of(resource["kind"], item["metadata"]) for item in found.get("items") or [])
 
 
-def resources(api: ClusterApi) -> Iterator[tuple[str, dict[str, Any]]]:
+def resources(api: KubeApi) -> Iterator[tuple[str, dict[str, Any]]]:
     """What namespaces can hold and a list can show, each once: the path of the version that has it, and its entry there.
 
     That is its group's preferred version, or another one where that hasn't got it: a group may serve a kind in an older version alone.
@@ -167,7 +167,7 @@ def _versions(group: dict[str, Any]) -> list[str]:
     return [f"/apis/{name}" for name in dict.fromkeys([group["preferredVersion"]["groupVersion"], *served])]
 
 
-def check(api: ClusterApi, namespace: str, instance: str, namespace_is_ours: bool, canary_namespace: str | None = None) -> None:
+def check(api: KubeApi, namespace: str, instance: str, namespace_is_ours: bool, canary_namespace: str | None = None) -> None:
     """Raise Refusal when the stack's claims are in use, or a namespace of its own holds somebody else's objects."""
     reasons = []
     hints = {}
@@ -215,11 +215,11 @@ def _listed(lines: list[str]) -> str:
     return "\n".join(f"  {line}" for line in [*lines[:SHOWN], *more])
 
 
-def stamp(api: ClusterApi, namespace: str, instance: str) -> None:
+def stamp(api: KubeApi, namespace: str, instance: str) -> None:
     """Stamp the volumes of the stack's claims. Where this user may not, the destroy goes on: the data is retained all the same."""
     try:
         stamp_volumes(api, namespace, instance)
-    except NoAnswer as problem:
+    except ApiError as problem:
         print(
             f"Warning: the volumes of stack {instance} could not be labelled with what they hold ({problem.reason}). They are retained; "
             "to get them back later, name each one in the setting `adopt`.",
@@ -249,7 +249,7 @@ def main(arguments: list[str]) -> int:
         stamp(api, given.namespace, given.instance)
     except Refusal as refusal:
         return refused(str(refusal))
-    except NoAnswer as problem:
+    except ApiError as problem:
         if problem.status is None:
             return refused(
                 f"the cluster of context {given.context!r} does not answer ({problem}), so it can't be told whether its claims are in "

@@ -1,37 +1,45 @@
-"""Single requests to a cluster's API, by what the kubeconfig says of it and without the official client where that isn't needed.
+"""The client of a cluster's API: the project's only one. Objects are the API's JSON, as dicts, both ways.
 
-The official client's import alone takes as much processor time as a tenth of a whole preview, or a third of a destroy. Only PyYAML
-is needed beyond the standard library, so that a destroy can use this too.
+http.client and the project's own reading of the kubeconfig, because no Python library goes the way that kubectl goes, and because
+a destroy and every preview import this (docs/decisions/0011-one-way-to-the-cluster.md).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import http.client
-import ipaddress
 import json
-import os
 import ssl
-import tempfile
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterator
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import quote
 
-from components.kube.kubeconfig import Kubeconfig
+from components.kube.connection import Connection
+from components.kube.credentials import Credentials, NoCredentials
+from components.kube.kubeconfig import Kubeconfig, UnusableContext
+
+Json = dict[str, Any]
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
+_PAUSE = 0.5  # seconds between two attempts
+_PASSING = (429, 500, 502, 503, 504)  # too busy, or a part of the API is just starting
+_NOT_TAKEN = (429,)  # of these, what says for sure that nothing was done
+_SUCCESS = (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
 
-class NoAnswer(Exception):
-    """The API didn't give what it was asked for. `status` is the HTTP status that it gave instead; None where it wasn't reached."""
 
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
+class ApiError(Exception):
+    """The API didn't do what it was asked for.
+
+    `status` is the HTTP status that it gave instead, None where it wasn't reached; `message` is the API's own sentence, or empty.
+    """
+
+    def __init__(self, text: str, status: int | None = None, message: str = "") -> None:
+        super().__init__(text)
         self.status = status
+        self.message = message
 
     @property
     def reason(self) -> str:
@@ -41,177 +49,195 @@ class NoAnswer(Exception):
         return f"{self.status} {http.client.responses.get(self.status, '')}".strip()
 
 
-class ClusterApi:
-    """The API of the cluster of one context, over one connection. `timeout` is for each request, in seconds."""
+class KubeApi:
+    """The API of the cluster of one context, over one connection that is kept.
 
-    def __init__(self, kubeconfig: Kubeconfig, context: str, timeout: float = 5) -> None:
+    `timeout`: seconds for the answer to each request. `patience`: seconds over which a request is repeated while the API can't be reached
+    or answers 429, 500, 502, 503 or 504. One that may not be repeated safely isn't, unless the API can't have taken it: `create`, and
+    `delete` without a UID. Every method raises ApiError; for a context that doesn't exist, or can't be used, as well.
+    """
+
+    def __init__(self, kubeconfig: Kubeconfig, context: str, *, timeout: float = 5, patience: float = 0) -> None:
         self.context = context
         self._kubeconfig = kubeconfig
         self._timeout = timeout
-        self._sender: _Sender | None = None
+        self._patience = patience
+        self._credentials: Credentials | None = None
+        self._connection: Connection | None = None
+        self._certificate: tuple[bytes, bytes] | None = None  # of `_connection`
 
-    def items(self, path: str) -> list[dict[str, Any]]:
-        """The items of the list at a path of the API, as its JSON has them. Raises NoAnswer, as `get` does."""
-        return self.get(path).get("items") or []
+    def get(self, path: str, accept: str = JSON) -> Json:
+        """What is at a path of the API."""
+        return self._ask("GET", path, accept=accept)
 
-    def get(self, path: str, accept: str = JSON) -> dict[str, Any]:
-        """What is at a path of the API, as JSON. Raises NoAnswer, for a context that doesn't exist as well."""
-        return self._ask("GET", path, {"Accept": accept})
-
-    def patch(self, path: str, body: dict[str, Any]) -> bool:
-        """Merge `body` into the object at a path; False where it is gone or has changed since its resourceVersion in `body`.
-
-        Raises NoAnswer, as `get` does.
-        """
+    def find(self, path: str) -> Json | None:
+        """What is at a path of the API; None where nothing is (404)."""
         try:
-            self._ask("PATCH", path, {"Accept": JSON, "Content-Type": MERGE_PATCH}, body)
-        except NoAnswer as problem:
+            return self.get(path)
+        except ApiError as problem:
+            if problem.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    def items(self, path: str) -> list[Json]:
+        """The items of the list at a path of the API, of all its pages."""
+        found: list[Json] = []
+        page = self.get(path)
+        while True:
+            found += page.get("items") or []
+            following = (page.get("metadata") or {}).get("continue")
+            if not following:
+                return found
+            page = self.get(f"{path}{'&' if '?' in path else '?'}continue={quote(following, safe='')}")
+
+    def create(self, path: str, body: Json) -> Json:
+        """Add an object to the list at a path. Where the connection breaks it may have been made all the same."""
+        return self._ask("POST", path, body, repeatable=False)
+
+    def patch(self, path: str, body: Json) -> Json | None:
+        """Merge `body` into the object at a path; None where it is gone, or has changed since the resourceVersion in `body`."""
+        try:
+            return self._ask("PATCH", path, body, content=MERGE_PATCH)
+        except ApiError as problem:
+            if problem.status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                return None
+            raise
+
+    def delete(self, path: str, *, uid: str = "", grace: int | None = None) -> bool:
+        """Delete the object at a path, `grace` seconds after it was told; False where it is gone, or has another UID than `uid`."""
+        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        try:
+            self._ask("DELETE", path, options, repeatable=bool(uid))
+        except ApiError as problem:
             if problem.status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                 return False
             raise
         return True
 
-    def _ask(self, method: str, path: str, headers: Mapping[str, str], body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def lines(self, path: str, silence: float) -> Iterator[str]:
+        """The whole lines of a stream, such as a log that is followed, over a connection of its own.
+
+        Ends where the stream ends, or after `silence` seconds without anything.
+        """
+        connection = None
         try:
-            if self._sender is None:
-                self._sender = self._new_sender()
-            status, answer = self._sender.send(method, path, headers, body)
-            found: dict[str, Any] = json.loads(answer) if status == HTTPStatus.OK else {}
-        # ValueError: a certificate, an address or a port that is none, or an answer that is no JSON
-        except (OSError, http.client.HTTPException, ValueError) as problem:
-            raise NoAnswer(str(problem)) from None
-        if status != HTTPStatus.OK:
-            raise NoAnswer(f"the API answered {status}", status)
-        return found
+            connection = self._open(silence)
+            try:
+                connection.connect()
+            except TimeoutError as problem:
+                raise ApiError(_words(problem)) from None
+            self._send(connection, "GET", path, {"Accept": "*/*"}, None)
+            answer = connection.getresponse()
+            if answer.status not in _SUCCESS:
+                raise _refusal(answer.status, answer.read())
+            rest = b""
+            while part := answer.read1(65536):
+                *whole, rest = (rest + part).split(b"\n")
+                yield from (line.decode(errors="replace") for line in whole)
+        except TimeoutError:
+            return
+        except (OSError, http.client.HTTPException, ValueError, UnusableContext, NoCredentials) as problem:
+            raise ApiError(_words(problem)) from None
+        finally:
+            if connection:
+                connection.close()
 
-    def _new_sender(self) -> _Sender:
-        if self.context not in self._kubeconfig.contexts:
-            raise NoAnswer(f"the kubeconfig has no context {self.context}")
-        cluster, user = self._kubeconfig.access(self.context)
-        if _is_simple(cluster, user):
-            return _Direct(cluster, user, self._timeout)
-        return _OfficialClient(self._kubeconfig.files, self.context, self._timeout)
+    def _ask(
+        self, method: str, path: str, body: Json | None = None, *, accept: str = JSON, content: str = JSON, repeatable: bool = True
+    ) -> Json:
+        headers = {"Accept": accept, **({"Content-Type": content} if body is not None else {})}
+        text = None if body is None else json.dumps(body).encode()
+        end = time.monotonic() + self._patience
+        while True:
+            try:
+                return self._answer(method, path, headers, text, repeatable)
+            except _Unreached as problem:
+                if time.monotonic() > end or not problem.passing:
+                    raise ApiError(str(problem)) from None
+            except ApiError as problem:
+                passing = _PASSING if repeatable else _NOT_TAKEN
+                if time.monotonic() > end or problem.status not in passing:
+                    raise
+            time.sleep(_PAUSE)
 
-
-class _Sender(Protocol):
-    def send(self, method: str, path: str, headers: Mapping[str, str], body: dict[str, Any] | None) -> tuple[int, bytes]:
-        """Send a request; the status and the body of the answer. Raises OSError when the API can't be reached."""
-
-
-# What `_Direct` understands; whoever signs in by a program, or reaches the cluster through a proxy, needs the official client.
-_CLUSTER_KEYS = {"server", "certificate-authority", "certificate-authority-data", "insecure-skip-tls-verify", "extensions"}
-_USER_KEYS = {"client-certificate", "client-certificate-data", "client-key", "client-key-data", "token", "tokenFile", "extensions"}
-
-
-def _is_simple(cluster: Mapping[str, Any], user: Mapping[str, Any]) -> bool:
-    url = urlsplit(str(cluster.get("server")))
-    proxied = any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy")) and not _is_loopback(url.hostname or "")
-    return url.scheme == "https" and cluster.keys() <= _CLUSTER_KEYS and user.keys() <= _USER_KEYS and not proxied
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether Go's clients, kubectl and the plugin among them, reach this host without the proxy, whatever NO_PROXY says."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-class _Direct:
-    """Python's own HTTP client. The connection is kept: a handshake of TLS costs more than most requests."""
-
-    def __init__(self, cluster: Mapping[str, Any], user: Mapping[str, Any], timeout: float) -> None:
-        url = urlsplit(cluster["server"])
-        authority = cluster.get("certificate-authority-data")
-        tls = ssl.create_default_context(
-            cafile=None if authority else cluster.get("certificate-authority"), cadata=_text(authority) if authority else None
-        )
-        if cluster.get("insecure-skip-tls-verify"):
-            tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-        _present_certificate(tls, user)
-        token = user.get("token") or (Path(user["tokenFile"]).read_text(encoding="utf-8").strip() if user.get("tokenFile") else None)
-        self._signed_in = {"Authorization": f"Bearer {token}"} if token else {}
-        self._prefix = url.path.rstrip("/")
-        self._connection = http.client.HTTPSConnection(url.hostname or "", url.port, timeout=timeout, context=tls)
-
-    def send(self, method: str, path: str, headers: Mapping[str, str], body: dict[str, Any] | None) -> tuple[int, bytes]:
-        """As `_Sender` has it. A server may close a connection that it has kept any time: then a new one is made, once."""
-        kept = self._connection.sock is not None
+    def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes | None, repeatable: bool) -> Json:
+        """One request. Raises _Unreached, or ApiError with the API's status."""
+        connection = self._kept()
+        kept = connection.sock is not None
+        sent = False
         try:
-            return self._send(method, path, headers, body)
-        except ConnectionError:
             if not kept:
-                raise
-            return self._send(method, path, headers, body)
-
-    def _send(self, method: str, path: str, headers: Mapping[str, str], body: dict[str, Any] | None) -> tuple[int, bytes]:
-        try:
-            self._connection.request(
-                method, self._prefix + path, None if body is None else json.dumps(body), {**headers, **self._signed_in}
-            )
-            answer = self._connection.getresponse()
-            return answer.status, answer.read()
+                connection.connect()
+            sent = True
+            self._send(connection, method, path, headers, body)
+            answer = connection.getresponse()
+            content = answer.read()
+            if answer.status in _SUCCESS:
+                found: Json = json.loads(content)
+                return found
+        except (OSError, http.client.HTTPException, ValueError, NoCredentials) as problem:
+            connection.close()
+            if kept and repeatable and isinstance(problem, ConnectionError):  # a server may close a connection that it has kept any time
+                return self._answer(method, path, headers, body, repeatable)
+            faulty = isinstance(problem, ValueError | ssl.SSLCertVerificationError | NoCredentials)
+            raise _Unreached(_words(problem), passing=not faulty and (repeatable or not sent)) from None
         except BaseException:  # what is left of an answer must not be taken for that to the next request
-            self._connection.close()
+            connection.close()
             raise
+        if answer.status == HTTPStatus.UNAUTHORIZED and self._credentials:
+            self._credentials.refused()
+        raise _refusal(answer.status, content)
+
+    def _send(self, connection: Connection, method: str, path: str, headers: dict[str, str], body: bytes | None) -> None:
+        credentials = self._credentials
+        connection.putrequest(method, connection.prefix + path, skip_accept_encoding=True)
+        for name, value in [*headers.items(), *(credentials.headers(connection.secure) if credentials else [])]:
+            connection.putheader(name, value)
+        if body is not None:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+
+    def _kept(self) -> Connection:
+        """The connection to the API, a new one where there is none that can be used. Raises _Unreached."""
+        try:
+            if self._connection and self._connection.was_closed():
+                self._connection.close()
+            if self._connection is None or (self._credentials and self._credentials.certificate() != self._certificate):
+                if self._connection:
+                    self._connection.close()
+                self._connection = self._open(self._timeout)
+            return self._connection
+        except (OSError, ValueError, UnusableContext, NoCredentials) as problem:
+            raise _Unreached(_words(problem), passing=False) from None
+
+    def _open(self, timeout: float) -> Connection:
+        server = self._kubeconfig.server(self.context)
+        if self._credentials is None:
+            self._credentials = Credentials(self._kubeconfig.user(self.context), server)
+        self._certificate = self._credentials.certificate()
+        return Connection(server, self._certificate, timeout)
 
 
-def _present_certificate(tls: ssl.SSLContext, user: Mapping[str, Any]) -> None:
-    """Use the user's client certificate, if there is one. Python's ssl takes it from files alone."""
-    with tempfile.TemporaryDirectory() as folder:  # for this user only (mode 0700)
-        files = []
-        for kind in ("client-certificate", "client-key"):
-            file = user.get(kind)
-            if user.get(f"{kind}-data"):
-                file = str(Path(folder) / kind)
-                Path(file).write_text(_text(user[f"{kind}-data"]), encoding="ascii")
-            if file:
-                files.append(file)
-        if files:
-            tls.load_cert_chain(*files)
+class _Unreached(Exception):
+    """There was no answer. `passing`: the request may be sent again."""
+
+    def __init__(self, text: str, *, passing: bool) -> None:
+        super().__init__(text)
+        self.passing = passing
 
 
-def _text(data: str) -> str:
+def _words(problem: BaseException) -> str:
+    return str(problem) or type(problem).__name__
+
+
+def _refusal(status: int, content: bytes) -> ApiError:
+    """What the API says of itself is in the `message` of a Status, but for what stands before it."""
     try:
-        return base64.b64decode(data).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError) as problem:
-        raise ValueError(f"not a certificate or key in base64: {problem}") from None
-
-
-class _OfficialClient:
-    """What signs in by a program, goes through a proxy, and whatever else a kubeconfig may have."""
-
-    def __init__(self, files: Iterable[Path], context: str, timeout: float) -> None:
-        import kubernetes  # noqa: PLC0415 - costs 0.4 s
-        from kubernetes.config.config_exception import ConfigException  # noqa: PLC0415
-
-        configuration = kubernetes.client.Configuration()
-        configuration.retries = False
-        try:
-            kubernetes.config.load_kube_config(os.pathsep.join(map(str, files)), context, configuration, persist_config=False)
-        except ConfigException as problem:
-            raise OSError(str(problem)) from None
-        self._client = kubernetes.client.ApiClient(configuration)
-        self._timeout = timeout
-
-    def send(self, method: str, path: str, headers: Mapping[str, str], body: dict[str, Any] | None) -> tuple[int, bytes]:
-        """As `_Sender` has it."""
-        from kubernetes.client import ApiException  # noqa: PLC0415
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
-
-        try:
-            answer = self._client.call_api(
-                path,
-                method,
-                header_params=dict(headers),
-                body=body,
-                auth_settings=["BearerToken"],
-                _preload_content=False,
-                _return_http_data_only=True,
-                _request_timeout=self._timeout,
-            )
-        except ApiException as problem:
-            return problem.status or 0, b""
-        except HTTPError as problem:
-            raise OSError(str(problem)) from None
-        return answer.status, answer.data
+        message = str(json.loads(content).get("message") or "")
+    except (ValueError, AttributeError):
+        message = ""
+    return ApiError(f"the API answered {status}", status, message)

@@ -88,8 +88,8 @@ class Api(Protocol):
     def get(self, path: str) -> dict[str, Any]:
         """The JSON at a path of the API."""
 
-    def patch(self, path: str, body: dict[str, Any]) -> bool:
-        """Merge `body` into the object; False where it is gone or is no longer at the resourceVersion that `body` names."""
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        """Merge `body` into the object; None where it is gone or is no longer at the resourceVersion that `body` names."""
 
 
 def stamp_volumes(api: Api, namespace: str, stack: str) -> list[str]:
@@ -108,7 +108,7 @@ def stamp_volumes(api: Api, namespace: str, stack: str) -> list[str]:
         for volume, stamp in due(claims, volumes, stack):
             metadata = volume["metadata"]
             body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "labels": stamp.labels}}
-            if api.patch(f"/api/v1/persistentvolumes/{metadata['name']}", body):
+            if api.patch(f"/api/v1/persistentvolumes/{metadata['name']}", body) is not None:
                 done.append(metadata["name"])
             else:
                 left = True

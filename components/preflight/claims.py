@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kube.api import ClusterApi
+from components.kube.api import KubeApi
 from components.kube.ownership import claim_name
 from components.preflight import claim_rules, previous
 from components.preflight.claim_rules import ACCESS_MODES, NAMESPACE, STORAGE_CLASS, ClaimFinding, ClaimValues, Effect
@@ -47,11 +47,11 @@ def check_claims(settings: Settings) -> defaultdict[str, QuotaHeadroom]:
     cluster = settings.cluster
     before = PreviousStack.of(outputs) if outputs else PreviousStack(cluster.context, cluster.identifier, settings.provisioner.name, ())
     kubeconfig = load_kubeconfig(settings.stack)
-    api = ClusterApi(kubeconfig, cluster.context)
+    api = KubeApi(kubeconfig, cluster.context)
     namespaces = {settings.namespace.name, *(claim.namespace for claim in before.claims)}
     # A first `up` that failed has left no outputs, and may have made claims in a namespace that the settings had then.
     here = read_claims(api, namespaces) if outputs else read_claims_of_stack(api, settings.stack, settings.namespace.name)
-    there = here if before.context == cluster.context else read_claims(ClusterApi(kubeconfig, before.context), namespaces)
+    there = here if before.context == cluster.context else read_claims(KubeApi(kubeconfig, before.context), namespaces)
     elsewhere = previous.is_another_cluster(before, here, there)
     snapshot = there if elsewhere else here
     before = before.as_seen(snapshot, settings.stack)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pulumi
 
-from components.kube.api import ClusterApi, NoAnswer
+from components.kube.api import ApiError, KubeApi
 from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
 from components.provisioners.shape import ATTRIBUTES_API, SNAPSHOT_API
 from components.settings import Problem, Settings, SettingsError, shown
@@ -64,7 +64,7 @@ def check_cluster(settings: Settings) -> None:
         if pulumi.runtime.is_dry_run() and not kubeconfig.contexts:
             return
         raise SettingsError([_no_such_context(context, kubeconfig)], settings.stack)
-    api = ClusterApi(kubeconfig, context)
+    api = KubeApi(kubeconfig, context)
     problems = list(_missing_kinds(settings, api))
     if problems:
         raise SettingsError(problems, settings.stack)
@@ -95,7 +95,7 @@ def cloud_of(node: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _missing_kinds(settings: Settings, api: ClusterApi) -> Iterator[Problem]:
+def _missing_kinds(settings: Settings, api: KubeApi) -> Iterator[Problem]:
     """The classes beside StorageClass that a tier wants and the cluster doesn't know."""
     provisioner, tiers = settings.provisioner, settings.tiers.values()
     kinds = {
@@ -119,11 +119,11 @@ def _missing_kinds(settings: Settings, api: ClusterApi) -> Iterator[Problem]:
             yield Problem(f"tiers.{tier}.{key}", kind, rule, f"without `{key}`")
 
 
-def _has(api: ClusterApi, group: str, resources: str) -> bool | None:
+def _has(api: KubeApi, group: str, resources: str) -> bool | None:
     """Whether the cluster has this kind; None when it doesn't answer, or won't tell."""
     try:
         known = api.get(f"/apis/{group}").get("resources") or []
-    except NoAnswer as problem:
+    except ApiError as problem:
         if problem.status == http.HTTPStatus.NOT_FOUND:
             return False
         pulumi.log.debug(f"context {api.context}: {problem}")
@@ -145,11 +145,11 @@ def _no_such_context(context: str, kubeconfig: Kubeconfig) -> Problem:
     return Problem("cluster.context", shown(context), rule, works)
 
 
-def _nodes(api: ClusterApi) -> Iterable[Mapping[str, Any]]:
+def _nodes(api: KubeApi) -> Iterable[Mapping[str, Any]]:
     """The cluster's first nodes; none when it doesn't answer, and with a warning none when it won't tell."""
     try:
-        return api.items(f"/api/v1/nodes?limit={MOST_NODES}")
-    except NoAnswer as problem:
+        return api.get(f"/api/v1/nodes?limit={MOST_NODES}").get("items") or []
+    except ApiError as problem:
         if problem.status is None:
             pulumi.log.debug(f"context {api.context}: {problem}")
         else:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from components.kube import labels
-from components.kube.api import ClusterApi, NoAnswer
+from components.kube.api import ApiError, KubeApi
 
 ClaimKey = tuple[str, str]  # namespace and name of a claim
 LiveClaim = Mapping[str, Any]  # a claim as the API's JSON has it
@@ -53,22 +53,22 @@ class ClaimSnapshot:
         return {live["metadata"]["uid"] for live in self.claims.values()}
 
 
-def read_claims(api: ClusterApi, namespaces: Iterable[str]) -> ClaimSnapshot:
+def read_claims(api: KubeApi, namespaces: Iterable[str]) -> ClaimSnapshot:
     """Read the claims in these namespaces; one that doesn't exist has none."""
     claims = {}
     for namespace in sorted(namespaces):
         try:
             found = api.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")
-        except NoAnswer as problem:
+        except ApiError as problem:
             return ClaimSnapshot(unread=str(problem))
         claims.update({(namespace, live["metadata"]["name"]): live for live in found})
     return ClaimSnapshot(claims)
 
 
-def read_claims_of_stack(api: ClusterApi, stack: str, namespace: str) -> ClaimSnapshot:
+def read_claims_of_stack(api: KubeApi, stack: str, namespace: str) -> ClaimSnapshot:
     """Read the claims of `stack` in all namespaces; where the user may not, those in `namespace`."""
     try:
         found = api.items(f"/api/v1/persistentvolumeclaims?labelSelector={labels.selector_of_stack(stack)}")
-    except NoAnswer as problem:
+    except ApiError as problem:
         return read_claims(api, {namespace}) if problem.status == HTTPStatus.FORBIDDEN else ClaimSnapshot(unread=str(problem))
     return ClaimSnapshot({(live["metadata"]["namespace"], live["metadata"]["name"]): live for live in found})

@@ -12,7 +12,7 @@ import pytest
 
 from components.destroy_guard import check
 from components.kube import labels
-from components.kube.api import ClusterApi, NoAnswer
+from components.kube.api import ApiError, KubeApi
 from components.kube.kubeconfig import Kubeconfig
 from components.kube.ownership import Stamp
 from tests.unit.mocked_program import ROOT
@@ -79,7 +79,7 @@ def test_pods_that_use_a_claim_of_the_stack_and_are_not_finished() -> None:
     assert check.pods_using(pods, {"data-kafka-0", "data-kafka-1"}) == {"kafka-0": ["data-kafka-0"], "starting": ["data-kafka-1"]}
 
 
-class Recorded(ClusterApi):
+class Recorded(KubeApi):
     """A cluster that answers from a table, to see how the answers are put together."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ class Recorded(ClusterApi):
     def get(self, path: str, accept: str = "application/json") -> dict[str, Any]:
         answer = self.answers.get(path.split("?", maxsplit=1)[0], 404)
         if isinstance(answer, int):
-            raise NoAnswer("recorded", answer)
+            raise ApiError("recorded", answer)
         found: dict[str, Any] = answer
         return found
 
@@ -205,7 +205,7 @@ def test_a_kind_that_its_group_serves_in_an_older_version_alone_counts_and_none_
 
 
 def test_what_may_not_be_listed_counts_as_there() -> None:
-    with pytest.raises(NoAnswer):
+    with pytest.raises(ApiError):
         check.check(Recorded(answers(**{"/api/v1/namespaces/data/configmaps": 403})), "data", "dev", namespace_is_ours=True)
 
 
@@ -225,9 +225,9 @@ class Stamping(Recorded):
         )
         self.stamped: dict[str, Any] = {}
 
-    def patch(self, path: str, body: dict[str, Any]) -> bool:
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         self.stamped[path] = body["metadata"]["labels"]
-        return True
+        return body
 
 
 def test_the_last_to_see_the_claims_stamps_their_volumes() -> None:
@@ -248,10 +248,9 @@ def test_without_the_right_to_stamp_the_destroy_goes_on(capsys: pytest.CaptureFi
 def project(tmp_path: Path) -> Path:
     """A project folder with the launcher, the check, and what the check needs."""
     (tmp_path / "components" / "destroy_guard").mkdir(parents=True)
-    (tmp_path / "components" / "kube").mkdir()
-    kube = [f"kube/{name}.py" for name in ("__init__", "api", "kubeconfig", "labels", "ownership")]
-    for name in ("run_python", "destroy_guard/check.py", "__init__.py", *kube):
+    for name in ("run_python", "destroy_guard/check.py", "__init__.py"):
         shutil.copy(ROOT / "components" / name, tmp_path / "components" / name)
+    shutil.copytree(ROOT / "components" / "kube", tmp_path / "components" / "kube", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
 
 

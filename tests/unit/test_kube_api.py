@@ -1,4 +1,4 @@
-"""Requests to a real HTTPS server: one connection for many, a new one where it was closed, and who goes by the official client."""
+"""Requests to a real HTTPS server: one connection for many, a new one where it was closed, what is asked again, streams."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
-from components.kube import api as cluster_api
-from components.kube.api import ClusterApi, NoAnswer
+from components.kube.api import ApiError, KubeApi
 from components.kube.kubeconfig import Kubeconfig
 from tests.unit import https_server
 from tests.unit.mocked_program import ROOT
@@ -64,13 +62,13 @@ def nothing_asked_yet() -> None:
     Server.asked.clear()
 
 
-def api(server: dict[str, str], **user: Any) -> ClusterApi:
+def api(server: dict[str, str], **user: Any) -> KubeApi:
     contexts = {"here": {"cluster": "c", "user": "u"}}
-    return ClusterApi(Kubeconfig((), contexts, {"c": server}, {"u": user}), "here")
+    return KubeApi(Kubeconfig((), contexts, {"c": server}, {"u": user}), "here")
 
 
 CREDENTIAL = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "good"}}
-PROGRAM = {  # which only the official client runs
+PROGRAM = {
     "exec": {
         "apiVersion": CREDENTIAL["apiVersion"],
         "command": sys.executable,
@@ -80,17 +78,13 @@ PROGRAM = {  # which only the official client runs
 }
 
 
-@pytest.fixture(params=[{"token": "good"}, PROGRAM], ids=["directly", "official client"])
-def either(request: pytest.FixtureRequest, server: dict[str, str], tmp_path: Path) -> ClusterApi:
-    """The same cluster by both ways."""
-    contexts, user = {"here": {"cluster": "c", "user": "u"}}, request.param
-    file = tmp_path / "kubeconfig"
-    entries = {"contexts": ("context", contexts["here"], "here"), "clusters": ("cluster", server, "c"), "users": ("user", user, "u")}
-    file.write_text(json.dumps({kind: [{"name": name, key: value}] for kind, (key, value, name) in entries.items()}))
-    return ClusterApi(Kubeconfig((file,), contexts, {"c": server}, {"u": user}), "here")
+@pytest.fixture(params=[{"token": "good"}, PROGRAM], ids=["token", "program"])
+def either(request: pytest.FixtureRequest, server: dict[str, str]) -> KubeApi:
+    """The same cluster, signed in to in both ways."""
+    return api(server, **request.param)
 
 
-def test_many_requests_take_one_connection(either: ClusterApi) -> None:
+def test_many_requests_take_one_connection(either: KubeApi) -> None:
     for number in range(5):
         path = f"/api/v1/pods?number={number}"
         assert either.items(path) == [{"path": f"/prefix{path}"}]
@@ -99,12 +93,12 @@ def test_many_requests_take_one_connection(either: ClusterApi) -> None:
     assert len(Server.connections) == 1
 
 
-def test_an_accepted_form_is_asked_for(either: ClusterApi) -> None:
+def test_an_accepted_form_is_asked_for(either: KubeApi) -> None:
     either.get("/x", "application/json;as=Table")
     assert Server.asked[-1]["headers"]["Accept"] == "application/json;as=Table"
 
 
-def test_a_patch_is_a_merge_and_says_whether_it_was_taken(either: ClusterApi) -> None:
+def test_a_patch_is_a_merge_and_says_whether_it_was_taken(either: KubeApi) -> None:
     body = {"metadata": {"resourceVersion": "7", "labels": {"a": "ä"}}}
     assert either.patch("/api/v1/persistentvolumes/pv", body)
     (asked,) = Server.asked
@@ -113,7 +107,7 @@ def test_a_patch_is_a_merge_and_says_whether_it_was_taken(either: ClusterApi) ->
         Server.answers.append(status)
         assert not either.patch("/api/v1/persistentvolumes/pv", body)
     Server.answers.append(403)
-    with pytest.raises(NoAnswer) as refused:
+    with pytest.raises(ApiError) as refused:
         either.patch("/api/v1/persistentvolumes/pv", body)
     assert (refused.value.status, refused.value.reason) == (403, "403 Forbidden")
 
@@ -124,7 +118,7 @@ def test_a_connection_that_the_server_has_closed_is_made_again_once(server: dict
     assert asking.items("/x") and asking.items("/x")
     assert len(Server.connections) == 2
     Server.answers += [None, None]
-    with pytest.raises(NoAnswer) as refused:
+    with pytest.raises(ApiError) as refused:
         asking.items("/x")
     assert refused.value.status is None
     assert asking.items("/x"), "and the next request is not told of it"
@@ -132,42 +126,14 @@ def test_a_connection_that_the_server_has_closed_is_made_again_once(server: dict
 
 def test_a_new_connection_that_is_closed_at_once_is_no_answer(server: dict[str, str]) -> None:
     Server.answers += [None]
-    with pytest.raises(NoAnswer):
+    with pytest.raises(ApiError):
         api(server).items("/x")
     assert len(Server.connections) == 1
 
 
 def test_a_context_that_is_not_there() -> None:
-    with pytest.raises(NoAnswer, match="the kubeconfig has no context there"):
-        ClusterApi(Kubeconfig((), {}, {}, {}), "there").get("/x")
-
-
-PROXY = {"HTTPS_PROXY": "http://proxy.example:8080"}
-
-
-@pytest.mark.parametrize(
-    ("address", "user", "environment", "simple"),
-    [
-        ("https://api.example", {}, {}, True),
-        ("https://api.example", {"token": "a", "extensions": []}, {"HTTPS_PROXY": ""}, True),
-        ("https://api.example", {"exec": {}}, {}, False),
-        ("https://api.example", {"as": "somebody"}, {}, False),
-        ("http://api.example", {}, {}, False),
-        ("https://api.example", {}, PROXY, False),
-        ("https://10.0.0.1:6443", {}, {"https_proxy": "http://proxy.example:8080"}, False),
-        ("https://localhost:6443", {}, PROXY, True),
-        ("https://127.0.0.2:6443", {}, PROXY, True),
-        ("https://[::1]:6443", {}, PROXY, True),
-    ],
-)
-def test_who_needs_the_official_client(
-    address: str, user: dict[str, Any], environment: dict[str, str], simple: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("HTTPS_PROXY", "https_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert cluster_api._is_simple({"server": address}, user) is simple
+    with pytest.raises(ApiError, match="the kubeconfig has no context there"):
+        KubeApi(Kubeconfig((), {}, {}, {}), "there").get("/x")
 
 
 def test_what_a_destroy_imports_is_small() -> None:
@@ -176,4 +142,4 @@ def test_what_a_destroy_imports_is_small() -> None:
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     top = {name.partition(".")[0] for name in done.stdout.split()}
     assert "yaml" in top
-    assert not top & {"kubernetes", "pulumi", "pydantic", "urllib3", "requests", "google"}
+    assert not top & {"kubernetes", "pulumi", "pydantic", "urllib3", "requests", "google", "python_socks"}

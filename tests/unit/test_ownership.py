@@ -81,15 +81,15 @@ class Recorded:
     def get(self, path: str) -> dict[str, Any]:
         return {"items": [self.volume]} if path == "/api/v1/persistentvolumes" else {"items": [claim()]}
 
-    def patch(self, path: str, body: dict[str, Any]) -> bool:
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         assert path == "/api/v1/persistentvolumes/pv1"
         assert body["metadata"]["resourceVersion"] == self.volume["metadata"]["resourceVersion"]
         if self.conflicts:
             self.conflicts -= 1
             self.volume["metadata"]["resourceVersion"] += "0"
-            return False
+            return None
         self.volume["metadata"]["labels"] = body["metadata"]["labels"]
-        return True
+        return self.volume
 
 
 @pytest.mark.parametrize("conflicts", [0, 1, 4])

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.kube import labels
-from components.kube.api import ClusterApi, NoAnswer
+from components.kube.api import ApiError, KubeApi
 from components.kube.quantity import MI, bytes_of, quantity
 from components.preflight import previous
 from components.preflight.claims import QuotaHeadroom, problems, quota_headroom
@@ -460,7 +460,7 @@ class TestTheProgram:
     def test_an_empty_state_has_nothing_to_lose_and_a_preview_of_it_asks_no_cluster(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert set(run(dev_config()).of(CLAIM)) == {claim.name for claim in BEFORE.claims}
         monkeypatch.setattr(pulumi.runtime, "is_dry_run", lambda: True)
-        monkeypatch.setattr(ClusterApi, "items", lambda *_: pytest.fail("asked"))
+        monkeypatch.setattr(KubeApi, "items", lambda *_: pytest.fail("asked"))
         monkeypatch.setattr("components.preflight.cluster._nodes", lambda *_: [])
         run(dev_config())
 
@@ -473,12 +473,12 @@ class TestTheProgram:
         answers = {everywhere: found, "/api/v1/namespaces/data/persistentvolumeclaims": found}
         paths: set[str] = set()
 
-        def items(_: ClusterApi, path: str) -> list[Any]:
+        def items(_: KubeApi, path: str) -> list[Any]:
             if path.partition("?")[0] in paths:
-                raise NoAnswer("the API answered 403", 403)
+                raise ApiError("the API answered 403", 403)
             return answers.get(path, [])
 
-        monkeypatch.setattr(ClusterApi, "items", items)
+        monkeypatch.setattr(KubeApi, "items", items)
         monkeypatch.setattr("components.preflight.cluster._nodes", lambda *_: [])
         return paths
 
