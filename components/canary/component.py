@@ -106,7 +106,7 @@ class TierCanaryArgs:
 
     stack: Stack
     """The stack, and the cluster that the canary runs on."""
-    tier: StorageTier
+    storage_tier: StorageTier
     """The tier that is proven."""
     proof: ProofArgs
     """How it is proven."""
@@ -128,7 +128,7 @@ class TierCanary(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: TierCanaryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("storage-tiers:index:TierCanary", name, None, opts)
-        stack, proof, tier = args.stack, args.proof, args.tier.tier
+        stack, proof, tier = args.stack, args.proof, args.storage_tier.tier
         command = Command(
             f"canary-{name}",
             interpreter=[
@@ -142,11 +142,11 @@ class TierCanary(pulumi.ComponentResource):
                 f"--image={proof.image}",
                 f"--probe={proof.probe}",
                 f"--size={args.claim_bytes}",
-                *(["--sizes-enforced"] if args.tier.enforces_size else []),
+                *(["--sizes-enforced"] if args.storage_tier.enforces_size else []),
                 *(f"--limit={limit}={json.dumps(number)}" for limit, number in sorted(proof.limits.items())),
             ],
             create="prove",
-            triggers=[stack.identifier, _fingerprint(args.tier.definition), proof.probe, proof.run],
+            triggers=[stack.identifier, _fingerprint(args.storage_tier.definition), proof.probe, proof.run],
             logging=Logging.STDERR,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None),
@@ -160,9 +160,9 @@ def with_warnings(verdict: dict[str, Any], args: TierCanaryArgs) -> dict[str, An
 
     Where sizes are enforced the canary's file system is its own, and says nothing of the room for others.
     """
-    warning = None if args.tier.enforces_size else free_space_warning(verdict["fileSystem"]["freeBytes"], args.allocated_bytes)
+    warning = None if args.storage_tier.enforces_size else free_space_warning(verdict["fileSystem"]["freeBytes"], args.allocated_bytes)
     if warning:
-        pulumi.log.warn(f"{args.tier.tier.class_name}: {warning}")
+        pulumi.log.warn(f"{args.storage_tier.tier.class_name}: {warning}")
     return {**verdict, "warnings": [warning] if warning else []}
 
 
@@ -204,7 +204,7 @@ def prove(stack: Stack, settings: Settings, tiers: Mapping[str, StorageTier], al
             name,
             TierCanaryArgs(
                 stack=stack,
-                tier=tier,
+                storage_tier=tier,
                 proof=ProofArgs(namespace, shared.probe, canary.image, canary.run, settings.limits.get(name, {})),
                 claim_bytes=settings.smallest_bytes(name, CLAIM_BYTES),
                 allocated_bytes=allocation["tiers"][name]["provisionedBytes"],
