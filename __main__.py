@@ -24,8 +24,9 @@ cluster, namespace_name = settings.cluster, settings.namespace.name
 check_cluster(settings)
 headroom = check_claims(settings)
 
-# The kubeconfig is the plugin's to find, as kubectl does: without `kubeconfig=""` the SDK puts what is in KUBECONFIG into the state, and
-# fails for a list of files. Server-side apply is off: with it, older plugins (4.18) refuse the preview of a replaced StorageClass.
+# The kubeconfig is the plugin's to find, as kubectl does: without `kubeconfig=""` the SDK puts what
+# is in KUBECONFIG into the state, and fails for a list of files. Server-side apply is off: with it,
+# older plugins (4.18) refuse the preview of a replaced StorageClass.
 provider = kubernetes.Provider(
     "cluster", kubeconfig="", context=cluster.context, cluster_identifier=cluster.identifier, enable_server_side_apply=False
 )

@@ -1,4 +1,4 @@
-"""Modules are loaded faster while the garbage collector doesn't look for garbage that isn't there."""
+"""Modules are loaded faster while the garbage collector is paused."""
 
 from __future__ import annotations
 

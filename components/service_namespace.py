@@ -28,8 +28,9 @@ class ServiceNamespaceArgs:
 class ServiceNamespace(pulumi.ComponentResource):
     """The namespace of the claims.
 
-    One that isn't the stack's is read, under the same name in the state. So a namespace that is handed over
-    (`create: true` becomes `false`) is let go of by Pulumi, not deleted, and one that isn't there is reported at once.
+    One that isn't the stack's is read, under the same name in the state. So a namespace that is
+    handed over (`create: true` becomes `false`) is let go of by Pulumi, not deleted, and one that
+    isn't there is reported at once.
     """
 
     def __init__(self, name: str, args: ServiceNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -40,6 +41,7 @@ class ServiceNamespace(pulumi.ComponentResource):
                 metadata=ObjectMetaArgs(name=args.namespace, labels=labels.recommended(args.namespace, args.stack.name, "namespace")),
                 opts=pulumi.ResourceOptions(parent=self, protect=args.stack.protect),
             )
-        elif load_kubeconfig(args.stack.name).contexts or not pulumi.runtime.is_dry_run():  # a preview needs no cluster, but reading does
+        # A preview needs no cluster, but reading a namespace does.
+        elif load_kubeconfig(args.stack.name).contexts or not pulumi.runtime.is_dry_run():
             Namespace.get(name, args.namespace, opts=pulumi.ResourceOptions(parent=self))
         self.register_outputs({"name": args.namespace})

@@ -1,4 +1,4 @@
-"""The volumes of a service: one claim for each of its replicas, named as a StatefulSet would name them."""
+"""The volumes of a service: a claim for each replica, named as a StatefulSet would name it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from components.stack import Stack
 from components.storage_tier import DESCRIPTION
 from components.timeouts import DELETE_TIMEOUT
 
-# The size as the settings have it. The claim itself asks for whole units of its provisioner (Size in components/kube/quantity.py).
+# The size as the settings have it. The claim itself asks for whole units of its provisioner (Size
+# in components/kube/quantity.py).
 REQUESTED = "storage-tiers/requested"
 
 
@@ -31,7 +32,10 @@ class ClaimOutput(TypedDict):
     requested: str
     """The size that the settings ask for, such as `3.3Gi`."""
     provisioned: str
-    """The size that the claim itself asks for, such as `3380Mi`: a whole number of the provisioner's units."""
+    """The size that the claim itself asks for, such as `3380Mi`.
+
+    A whole number of the provisioner's units.
+    """
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,22 @@ class ServiceVolumesArgs:
     settings: ServiceSettings
     """How many claims it has, of which size and access mode."""
     tier: Tier
-    """The tier that they are on. Its class and the namespace are plain names: what makes those is for `depends_on`."""
+    """The tier that they are on.
+
+    Its class and the namespace are plain names: what makes those is for `depends_on`.
+    """
     namespace: str
     """Where they are."""
 
 
 class ServiceVolumes(pulumi.ComponentResource):
-    """The claims `data-<service>-<ordinal>`: a StatefulSet of the service's name with a template `data` adopts them.
+    """The claims `data-<service>-<ordinal>` of a service.
 
-    A claim refers to its class and namespace by plain strings. With outputs, replacing a class would replace its claims,
-    and a replaced claim is an empty volume. `opts.depends_on` (the class, the namespace) orders the claims behind them.
+    A StatefulSet of the service's name with a template `data` adopts them.
+
+    A claim refers to its class and namespace by plain strings. With outputs, replacing a class
+    would replace its claims, and a replaced claim is an empty volume. `opts.depends_on` (the class,
+    the namespace) orders the claims behind them.
     """
 
     claims: list[ClaimOutput]
@@ -84,8 +94,8 @@ class ServiceVolumes(pulumi.ComponentResource):
                     annotations={
                         DESCRIPTION: f"Volume {ordinal} of {args.service}, tier {args.tier.name}. {args.tier.kind.purpose}",
                         REQUESTED: settings.size.requested,
-                        # Pending until a pod uses it is how it should be; and the plugin's await fails on a claim that is
-                        # bound already when it first looks.
+                        # Pending until a pod uses it is how it should be; and the plugin's await
+                        # fails on a claim that is bound already when it first looks.
                         "pulumi.com/skipAwait": "true",
                     },
                 ),
@@ -104,7 +114,10 @@ class ServiceVolumes(pulumi.ComponentResource):
 
 
 def declare_volumes(stack: Stack, settings: Settings, behind: Mapping[str, Sequence[pulumi.Resource]]) -> dict[str, ServiceVolumes]:
-    """The volumes of every service of the settings, by its name; `behind` is what they come after, by the name of their tier."""
+    """The volumes of every service of the settings, by the service's name.
+
+    `behind` is what they come after, by the name of their tier.
+    """
     return {
         name: ServiceVolumes(
             name,

@@ -13,7 +13,10 @@ class Stack:
     """The stack and its cluster, the same for all that the program declares."""
 
     name: str
-    """The stack's name in Pulumi. Every object carries it as the label `app.kubernetes.io/instance`."""
+    """The stack's name in Pulumi.
+
+    Every object carries it as the label `app.kubernetes.io/instance`.
+    """
     context: str
     """The context of the kubeconfig that the cluster is reached by."""
     identifier: str
@@ -21,8 +24,11 @@ class Stack:
     provider: pulumi.ProviderResource
     """The Kubernetes provider of that cluster, for all of its objects."""
     protect: bool = False
-    """Whether Pulumi refuses to delete or replace the claims, their namespace and the destroy guard."""
+    """Whether Pulumi refuses to delete or replace the claims, their namespace and the guard."""
 
     def options(self, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
-        """The options of a component on this cluster that comes after `depends_on`, and is deleted before it."""
+        """The options of a component on this cluster.
+
+        It comes after `depends_on`, and is deleted before it.
+        """
         return pulumi.ResourceOptions(provider=self.provider, depends_on=list(depends_on) or None)

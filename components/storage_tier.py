@@ -1,4 +1,7 @@
-"""A storage tier: one StorageClass, named after the tier and its provisioner, and what classes for snapshots and changes it wants."""
+"""A storage tier: its StorageClass, and its classes for snapshots and changes of volumes.
+
+The StorageClass is named after the tier and its provisioner.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +38,17 @@ class StorageTierArgs:
 class StorageTier(pulumi.ComponentResource):
     """The StorageClass of a tier.
 
-    A tier that wants them has a VolumeSnapshotClass of the same name as well, and VolumeAttributesClasses `<class>-<name>`: these
-    change volumes while they are in use.
+    A tier that wants them has a VolumeSnapshotClass of the same name as well, and
+    VolumeAttributesClasses `<class>-<name>`: these change volumes while they are in use.
     """
 
     tier: Tier
     """The tier as the settings have it; the class's name in it is what claims refer to."""
     definition: Mapping[str, Any]
-    """Everything about the class that decides what a volume of it is. A new one is a new promise."""
+    """Everything about the class that decides what a volume of it is.
+
+    A new one is a new promise.
+    """
     enforces_size: bool
     """Whether a volume is as large as its claim."""
 
@@ -71,7 +77,8 @@ class StorageTier(pulumi.ComponentResource):
                 {"storageclass.kubernetes.io/is-default-class": "false", **fields.annotations},
             ),
             **declared,
-            # The kubernetes plugin knows of the first two only that they can't be changed (its forceNew list).
+            # The kubernetes plugin knows of the first two only that they can't be changed (its
+            # forceNew list).
             opts=self._immutable("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
         )
         snapshots = provisioner.snapshot_class(tier.parameters)
@@ -112,7 +119,10 @@ class StorageTier(pulumi.ComponentResource):
         )
 
     def _immutable(self, *fields: str) -> pulumi.ResourceOptions:
-        """Options of a class: Kubernetes refuses to change these fields, and two classes of one name can't be."""
+        """Options of a class: for another value of these fields it is replaced.
+
+        Kubernetes refuses to change them. The old class goes first, because both have one name.
+        """
         return pulumi.ResourceOptions(
             parent=self, replace_on_changes=list(fields), delete_before_replace=True, custom_timeouts=DELETE_TIMEOUT
         )

@@ -1,4 +1,4 @@
-"""What a namespace may claim on a tier: what its services are allocated, and not a byte or a claim more."""
+"""What a namespace may claim on a tier: what its services are allocated, and no byte more."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class TierQuotaArgs:
 
 
 class TierQuota(pulumi.ComponentResource):
-    """The quota of one class in the services' namespace; claims on other classes, and in other namespaces, don't count.
+    """The quota of one class in the services' namespace.
+
+    Claims on other classes, and in other namespaces, don't count.
 
     Claims come after it (`depends_on`), so that it is raised before claims are added.
     """
@@ -56,7 +58,8 @@ class TierQuota(pulumi.ComponentResource):
                 annotations={DESCRIPTION: f"What the services of stack {stack} are allocated on tier {tier.name}."},
             ),
             spec=ResourceQuotaSpecArgs(
-                # In the API server's own spelling: any other would show as a difference at every refresh.
+                # In the API server's own spelling: any other would show as a difference at every
+                # refresh.
                 hard={
                     f"{of_class}/requests.storage": quantity(args.size + headroom.size),
                     f"{of_class}/persistentvolumeclaims": str(args.claims + headroom.claims),
@@ -74,7 +77,10 @@ def declare_quotas(
     headroom: Mapping[str, QuotaHeadroom],
     depends_on: Sequence[pulumi.Resource],
 ) -> dict[str, TierQuota]:
-    """A quota for every tier of the settings, by the tier's name; `headroom` is by the class's name."""
+    """A quota for every tier of the settings, by the tier's name.
+
+    `headroom` is by the name of the class.
+    """
     return {
         name: TierQuota(
             name,

@@ -1,8 +1,9 @@
-"""What a merge would do to what is there: the plan of the base against the plan of the head, both as desired states.
+"""What a merge would do: the plan of the base against the plan of the head.
 
-It takes the base for what runs now. What is really there is for a preview with the stack's state to say, and for the program's own
-checks; a review needs neither. The rules by which an object is replaced are Kubernetes', the plugin's and the program's. What must not
-be merged is what the program's own check refuses, by the same rules (components/preflight/claim_rules.py).
+It takes the base for what runs now. What is really there is for a preview with the stack's state to
+say, and for the program's own checks; a review needs neither. The rules by which an object is
+replaced are Kubernetes', the plugin's and the program's. What must not be merged is what the
+program's own check refuses, by the same rules (components/preflight/claim_rules.py).
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ COMMAND = "command:local:Command"
 PROVIDER = "pulumi:providers:kubernetes"
 NAMESPACE_COMPONENT = "storage-tiers:index:ServiceNamespace"
 
-_NAMES = ("metadata.name", "metadata.namespace")  # of every object (pulumi-kubernetes, provider/pkg/provider/diff.go)
+# Of every object (pulumi-kubernetes, provider/pkg/provider/diff.go).
+_NAMES = ("metadata.name", "metadata.namespace")
 
-# By type, the fields of which another value means another object. Of a class the plugin knows the first two; of the other two the
-# program says so itself (replace_on_changes in components/storage_tier.py), because Kubernetes refuses to change them.
+# By type, the fields of which another value means another object. Of a class the plugin knows the
+# first two; of the other two the program says so itself (replace_on_changes in
+# components/storage_tier.py), because Kubernetes refuses to change them.
 REPLACING: Mapping[str, Sequence[str]] = {
     CLASS: ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
     CLAIM: tuple(claim_rules.REPLACING),
@@ -42,7 +45,8 @@ REPLACING: Mapping[str, Sequence[str]] = {
     PROVIDER: ("clusterIdentifier",),
 }
 _CLUSTER_KEYS = {"clusterIdentifier": "identifier"}  # as the settings call it
-# Without an identifier the plugin takes another way to a cluster for another cluster (provider.go, DiffConfig).
+# Without an identifier the plugin takes another way to a cluster for another cluster (provider.go,
+# DiffConfig).
 WAYS_TO_A_CLUSTER = ("context", "cluster", "kubeconfig")
 
 
@@ -57,7 +61,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to one object. `because` are those of `fields` (or the objects it belongs to) for which it is replaced."""
+    """What happens to one object.
+
+    `because` are those of `fields` (or the objects it belongs to) for which it is replaced.
+    """
 
     action: Action
     resource: Planned
@@ -67,7 +74,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that a merge would do, and the `problems`: what must not be merged, each with the object, the rule and what works."""
+    """All that a merge would do, and the `problems` for which it must not be done.
+
+    Each of these has the object, the rule and what works.
+    """
 
     changes: tuple[Change, ...]
     problems: tuple[str, ...]
@@ -78,7 +88,10 @@ class Comparison:
 
 
 def compare(base: Plan | None, head: Plan) -> Comparison:
-    """What the head's plan does to what the base's has made; `base` is None where there was none, and everything is new."""
+    """What the head's plan does to what the base's has made.
+
+    `base` is None where there was none, and everything is new.
+    """
     before = _objects(base) if base else {}
     after = _objects(head)
     changes = list(_changes(before, after, head))
@@ -96,7 +109,10 @@ def compare(base: Plan | None, head: Plan) -> Comparison:
 
 
 def _objects(plan: Plan) -> dict[str, Planned]:
-    """What stands for something outside Pulumi: no components, and not the providers that Pulumi makes by itself."""
+    """What stands for something outside Pulumi.
+
+    No components, and not the providers that Pulumi makes by itself.
+    """
     return {
         urn: resource
         for urn, resource in plan.resources.items()
@@ -107,7 +123,8 @@ def _objects(plan: Plan) -> dict[str, Planned]:
 def _changes(before: Mapping[str, Planned], after: Mapping[str, Planned], head: Plan) -> Iterator[Change]:
     for urn, resource in before.items():
         if urn not in after:
-            # ServiceNamespace with `create: false`: Pulumi lets go of a namespace that it only reads from then on.
+            # ServiceNamespace with `create: false`: Pulumi lets go of a namespace that it only
+            # reads from then on.
             handed_over = resource.type == NAMESPACE and NAMESPACE_COMPONENT in resource.parent and resource.parent in head.resources
             yield Change("release" if handed_over else "delete", resource)
             continue
@@ -121,7 +138,7 @@ def _changes(before: Mapping[str, Planned], after: Mapping[str, Planned], head: 
 
 
 def _with_its_provider(change: Change, replaced: set[str]) -> Change:
-    """A changed object is replaced as well when its provider is: that one stands for another cluster."""
+    """A changed object is replaced when its provider is: that one stands for another cluster."""
     if change.action == "change" and change.resource.provider in replaced:
         provider = change.resource.provider.rsplit("::", 1)[-1]
         return Change("replace", change.resource, change.fields, (f"Provider {provider}",))
@@ -134,7 +151,7 @@ def _fields(before: Planned, after: Planned) -> Iterator[Field]:
         yield Field("(protect)", before.protect, after.protect)
 
 
-def _differences(path: str, before: Any, after: Any) -> Iterator[Field]:  # noqa: ANN401 - whatever the program declares
+def _differences(path: str, before: Any, after: Any) -> Iterator[Field]:  # noqa: ANN401 - of any type
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted({*before, *after}):
             name = f".{key}" if key.replace("-", "").isalnum() else f"[{key}]"
@@ -153,7 +170,7 @@ def _replaces(resource: Planned, path: str, before: Planned) -> bool:
     return is_within(path, paths)
 
 
-# --- what must not be merged ------------------------------------------------------------------------------------------
+# --- what must not be merged ----------------------------------------------------------------------
 
 
 def _problems(changes: Sequence[Change], before: Mapping[str, Planned], after: Mapping[str, Planned]) -> Iterator[str]:
@@ -239,7 +256,7 @@ def _refused(field: Field, finding: ClaimFinding, base: Planned) -> str:
     return f"{base.title}: {field.path}: {json.dumps(field.head)}: {finding.rule}. Works: {json.dumps(field.base)}"
 
 
-def _kept(path: str, value: Any) -> str:  # noqa: ANN401 - whatever the program declares
+def _kept(path: str, value: Any) -> str:  # noqa: ANN401 - of any type
     if value is None:
         return f"without {path}"
     if isinstance(value, list):
@@ -260,7 +277,7 @@ def _values(claim: Planned) -> ClaimValues:
     return {field: _value_at(claim.inputs, field) for field in claim_rules.FIELDS}
 
 
-def _value_at(inputs: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - whatever the program declares
+def _value_at(inputs: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - of any type
     value: Any = inputs
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None

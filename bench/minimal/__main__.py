@@ -1,4 +1,7 @@
-"""The stacks' Kubernetes objects, labels and annotations included, written by hand with no checks, components or outputs."""
+"""The stacks' Kubernetes objects, written by hand with no checks, components or outputs.
+
+Their labels and annotations are the same.
+"""
 
 from components.fast_import import without_garbage_collection
 
@@ -9,7 +12,8 @@ with without_garbage_collection():  # as the program it is compared with
     from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim, ResourceQuota
     from pulumi_kubernetes.storage.v1 import StorageClass
 
-# By provisioner: the driver, a class's parameters and annotations, whether volumes grow, and the sizes of a database's and a broker's.
+# By provisioner: the driver, a class's parameters and annotations, whether volumes grow, and the
+# sizes of a database's and a broker's.
 CLASSES = {
     "local-path": ("rancher.io/local-path", {}, {"defaultVolumeType": "local"}, False, "5Gi", 3380),
     "ebs": ("ebs.csi.aws.com", {"type": "gp3", "encrypted": "true", "csi.storage.k8s.io/fstype": "ext4"}, {}, True, "5Gi", 4096),
@@ -22,9 +26,11 @@ PURPOSES = {
 }
 
 config = pulumi.Config()
-Command("destroy-guard", delete="true")  # guards nothing; but the plugin of commands is started, as for the stacks' own
+# It guards nothing, but the plugin of commands is started, as for the stacks' own.
+Command("destroy-guard", delete="true")
 provider = kubernetes.Provider("cluster", context=config.require("context"), enable_server_side_apply=False)
-# Without this, plugins before 4.24 sometimes wait ten minutes for what is gone already (pulumi-kubernetes#3317).
+# Without this, plugins before 4.24 sometimes wait ten minutes for what is gone already
+# (pulumi-kubernetes#3317).
 soon = pulumi.CustomTimeouts(delete="30s")
 on_cluster = pulumi.ResourceOptions(provider=provider)
 

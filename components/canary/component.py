@@ -1,4 +1,7 @@
-"""The canary as Pulumi sees it: a namespace for its pods, and for each tier a command that succeeds when the tier is proven."""
+"""The canary as Pulumi sees it: a namespace for its pods, and a command for each tier.
+
+The command succeeds when the tier is proven.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ from components.timeouts import DELETE_TIMEOUT
 DRIVER = ["components/run_python", "-m", "components.canary.driver"]
 PROBE = Path(__file__).with_name("probe.py")
 
-# The smallest volume that block storage drivers have (some types begin at more); the probe needs 0.3 GiB of it.
+# The smallest volume that block storage drivers have (some types begin at more); the probe needs
+# 0.3 GiB of it.
 CLAIM_BYTES = 2**30
 
 # The verdict of a tier whose canary isn't run.
@@ -43,7 +47,10 @@ class CanaryNamespaceArgs:
 
 
 class CanaryNamespace(pulumi.ComponentResource):
-    """What all canaries of a stack share: a namespace, the probe, and a command that clears up before the namespace is deleted."""
+    """What all canaries of a stack share: a namespace, the probe, and a command that clears up.
+
+    It clears up before the namespace is deleted.
+    """
 
     probe: str
 
@@ -97,7 +104,10 @@ class ProofArgs:
     run: int = 1
     """A number that a user raises for a new proof."""
     limits: Mapping[str, float] = field(default_factory=dict)
-    """What must be measured, by its name in the settings: milliseconds, MB/s or writes in a second. None by default."""
+    """What must be measured, by its name in the settings: milliseconds, MB/s or writes in a second.
+
+    None by default.
+    """
 
 
 @dataclass(frozen=True)
@@ -113,15 +123,20 @@ class TierCanaryArgs:
     claim_bytes: int = CLAIM_BYTES
     """What the canary's own claim asks for, in bytes."""
     allocated_bytes: int = 0
-    """What the services are provisioned with on the tier, in bytes: a warning says where less is free."""
+    """What the services are provisioned with on the tier, in bytes.
+
+    Where less is free, a warning says so.
+    """
 
 
 class TierCanary(pulumi.ComponentResource):
-    """Proves a tier: what is in `opts.depends_on` is there before, and what depends on it is made only if the tier keeps data.
+    """Proves a tier: what depends on it is made only if the tier keeps data.
 
-    It runs when the class, the probe, `run` or the cluster changes, and (then as an update) when an argument of its own does: image,
-    limits, context. All inputs are the same bytes on every machine. `verdict` is the driver's JSON, with a warning where little
-    space is free.
+    What is in `opts.depends_on` is there before.
+
+    It runs when the class, the probe, `run` or the cluster changes, and (then as an update) when an
+    argument of its own does: image, limits, context. All inputs are the same bytes on every
+    machine. `verdict` is the driver's JSON, with a warning where little space is free.
     """
 
     verdict: pulumi.Output[dict[str, Any]]
@@ -156,9 +171,12 @@ class TierCanary(pulumi.ComponentResource):
 
 
 def with_warnings(verdict: dict[str, Any], args: TierCanaryArgs) -> dict[str, Any]:
-    """The verdict with what a user of the tier should hear now, which changes with the services, not with the proof.
+    """The verdict with what a user of the tier should hear now.
 
-    Where sizes are enforced the canary's file system is its own, and says nothing of the room for others.
+    That changes with the services, not with the proof.
+
+    Where sizes are enforced the canary's file system is its own, and says nothing of the room for
+    others.
     """
     warning = None if args.storage_tier.enforces_size else free_space_warning(verdict["fileSystem"]["freeBytes"], args.allocated_bytes)
     if warning:

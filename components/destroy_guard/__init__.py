@@ -1,8 +1,11 @@
-"""Refuses a destroy that would take something from somebody: the first thing that `pulumi destroy` comes to.
+"""Refuses a destroy that would take something from somebody.
 
-`pulumi destroy` doesn't run the program, so what must be checked before it deletes anything has to be in the state. It
-deletes in the reverse order of dependencies: a command that depends on all claims and the namespace is deleted before
-them, and its deletion is `check.py`, which fails while they are in use.
+It is the first thing that `pulumi destroy` comes to.
+
+`pulumi destroy` doesn't run the program, so what must be checked before it deletes anything has to
+be in the state. It deletes in the reverse order of dependencies: a command that depends on all
+claims and the namespace is deleted before them, and its deletion is `check.py`, which fails while
+they are in use.
 """
 
 from __future__ import annotations
@@ -17,7 +20,11 @@ from components.stack import Stack
 
 @dataclass(frozen=True)
 class DestroyGuardArgs:
-    """What is guarded. The guard is protected where the stack is: a refused destroy would otherwise delete the guard first."""
+    """What is guarded.
+
+    The guard is protected where the stack is: a refused destroy would otherwise delete the guard
+    first.
+    """
 
     stack: Stack
     """The stack, and the cluster that the guard looks into."""
@@ -32,8 +39,9 @@ class DestroyGuardArgs:
 class DestroyGuard(pulumi.ComponentResource):
     """Runs `check.py` before anything that is in `opts.depends_on` is deleted.
 
-    All inputs are the same bytes on every machine: paths are relative to the project folder, which is where the command
-    plugin runs. `run_python` is a shell script with a `.cmd` beside it, which Windows finds by itself (PATHEXT).
+    All inputs are the same bytes on every machine: paths are relative to the project folder, which
+    is where the command plugin runs. `run_python` is a shell script with a `.cmd` beside it, which
+    Windows finds by itself (PATHEXT).
     """
 
     def __init__(self, name: str, args: DestroyGuardArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -50,8 +58,9 @@ class DestroyGuard(pulumi.ComponentResource):
                 *([f"--canary-namespace={args.canary_namespace}"] if args.canary_namespace else []),
             ],
             delete="destroy",
-            # Another cluster or namespace replaces the guard, so that the old one is checked before it is given up. Any other
-            # change only writes the new arguments to the state: without `create` and `update` nothing runs.
+            # Another cluster or namespace replaces the guard, so that the old one is checked before
+            # it is given up. Any other change only writes the new arguments to the state: without
+            # `create` and `update` nothing runs.
             triggers=[args.stack.identifier, args.namespace],
             logging=Logging.STDERR,
             add_previous_output_in_env=False,

@@ -1,10 +1,14 @@
-"""What may change on a claim, and what may not: one set of rules, for the program's own check and for the review of a pull request.
+"""What may change on a claim, and what may not.
 
-To Pulumi a claim with another name, class or access mode is another claim. It deletes the old one and makes a new one, which is empty.
-Each rule is a function of the old and the new values. Its text is the same wherever it is shown; who asks adds where and on what.
+The program's own check and the review of a pull request both ask these rules.
 
-The fields for which a claim is replaced are those of the plugin (pulumi-kubernetes, provider/pkg/provider/diff.go). What Kubernetes
-refuses is in its own validation (ValidatePersistentVolumeClaimUpdate in kubernetes, pkg/apis/core/validation).
+To Pulumi a claim with another name, class or access mode is another claim. It deletes the old one
+and makes a new one, which is empty. Each rule is a function of the old and the new values. Its text
+is the same wherever it is shown; who asks adds where and on what.
+
+The fields for which a claim is replaced are those of the plugin (pulumi-kubernetes,
+provider/pkg/provider/diff.go). What Kubernetes refuses is in its own validation
+(ValidatePersistentVolumeClaimUpdate in kubernetes, pkg/apis/core/validation).
 """
 
 from __future__ import annotations
@@ -35,7 +39,10 @@ FIXED = ("spec.volumeMode", "spec.dataSource", "spec.dataSourceRef")
 FIELDS = (*REPLACING, *FIXED, SIZE)
 
 ClaimValues = Mapping[str, Any]
-"""A claim by the paths above, with values as a manifest has them. A path that isn't in it is one whose value isn't known."""
+"""A claim by the paths above, with values as a manifest has them.
+
+A path that isn't in it is one whose value isn't known.
+"""
 
 
 class Effect(Enum):
@@ -58,11 +65,17 @@ class ClaimFinding:
     rule: str
     """Why, as a part of a sentence."""
     field: str = ""
-    """The path in the claim's manifest; empty where the claim is gone, or its whole cluster is another."""
+    """The path in the claim's manifest.
+
+    Empty where the claim is gone, or its whole cluster is another.
+    """
 
 
 def compare(old: ClaimValues, new: ClaimValues) -> Iterator[ClaimFinding]:
-    """What is found of the fields that are in both, but for the size; those that replace the claim come first."""
+    """What is found of the fields that are in both, but for the size.
+
+    Those that replace the claim come first.
+    """
     for field in REPLACING:
         if _differ(field, old, new):
             yield replacing(field)
@@ -77,7 +90,9 @@ def replacing(field: str) -> ClaimFinding:
 
 
 def compare_sizes(old: int, new: int, grower: str, grows: bool) -> Iterator[ClaimFinding]:
-    """What is found of another size, in bytes, of a bound claim: its volume never shrinks, and grows only where its class lets it.
+    """What is found of another size, in bytes, of a bound claim.
+
+    A volume never shrinks, and grows only where its class lets it.
 
     `grower` is what makes a volume larger, as a sentence calls it, and `grows` whether it can.
     """
@@ -88,7 +103,10 @@ def compare_sizes(old: int, new: int, grower: str, grows: bool) -> Iterator[Clai
 
 
 def compare_sizes_unbound(old: int, new: int) -> Iterator[ClaimFinding]:
-    """What is found of another size, in bytes, of a claim that was never bound: nothing is in it, and yet its size is fixed."""
+    """What is found of another size, in bytes, of a claim that was never bound.
+
+    Nothing is in it, and yet its size is fixed.
+    """
     if new != old:
         yield ClaimFinding(Effect.REFUSED, "Kubernetes changes the size of a bound claim only", SIZE)
 
@@ -96,7 +114,8 @@ def compare_sizes_unbound(old: int, new: int) -> Iterator[ClaimFinding]:
 def removed(ordinal: int | None, replicas: int) -> ClaimFinding:
     """What is found of a claim that isn't declared any more.
 
-    `ordinal` is which replica's it was, None for one that isn't named like a service's. Its service has `replicas` now, 0 if it is gone.
+    `ordinal` is which replica's it was, None for one that isn't named like a service's. Its service
+    has `replicas` now, 0 if it is gone.
     """
     if ordinal is None:
         return ClaimFinding(Effect.DELETED, "a claim that isn't declared any more is deleted")
@@ -106,15 +125,18 @@ def removed(ordinal: int | None, replicas: int) -> ClaimFinding:
 
 
 def another_cluster(key: str) -> ClaimFinding:
-    """What is found of every claim when its cluster is told by another `key`, such as its identifier."""
+    """What is found of every claim when another `key` tells its cluster, such as an identifier."""
     return ClaimFinding(Effect.REPLACED, f"another {key} is another cluster, on which everything is made anew")
 
 
-# --- what works instead -----------------------------------------------------------------------------------------------
+# --- what works instead ---------------------------------------------------------------------------
 
 
 def keep_or_copy(kept: str, anew: str = "service") -> str:
-    """The value that keeps a claim, or how to have another value with its data: in a new service, or a new stack."""
+    """The value that keeps a claim, or how to have another value with its data.
+
+    `anew` is what the data is copied to: a new service, or a new stack.
+    """
     return f"{kept}; or a new {anew} and a copy of the data (docs/changes.md)"
 
 
@@ -124,7 +146,10 @@ def keep_or_part(kept: str) -> str:
 
 
 def keep_or_give_up(kept: str, delete: str, number: int, then: str) -> str:
-    """The value that keeps `number` claims, or how to do without them on purpose: by the command `delete`, and `then` what comes next."""
+    """The value that keeps `number` claims, or how to do without them on purpose.
+
+    `delete` is the command that deletes them, and `then` is what comes next.
+    """
     them, volumes = ("it", "the volume is") if number == 1 else ("them", "the volumes are")
     return f"{kept}; or, to do without {them}, stop the pods, `{delete}` ({volumes} retained: `python -m ops volumes`), then {then}"
 

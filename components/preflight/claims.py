@@ -1,7 +1,8 @@
-"""Refuses settings that would lose a claim: said by `pulumi preview` and `pulumi up` before the first resource is declared.
+"""Refuses settings that would lose a claim, before the first resource is declared.
 
-What may change on a claim is in claim_rules. Here it is asked of every claim that the stack has, and said of the setting that changes it.
-Only claims that hold data count; where that can't be told, they do. Their volumes stay (Retain), but nobody would have them any more.
+What may change on a claim is in claim_rules. Here it is asked of every claim that the stack has,
+and said of the setting that changes it. Only claims that hold data count; where that can't be told,
+they do. Their volumes stay (Retain), but nobody would have them any more.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ SHOWN = 5  # claims that a message names one by one
 
 @dataclass(frozen=True)
 class QuotaHeadroom:
-    """What a quota must allow beside the services' own claims, until the run that deletes or replaces old ones has ended."""
+    """What a quota must allow beside the services' own claims.
+
+    Old ones count until the run that deletes or replaces them has ended.
+    """
 
     claims: int = 0
     """How many claims."""
@@ -36,10 +40,10 @@ class QuotaHeadroom:
 
 
 def check_claims(settings: Settings) -> defaultdict[str, QuotaHeadroom]:
-    """Raise SettingsError for settings that would lose claims of the stack, with every reason there is.
+    """Raise SettingsError, with every reason, for settings that would lose claims of the stack.
 
-    Returns the headroom that the quota of each class needs, by the class's name. A preview on an empty state, such as a throw-away one,
-    has nothing to lose.
+    Returns the headroom that the quota of each class needs, by the class's name. A preview on an
+    empty state, such as a throw-away one, has nothing to lose.
     """
     outputs = previous.outputs()
     if not outputs and pulumi.runtime.is_dry_run():
@@ -49,7 +53,8 @@ def check_claims(settings: Settings) -> defaultdict[str, QuotaHeadroom]:
     kubeconfig = load_kubeconfig(settings.stack)
     api = KubeApi(kubeconfig, cluster.context)
     namespaces = {settings.namespace.name, *(claim.namespace for claim in before.claims)}
-    # A first `up` that failed has left no outputs, and may have made claims in a namespace that the settings had then.
+    # A first `up` that failed has left no outputs, and may have made claims in a namespace that the
+    # settings had then.
     here = read_claims(api, namespaces) if outputs else read_claims_of_stack(api, settings.stack, settings.namespace.name)
     there = here if before.context == cluster.context else read_claims(KubeApi(kubeconfig, before.context), namespaces)
     elsewhere = previous.is_another_cluster(before, here, there)
@@ -62,10 +67,10 @@ def check_claims(settings: Settings) -> defaultdict[str, QuotaHeadroom]:
 
 
 def problems(before: PreviousStack, settings: Settings, snapshot: ClaimSnapshot, elsewhere: bool = False) -> list[Problem]:
-    """Every setting that would lose a claim that holds data, or may; and every size that Kubernetes would refuse.
+    """Every setting that would lose a claim with data, and every size that Kubernetes would refuse.
 
-    `snapshot` is of the cluster that has the stack's claims. `elsewhere`: that is not the one of the settings' context, but that of the
-    last `up`.
+    `snapshot` is of the cluster that has the stack's claims. `elsewhere`: that is not the one of
+    the settings' context, but that of the last `up`.
     """
     # By service, those of the settings first and in their order.
     by_service: dict[str, dict[ClaimState, list[PreviousClaim]]] = {name: defaultdict(list) for name in settings.services}
@@ -91,7 +96,9 @@ def is_replaced(claim: PreviousClaim, before: PreviousStack, settings: Settings)
 
 
 def quota_headroom(before: PreviousStack, settings: Settings, snapshot: ClaimSnapshot) -> defaultdict[str, QuotaHeadroom]:
-    """What the claims that this run deletes or replaces ask for, by class; of classes alone on which the run makes claims as well.
+    """What the claims that this run deletes or replaces ask for, by class.
+
+    Only classes on which the run makes claims as well are in it.
 
     Without it the quota would refuse those that take their place, for as long as they are there.
     """
@@ -147,7 +154,11 @@ class _SettingsCheck:
             yield Problem("provisioner", shown(settings.provisioner.name), rule, claim_rules.keep_or_copy(before.provisioner, "stack"))
 
     def service(self, name: str, kept: list[PreviousClaim]) -> Iterator[Problem]:
-        """Of the settings of one service; the provisioner's name in a class is that of the last `up`, because it is said of all."""
+        """Of the settings of one service.
+
+        Classes are compared as if the provisioner were that of the last `up`: another one is said
+        once, of the whole stack.
+        """
         path, service = f"services.{name}", self.settings.services.get(name)
         if service is None:
             rule = f"{claim_rules.removed(kept[0].ordinal, 0).rule}, and {self.data_in(kept)}"
@@ -179,7 +190,10 @@ class _SettingsCheck:
             yield Problem(path, shown(service.size.requested), rule, claim_rules.keep_or_copy(requested))
 
     def size_of_pending(self, name: str, pending: list[PreviousClaim]) -> Iterator[Problem]:
-        """Of a service's size, for claims that wait for a first pod; not for those that are replaced for another reason."""
+        """Of a service's size, for claims that wait for a first pod.
+
+        One that is replaced for another reason may have any size.
+        """
         service = self.settings.services.get(name)
         if service is None:
             return

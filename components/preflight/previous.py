@@ -1,4 +1,7 @@
-"""What the stack was when it was last up: its cluster and its claims, by its own last outputs and the claims in the cluster."""
+"""What the stack was when it was last up: its cluster and its claims.
+
+Its own last outputs say so, and the claims in the cluster.
+"""
 
 from __future__ import annotations
 
@@ -88,9 +91,10 @@ class PreviousStack:
         return cls(cluster["context"], cluster["identifier"], outputs["provisioner"], tuple(claims))
 
     def as_seen(self, snapshot: ClaimSnapshot, stack: str) -> PreviousStack:
-        """The same with each claim as the cluster has it, and with those that are missing in the outputs.
+        """The same with each claim as the cluster has it, and those that the outputs don't have.
 
-        Outputs are not always those of the objects: a run that failed has changed some, and may have written them or not.
+        Outputs are not always those of the objects: a run that failed has changed some, and may
+        have written them or not.
         """
         known = {claim.key for claim in self.claims}
         made = (_made_by(stack, live) for key, live in snapshot.claims.items() if key not in known)
@@ -101,8 +105,9 @@ class PreviousStack:
 def outputs() -> Mapping[str, Any]:
     """The outputs of the stack's last successful `up`; empty when there was none.
 
-    Asked of the engine as a StackReference asks, but at once and without an entry in the state. The engine reads them from its state,
-    which it may be writing just then (the first resources of a new stack): that reading fails, and is repeated.
+    Asked of the engine as a StackReference asks, but at once and without an entry in the state. The
+    engine reads them from its state, which it may be writing just then (the first resources of a
+    new stack): that reading fails, and is repeated.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     for pause in (*PAUSES, None):
@@ -119,7 +124,10 @@ def outputs() -> Mapping[str, Any]:
 
 
 def is_another_cluster(previous: PreviousStack, here: ClaimSnapshot, there: ClaimSnapshot) -> bool:
-    """Whether a new context (`here`) is another cluster than the last one (`there`), as far as the stack's claims show it."""
+    """Whether a new context (`here`) is another cluster than the last one (`there`).
+
+    The stack's claims show it: they are in one of the two.
+    """
     if here is there or here.uids & there.uids:
         return False
     left = there.unread or not any(claim.key in there.claims for claim in previous.claims)

@@ -66,7 +66,10 @@ def read_claims(api: KubeApi, namespaces: Iterable[str]) -> ClaimSnapshot:
 
 
 def read_claims_of_stack(api: KubeApi, stack: str, namespace: str) -> ClaimSnapshot:
-    """Read the claims of `stack` in all namespaces; where the user may not, those in `namespace`."""
+    """Read the claims of `stack` in all namespaces.
+
+    Where the user may not, those in `namespace`.
+    """
     try:
         found = api.items(f"/api/v1/persistentvolumeclaims?labelSelector={labels.selector_of_stack(stack)}")
     except ApiError as problem:

@@ -62,7 +62,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
-# Parts of a request that aren't in a state, or only tell the versions of Pulumi and its plugins that are installed.
+# Parts of a request that aren't in a state, or only tell the versions of Pulumi and its plugins
+# that are installed.
 LEFT_OUT = (
     "type",
     "name",
@@ -80,7 +81,7 @@ LEFT_OUT = (
 
 
 def recorded(stack: str, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """All that the program registers, reads and exports with these settings, as JSON, by type and name."""
+    """All that the program registers, reads and exports with these settings, by type and name."""
     made = run(stack_config(stack, **changes), stack=stack)
     outputs = {_short(urn): outputs for urn, outputs in made.component_outputs.items()}
     found = {
@@ -95,7 +96,11 @@ def recorded(stack: str, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def all_recorded() -> dict[str, Any]:
-    """Every case. Those of changed settings have only what differs from their stack's own, and null for what isn't there."""
+    """Every case.
+
+    Those of changed settings have only what differs from their stack's own, and null for what isn't
+    there.
+    """
     found = {name: _plain(recorded(*case)) for name, case in CASES.items()}
     return {name: each if name == CASES[name][0] else _difference(found[CASES[name][0]], each) for name, each in found.items()}
 
@@ -121,7 +126,7 @@ def _options(request: Any) -> dict[str, Any]:
 
 
 def _short(urn: str) -> str:
-    """A URN as type and name: `urn:pulumi:dev::storage-tiers::parent$type::name` is `type::name`."""
+    """A URN as type and name: `urn:pulumi:dev::project::parent$type::name` is `type::name`."""
     _, _, kinds, name = urn.split("::", 3)
     return f"{kinds.rpartition('$')[2]}::{name}"
 

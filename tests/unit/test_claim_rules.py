@@ -1,4 +1,4 @@
-"""One change of the settings is refused for the same reason by the program's own check and in the review of a pull request."""
+"""The program's own check and the review of a pull request refuse a change for one reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from review.comparison import compare
 from tests.unit.test_preflight_claims import ALL_BOUND, BEFORE, REFUSED, settings
 from tests.unit.test_review_comparison import plan_of
 
-# One change at a time: of several, the review says for each claim that it is lost, and not all that is changed on it.
+# One change at a time: of several, the review says for each claim that it is lost, and not all that
+# is changed on it.
 BOTH = {case: changes for case, (changes, _) in REFUSED.items() if case != "everything at once"}
 
 

@@ -1,7 +1,7 @@
-"""What is in a stack's state: names, parents, dependencies, inputs, options and outputs, down to the last of them.
+"""What is in a stack's state: every name, parent, dependency, input, option and output.
 
-A difference here is one that every user's next `pulumi up` shows. One that is meant is written down by
-`python -m tests.unit.registrations`, and the pull request then shows it.
+A difference here is one that every user's next `pulumi up` shows. One that is meant is written down
+by `python -m tests.unit.registrations`, and the pull request then shows it.
 """
 
 from __future__ import annotations
