@@ -8,6 +8,7 @@ slows both; what is quoted is the median of each and the median of the ratios pa
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -107,6 +108,9 @@ def ours(folder: Path, environment: dict[str, str], brokers: int, *, context: st
 def minimal(folder: Path, environment: dict[str, str], brokers: int, *, context: str = CONTEXT, provisioner: str = "local-path") -> Program:
     """The hand-written counterpart, with this many Kafka brokers."""
     program = Program.copy(Path(__file__).parent / "minimal", folder, environment, "dev")
+    (folder / "components").mkdir()
+    for name in ("__init__.py", "fast_import.py"):  # what both need for their imports
+        shutil.copy(paths.ROOT / "components" / name, folder / "components" / name)
     for key, value in {"context": context, "brokers": str(brokers), "provisioner": provisioner}.items():
         program.pulumi("config", "set", key, value)
     return program

@@ -1,6 +1,7 @@
 """Who asked for how much, what is provisioned for it, and the share that this is of the whole.
 
-Shares are computed from what is provisioned: three brokers of 3.3Gi are 3 x 3380Mi, not the 10Gi of a plan.
+Shares are computed from what is provisioned: three brokers of 3.3Gi are 3 x 3380Mi, not the 10Gi of
+a plan.
 """
 
 from __future__ import annotations
@@ -11,23 +12,32 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from components.kube.quantity import Size
+from components.settings import Settings
 
-# Digits of a share: a hundredth of a percent, so that the shares of a few services add up to 1 as they are printed.
+# Digits of a share: a hundredth of a percent, so that the shares of a few services add up to 1 as
+# they are printed.
 SHARE_DIGITS = 4
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What one service asks for: `replicas` volumes of `size` on `tier`."""
+    """What one service asks for."""
 
     service: str
+    """The service's name."""
     tier: str
+    """The name of the tier that its volumes are on."""
     size: Size
+    """The size of each."""
     replicas: int
+    """How many there are."""
 
 
 class Portion(TypedDict):
-    """Bytes asked for and provisioned, and the share (0 to 1, four digits) of all that is provisioned."""
+    """What a service or a tier has: bytes asked for, bytes provisioned, and its share.
+
+    The share is of all that is provisioned, from 0 to 1 with four digits.
+    """
 
     requestedBytes: int
     provisionedBytes: int
@@ -35,15 +45,26 @@ class Portion(TypedDict):
 
 
 class Allocation(TypedDict):
-    """The stack output `allocation`: by service, by tier (every tier of the stack, used or not) and in total."""
+    """The stack output `allocation`: by service, by tier and in total.
+
+    Every tier of the stack is in it, used or not.
+    """
 
     services: dict[str, Portion]
     tiers: dict[str, Portion]
     total: Portion
 
 
+def allocation_of(settings: Settings) -> Allocation:
+    """The allocation of all services of a stack."""
+    return allocate((Demand(name, each.tier, each.size, each.replicas) for name, each in settings.services.items()), settings.tiers)
+
+
 def allocate(demands: Iterable[Demand], tiers: Iterable[str]) -> Allocation:
-    """The allocation of all `demands`; `tiers` are the names of all tiers, so that an unused one shows with nothing."""
+    """The allocation of all `demands`.
+
+    `tiers` are the names of all tiers, so that an unused one shows with nothing.
+    """
     services: dict[str, tuple[int, int]] = {}
     by_tier: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0), dict.fromkeys(tiers, (0, 0)))
     total = (0, 0)
@@ -64,7 +85,10 @@ def _sum(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
 
 
 def _portions(asked: dict[str, tuple[int, int]], whole: int) -> dict[str, Portion]:
-    """Each with its share, rounded by largest remainder so that the printed shares of a stack add up to exactly 1."""
+    """Each with its share.
+
+    Shares are rounded by largest remainder, so that those of a stack add up to exactly 1.
+    """
     units = 10**SHARE_DIGITS
     shares = {name: divmod(provisioned * units, whole) if whole else (0, 0) for name, (_, provisioned) in asked.items()}
     missing = units - sum(share for share, _ in shares.values()) if whole else 0

@@ -10,23 +10,27 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.kube import labels
 from components.preflight.cluster import load_kubeconfig
+from components.stack import Stack
 
 
 @dataclass(frozen=True)
 class ServiceNamespaceArgs:
-    """`create`: the stack makes the namespace and removes it; otherwise it must be there. `protect` as Pulumi means it."""
+    """Which namespace, and whose it is."""
 
+    stack: Stack
+    """The stack that has its claims there."""
     namespace: str
-    create: bool
-    protect: bool
-    stack: str
+    """Its name in Kubernetes."""
+    create: bool = True
+    """Whether the stack makes the namespace, and removes it. Otherwise it must be there."""
 
 
 class ServiceNamespace(pulumi.ComponentResource):
     """The namespace of the claims.
 
-    One that isn't the stack's is read, under the same name in the state. So a namespace that is handed over
-    (`create: true` becomes `false`) is let go of by Pulumi, not deleted, and one that isn't there is reported at once.
+    One that isn't the stack's is read, under the same name in the state. So a namespace that is
+    handed over (`create: true` becomes `false`) is let go of by Pulumi, not deleted, and one that
+    isn't there is reported at once.
     """
 
     def __init__(self, name: str, args: ServiceNamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -34,9 +38,10 @@ class ServiceNamespace(pulumi.ComponentResource):
         if args.create:
             Namespace(
                 name,
-                metadata=ObjectMetaArgs(name=args.namespace, labels=labels.recommended(args.namespace, args.stack, "namespace")),
-                opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+                metadata=ObjectMetaArgs(name=args.namespace, labels=labels.recommended(args.namespace, args.stack.name, "namespace")),
+                opts=pulumi.ResourceOptions(parent=self, protect=args.stack.protect),
             )
-        elif load_kubeconfig(args.stack).contexts or not pulumi.runtime.is_dry_run():  # a preview needs no cluster, but reading does
+        # A preview needs no cluster, but reading a namespace does.
+        elif load_kubeconfig(args.stack.name).contexts or not pulumi.runtime.is_dry_run():
             Namespace.get(name, args.namespace, opts=pulumi.ResourceOptions(parent=self))
         self.register_outputs({"name": args.namespace})

@@ -1,4 +1,7 @@
-"""A storage tier: one StorageClass, named after the tier and its provisioner, and what classes for snapshots and changes it wants."""
+"""A storage tier: its StorageClass, and its classes for snapshots and changes of volumes.
+
+The StorageClass is named after the tier and its provisioner.
+"""
 
 from __future__ import annotations
 
@@ -12,36 +15,47 @@ from pulumi_kubernetes.storage.v1 import StorageClass, VolumeAttributesClass
 
 from components.kube import labels
 from components.provisioners import SNAPSHOT_API, Provisioner
-from components.settings import Tier
-from components.timeouts import SOON
+from components.settings import Settings, Tier
+from components.stack import Stack
+from components.timeouts import DELETE_TIMEOUT
 
 DESCRIPTION = "kubernetes.io/description"  # a well-known annotation of Kubernetes
 
 
 @dataclass(frozen=True)
 class StorageTierArgs:
-    """`tier` as the settings have it, the `provisioner` of its volumes, the `stack`'s name for labels."""
+    """What a tier is made of."""
 
+    stack: Stack
+    """The stack that it belongs to."""
     tier: Tier
+    """The tier as the settings have it."""
     provisioner: Provisioner[Any]
-    stack: str
+    """The driver of its volumes."""
 
 
 class StorageTier(pulumi.ComponentResource):
-    """The StorageClass of a tier. `class_name` is its name as a plain string, for claims to refer to.
+    """The StorageClass of a tier.
 
-    `definition` is everything about it that decides what a volume of it is: a new one is a new promise. A tier that wants them has a
-    VolumeSnapshotClass of the same name, and VolumeAttributesClasses `<class>-<name>`: these change volumes while they are in use.
+    A tier that wants them has a VolumeSnapshotClass of the same name as well, and
+    VolumeAttributesClasses `<class>-<name>`: these change volumes while they are in use.
     """
 
-    class_name: str
+    tier: Tier
+    """The tier as the settings have it; the class's name in it is what claims refer to."""
     definition: Mapping[str, Any]
+    """Everything about the class that decides what a volume of it is.
+
+    A new one is a new promise.
+    """
+    enforces_size: bool
+    """Whether a volume is as large as its claim."""
 
     def __init__(self, name: str, args: StorageTierArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("storage-tiers:index:StorageTier", name, None, opts)
         tier, provisioner = args.tier, args.provisioner
         fields = provisioner.storage_class(tier.parameters)
-        self.class_name = tier.class_name
+        self.tier, self.enforces_size = tier, provisioner.enforces_size
         driver = fields.driver or provisioner.driver
         declared: dict[str, Any] = {
             "provisioner": driver,
@@ -57,12 +71,13 @@ class StorageTier(pulumi.ComponentResource):
             name,
             metadata=self._metadata(
                 args,
-                self.class_name,
+                tier.class_name,
                 f"{tier.kind.purpose} {provisioner.caveat}",
                 {"storageclass.kubernetes.io/is-default-class": "false", **fields.annotations},
             ),
             **declared,
-            # The kubernetes plugin knows of the first two only that they can't be changed (its forceNew list).
+            # The kubernetes plugin knows of the first two only that they can't be changed (its
+            # forceNew list).
             opts=self._immutable("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
         )
         snapshots = provisioner.snapshot_class(tier.parameters)
@@ -74,7 +89,7 @@ class StorageTier(pulumi.ComponentResource):
                 {
                     "apiVersion": SNAPSHOT_API,
                     "kind": "VolumeSnapshotClass",
-                    "metadata": self._metadata(args, self.class_name, f"For snapshots of volumes of {self.class_name}."),
+                    "metadata": self._metadata(args, tier.class_name, f"For snapshots of volumes of {tier.class_name}."),
                     "driver": driver,
                     "deletionPolicy": snapshots.deletion_policy,
                     "parameters": dict(snapshots.parameters),
@@ -86,22 +101,35 @@ class StorageTier(pulumi.ComponentResource):
                 f"{name}-{change}",
                 metadata=self._metadata(
                     args,
-                    f"{self.class_name}-{change}",
-                    f"Changes a volume of {self.class_name} whose claim names it as volumeAttributesClassName.",
+                    f"{tier.class_name}-{change}",
+                    f"Changes a volume of {tier.class_name} whose claim names it as volumeAttributesClassName.",
                 ),
                 driver_name=driver,
                 parameters=dict(parameters),
                 opts=self._immutable("parameters", "driverName"),
             )
-        self.register_outputs({"className": self.class_name})
+        self.register_outputs({"className": tier.class_name})
 
     def _metadata(self, args: StorageTierArgs, name: str, description: str, annotations: Mapping[str, str] | None = None) -> ObjectMetaArgs:
         return ObjectMetaArgs(
             name=name,
-            labels=labels.recommended("storage-tiers", args.stack, args.tier.name),
+            labels=labels.recommended("storage-tiers", args.stack.name, args.tier.name),
             annotations={DESCRIPTION: description, **(annotations or {})},
         )
 
     def _immutable(self, *fields: str) -> pulumi.ResourceOptions:
-        """Options of a class: Kubernetes refuses to change these fields, and two classes of one name can't be."""
-        return pulumi.ResourceOptions(parent=self, replace_on_changes=list(fields), delete_before_replace=True, custom_timeouts=SOON)
+        """Options of a class: for another value of these fields it is replaced.
+
+        Kubernetes refuses to change them. The old class goes first, because both have one name.
+        """
+        return pulumi.ResourceOptions(
+            parent=self, replace_on_changes=list(fields), delete_before_replace=True, custom_timeouts=DELETE_TIMEOUT
+        )
+
+
+def declare_tiers(stack: Stack, settings: Settings) -> dict[str, StorageTier]:
+    """Every tier of the settings, by name."""
+    return {
+        name: StorageTier(name, StorageTierArgs(stack, tier, settings.provisioner), stack.options())
+        for name, tier in settings.tiers.items()
+    }

@@ -1,7 +1,9 @@
-"""What a merge would do to what is there: the plan of the base against the plan of the head, both as desired states.
+"""What a merge would do: the plan of the base against the plan of the head.
 
-It takes the base for what runs now. What is really there is for a preview with the stack's state to say, and for the program's own
-checks; a review needs neither. The rules by which an object is replaced are Kubernetes', the plugin's and the program's.
+It takes the base for what runs now. What is really there is for a preview with the stack's state to
+say, and for the program's own checks; a review needs neither. The rules by which an object is
+replaced are Kubernetes', the plugin's and the program's. What must not be merged is what the
+program's own check refuses, by the same rules (components/preflight/claim_rules.py).
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from components.kube.ownership import parse_claim_name
 from components.kube.quantity import bytes_of
+from components.preflight import claim_rules
+from components.preflight.claim_rules import SIZE, ClaimFinding, ClaimValues, Effect, is_within
 from review.plan import Planned, PreviewPlan
 
 Action = Literal["create", "change", "replace", "delete", "release"]
@@ -23,13 +28,15 @@ COMMAND = "command:local:Command"
 PROVIDER = "pulumi:providers:kubernetes"
 NAMESPACE_COMPONENT = "storage-tiers:index:ServiceNamespace"
 
-_NAMES = ("metadata.name", "metadata.namespace")  # of every object (pulumi-kubernetes, provider/pkg/provider/diff.go)
+# Of every object (pulumi-kubernetes, provider/pkg/provider/diff.go).
+_NAMES = ("metadata.name", "metadata.namespace")
 
-# By type, the fields of which another value means another object. Of a class the plugin knows the first two; of the other two the
-# program says so itself (replace_on_changes in components/storage_tier.py), because Kubernetes refuses to change them.
+# By type, the fields of which another value means another object. Of a class the plugin knows the
+# first two; of the other two the program says so itself (replace_on_changes in
+# components/storage_tier.py), because Kubernetes refuses to change them.
 REPLACING: Mapping[str, Sequence[str]] = {
     CLASS: ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
-    CLAIM: ("spec.accessModes", "spec.selector", "spec.storageClassName", "spec.volumeName"),
+    CLAIM: tuple(claim_rules.REPLACING),
     "kubernetes:core/v1:ConfigMap": ("data", "binaryData"),
     "kubernetes:core/v1:ResourceQuota": ("spec.scopes",),
     "kubernetes:storage.k8s.io/v1:VolumeAttributesClass": ("driverName", "parameters"),
@@ -37,12 +44,10 @@ REPLACING: Mapping[str, Sequence[str]] = {
     COMMAND: ("triggers",),
     PROVIDER: ("clusterIdentifier",),
 }
-# Without an identifier the plugin takes another way to a cluster for another cluster (provider.go, DiffConfig).
+_CLUSTER_KEYS = {"clusterIdentifier": "identifier"}  # as the settings call it
+# Without an identifier the plugin takes another way to a cluster for another cluster (provider.go,
+# DiffConfig).
 WAYS_TO_A_CLUSTER = ("context", "cluster", "kubeconfig")
-
-# Fields of a claim that Kubernetes refuses to change, and that nothing replaces.
-FIXED = ("spec.volumeMode", "spec.dataSource", "spec.dataSourceRef")
-SIZE = "spec.resources.requests.storage"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to one object. `because` are those of `fields` (or the objects it belongs to) for which it is replaced."""
+    """What happens to one object.
+
+    `because` are those of `fields` (or the objects it belongs to) for which it is replaced.
+    """
 
     action: Action
     resource: Planned
@@ -66,7 +74,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that a merge would do, and the `problems`: what must not be merged, each with the object, the rule and what works."""
+    """All that a merge would do, and the `problems` for which it must not be done.
+
+    Each of these has the object, the rule and what works.
+    """
 
     changes: tuple[Change, ...]
     problems: tuple[str, ...]
@@ -77,7 +88,10 @@ class Comparison:
 
 
 def compare(base: PreviewPlan | None, head: PreviewPlan) -> Comparison:
-    """What the head's plan does to what the base's has made; `base` is None where there was none, and everything is new."""
+    """What the head's plan does to what the base's has made.
+
+    `base` is None where there was none, and everything is new.
+    """
     before = _objects(base) if base else {}
     after = _objects(head)
     changes = list(_changes(before, after, head))
@@ -95,7 +109,10 @@ def compare(base: PreviewPlan | None, head: PreviewPlan) -> Comparison:
 
 
 def _objects(plan: PreviewPlan) -> dict[str, Planned]:
-    """What stands for something outside Pulumi: no components, and not the providers that Pulumi makes by itself."""
+    """What stands for something outside Pulumi.
+
+    No components, and not the providers that Pulumi makes by itself.
+    """
     return {
         urn: resource
         for urn, resource in plan.resources.items()
@@ -106,7 +123,8 @@ def _objects(plan: PreviewPlan) -> dict[str, Planned]:
 def _changes(before: Mapping[str, Planned], after: Mapping[str, Planned], head: PreviewPlan) -> Iterator[Change]:
     for urn, resource in before.items():
         if urn not in after:
-            # ServiceNamespace with `create: false`: Pulumi lets go of a namespace that it only reads from then on.
+            # ServiceNamespace with `create: false`: Pulumi lets go of a namespace that it only
+            # reads from then on.
             handed_over = resource.type == NAMESPACE and NAMESPACE_COMPONENT in resource.parent and resource.parent in head.resources
             yield Change("release" if handed_over else "delete", resource)
             continue
@@ -120,7 +138,7 @@ def _changes(before: Mapping[str, Planned], after: Mapping[str, Planned], head: 
 
 
 def _with_its_provider(change: Change, replaced: set[str]) -> Change:
-    """A changed object is replaced as well when its provider is: that one stands for another cluster."""
+    """A changed object is replaced when its provider is: that one stands for another cluster."""
     if change.action == "change" and change.resource.provider in replaced:
         provider = change.resource.provider.rsplit("::", 1)[-1]
         return Change("replace", change.resource, change.fields, (f"Provider {provider}",))
@@ -133,7 +151,7 @@ def _fields(before: Planned, after: Planned) -> Iterator[Field]:
         yield Field("(protect)", before.protect, after.protect)
 
 
-def _differences(path: str, before: Any, after: Any) -> Iterator[Field]:  # noqa: ANN401 - whatever the program declares
+def _differences(path: str, before: Any, after: Any) -> Iterator[Field]:  # noqa: ANN401 - of any type
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted({*before, *after}):
             name = f".{key}" if key.replace("-", "").isalnum() else f"[{key}]"
@@ -149,28 +167,21 @@ def _replaces(resource: Planned, path: str, before: Planned) -> bool:
     paths = [*REPLACING.get(resource.type, ()), *(_NAMES if resource.type.startswith("kubernetes:") else ())]
     if resource.type == PROVIDER and not before.inputs.get("clusterIdentifier"):
         paths += WAYS_TO_A_CLUSTER
-    return _within(path, paths)
+    return is_within(path, paths)
 
 
-def _within(path: str, fields: Sequence[str]) -> bool:
-    """Whether `path` is one of the fields, or a field of one."""
-    return any(path == field or path.startswith((f"{field}.", f"{field}[")) for field in fields)
-
-
-# --- what must not be merged ------------------------------------------------------------------------------------------
+# --- what must not be merged ----------------------------------------------------------------------
 
 
 def _problems(changes: Sequence[Change], before: Mapping[str, Planned], after: Mapping[str, Planned]) -> Iterator[str]:
+    claims = _ClaimProblems(changes, before, after)
     homes = {claim.inputs["metadata"].get("namespace") for claim in before.values() if claim.type == CLAIM}
-    expandable = {
-        each.inputs["metadata"]["name"]: each.inputs.get("allowVolumeExpansion") is True for each in after.values() if each.type == CLASS
-    }
     for change in changes:
         base = before.get(change.resource.urn)
         if base is None:
             continue
         if base.type == CLAIM:
-            yield from _claim_problems(change, base, expandable)
+            yield from claims.of(change, base)
         elif base.type == NAMESPACE and base.inputs["metadata"]["name"] in homes and change.action in ("delete", "replace"):
             yield (
                 f"{base.title}: {_would_be(change)}: Kubernetes deletes every claim in a namespace with it. Works: the namespace "
@@ -178,35 +189,99 @@ def _problems(changes: Sequence[Change], before: Mapping[str, Planned], after: M
             )
 
 
-def _claim_problems(change: Change, base: Planned, expandable: Mapping[str, bool]) -> Iterator[str]:
-    if change.action == "delete":
-        yield (
-            f"{base.title}: {_would_be(change)}: its data would be in a volume that no service uses. Works: the claim as it is; if its "
-            "service goes for good, stop its pods, `kubectl delete pvc` it first, and merge in spite of this"
-        )
-        return
-    if change.action == "replace":
-        yield (
-            f"{base.title}: {_would_be(change)}: the new claim's volume is empty. Works: the claim as it is, and a new service beside "
-            "it, to which the data is copied"
-        )
-        return
-    for field in change.fields:
-        if _within(field.path, FIXED):
-            yield f"{base.title}: {field.path}: {json.dumps(field.head)}: Kubernetes refuses to change it. Works: {json.dumps(field.base)}"
-        elif field.path == SIZE:
-            yield from _size_problems(base.title, field, expandable.get(str(base.inputs["spec"].get("storageClassName"))))
+class _ClaimProblems:
+    """Says of a claim in a plan what the rules find on its change."""
+
+    def __init__(self, changes: Sequence[Change], before: Mapping[str, Planned], after: Mapping[str, Planned]) -> None:
+        self.changes = {change.resource.urn: change for change in changes}
+        self.before = before
+        self.after = after
+        self.classes = {each.inputs["metadata"]["name"]: each for each in after.values() if each.type == CLASS}
+
+    def of(self, change: Change, base: Planned) -> Iterator[str]:
+        """Every problem of one claim; a lost one is lost once, whatever else is changed on it."""
+        if change.action == "delete":
+            yield self._deleted(base)
+        elif change.action == "replace":
+            yield self._replaced(change, base)
+        else:
+            for finding in (*claim_rules.compare(_values(base), _values(change.resource)), *self._size(change, base)):
+                yield from (_refused(field, finding, base) for field in change.fields if is_within(field.path, [finding.field]))
+
+    def _deleted(self, base: Planned) -> str:
+        metadata = base.inputs["metadata"]
+        service, ordinal = parse_claim_name(metadata["name"]) or ("", None)
+        now, earlier = (sorted(_ordinals(plan, service, metadata.get("namespace"))) for plan in (self.after, self.before))
+        finding = claim_rules.removed(ordinal, len(now))
+        if ordinal is None:
+            reason, kept = "", "the claim as it is"
+        elif now:
+            reason, kept = f" (services.{service}.replicas: {len(now)})", str(len(earlier))
+        else:
+            reason, kept = f" (services.{service}: (missing))", "the service as it was"
+        context = self.before[base.provider].inputs.get("context", "") if base.provider in self.before else ""
+        delete = claim_rules.delete_command(context, metadata.get("namespace", "default"), [metadata["name"]])
+        works = claim_rules.keep_or_give_up(kept, delete, 1, "merge in spite of this")
+        return f"{base.title}: would be deleted{reason}: {finding.rule}. Works: {works}"
+
+    def _replaced(self, change: Change, base: Planned) -> str:
+        old = _values(base)
+        found = [each for each in claim_rules.compare(old, _values(change.resource)) if each.effect is Effect.REPLACED]
+        if found:
+            kept = " and ".join(_kept(each.field, old[each.field]) for each in found)
+            works = claim_rules.keep_or_copy(kept, "stack" if any(each.field == claim_rules.NAMESPACE for each in found) else "service")
+        else:
+            cluster = next(field for field in self.changes[change.resource.provider].fields if field.path in self._keys(change))
+            found = [claim_rules.another_cluster(_CLUSTER_KEYS.get(cluster.path, cluster.path))]
+            works = claim_rules.keep_or_part(_kept(cluster.path, cluster.base))
+        return f"{base.title}: {_would_be(change)}: {'; '.join(each.rule for each in found)}. Works: {works}"
+
+    def _keys(self, change: Change) -> tuple[str, ...]:
+        """What the cluster of a claim is told by, and is another now."""
+        return self.changes[change.resource.provider].because
+
+    def _size(self, change: Change, base: Planned) -> Iterator[ClaimFinding]:
+        old, new = (_bytes(_value_at(each.inputs, SIZE)) for each in (base, change.resource))
+        if old is None or new is None:
+            return
+        storage_class = self.classes.get(str(_value_at(base.inputs, claim_rules.STORAGE_CLASS)))
+        grows = storage_class is None or storage_class.inputs.get("allowVolumeExpansion") is True
+        yield from claim_rules.compare_sizes(old, new, storage_class.title if storage_class else "", grows)
 
 
-def _size_problems(title: str, field: Field, expandable: bool | None) -> Iterator[str]:
-    before, now = _bytes(field.base), _bytes(field.head)
-    if before is None or now is None:
-        return
-    if now < before:
-        yield f"{title}: {SIZE}: {field.head}: a volume can't shrink, it is {field.base}. Works: {field.base} or more"
-    elif now > before and expandable is False:
-        rule = "its class doesn't allow expansion, and Kubernetes refuses it"
-        yield f"{title}: {SIZE}: {field.head}: {rule}. Works: {field.base}; or a new service of that size, and a copy of the data"
+def _refused(field: Field, finding: ClaimFinding, base: Planned) -> str:
+    if finding.field == SIZE:
+        works = claim_rules.keep_or_copy(str(field.base))
+        return f"{base.title}: {field.path}: {field.head}: {finding.rule}, and it is {field.base}. Works: {works}"
+    return f"{base.title}: {field.path}: {json.dumps(field.head)}: {finding.rule}. Works: {json.dumps(field.base)}"
+
+
+def _kept(path: str, value: Any) -> str:  # noqa: ANN401 - of any type
+    if value is None:
+        return f"without {path}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _ordinals(plan: Mapping[str, Planned], service: str, namespace: str | None) -> Iterator[int]:
+    """Which replicas of a service have a claim in a plan."""
+    for claim in plan.values():
+        metadata = claim.inputs["metadata"] if claim.type == CLAIM else {}
+        named = parse_claim_name(str(metadata.get("name")))
+        if named and named[0] == service and metadata.get("namespace") == namespace:
+            yield named[1]
+
+
+def _values(claim: Planned) -> ClaimValues:
+    return {field: _value_at(claim.inputs, field) for field in claim_rules.FIELDS}
+
+
+def _value_at(inputs: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 - of any type
+    value: Any = inputs
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _bytes(size: object) -> int | None:

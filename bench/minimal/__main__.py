@@ -1,12 +1,16 @@
-"""The stacks' Kubernetes objects, labels and annotations included, written by hand with no checks,
-components or outputs.
+"""The stacks' Kubernetes objects, written by hand with no checks, components or outputs.
+
+Their labels and annotations are the same.
 """
 
-import pulumi
-import pulumi_kubernetes as kubernetes
-from pulumi_command.local import Command
-from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim, ResourceQuota
-from pulumi_kubernetes.storage.v1 import StorageClass
+from components.fast_import import without_garbage_collection
+
+with without_garbage_collection():  # as the program it is compared with
+    import pulumi
+    import pulumi_kubernetes as kubernetes
+    from pulumi_command.local import Command
+    from pulumi_kubernetes.core.v1 import Namespace, PersistentVolumeClaim, ResourceQuota
+    from pulumi_kubernetes.storage.v1 import StorageClass
 
 # By provisioner: the driver, a class's parameters and annotations, whether volumes grow, and the
 # sizes of a database's and a broker's.
@@ -22,7 +26,8 @@ PURPOSES = {
 }
 
 config = pulumi.Config()
-Command("destroy-guard", delete="true")  # guards nothing; but the plugin of commands is started, as for the stacks' own
+# It guards nothing, but the plugin of commands is started, as for the stacks' own.
+Command("destroy-guard", delete="true")
 provider = kubernetes.Provider("cluster", context=config.require("context"), enable_server_side_apply=False)
 # Without this, plugins before 4.24 sometimes wait ten minutes for what is gone already
 # (pulumi-kubernetes#3317).

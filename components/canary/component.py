@@ -1,11 +1,14 @@
-"""The canary as Pulumi sees it: a namespace for its pods, and for each tier a command that succeeds when the tier is proven."""
+"""The canary as Pulumi sees it: a namespace for its pods, and a command for each tier.
+
+The command succeeds when the tier is proven.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +17,40 @@ from pulumi_command.local import Command, Logging
 from pulumi_kubernetes.core.v1 import ConfigMap, Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
+from components.allocation import Allocation
 from components.canary.verdict import free_space_warning
-from components.kinds import TierKind
 from components.kube import labels
-from components.timeouts import SOON
+from components.settings import Settings
+from components.stack import Stack
+from components.storage_tier import StorageTier
+from components.timeouts import DELETE_TIMEOUT
 
 DRIVER = ["components/run_python", "-m", "components.canary.driver"]
 PROBE = Path(__file__).with_name("probe.py")
 
-# The smallest volume that block storage drivers have (some types begin at more); the probe needs 0.3 GiB of it.
+# The smallest volume that block storage drivers have (some types begin at more); the probe needs
+# 0.3 GiB of it.
 CLAIM_BYTES = 2**30
 
-
-def disabled() -> dict[str, Any]:
-    """The verdict of a tier whose canary isn't run."""
-    return {"verdict": "disabled", "reason": "canary.enabled is false: nothing shows that this tier keeps data"}
+# The verdict of a tier whose canary isn't run.
+DISABLED = {"verdict": "disabled", "reason": "canary.enabled is false: nothing shows that this tier keeps data"}
 
 
 @dataclass(frozen=True)
 class CanaryNamespaceArgs:
-    """`namespace` is made for the canary alone; `context` and `identifier` are the cluster's, as for the destroy guard."""
+    """Where a stack's canaries run."""
 
+    stack: Stack
+    """The stack, and the cluster that they run on."""
     namespace: str
-    context: str
-    identifier: str
-    stack: str
+    """The name of a namespace that is made for them alone."""
 
 
 class CanaryNamespace(pulumi.ComponentResource):
-    """What all canaries of a stack share: a namespace, the probe, and a command that clears up before the namespace is deleted."""
+    """What all canaries of a stack share: a namespace, the probe, and a command that clears up.
+
+    It clears up before the namespace is deleted.
+    """
 
     probe: str
 
@@ -51,7 +59,7 @@ class CanaryNamespace(pulumi.ComponentResource):
         source = PROBE.read_text(encoding="utf-8")
         # A new probe is a new ConfigMap: a pod never sees a mixture.
         self.probe = f"canary-probe-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
-        own = labels.recommended("canary", args.stack, "canary")
+        own = labels.recommended("canary", args.stack.name, "canary")
         namespace = Namespace(
             name,
             metadata=ObjectMetaArgs(
@@ -69,13 +77,13 @@ class CanaryNamespace(pulumi.ComponentResource):
             metadata=ObjectMetaArgs(name=self.probe, namespace=args.namespace, labels=own),
             data={PROBE.name: source},
             immutable=True,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace], custom_timeouts=SOON),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace], custom_timeouts=DELETE_TIMEOUT),
         )
         Command(
             f"{name}-sweep",
-            interpreter=[*DRIVER, f"--context={args.context}", f"--namespace={args.namespace}", f"--instance={args.stack}"],
+            interpreter=[*DRIVER, f"--context={args.stack.context}", f"--namespace={args.namespace}", f"--instance={args.stack.name}"],
             delete="sweep",
-            triggers=[args.identifier, args.namespace],
+            triggers=[args.stack.identifier, args.namespace],
             logging=Logging.STDERR,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[namespace]),
@@ -84,80 +92,143 @@ class CanaryNamespace(pulumi.ComponentResource):
 
 
 @dataclass(frozen=True)
-class TierCanaryArgs:
-    """`kind` is the tier's, `definition` the class as it is declared, `probe` the ConfigMap's name.
+class ProofArgs:
+    """How a tier is proven."""
 
-    `run` is a number that a user raises for a new proof.
+    namespace: str
+    """The namespace of the canary's pods."""
+    probe: str
+    """The name of the ConfigMap that has the probe."""
+    image: str
+    """The image that the probe runs in."""
+    run: int = 1
+    """A number that a user raises for a new proof."""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """What must be measured, by its name in the settings: milliseconds, MB/s or writes in a second.
 
-    `allocated_bytes` is what the services are promised on the tier, `claim_bytes` what the canary's own claim asks for; `limits`
-    are by name, as in the settings.
+    None by default.
     """
 
-    tier: str
-    kind: TierKind
-    storage_class: str
-    definition: Mapping[str, Any]
-    sizes_enforced: bool
-    namespace: str
-    probe: str
-    image: str
-    run: int
-    limits: Mapping[str, float]
-    allocated_bytes: int
-    claim_bytes: int
-    context: str
-    identifier: str
-    stack: str
+
+@dataclass(frozen=True)
+class TierCanaryArgs:
+    """Which tier is proven, how, and with how much room."""
+
+    stack: Stack
+    """The stack, and the cluster that the canary runs on."""
+    storage_tier: StorageTier
+    """The tier that is proven."""
+    proof: ProofArgs
+    """How it is proven."""
+    claim_bytes: int = CLAIM_BYTES
+    """What the canary's own claim asks for, in bytes."""
+    allocated_bytes: int = 0
+    """What the services are provisioned with on the tier, in bytes.
+
+    Where less is free, a warning says so.
+    """
 
 
 class TierCanary(pulumi.ComponentResource):
-    """Proves a tier: what is in `opts.depends_on` is there before, and what depends on it is made only if the tier keeps data.
+    """Proves a tier: what depends on it is made only if the tier keeps data.
 
-    It runs when the class, the probe, `run` or the cluster changes, and (then as an update) when an argument of its own does: image,
-    limits, context. All inputs are the same bytes on every machine. `verdict` is the driver's JSON, with a warning where little
-    space is free.
+    What is in `opts.depends_on` is there before.
+
+    It runs when the class, the probe, `run` or the cluster changes, and (then as an update) when an
+    argument of its own does: image, limits, context. All inputs are the same bytes on every
+    machine. `verdict` is the driver's JSON, with a warning where little space is free.
     """
 
     verdict: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, args: TierCanaryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("storage-tiers:index:TierCanary", name, None, opts)
-        proof = Command(
+        stack, proof, tier = args.stack, args.proof, args.storage_tier.tier
+        command = Command(
             f"canary-{name}",
             interpreter=[
                 *DRIVER,
-                f"--context={args.context}",
-                f"--namespace={args.namespace}",
-                f"--instance={args.stack}",
-                f"--tier={args.tier}",
-                f"--profile={args.kind.profile}",
-                f"--storage-class={args.storage_class}",
-                f"--image={args.image}",
-                f"--probe={args.probe}",
+                f"--context={stack.context}",
+                f"--namespace={proof.namespace}",
+                f"--instance={stack.name}",
+                f"--tier={tier.name}",
+                f"--profile={tier.kind.profile}",
+                f"--storage-class={tier.class_name}",
+                f"--image={proof.image}",
+                f"--probe={proof.probe}",
                 f"--size={args.claim_bytes}",
-                *(["--sizes-enforced"] if args.sizes_enforced else []),
-                *(f"--limit={limit}={json.dumps(number)}" for limit, number in sorted(args.limits.items())),
+                *(["--sizes-enforced"] if args.storage_tier.enforces_size else []),
+                *(f"--limit={limit}={json.dumps(number)}" for limit, number in sorted(proof.limits.items())),
             ],
             create="prove",
-            triggers=[args.identifier, _fingerprint(args.definition), args.probe, args.run],
+            triggers=[stack.identifier, _fingerprint(args.storage_tier.definition), proof.probe, proof.run],
             logging=Logging.STDERR,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None),
         )
-        self.verdict = proof.stdout.apply(lambda text: with_warnings(json.loads(text), args))
+        self.verdict = command.stdout.apply(lambda text: with_warnings(json.loads(text), args))
         self.register_outputs({"verdict": self.verdict})
 
 
 def with_warnings(verdict: dict[str, Any], args: TierCanaryArgs) -> dict[str, Any]:
-    """The verdict with what a user of the tier should hear now, which changes with the services, not with the proof.
+    """The verdict with what a user of the tier should hear now.
 
-    Where sizes are enforced the canary's file system is its own, and says nothing of the room for others.
+    That changes with the services, not with the proof.
+
+    Where sizes are enforced the canary's file system is its own, and says nothing of the room for
+    others.
     """
-    warning = None if args.sizes_enforced else free_space_warning(verdict["fileSystem"]["freeBytes"], args.allocated_bytes)
+    warning = None if args.storage_tier.enforces_size else free_space_warning(verdict["fileSystem"]["freeBytes"], args.allocated_bytes)
     if warning:
-        pulumi.log.warn(f"{args.storage_class}: {warning}")
+        pulumi.log.warn(f"{args.storage_tier.tier.class_name}: {warning}")
     return {**verdict, "warnings": [warning] if warning else []}
 
 
 def _fingerprint(definition: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The proof of all tiers of a stack."""
+
+    namespace: CanaryNamespace | None
+    """Where the canaries run; None where they are disabled."""
+    canaries: Mapping[str, TierCanary]
+    """Each tier's, by the tier's name; empty where they are disabled."""
+
+    @property
+    def resources(self) -> list[pulumi.Resource]:
+        """All that it is made of."""
+        return [*([self.namespace] if self.namespace else []), *self.canaries.values()]
+
+    def of(self, tier: str) -> list[pulumi.Resource]:
+        """What proves a tier: nothing where canaries are disabled."""
+        return [self.canaries[tier]] if self.canaries else []
+
+    def verdict(self, tier: str) -> pulumi.Output[dict[str, Any]] | dict[str, Any]:
+        """What came of a tier's proof."""
+        return self.canaries[tier].verdict if self.canaries else DISABLED
+
+
+def prove(stack: Stack, settings: Settings, tiers: Mapping[str, StorageTier], allocation: Allocation) -> Proof:
+    """Prove every tier, where the settings have canaries enabled."""
+    if not settings.canary.enabled:
+        return Proof(None, {})
+    namespace, canary = settings.canary_namespace, settings.canary
+    shared = CanaryNamespace("canary", CanaryNamespaceArgs(stack, namespace), stack.options())
+    canaries = {
+        name: TierCanary(
+            name,
+            TierCanaryArgs(
+                stack=stack,
+                storage_tier=tier,
+                proof=ProofArgs(namespace, shared.probe, canary.image, canary.run, settings.limits.get(name, {})),
+                claim_bytes=settings.smallest_bytes(name, CLAIM_BYTES),
+                allocated_bytes=allocation["tiers"][name]["provisionedBytes"],
+            ),
+            stack.options([shared, tier]),
+        )
+        for name, tier in tiers.items()
+    }
+    return Proof(shared, canaries)

@@ -1,8 +1,11 @@
-"""Refuses a destroy that would take something from somebody: the first thing that `pulumi destroy` comes to.
+"""Refuses a destroy that would take something from somebody.
 
-`pulumi destroy` doesn't run the program, so what must be checked before it deletes anything has to be in the state. It
-deletes in the reverse order of dependencies: a command that depends on all claims and the namespace is deleted before
-them, and its deletion is `check.py`, which fails while they are in use.
+It is the first thing that `pulumi destroy` comes to.
+
+`pulumi destroy` doesn't run the program, so what must be checked before it deletes anything has to
+be in the state. It deletes in the reverse order of dependencies: a command that depends on all
+claims and the namespace is deleted before them, and its deletion is `check.py`, which fails while
+they are in use.
 """
 
 from __future__ import annotations
@@ -12,29 +15,33 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_command.local import Command, Logging
 
+from components.stack import Stack
+
 
 @dataclass(frozen=True)
 class DestroyGuardArgs:
-    """The cluster (`context` to reach it, `identifier` for which one it is), the namespace, and whether the stack made that.
+    """What is guarded.
 
-    `canary_namespace` is the stack's own namespace for its canaries, None where it has none.
-    `protect` as the claims have it: a refused destroy of a protected stack would otherwise delete the guard first.
+    The guard is protected where the stack is: a refused destroy would otherwise delete the guard
+    first.
     """
 
-    context: str
-    identifier: str
+    stack: Stack
+    """The stack, and the cluster that the guard looks into."""
     namespace: str
-    namespace_is_ours: bool
-    canary_namespace: str | None
-    stack: str
-    protect: bool
+    """The namespace of the claims."""
+    namespace_is_ours: bool = True
+    """Whether the stack made it, and so deletes it with all that is in it."""
+    canary_namespace: str | None = None
+    """The stack's own namespace for its canaries; None where it has none."""
 
 
 class DestroyGuard(pulumi.ComponentResource):
     """Runs `check.py` before anything that is in `opts.depends_on` is deleted.
 
-    All inputs are the same bytes on every machine: paths are relative to the project folder, which is where the command
-    plugin runs. `run_python` is a shell script with a `.cmd` beside it, which Windows finds by itself (PATHEXT).
+    All inputs are the same bytes on every machine: paths are relative to the project folder, which
+    is where the command plugin runs. `run_python` is a shell script with a `.cmd` beside it, which
+    Windows finds by itself (PATHEXT).
     """
 
     def __init__(self, name: str, args: DestroyGuardArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -44,18 +51,19 @@ class DestroyGuard(pulumi.ComponentResource):
             interpreter=[
                 "components/run_python",
                 "components/destroy_guard/check.py",
-                f"--context={args.context}",
+                f"--context={args.stack.context}",
                 f"--namespace={args.namespace}",
-                f"--instance={args.stack}",
+                f"--instance={args.stack.name}",
                 *(["--namespace-is-ours"] if args.namespace_is_ours else []),
                 *([f"--canary-namespace={args.canary_namespace}"] if args.canary_namespace else []),
             ],
             delete="destroy",
-            # Another cluster or namespace replaces the guard, so that the old one is checked before it is given up. Any other
-            # change only writes the new arguments to the state: without `create` and `update` nothing runs.
-            triggers=[args.identifier, args.namespace],
+            # Another cluster or namespace replaces the guard, so that the old one is checked before
+            # it is given up. Any other change only writes the new arguments to the state: without
+            # `create` and `update` nothing runs.
+            triggers=[args.stack.identifier, args.namespace],
             logging=Logging.STDERR,
             add_previous_output_in_env=False,
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect, depends_on=opts.depends_on if opts else None),
+            opts=pulumi.ResourceOptions(parent=self, protect=args.stack.protect, depends_on=opts.depends_on if opts else None),
         )
         self.register_outputs({})

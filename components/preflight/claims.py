@@ -1,101 +1,109 @@
-"""Refuses settings that would lose a claim: said by `pulumi preview` and `pulumi up` before the first resource is declared.
+"""Refuses settings that would lose a claim, before the first resource is declared.
 
-To Pulumi a claim with another class or name is another claim, so it deletes the old one. The volume stays (Retain), but nobody has
-it any more. Only claims that hold data count; where that can't be told, they do.
+What may change on a claim is in claim_rules. Here it is asked of every claim that the stack has,
+and said of the setting that changes it. Only claims that hold data count; where that can't be told,
+they do. Their volumes stay (Retain), but nobody would have them any more.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import pulumi
 
 from components.kube.api import KubeApi
 from components.kube.ownership import claim_name
-from components.preflight import previous
+from components.preflight import claim_rules, previous
+from components.preflight.claim_rules import ACCESS_MODES, NAMESPACE, STORAGE_CLASS, ClaimFinding, ClaimValues, Effect
 from components.preflight.cluster import load_kubeconfig
-from components.preflight.previous import Before, Claim, Looked, State
+from components.preflight.previous import PreviousClaim, PreviousStack
+from components.preflight.snapshot import ClaimSnapshot, ClaimState, read_claims, read_claims_of_stack
 from components.provisioners import class_name, shown
 from components.settings import Problem, ServiceSettings, Settings, SettingsError
 
 SHOWN = 5  # claims that a message names one by one
-ANEW = "it would be made anew, empty"
-OTHER_CLUSTER = "a stack of its own for another cluster (`pulumi stack init <name>`)"
-COPY = "a copy of the data (docs/changes.md)"
 
 
 @dataclass(frozen=True)
-class Room:
-    """How many claims of a class, and how many bytes, are there until the run that deletes or replaces them has ended."""
+class QuotaHeadroom:
+    """What a quota must allow beside the services' own claims.
+
+    Old ones count until the run that deletes or replaces them has ended.
+    """
 
     claims: int = 0
+    """How many claims."""
     size: int = 0
+    """How many bytes they ask for, all together."""
 
 
-def check_claims(settings: Settings) -> defaultdict[str, Room]:
-    """Raise SettingsError for settings that would lose claims of the stack, with every reason there is.
+def check_claims(settings: Settings) -> defaultdict[str, QuotaHeadroom]:
+    """Raise SettingsError, with every reason, for settings that would lose claims of the stack.
 
-    Returns the claims without data that this run deletes or replaces, by class, where it makes others on that class: the quota must
-    have room for them until then, or it refuses those that take their place. A preview on an empty state, such as a throw-away one, has
-    nothing to lose.
+    Returns the headroom that the quota of each class needs, by the class's name. A preview on an
+    empty state, such as a throw-away one, has nothing to lose.
     """
     outputs = previous.outputs()
     if not outputs and pulumi.runtime.is_dry_run():
-        return defaultdict(Room)
+        return defaultdict(QuotaHeadroom)
     cluster = settings.cluster
-    before = Before.of(outputs) if outputs else Before(cluster.context, cluster.identifier, settings.provisioner.name, ())
+    before = PreviousStack.of(outputs) if outputs else PreviousStack(cluster.context, cluster.identifier, settings.provisioner.name, ())
     kubeconfig = load_kubeconfig(settings.stack)
     api = KubeApi(kubeconfig, cluster.context)
     namespaces = {settings.namespace.name, *(claim.namespace for claim in before.claims)}
-    # A first `up` that failed has left no outputs, and may have made claims in a namespace that the settings had then.
-    here = previous.look(api, namespaces) if outputs else previous.look_for_all(api, settings.stack, settings.namespace.name)
-    there = here if before.context == cluster.context else previous.look(KubeApi(kubeconfig, before.context), namespaces)
-    elsewhere = previous.moved(before, here, there)
-    seen = there if elsewhere else here
-    before = before.as_seen(seen, settings.stack)
-    found = problems(before, settings, seen, elsewhere)
+    # A first `up` that failed has left no outputs, and may have made claims in a namespace that the
+    # settings had then.
+    here = read_claims(api, namespaces) if outputs else read_claims_of_stack(api, settings.stack, settings.namespace.name)
+    there = here if before.context == cluster.context else read_claims(KubeApi(kubeconfig, before.context), namespaces)
+    elsewhere = previous.is_another_cluster(before, here, there)
+    snapshot = there if elsewhere else here
+    before = before.as_seen(snapshot, settings.stack)
+    found = problems(before, settings, snapshot, elsewhere)
     if found:
         raise SettingsError(found, settings.stack)
-    return defaultdict(Room) if elsewhere else room(before, settings, seen)
+    return defaultdict(QuotaHeadroom) if elsewhere else quota_headroom(before, settings, snapshot)
 
 
-def problems(before: Before, settings: Settings, seen: Looked, elsewhere: bool = False) -> list[Problem]:
-    """Every setting that would lose a claim that holds data, or may; and every size that Kubernetes would refuse.
+def problems(before: PreviousStack, settings: Settings, snapshot: ClaimSnapshot, elsewhere: bool = False) -> list[Problem]:
+    """Every setting that would lose a claim with data, and every size that Kubernetes would refuse.
 
-    `seen` is what the cluster has; `elsewhere`: not that of the settings' context, but that of the last `up`.
+    `snapshot` is of the cluster that has the stack's claims. `elsewhere`: that is not the one of
+    the settings' context, but that of the last `up`.
     """
-    by_service: dict[str, dict[State, list[Claim]]] = {name: defaultdict(list) for name in settings.services}  # in their order
+    # By service, those of the settings first and in their order.
+    by_service: dict[str, dict[ClaimState, list[PreviousClaim]]] = {name: defaultdict(list) for name in settings.services}
     for claim in before.claims:
-        by_service.setdefault(claim.service, defaultdict(list))[seen.state(claim)].append(claim)
-    kept = {name: [*states[State.BOUND], *states[State.UNKNOWN]] for name, states in by_service.items()}
+        by_service.setdefault(claim.service, defaultdict(list))[snapshot.state(claim.key)].append(claim)
+    kept = {name: [*states[ClaimState.BOUND], *states[ClaimState.UNKNOWN]] for name, states in by_service.items()}
     context = before.context if elsewhere else settings.cluster.context
-    find = _Find(before, settings, context, f", as far as can be told ({seen.unread})" if seen.unread else "")
-    found = list(find.for_all([claim for claims in kept.values() for claim in claims], elsewhere))
+    check = _SettingsCheck(before, settings, context, f", as far as can be told ({snapshot.unread})" if snapshot.unread else "")
+    found = list(check.whole_stack([claim for claims in kept.values() for claim in claims], elsewhere))
     for name, states in by_service.items():
-        found += find.for_one(name, kept[name]) if kept[name] else []
-        found += find.for_pending(name, states[State.PENDING])
+        found += check.service(name, kept[name]) if kept[name] else []
+        found += check.size_of_pending(name, states[ClaimState.PENDING])
     return found
 
 
-def replaced(claim: Claim, before: Before, settings: Settings) -> bool:
+def is_replaced(claim: PreviousClaim, before: PreviousStack, settings: Settings) -> bool:
     """Whether Pulumi would delete this claim, and make another one in its place or none."""
     service = settings.services.get(claim.service)
-    return (
-        service is None
-        or claim.ordinal >= service.replicas
-        or before.identifier != settings.cluster.identifier
-        or claim.namespace != settings.namespace.name
-        or claim.storage_class != settings.tiers[service.tier].class_name
-        or claim.access_mode not in (service.access_mode, None)
-    )
+    if service is None or claim.ordinal >= service.replicas or before.identifier != settings.cluster.identifier:
+        return True
+    wanted = {NAMESPACE: settings.namespace.name, **_wanted(service, settings.provisioner.name)}
+    return any(finding.effect is Effect.REPLACED for finding in claim_rules.compare(claim.values, wanted))
 
 
-def room(before: Before, settings: Settings, seen: Looked) -> defaultdict[str, Room]:
-    """What is in the settings' namespace and goes with this run, by class; of classes alone on which the run makes claims as well."""
-    there = [claim for claim in before.claims if claim.key in seen.claims and claim.namespace == settings.namespace.name]
-    leaving = [claim for claim in there if replaced(claim, before, settings)]
+def quota_headroom(before: PreviousStack, settings: Settings, snapshot: ClaimSnapshot) -> defaultdict[str, QuotaHeadroom]:
+    """What the claims that this run deletes or replaces ask for, by class.
+
+    Only classes on which the run makes claims as well are in it.
+
+    Without it the quota would refuse those that take their place, for as long as they are there.
+    """
+    there = [claim for claim in before.claims if claim.key in snapshot.claims and claim.namespace == settings.namespace.name]
+    leaving = [claim for claim in there if is_replaced(claim, before, settings)]
     staying = {claim.key for claim in there} - {claim.key for claim in leaving}
     makes = {
         settings.tiers[service.tier].class_name
@@ -103,123 +111,142 @@ def room(before: Before, settings: Settings, seen: Looked) -> defaultdict[str, R
         for ordinal in range(service.replicas)
         if (settings.namespace.name, claim_name(name, ordinal)) not in staying
     }
-    going: defaultdict[str, Room] = defaultdict(Room)
+    headroom: defaultdict[str, QuotaHeadroom] = defaultdict(QuotaHeadroom)
     for claim in leaving:
         if claim.storage_class in makes:
-            others = going[claim.storage_class]
-            going[claim.storage_class] = Room(others.claims + 1, others.size + claim.size)
-    return going
+            others = headroom[claim.storage_class]
+            headroom[claim.storage_class] = QuotaHeadroom(others.claims + 1, others.size + claim.size)
+    return headroom
+
+
+def _wanted(service: ServiceSettings, provisioner: str) -> ClaimValues:
+    """What the settings want of a service's claims, wherever they are."""
+    return {STORAGE_CLASS: class_name(service.tier, provisioner), ACCESS_MODES: [service.access_mode]}
 
 
 @dataclass(frozen=True)
-class _Find:
-    """What is wrong, in words. `context` is where the claims are, `unread` a part of a sentence for when they could not be looked at."""
+class _SettingsCheck:
+    """Says of the settings what the rules find on the claims."""
 
-    before: Before
+    before: PreviousStack
     settings: Settings
     context: str
+    """The context of the cluster that has the claims."""
     unread: str
+    """A part of a sentence for when the claims could not be read, else empty."""
 
-    def for_all(self, kept: list[Claim], elsewhere: bool) -> Iterator[Problem]:
-        """For claims of all services alike: `kept` are those that hold data, or may. `elsewhere`: on the cluster of the last `up`."""
+    def whole_stack(self, kept: list[PreviousClaim], elsewhere: bool) -> Iterator[Problem]:
+        """Of the settings of all services alike: `kept` are the claims that hold data, or may."""
         before, settings = self.before, self.settings
         cluster, namespace = settings.cluster, settings.namespace.name
         if kept and cluster.identifier != before.identifier:
-            rule = f"another identifier is another cluster, on which everything is made anew, and {self.data_in(kept)}"
-            yield Problem("cluster.identifier", shown(cluster.identifier), rule, f"{before.identifier}; or {OTHER_CLUSTER}")
+            rule = f"{claim_rules.another_cluster('identifier').rule}, and {self.data_in(kept)}"
+            yield Problem("cluster.identifier", shown(cluster.identifier), rule, claim_rules.keep_or_part(before.identifier))
         if kept and elsewhere:
             rule = f"this cluster has none of the stack's claims, and in that of context {before.context} {self.data_in(kept)}"
-            yield Problem("cluster.context", shown(cluster.context), rule, f"{before.context}; or {OTHER_CLUSTER}")
-        left = [claim for claim in kept if claim.namespace != namespace]
-        if left:
-            rule = f"a claim can't change its namespace: {ANEW}, and in {left[0].namespace} {self.data_in(left)}"
-            yield Problem("namespace.name", shown(namespace), rule, f"{left[0].namespace}; or a new stack and {COPY}")
+            yield Problem("cluster.context", shown(cluster.context), rule, claim_rules.keep_or_part(before.context))
+        for finding, left in _by_finding(kept, lambda claim: claim_rules.compare(claim.values, {NAMESPACE: namespace})):
+            rule, works = f"{finding.rule}, and in {left[0].namespace} {self.data_in(left)}", left[0].namespace
+            yield Problem("namespace.name", shown(namespace), rule, claim_rules.keep_or_copy(works, "stack"))
         remaining = [claim for claim in kept if claim.service in settings.services]
         if remaining and settings.provisioner.name != before.provisioner:
-            rule = f"a claim can't change its class: {ANEW}, and on {before.provisioner} {self.data_in(remaining)}"
-            yield Problem("provisioner", shown(settings.provisioner.name), rule, f"{before.provisioner}; or a new stack and {COPY}")
+            rule = f"{claim_rules.replacing(STORAGE_CLASS).rule}, and on {before.provisioner} {self.data_in(remaining)}"
+            yield Problem("provisioner", shown(settings.provisioner.name), rule, claim_rules.keep_or_copy(before.provisioner, "stack"))
 
-    def for_one(self, name: str, kept: list[Claim]) -> Iterator[Problem]:
-        """For the claims of one service that hold data, or may."""
+    def service(self, name: str, kept: list[PreviousClaim]) -> Iterator[Problem]:
+        """Of the settings of one service.
+
+        Classes are compared as if the provisioner were that of the last `up`: another one is said
+        once, of the whole stack.
+        """
         path, service = f"services.{name}", self.settings.services.get(name)
         if service is None:
-            rule = f"the claims of a service that is removed or renamed are deleted, and {self.data_in(kept)}"
-            yield Problem(path, "(missing)", rule, f"{self.as_it_was(kept)}; {self.give_up(kept)}")
+            rule = f"{claim_rules.removed(kept[0].ordinal, 0).rule}, and {self.data_in(kept)}"
+            yield Problem(path, "(missing)", rule, self.or_give_up(self.as_it_was(kept), kept))
             return
         surplus = [claim for claim in kept if claim.ordinal >= service.replicas]
         if surplus:
-            rule = f"the claims above that number are deleted, and {self.data_in(surplus)}"
-            yield Problem(f"{path}.replicas", shown(service.replicas), rule, f"{_replicas(surplus)}; {self.give_up(surplus)}")
-        others = [claim for claim in kept if claim.storage_class != class_name(service.tier, self.before.provisioner)]
-        if others:
-            rule = f"a claim can't change its class: {ANEW}, and on {others[0].storage_class} {self.data_in(others)}"
-            yield Problem(f"{path}.tier", shown(service.tier), rule, f"{self.tier(others[0])}; or a new service and {COPY}")
-        others = [claim for claim in kept if claim.access_mode not in (service.access_mode, None)]
-        if others:
-            rule = f"a claim can't change its access mode: {ANEW}, and {self.data_in(others)}"
-            yield Problem(f"{path}.accessMode", shown(service.access_mode), rule, f"{others[0].access_mode}; or a new service and {COPY}")
-        yield from self.for_sizes(f"{path}.size", service, kept)
+            rule = f"{claim_rules.removed(surplus[0].ordinal, service.replicas).rule}, and {self.data_in(surplus)}"
+            yield Problem(f"{path}.replicas", shown(service.replicas), rule, self.or_give_up(str(_replicas(surplus)), surplus))
+        wanted = _wanted(service, self.before.provisioner)
+        for finding, claims in _by_finding(kept, lambda claim: claim_rules.compare(claim.values, wanted)):
+            first, data = claims[0], self.data_in(claims)
+            if finding.field == STORAGE_CLASS:
+                rule, works = f"{finding.rule}, and on {first.storage_class} {data}", claim_rules.keep_or_copy(self.tier(first))
+                yield Problem(f"{path}.tier", shown(service.tier), rule, works)
+            elif finding.field == ACCESS_MODES:
+                works = claim_rules.keep_or_copy(str(first.access_mode))
+                yield Problem(f"{path}.accessMode", shown(service.access_mode), f"{finding.rule}, and {data}", works)
+        yield from self.size(f"{path}.size", service, kept)
 
-    def for_sizes(self, path: str, service: ServiceSettings, kept: list[Claim]) -> Iterator[Problem]:
-        """A volume never shrinks, and grows only where the provisioner can let it."""
-        wanted, value = service.size.provisioned_bytes, shown(service.size.requested)
-        larger = [claim for claim in kept if claim.size > wanted]
-        smaller = [claim for claim in kept if claim.size < wanted]
-        if larger:
-            rule = f"a volume can't be made smaller, and {self.data_in(larger)} of {larger[0].requested}"
-            yield Problem(path, value, rule, f"{larger[0].requested}; or a new service and {COPY}")
-        provisioner, tier = self.settings.provisioner, self.settings.tiers[service.tier]
-        if smaller and not provisioner.storage_class(tier.parameters).allow_volume_expansion:
-            rule = f"{provisioner.name} can't make a volume larger, and {self.data_in(smaller)} of {smaller[0].requested}"
-            yield Problem(path, value, rule, f"{smaller[0].requested}; or a new service and {COPY}")
+    def size(self, path: str, service: ServiceSettings, kept: list[PreviousClaim]) -> Iterator[Problem]:
+        """Of a service's size."""
+        provisioner = self.settings.provisioner
+        grows = provisioner.storage_class(self.settings.tiers[service.tier].parameters).allow_volume_expansion
+        wanted = service.size.provisioned_bytes
+        for finding, claims in _by_finding(kept, lambda claim: claim_rules.compare_sizes(claim.size, wanted, provisioner.name, grows)):
+            requested = claims[0].requested
+            rule = f"{finding.rule}, and {self.data_in(claims)} of {requested}"
+            yield Problem(path, shown(service.size.requested), rule, claim_rules.keep_or_copy(requested))
 
-    def for_pending(self, name: str, pending: list[Claim]) -> Iterator[Problem]:
-        """For the size of claims that wait for a first pod: Kubernetes refuses to change it, though nothing is in them."""
+    def size_of_pending(self, name: str, pending: list[PreviousClaim]) -> Iterator[Problem]:
+        """Of a service's size, for claims that wait for a first pod.
+
+        One that is replaced for another reason may have any size.
+        """
         service = self.settings.services.get(name)
         if service is None:
             return
         wanted = service.size.provisioned_bytes
-        fixed = [claim for claim in pending if claim.size != wanted and not replaced(claim, self.before, self.settings)]
-        if fixed:
-            rule = f"Kubernetes changes the size of a bound claim only, and {_listed(fixed)} {_for(fixed, 'waits', 'wait')} for a first pod"
+        stay = [claim for claim in pending if not is_replaced(claim, self.before, self.settings)]
+        for finding, fixed in _by_finding(stay, lambda claim: claim_rules.compare_sizes_unbound(claim.size, wanted)):
+            rule = f"{finding.rule}, and {_listed(fixed)} {_for(fixed, 'waits', 'wait')} for a first pod"
             works = f"{fixed[0].requested}; or `{self.delete(fixed)}` (without data as yet), then `pulumi up --refresh`"
             yield Problem(f"services.{name}.size", shown(service.size.requested), rule, works)
 
-    def data_in(self, claims: list[Claim]) -> str:
+    def data_in(self, claims: list[PreviousClaim]) -> str:
         """That these claims hold data, as far as that is known."""
         return f"{_listed(claims)} {_for(claims, 'holds', 'hold')} data{self.unread}"
 
-    def as_it_was(self, claims: list[Claim]) -> str:
+    def as_it_was(self, claims: list[PreviousClaim]) -> str:
         """The setting of a service that has these claims."""
         first = claims[0]
         mode = f", accessMode: {first.access_mode}" if first.access_mode not in ("ReadWriteOnce", None) else ""
         return f"{{tier: {self.tier(first)}, size: {first.requested}, replicas: {_replicas(claims)}{mode}}}"
 
-    def give_up(self, claims: list[Claim]) -> str:
-        """How to do without claims on purpose."""
-        return (
-            f"or, to do without {_for(claims, 'it', 'them')}, stop the pods, `{self.delete(claims)}` "
-            f"({_for(claims, 'the volume is', 'the volumes are')} retained: `python -m ops volumes`), then `pulumi up`"
-        )
+    def or_give_up(self, works: str, claims: list[PreviousClaim]) -> str:
+        """The value that keeps these claims, or how to do without them on purpose."""
+        return claim_rules.keep_or_give_up(works, self.delete(claims), len(claims), "`pulumi up`")
 
-    def delete(self, claims: list[Claim]) -> str:
+    def delete(self, claims: list[PreviousClaim]) -> str:
         """The command that deletes these claims."""
-        return f"kubectl --context {self.context} -n {claims[0].namespace} delete pvc {' '.join(claim.name for claim in claims)}"
+        return claim_rules.delete_command(self.context, claims[0].namespace, [claim.name for claim in claims])
 
-    def tier(self, claim: Claim) -> str:
+    def tier(self, claim: PreviousClaim) -> str:
         """The tier that a claim is on, by the name of its class."""
         return claim.storage_class.removesuffix(f"-{self.before.provisioner}")
 
 
-def _replicas(claims: Iterable[Claim]) -> int:
+def _by_finding(
+    claims: list[PreviousClaim], find: Callable[[PreviousClaim], Iterable[ClaimFinding]]
+) -> Iterator[tuple[ClaimFinding, list[PreviousClaim]]]:
+    """Each finding with the claims that have it, by the order of the fields in the rules."""
+    found: defaultdict[ClaimFinding, list[PreviousClaim]] = defaultdict(list)
+    for claim in claims:
+        for finding in find(claim):
+            found[finding].append(claim)
+    yield from sorted(found.items(), key=lambda each: claim_rules.FIELDS.index(each[0].field))
+
+
+def _replicas(claims: Iterable[PreviousClaim]) -> int:
     """The smallest number of replicas with which a service has all these claims."""
     return 1 + max(claim.ordinal for claim in claims)
 
 
-def _for(claims: list[Claim], one: str, several: str) -> str:
+def _for(claims: list[PreviousClaim], one: str, several: str) -> str:
     return one if len(claims) == 1 else several
 
 
-def _listed(claims: list[Claim]) -> str:
+def _listed(claims: list[PreviousClaim]) -> str:
     names = [claim.name for claim in claims]
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -1,8 +1,9 @@
-"""Is the cluster that the settings name one that the stack may be put on? Asked before the first resource is declared.
+"""Refuses a cluster that is no place for the stack, before the first resource is declared.
 
-Three mistakes that Pulumi finds late or never. With a context that doesn't exist, a preview plans everything and `pulumi up` fails
-at each object. A local-path stack comes up on a cloud's nodes without a word, and loses its data when the cloud replaces one. And a
-class for snapshots or for changes is planned on a cluster that has no such kind.
+Three mistakes that Pulumi finds late or never. With a context that doesn't exist, a preview plans
+everything and `pulumi up` fails at each object. A local-path stack comes up on a cloud's nodes
+without a word, and loses its data when the cloud replaces one. And a class for snapshots or for
+changes is planned on a cluster that has no such kind.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from components.settings import Problem, Settings, SettingsError
 
 MOST_NODES = 100  # one page: a cluster of a cloud has a node of the cloud among the first ones
 
-# The scheme of `spec.providerID`, which a cloud's controller manager gives to each of its nodes. Kind and k3s give their own
-# (`kind://`, `k3s://`); those of private data centres (`openstack://`, `vsphere://`) are no cloud that takes nodes away.
+# The scheme of `spec.providerID`, which a cloud's controller manager gives to each of its nodes.
+# Kind and k3s give their own (`kind://`, `k3s://`); those of private data centres (`openstack://`,
+# `vsphere://`) are no cloud that takes nodes away.
 CLOUDS = {
     "aws": "AWS",
     "azure": "Azure",
@@ -52,11 +54,13 @@ def load_kubeconfig(stack: str) -> Kubeconfig:
 
 
 def check_cluster(settings: Settings) -> None:
-    """Raise SettingsError for a context that doesn't exist, and for a cluster that is no place for the stack.
+    """Raise SettingsError for a context that doesn't exist, and for a cluster that doesn't fit.
 
-    That is a cloud's under a provisioner that is tied to a node, and one without the kinds of classes that a tier wants.
+    That is a cloud's under a provisioner that is tied to a node, and one without the kinds of
+    classes that a tier wants.
 
-    A preview needs no cluster: it goes on where there is no kubeconfig at all, and where the cluster doesn't answer.
+    A preview needs no cluster: it goes on where there is no kubeconfig at all, and where the
+    cluster doesn't answer.
     """
     context = settings.cluster.context
     kubeconfig = load_kubeconfig(settings.stack)
@@ -83,7 +87,10 @@ def check_cluster(settings: Settings) -> None:
 
 
 def cloud_of(node: Mapping[str, Any]) -> tuple[str, str] | None:
-    """The cloud that a Node (as the API's JSON has it) belongs to, and the sign of it; None for one of no cloud that is known here."""
+    """The cloud that a Node belongs to, and the sign of it; None for one of no known cloud.
+
+    `node` is as the API's JSON has it.
+    """
     provider_id = node.get("spec", {}).get("providerID") or ""
     scheme = provider_id.partition("://")[0]
     if scheme in CLOUDS and provider_id != scheme:
@@ -146,7 +153,10 @@ def _no_such_context(context: str, kubeconfig: Kubeconfig) -> Problem:
 
 
 def _nodes(api: KubeApi) -> Iterable[Mapping[str, Any]]:
-    """The cluster's first nodes; none when it doesn't answer, and with a warning none when it won't tell."""
+    """The cluster's first nodes; none when it doesn't answer.
+
+    None as well, with a warning, when the user may not list nodes.
+    """
     try:
         return api.get(f"/api/v1/nodes?limit={MOST_NODES}").get("items") or []
     except ApiError as problem:

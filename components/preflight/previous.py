@@ -1,41 +1,45 @@
-"""What the stack was when it was last up: its claims, by its own last outputs, and what became of them in the cluster."""
+"""What the stack was when it was last up: its cluster and its claims.
+
+Its own last outputs say so, and the claims in the cluster.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
-from http import HTTPStatus
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pulumi
 
 from components.kube import labels
-from components.kube.api import ApiError, KubeApi
 from components.kube.ownership import claim_name, parse_claim_name
 from components.kube.quantity import bytes_of
+from components.preflight import claim_rules
+from components.preflight.claim_rules import ClaimValues
+from components.preflight.snapshot import ClaimKey, ClaimSnapshot, LiveClaim
 
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds between attempts to read the state
 
-Key = tuple[str, str]  # namespace and name of a claim
-Live = Mapping[str, Any]  # a claim as the API's JSON has it
-
 
 @dataclass(frozen=True)
-class Claim:
-    """A claim that the stack has made: `requested` is its size as the settings had it, `size` the same in bytes as it was provisioned.
-
-    `access_mode` is None where it was not noted down.
-    """
+class PreviousClaim:
+    """A claim that the stack has made."""
 
     service: str
+    """The service that it is for."""
     ordinal: int
+    """Which replica of it, from 0 on."""
     namespace: str
+    """Where it is."""
     storage_class: str
+    """The name of its StorageClass."""
     access_mode: str | None
+    """`ReadWriteOnce` or `ReadWriteOncePod`; None where it was not noted down."""
     requested: str
+    """Its size as the settings had it."""
     size: int
+    """Its size as it was provisioned, in bytes."""
 
     @property
     def name(self) -> str:
@@ -43,57 +47,35 @@ class Claim:
         return claim_name(self.service, self.ordinal)
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ClaimKey:
         """What it is found by."""
         return (self.namespace, self.name)
 
-
-class State(Enum):
-    """Whether a claim holds data: PENDING ones were never bound, and what is UNKNOWN counts as BOUND."""
-
-    BOUND = auto()
-    PENDING = auto()
-    GONE = auto()
-    UNKNOWN = auto()
-
-
-@dataclass(frozen=True)
-class Looked:
-    """What a cluster was seen to have: its claims by namespace and name. `unread` is why it could not be seen, else ``""``."""
-
-    claims: Mapping[Key, Live] = field(default_factory=dict)
-    unread: str = ""
-
-    def state(self, claim: Claim) -> State:
-        """What became of a claim here."""
-        if self.unread:
-            return State.UNKNOWN
-        live = self.claims.get(claim.key)
-        if live is None:
-            return State.GONE
-        never_bound = live.get("status", {}).get("phase") == "Pending" and not live["spec"].get("volumeName")
-        return State.PENDING if never_bound else State.BOUND
-
     @property
-    def uids(self) -> set[str]:
-        """What Kubernetes tells these claims by from all others of the same names."""
-        return {live["metadata"]["uid"] for live in self.claims.values()}
+    def values(self) -> ClaimValues:
+        """It as the rules for claims compare it."""
+        modes = {} if self.access_mode is None else {claim_rules.ACCESS_MODES: [self.access_mode]}
+        return {claim_rules.NAMESPACE: self.namespace, claim_rules.STORAGE_CLASS: self.storage_class, **modes}
 
 
 @dataclass(frozen=True)
-class Before:
-    """The stack's cluster, its provisioner and its claims when it was last up."""
+class PreviousStack:
+    """The stack as its last `up` left it."""
 
     context: str
+    """The kubeconfig's context that its cluster was reached by."""
     identifier: str
+    """The name of its cluster in the settings."""
     provisioner: str
-    claims: tuple[Claim, ...]
+    """The name of its provisioner."""
+    claims: tuple[PreviousClaim, ...]
+    """All that it has made."""
 
     @classmethod
-    def of(cls, outputs: Mapping[str, Any]) -> Before:
+    def of(cls, outputs: Mapping[str, Any]) -> PreviousStack:
         """From the stack's outputs."""
         claims = (
-            Claim(
+            PreviousClaim(
                 service=service,
                 ordinal=ordinal,
                 namespace=claim["namespace"],
@@ -108,22 +90,24 @@ class Before:
         cluster = outputs["cluster"]
         return cls(cluster["context"], cluster["identifier"], outputs["provisioner"], tuple(claims))
 
-    def as_seen(self, seen: Looked, stack: str) -> Before:
-        """The same with each claim as the cluster has it, and with those that are missing in the outputs.
+    def as_seen(self, snapshot: ClaimSnapshot, stack: str) -> PreviousStack:
+        """The same with each claim as the cluster has it, and those that the outputs don't have.
 
-        Outputs are not always those of the objects: a run that failed has changed some, and may have written them or not.
+        Outputs are not always those of the objects: a run that failed has changed some, and may
+        have written them or not.
         """
         known = {claim.key for claim in self.claims}
-        made = (_made_by(stack, live) for key, live in seen.claims.items() if key not in known)
-        ours = (_as_it_is(claim, seen.claims.get(claim.key)) for claim in self.claims)
+        made = (_made_by(stack, live) for key, live in snapshot.claims.items() if key not in known)
+        ours = (_as_it_is(claim, snapshot.claims.get(claim.key)) for claim in self.claims)
         return replace(self, claims=(*ours, *(claim for claim in made if claim)))
 
 
 def outputs() -> Mapping[str, Any]:
     """The outputs of the stack's last successful `up`; empty when there was none.
 
-    Asked of the engine as a StackReference asks, but at once and without an entry in the state. The engine reads them from its state,
-    which it may be writing just then (the first resources of a new stack): that reading fails, and is repeated.
+    Asked of the engine as a StackReference asks, but at once and without an entry in the state. The
+    engine reads them from its state, which it may be writing just then (the first resources of a
+    new stack): that reading fails, and is repeated.
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     for pause in (*PAUSES, None):
@@ -139,36 +123,18 @@ def outputs() -> Mapping[str, Any]:
     return found if "claims" in found else {}
 
 
-def look(api: KubeApi, namespaces: Iterable[str]) -> Looked:
-    """Read the claims in these namespaces; one that doesn't exist has none."""
-    claims = {}
-    for namespace in sorted(namespaces):
-        try:
-            found = api.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")
-        except ApiError as problem:
-            return Looked(unread=str(problem))
-        claims.update({(namespace, live["metadata"]["name"]): live for live in found})
-    return Looked(claims)
+def is_another_cluster(previous: PreviousStack, here: ClaimSnapshot, there: ClaimSnapshot) -> bool:
+    """Whether a new context (`here`) is another cluster than the last one (`there`).
 
-
-def look_for_all(api: KubeApi, stack: str, namespace: str) -> Looked:
-    """Read the claims of `stack` in all namespaces; where the user may not, those in `namespace`."""
-    try:
-        found = api.items(f"/api/v1/persistentvolumeclaims?labelSelector={labels.selector_of_stack(stack)}")
-    except ApiError as problem:
-        return look(api, {namespace}) if problem.status == HTTPStatus.FORBIDDEN else Looked(unread=str(problem))
-    return Looked({(live["metadata"]["namespace"], live["metadata"]["name"]): live for live in found})
-
-
-def moved(before: Before, here: Looked, there: Looked) -> bool:
-    """Whether a new context (`here`) is another cluster than the last one (`there`), as far as the stack's claims show it."""
+    The stack's claims show it: they are in one of the two.
+    """
     if here is there or here.uids & there.uids:
         return False
-    left = there.unread or not any(claim.key in there.claims for claim in before.claims)
-    return not (left and any(claim.key in here.claims for claim in before.claims))
+    left = there.unread or not any(claim.key in there.claims for claim in previous.claims)
+    return not (left and any(claim.key in here.claims for claim in previous.claims))
 
 
-def _made_by(stack: str, live: Live) -> Claim | None:
+def _made_by(stack: str, live: LiveClaim) -> PreviousClaim | None:
     """A claim in the cluster as one that this program has made for `stack`; None for any other."""
     metadata = live["metadata"]
     found = metadata.get("labels") or {}
@@ -176,10 +142,10 @@ def _made_by(stack: str, live: Live) -> Claim | None:
     named = parse_claim_name(metadata["name"])
     if named is None or named[0] != service or not labels.recommended(service, stack, tier).items() <= found.items():
         return None
-    return _as_it_is(Claim(service, named[1], metadata["namespace"], "", None, "", 0), live)
+    return _as_it_is(PreviousClaim(service, named[1], metadata["namespace"], "", None, "", 0), live)
 
 
-def _as_it_is(claim: Claim, live: Live | None) -> Claim:
+def _as_it_is(claim: PreviousClaim, live: LiveClaim | None) -> PreviousClaim:
     """The claim with what the cluster says of it, where that has it."""
     if live is None:
         return claim

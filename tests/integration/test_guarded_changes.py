@@ -34,7 +34,7 @@ UP = ("up", "--yes", "--skip-preview")
 
 
 @dataclass(frozen=True)
-class Stack:
+class StackInCluster:
     """The stack that is changed, and its cluster."""
 
     program: Program
@@ -80,18 +80,20 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(program_factory: Callable[..., Program], access: Access, core: client.CoreV1Api, storage: client.StorageV1Api) -> Iterator[Stack]:
+def stack(
+    program_factory: Callable[..., Program], access: Access, core: client.CoreV1Api, storage: client.StorageV1Api
+) -> Iterator[StackInCluster]:
     """The dev stack without its canary, up on the throw-away cluster."""
     program = program_factory(access=access)
     program.configure(cluster={"context": access.context, "identifier": access.context}, canary={"enabled": False})
     program.up()
-    yield Stack(program, access, core, storage)
+    yield StackInCluster(program, access, core, storage)
     program.destroy()
     remove_volumes(core)
 
 
 @pytest.fixture
-def settings(stack: Stack) -> Iterator[Callable[..., None]]:
+def settings(stack: StackInCluster) -> Iterator[Callable[..., None]]:
     """Changes settings of the stack for one test."""
     before = stack.program.stack_file.read_text()
     yield stack.program.configure
@@ -126,7 +128,7 @@ def has_ended(core: client.CoreV1Api, pod: str) -> bool:
 class TestNeverBound:
     """Nothing was ever written, so nothing can be lost."""
 
-    def test_services_are_renamed_and_changed_in_one_up(self, stack: Stack, settings: Callable[..., None]) -> None:
+    def test_services_are_renamed_and_changed_in_one_up(self, stack: StackInCluster, settings: Callable[..., None]) -> None:
         before = {claim.metadata.uid for claim in stack.claims().values()}
         settings(services={"pg": POSTGRES, "kafka": {**KAFKA, "accessMode": "ReadWriteOncePod"}})
         # The old claims are counted until they are gone, which is last: the quota has room for
@@ -141,12 +143,12 @@ class TestNeverBound:
         assert stack.quotas() == {"database-local-path": ["1", "5Gi"], "streaming-local-path": ["10140Mi", "3"]}
         stack.program.up("--expect-no-changes")
 
-    def test_and_back(self, stack: Stack) -> None:
+    def test_and_back(self, stack: StackInCluster) -> None:
         stack.program.up()
         stack.program.up()
         assert set(stack.claims()) == {"data-postgres-0", "data-kafka-0", "data-kafka-1", "data-kafka-2"}
 
-    def test_another_size_takes_a_deleted_claim(self, stack: Stack, settings: Callable[..., None]) -> None:
+    def test_another_size_takes_a_deleted_claim(self, stack: StackInCluster, settings: Callable[..., None]) -> None:
         settings(services={"postgres": {**POSTGRES, "size": "6Gi"}, "kafka": KAFKA})
         command = f"kubectl --context {stack.access.context} -n data delete pvc data-postgres-0"
         assert stack.program.refused("preview") == [
@@ -159,7 +161,7 @@ class TestNeverBound:
         assert stack.quotas()["database-local-path"] == ["1", "6Gi"]
         stack.delete("data-postgres-0")
 
-    def test_more_replicas_come_in_one_up_and_fewer_go(self, stack: Stack, settings: Callable[..., None]) -> None:
+    def test_more_replicas_come_in_one_up_and_fewer_go(self, stack: StackInCluster, settings: Callable[..., None]) -> None:
         stack.program.up("--refresh")
         settings(services={"postgres": POSTGRES, "kafka": {**KAFKA, "replicas": 5}})
         stack.program.up()
@@ -173,7 +175,7 @@ class TestNeverBound:
 
 
 class TestQuota:
-    def test_no_refresh_shows_a_difference(self, stack: Stack) -> None:
+    def test_no_refresh_shows_a_difference(self, stack: StackInCluster) -> None:
         stack.program.up()
         stack.program.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
         stack.program.up("--refresh", "--expect-no-changes")
@@ -183,14 +185,14 @@ class TestQuota:
         spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}, "storageClassName": storage_class}
         return {"metadata": {"name": name}, "spec": spec}
 
-    def test_it_refuses_a_foreign_claim_on_the_tier_by_its_name(self, stack: Stack) -> None:
+    def test_it_refuses_a_foreign_claim_on_the_tier_by_its_name(self, stack: StackInCluster) -> None:
         with pytest.raises(ApiException) as refused:
             stack.core.create_namespaced_persistent_volume_claim(NAMESPACE, self.claim("foreign", "streaming-local-path"))
         assert refused.value.status == 403
         assert "exceeded quota: streaming-local-path" in refused.value.body
         assert "foreign" not in stack.claims()
 
-    def test_it_does_not_count_other_classes_or_namespaces(self, stack: Stack) -> None:
+    def test_it_does_not_count_other_classes_or_namespaces(self, stack: StackInCluster) -> None:
         core = stack.core
         core.create_namespaced_persistent_volume_claim(NAMESPACE, self.claim("foreign", "somebodys-class"))
         core.create_namespaced_persistent_volume_claim("default", self.claim("foreign", "streaming-local-path"))
@@ -199,7 +201,9 @@ class TestQuota:
         used = core.read_namespaced_resource_quota("streaming-local-path", NAMESPACE).status.used
         assert sorted(used.values()) == ["10140Mi", "3"]
 
-    def test_a_namespace_of_somebody_else_has_it_while_the_stack_is_up(self, stack: Stack, program_factory: Callable[..., Program]) -> None:
+    def test_a_namespace_of_somebody_else_has_it_while_the_stack_is_up(
+        self, stack: StackInCluster, program_factory: Callable[..., Program]
+    ) -> None:
         core, context = stack.core, stack.access.context
         core.create_namespace({"metadata": {"name": "theirs"}})
         other = program_factory(access=stack.access)
@@ -222,7 +226,7 @@ class TestQuota:
 
 
 @pytest.fixture(scope="module")
-def bound(stack: Stack, busybox: str) -> None:
+def bound(stack: StackInCluster, busybox: str) -> None:
     """All claims of the stack, bound to volumes with data."""
     bind(stack.core, busybox, *stack.claims())
     assert {claim.status.phase for claim in stack.claims().values()} == {"Bound"}
@@ -282,7 +286,7 @@ def cases(access: Access) -> list[tuple[dict[str, Any], list[str]]]:
 class TestBound:
     @pytest.mark.parametrize(("number", "command"), [(0, ("preview",)), (1, ("preview",)), (1, UP), (2, ("preview",)), (2, UP)])
     def test_what_would_lose_claims_is_refused_and_touches_nothing(
-        self, number: int, command: tuple[str, ...], stack: Stack, settings: Callable[..., None]
+        self, number: int, command: tuple[str, ...], stack: StackInCluster, settings: Callable[..., None]
     ) -> None:
         changes, expected = cases(stack.access)[number]
         before, state = stack.everything(), stack.state()
@@ -291,16 +295,18 @@ class TestBound:
         assert stack.everything() == before
         assert stack.state() == state
 
-    def test_the_same_settings_still_change_nothing(self, stack: Stack) -> None:
+    def test_the_same_settings_still_change_nothing(self, stack: StackInCluster) -> None:
         stack.program.up("--expect-no-changes")
 
-    def test_a_preview_on_an_empty_state_says_what_it_always_said(self, stack: Stack, program_factory: Callable[..., Program]) -> None:
+    def test_a_preview_on_an_empty_state_says_what_it_always_said(
+        self, stack: StackInCluster, program_factory: Callable[..., Program]
+    ) -> None:
         other = program_factory(access=stack.access)
         other.stack_file.write_text(stack.program.stack_file.read_text())
         other.configure(services={"kafka": {**KAFKA, "replicas": 1}})
         assert {step["op"] for step in other.preview_steps()} == {"create"}
 
-    def test_whoever_may_not_look_is_refused_as_well(self, stack: Stack, settings: Callable[..., None], tmp_path: Path) -> None:
+    def test_whoever_may_not_look_is_refused_as_well(self, stack: StackInCluster, settings: Callable[..., None], tmp_path: Path) -> None:
         token = kubeconfig.service_account(stack.core, "nobody")
         file = kubeconfig.write(stack.access, tmp_path / "nobody", stack.access.context, token=token)
         settings(services={"postgres": POSTGRES, "kafka": {**KAFKA, "replicas": 2}})
@@ -313,7 +319,7 @@ class TestBound:
 
 
 class TestAnotherContext:
-    def test_of_the_same_cluster_changes_no_object(self, stack: Stack, settings: Callable[..., None], tmp_path: Path) -> None:
+    def test_of_the_same_cluster_changes_no_object(self, stack: StackInCluster, settings: Callable[..., None], tmp_path: Path) -> None:
         before, context = stack.everything(), stack.access.context
         renamed = kubeconfig.write(stack.access, tmp_path / "renamed", "renamed")
         settings(cluster={"context": "renamed", "identifier": context})
@@ -322,7 +328,7 @@ class TestAnotherContext:
         stack.with_kubeconfig(renamed, stack.access.kubeconfig).up()
         assert stack.everything() == before
 
-    def test_of_a_cluster_without_the_claims_is_refused(self, stack: Stack, settings: Callable[..., None], tmp_path: Path) -> None:
+    def test_of_a_cluster_without_the_claims_is_refused(self, stack: StackInCluster, settings: Callable[..., None], tmp_path: Path) -> None:
         nowhere = kubeconfig.write(stack.access, tmp_path / "nowhere", "nowhere", server="https://127.0.0.1:1")
         settings(cluster={"context": "nowhere", "identifier": stack.access.context})
         assert stack.with_kubeconfig(nowhere, stack.access.kubeconfig).refused("preview") == [
@@ -332,7 +338,7 @@ class TestAnotherContext:
 
 
 class TestDoingItRight:
-    def test_a_claim_that_was_given_up_may_go_and_its_volume_stays(self, stack: Stack, settings: Callable[..., None]) -> None:
+    def test_a_claim_that_was_given_up_may_go_and_its_volume_stays(self, stack: StackInCluster, settings: Callable[..., None]) -> None:
         volume = stack.claims()["data-kafka-2"].spec.volume_name
         settings(services={"postgres": POSTGRES, "kafka": {**KAFKA, "replicas": 2}})
         stack.delete("data-kafka-2")
@@ -342,7 +348,7 @@ class TestDoingItRight:
         assert stack.core.read_persistent_volume(volume).status.phase == "Released"
 
     def test_data_is_copied_to_a_new_service_as_the_page_says(
-        self, stack: Stack, settings: Callable[..., None], busybox: str, tmp_path: Path
+        self, stack: StackInCluster, settings: Callable[..., None], busybox: str, tmp_path: Path
     ) -> None:
         assert busybox in files("changes.md")["copy.yaml"]
         settings(services={"postgres": POSTGRES, "pg": {**POSTGRES, "size": "6Gi"}, "kafka": {**KAFKA, "replicas": 2}})
@@ -360,7 +366,7 @@ class TestDoingItRight:
         stack.delete("data-pg-0")
 
     def test_claims_of_an_up_that_was_killed_are_guarded_too(
-        self, stack: Stack, settings: Callable[..., None], busybox: str, tmp_path: Path
+        self, stack: StackInCluster, settings: Callable[..., None], busybox: str, tmp_path: Path
     ) -> None:
         stack.program.up()
         before = stack.program.state()["deployment"]["resources"]

@@ -46,6 +46,19 @@ def stack_config(stack: str, **changes: Any) -> dict[str, str]:
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items() if value is not None}
 
 
+def kubeconfig_without_a_cluster(folder: Path) -> Path:
+    """A kubeconfig with the committed stacks' contexts and a cluster that doesn't answer."""
+    file = folder / "kubeconfig"
+    contexts = [yaml.safe_load(stack_config(stack)["storage-tiers:cluster"])["context"] for stack in ("dev", "aws", "gcp")]
+    content = {
+        "contexts": [{"name": name, "context": {"cluster": "none", "user": "nobody"}} for name in contexts],
+        "clusters": [{"name": "none", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "nobody", "user": {}}],
+    }
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
 @dataclass(frozen=True)
 class Registered:
     """A resource as the program registered it: `request` is what went to the engine, options
@@ -78,6 +91,8 @@ class _Recorder(MockMonitor):
         super().__init__(_Echo(before))
         self.registered: list[Registered] = []
         self.read: list[tuple[str, str]] = []
+        self.read_requests: list[Any] = []
+        self.component_outputs: dict[str, dict[str, Any]] = {}
 
     def RegisterResource(self, request: Any) -> Any:
         if request.type != "pulumi:pulumi:Stack":
@@ -86,16 +101,26 @@ class _Recorder(MockMonitor):
 
     def ReadResource(self, request: Any) -> Any:
         self.read.append((request.type, request.id))
+        self.read_requests.append(request)
         return super().ReadResource(request)  # type: ignore[no-untyped-call]
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:
+        self.component_outputs[request.urn] = rpc.deserialize_properties(request.outputs)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of the program declared, read and exported."""
+    """What a run of the program declared, read and exported.
+
+    `read_requests` are the requests to the engine behind `read`. `component_outputs` are by URN.
+    """
 
     registered: list[Registered]
     read: list[tuple[str, str]]
     outputs: dict[str, Any] = field(default_factory=dict)
+    read_requests: list[Any] = field(default_factory=list)
+    component_outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def of(self, type_: str) -> dict[str, Registered]:
         """The resources of a type by their Kubernetes name, or else by their Pulumi name."""
@@ -124,6 +149,6 @@ def run(config: Mapping[str, str], stack: str = "dev", before: Mapping[str, Any]
             program()
         finally:
             pulumi.export = original
-        return Run(recorder.registered, recorder.read, outputs)
+        return Run(recorder.registered, recorder.read, outputs, recorder.read_requests, recorder.component_outputs)
 
     return contextvars.copy_context().run(isolated)

@@ -19,8 +19,9 @@ from components.kube import labels
 from components.kube.api import ApiError, KubeApi
 from components.kube.quantity import MI, bytes_of, quantity
 from components.preflight import previous
-from components.preflight.claims import Room, problems, room
-from components.preflight.previous import Before, Claim, Key, Looked, State, moved
+from components.preflight.claims import QuotaHeadroom, problems, quota_headroom
+from components.preflight.previous import PreviousClaim, PreviousStack, is_another_cluster
+from components.preflight.snapshot import ClaimKey, ClaimSnapshot, ClaimState
 from components.provisioners import PROVISIONERS, StorageClassFields
 from components.provisioners.local_path import LocalPath
 from components.settings import Settings, SettingsError, load
@@ -61,7 +62,7 @@ def settings(**changes: Any) -> Settings:
     return load(dev_config(**changes), "dev")
 
 
-BEFORE = Before.of(outputs())
+BEFORE = PreviousStack.of(outputs())
 
 
 def services(**changes: Any) -> dict[str, Any]:
@@ -70,9 +71,9 @@ def services(**changes: Any) -> dict[str, Any]:
     return {**{name: each for name, each in SERVICES.items() if name not in changes}, **changed}
 
 
-def live(claim: Claim, state: State = State.BOUND, **more: Any) -> dict[str, Any]:
+def live(claim: PreviousClaim, state: ClaimState = ClaimState.BOUND, **more: Any) -> dict[str, Any]:
     """A claim as the API's JSON has it."""
-    bound = state is State.BOUND
+    bound = state is ClaimState.BOUND
     return {
         "metadata": {"name": claim.name, "namespace": claim.namespace, "uid": f"uid of {claim.name}", "labels": {}, **more},
         "spec": {
@@ -85,16 +86,16 @@ def live(claim: Claim, state: State = State.BOUND, **more: Any) -> dict[str, Any
     }
 
 
-def looked(states: Mapping[Key, State], before: Before = BEFORE) -> Looked:
+def snapshot_of(states: Mapping[ClaimKey, ClaimState], before: PreviousStack = BEFORE) -> ClaimSnapshot:
     """A cluster in which the claims are in these states; those that aren't named are bound."""
-    found = {claim.key: states.get(claim.key, State.BOUND) for claim in before.claims}
-    return Looked({claim.key: live(claim, found[claim.key]) for claim in before.claims if found[claim.key] is not State.GONE})
+    found = {claim.key: states.get(claim.key, ClaimState.BOUND) for claim in before.claims}
+    return ClaimSnapshot({claim.key: live(claim, found[claim.key]) for claim in before.claims if found[claim.key] is not ClaimState.GONE})
 
 
-ALL_BOUND = looked({})
-NONE = Looked()
-UNREAD = Looked(unread="the API answered 403")
-ALL_PENDING = looked({claim.key: State.PENDING for claim in BEFORE.claims})
+ALL_BOUND = snapshot_of({})
+NONE = ClaimSnapshot()
+UNREAD = ClaimSnapshot(unread="the API answered 403")
+ALL_PENDING = snapshot_of({claim.key: ClaimState.PENDING for claim in BEFORE.claims})
 
 DATA = "data-postgres-0, data-kafka-0, data-kafka-1, data-kafka-2"
 KAFKA_FIRST = "data-kafka-0, data-kafka-1, data-kafka-2, data-postgres-0"
@@ -222,7 +223,7 @@ def test_what_can_not_be_told_counts_as_bound_and_the_message_says_so(case: str)
 
 @pytest.mark.parametrize("case", [case for case in REFUSED if "size" not in case])
 @pytest.mark.parametrize("seen", [ALL_PENDING, NONE], ids=["never bound", "gone"])
-def test_it_is_allowed_where_nothing_was_ever_written(case: str, seen: Looked) -> None:
+def test_it_is_allowed_where_nothing_was_ever_written(case: str, seen: ClaimSnapshot) -> None:
     assert problems(BEFORE, settings(**REFUSED[case][0]), seen) == []
 
 
@@ -248,13 +249,13 @@ def test_a_pending_claim_that_is_made_anew_anyway_takes_any_size() -> None:
 
 
 def test_only_those_of_a_service_that_hold_data_are_named() -> None:
-    seen = looked({("data", "data-kafka-1"): State.PENDING, ("data", "data-kafka-2"): State.GONE})
+    seen = snapshot_of({("data", "data-kafka-1"): ClaimState.PENDING, ("data", "data-kafka-2"): ClaimState.GONE})
     (problem,) = problems(BEFORE, settings(services=services(kafka={"tier": "database"})), seen)
     assert "on streaming-local-path data-kafka-0 holds data." in str(problem)
 
 
 def test_many_claims_are_counted_not_listed() -> None:
-    before = Before.of(outputs(services=services(kafka={"replicas": 8})))
+    before = PreviousStack.of(outputs(services=services(kafka={"replicas": 8})))
     (problem,) = problems(before, settings(services=services(kafka={"replicas": 1})), UNREAD)
     assert "data-kafka-1, data-kafka-2, data-kafka-3, data-kafka-4, data-kafka-5 and 2 more hold data" in problem.rule
 
@@ -269,26 +270,26 @@ class Expanding(LocalPath):
 
 
 @pytest.fixture
-def expanding(monkeypatch: pytest.MonkeyPatch) -> Before:
+def expanding(monkeypatch: pytest.MonkeyPatch) -> PreviousStack:
     provisioners = {**PROVISIONERS, "expanding": Expanding()}
     monkeypatch.setattr("components.settings.PROVISIONERS", provisioners)
-    return Before.of(outputs(provisioner="expanding"))
+    return PreviousStack.of(outputs(provisioner="expanding"))
 
 
 class TestAProvisionerThatExpands:
-    def test_makes_bound_claims_larger(self, expanding: Before) -> None:
+    def test_makes_bound_claims_larger(self, expanding: PreviousStack) -> None:
         changed = settings(provisioner="expanding", services=services(kafka={"size": "4Gi"}))
-        for seen in (looked({}, expanding), UNREAD):
+        for seen in (snapshot_of({}, expanding), UNREAD):
             assert problems(expanding, changed, seen) == []
 
-    def test_but_neither_smaller_nor_pending_ones(self, expanding: Before) -> None:
-        seen = looked({("data", "data-kafka-0"): State.PENDING}, expanding)
+    def test_but_neither_smaller_nor_pending_ones(self, expanding: PreviousStack) -> None:
+        seen = snapshot_of({("data", "data-kafka-0"): ClaimState.PENDING}, expanding)
         (problem,) = problems(expanding, settings(provisioner="expanding", services=services(kafka={"size": "3Gi"})), seen)[:1]
         assert "can't be made smaller, and data-kafka-1, data-kafka-2 hold data" in problem.rule
         (problem,) = problems(expanding, settings(provisioner="expanding", services=services(kafka={"size": "4Gi"})), seen)
         assert "only, and data-kafka-0 waits for a first pod" in problem.rule
 
-    def test_another_provisioner_is_one_problem_not_one_for_each_service(self, expanding: Before) -> None:
+    def test_another_provisioner_is_one_problem_not_one_for_each_service(self, expanding: PreviousStack) -> None:
         assert [str(problem) for problem in problems(BEFORE, settings(provisioner="expanding"), ALL_BOUND)] == [
             f'provisioner: "expanding": a claim can\'t change its class: it would be made anew, empty, and on local-path {DATA} hold data. '
             f"Works: local-path; or a new stack and {COPY}"
@@ -304,24 +305,24 @@ class TestAnotherContext:
     )
     WORKS = ". Works: storage-tiers-dev; or a stack of its own for another cluster (`pulumi stack init <name>`)"
 
-    def said(self, here: Looked, there: Looked) -> list[str]:
-        elsewhere = moved(BEFORE, here, there)
+    def said(self, here: ClaimSnapshot, there: ClaimSnapshot) -> list[str]:
+        elsewhere = is_another_cluster(BEFORE, here, there)
         return [str(problem) for problem in problems(BEFORE, self.CHANGED, there if elsewhere else here, elsewhere)]
 
     def test_of_the_same_cluster_is_a_renamed_one(self) -> None:
-        assert self.said(looked({}), looked({})) == []
+        assert self.said(snapshot_of({}), snapshot_of({})) == []
 
     @pytest.mark.parametrize("there", [NONE, UNREAD], ids=["the old name is another cluster's now", "the old name is gone"])
-    def test_with_the_claims_is_taken_for_a_renamed_one(self, there: Looked) -> None:
-        assert self.said(looked({}), there) == []
+    def test_with_the_claims_is_taken_for_a_renamed_one(self, there: ClaimSnapshot) -> None:
+        assert self.said(snapshot_of({}), there) == []
 
     @pytest.mark.parametrize("here", [NONE, UNREAD], ids=["empty", "silent"])
-    def test_without_the_claims_is_another_cluster(self, here: Looked) -> None:
-        assert self.said(here, looked({})) == [self.REFUSAL + self.WORKS]
+    def test_without_the_claims_is_another_cluster(self, here: ClaimSnapshot) -> None:
+        assert self.said(here, snapshot_of({})) == [self.REFUSAL + self.WORKS]
 
     def test_with_claims_of_the_same_names_is_another_cluster_while_the_first_one_has_its_own(self) -> None:
-        theirs = Looked({claim.key: live(claim, uid=f"another {claim.name}") for claim in BEFORE.claims})
-        assert self.said(theirs, looked({})) == [self.REFUSAL + self.WORKS]
+        theirs = ClaimSnapshot({claim.key: live(claim, uid=f"another {claim.name}") for claim in BEFORE.claims})
+        assert self.said(theirs, snapshot_of({})) == [self.REFUSAL + self.WORKS]
 
     def test_is_refused_while_the_last_cluster_can_not_be_asked(self) -> None:
         assert self.said(NONE, UNREAD) == [f"{self.REFUSAL}, as far as can be told (the API answered 403){self.WORKS}"]
@@ -332,7 +333,7 @@ class TestAnotherContext:
 
     def test_other_changes_are_judged_by_the_claims_where_they_are(self) -> None:
         changed = settings(cluster={**CLUSTER, "context": "other"}, services=services(kafka={"replicas": 2}))
-        paths = [problem.path for problem in problems(BEFORE, changed, looked({}), elsewhere=True)]
+        paths = [problem.path for problem in problems(BEFORE, changed, snapshot_of({}), elsewhere=True)]
         assert paths == ["cluster.context", "services.kafka.replicas"]
 
 
@@ -340,14 +341,17 @@ class TestAnUpThatDidNotEndWell:
     """Outputs are those of the last good `up`; what a later one has made is only in the cluster."""
 
     @staticmethod
-    def extra(**more: Any) -> Looked:
-        claim = Claim("kafka", 3, "data", "streaming-local-path", "ReadWriteOnce", "3380Mi", 3380 * MI)
+    def extra(**more: Any) -> ClaimSnapshot:
+        claim = PreviousClaim("kafka", 3, "data", "streaming-local-path", "ReadWriteOnce", "3380Mi", 3380 * MI)
         made = live(claim, labels=labels.recommended("kafka", "dev", "streaming"), annotations={"storage-tiers/requested": "3.3Gi"}, **more)
-        return Looked({**ALL_BOUND.claims, claim.key: made})
+        return ClaimSnapshot({**ALL_BOUND.claims, claim.key: made})
 
     def test_its_claims_are_kept_too(self) -> None:
         before = BEFORE.as_seen(self.extra(), "dev")
-        assert before.claims == (*BEFORE.claims, Claim("kafka", 3, "data", "streaming-local-path", "ReadWriteOnce", "3380Mi", 3380 * MI))
+        assert before.claims == (
+            *BEFORE.claims,
+            PreviousClaim("kafka", 3, "data", "streaming-local-path", "ReadWriteOnce", "3380Mi", 3380 * MI),
+        )
         (problem,) = problems(before, settings(), self.extra())
         assert problem.path == "services.kafka.replicas"
         assert "data-kafka-3 holds data" in problem.rule
@@ -359,13 +363,13 @@ class TestAnUpThatDidNotEndWell:
         assert BEFORE.as_seen(ALL_BOUND, "dev") == BEFORE
 
     def test_a_size_that_was_written_down_but_not_reached_is_not_held_against_the_old_one(self) -> None:
-        before = Before.of(outputs(services=services(kafka={"size": "4Gi"}))).as_seen(ALL_BOUND, "dev")
+        before = PreviousStack.of(outputs(services=services(kafka={"size": "4Gi"}))).as_seen(ALL_BOUND, "dev")
         assert problems(before, settings(), ALL_BOUND) == []
 
     def test_a_claim_that_somebody_made_larger_is_as_large_as_it_is(self) -> None:
         larger = copy.deepcopy(dict(ALL_BOUND.claims))
         larger["data", "data-postgres-0"]["spec"]["resources"]["requests"]["storage"] = "8Gi"
-        seen = Looked(larger)
+        seen = ClaimSnapshot(larger)
         (problem,) = problems(BEFORE.as_seen(seen, "dev"), settings(), seen)
         assert str(problem) == (
             'services.postgres.size: "5Gi": a volume can\'t be made smaller, and data-postgres-0 holds data of 8Gi. '
@@ -401,13 +405,13 @@ def claims_of(stack: dict[str, Any]) -> dict[tuple[Any, ...], int]:
     }
 
 
-def outputs_of(stack: dict[str, Any]) -> Before:
-    return Before(
+def outputs_of(stack: dict[str, Any]) -> PreviousStack:
+    return PreviousStack(
         "storage-tiers-dev",
         stack["cluster"]["identifier"],
         "local-path",
         tuple(
-            Claim(
+            PreviousClaim(
                 name,
                 number,
                 stack["namespace"]["name"],
@@ -428,14 +432,14 @@ def test_a_change_is_refused_if_and_only_if_a_claim_with_data_would_be_lost_or_i
     old: dict[str, Any], new: dict[str, Any], data: st.DataObject
 ) -> None:
     before = outputs_of(old)
-    states = {claim.key: data.draw(st.sampled_from([State.BOUND, State.PENDING, State.GONE])) for claim in before.claims}
-    seen = looked(states, before)
+    states = {claim.key: data.draw(st.sampled_from([ClaimState.BOUND, ClaimState.PENDING, ClaimState.GONE])) for claim in before.claims}
+    seen = snapshot_of(states, before)
     wanted = claims_of(new)
     lost = resized = False
     for (identity, size), claim in zip(claims_of(old).items(), before.claims, strict=True):
         stays = identity in wanted
-        lost |= states[claim.key] is State.BOUND and not stays
-        resized |= states[claim.key] is not State.GONE and stays and wanted[identity] != size  # local-path: neither way
+        lost |= states[claim.key] is ClaimState.BOUND and not stays
+        resized |= states[claim.key] is not ClaimState.GONE and stays and wanted[identity] != size  # local-path: neither way
     found = problems(before, settings(**new), seen)
     assert bool(found) == (lost or resized), [str(problem) for problem in found]
 
@@ -443,14 +447,14 @@ def test_a_change_is_refused_if_and_only_if_a_claim_with_data_would_be_lost_or_i
 @given(STACKS, STACKS)
 def test_room_is_left_for_exactly_what_goes_where_others_come(old: dict[str, Any], new: dict[str, Any]) -> None:
     before = outputs_of(old)
-    seen = looked({claim.key: State.PENDING for claim in before.claims}, before)
+    seen = snapshot_of({claim.key: ClaimState.PENDING for claim in before.claims}, before)
     makes = {f"{identity[3]}-local-path" for identity in claims_of(new) if identity not in claims_of(old)}
-    expected: dict[str, Room] = {}
+    expected: dict[str, QuotaHeadroom] = {}
     for (identity, size), claim in zip(claims_of(old).items(), before.claims, strict=True):
         if identity not in claims_of(new) and claim.namespace == new["namespace"]["name"] and claim.storage_class in makes:
-            one = expected.get(claim.storage_class, Room())
-            expected[claim.storage_class] = Room(one.claims + 1, one.size + size)
-    assert dict(room(before, settings(**new), seen)) == expected
+            one = expected.get(claim.storage_class, QuotaHeadroom())
+            expected[claim.storage_class] = QuotaHeadroom(one.claims + 1, one.size + size)
+    assert dict(quota_headroom(before, settings(**new), seen)) == expected
 
 
 class TestTheProgram:
@@ -501,7 +505,7 @@ class TestTheProgram:
             run(dev_config(services=services(postgres={"tier": "streaming"})))
 
     def test_its_own_outputs_say_what_was_there(self) -> None:
-        assert Before.of(run(dev_config()).outputs) == BEFORE
+        assert PreviousStack.of(run(dev_config()).outputs) == BEFORE
 
     def test_those_of_an_older_version_do_as_well(self) -> None:
         older = outputs()

@@ -65,14 +65,14 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], set[tuple[str, str]], set
         change_service("postgres", size="6Gi"),
         {("change", POSTGRES), DATABASE_QUOTA},
         set(),
-        [f"{POSTGRES}: {SIZE}: 6Gi: its class doesn't allow expansion"],
+        [f"{POSTGRES}: {SIZE}: 6Gi: StorageClass database-local-path can't make a volume larger, and it is 5Gi. Works: 5Gi; or"],
     ),
     "a smaller size": (
         {},
         change_service("postgres", size="4Gi"),
         {("change", POSTGRES), DATABASE_QUOTA},
         set(),
-        [f"{POSTGRES}: {SIZE}: 4Gi: a volume can't shrink, it is 5Gi. Works: 5Gi or more"],
+        [f"{POSTGRES}: {SIZE}: 4Gi: a volume can't be made smaller, and it is 5Gi. Works: 5Gi; or"],
     ),
     "another spelling of the same size": ({}, change_service("postgres", size="5120Mi"), {("change", POSTGRES)}, set(), []),
     "more replicas": (
