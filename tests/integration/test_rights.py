@@ -12,6 +12,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from components.canary import manifests
+from components.canary.plan import ProofPlan
 from devkube.cluster import Cluster, EmbeddedCluster, embedded, kind
 from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon, wait_for
@@ -123,7 +124,7 @@ def test_its_helper_pods_have_no_token_and_their_account_no_rights(core: client.
 def test_a_canary_pod_has_no_token(role: str, core: client.CoreV1Api, cluster: Cluster) -> None:
     """The API server accepts the manifest under Pod Security `restricted`, and mounts no token into the pod."""
     core.patch_namespace(NAMESPACE, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
-    plan = manifests.Plan(
+    plan = ProofPlan(
         context="", namespace=NAMESPACE, instance="x", tier="database", profile="database", storage_class="x", image="x", probe="x",
         size=1, sizes_enforced=False,
     )  # fmt: skip
