@@ -66,10 +66,12 @@ def open_api(context: str) -> KubeApi:
     """The API of the context's cluster. Raises NotProven when the kubeconfig doesn't have it."""
     try:
         kubeconfig = Kubeconfig.load()
+        if context not in kubeconfig.contexts:
+            raise UnusableContext(f"no context {context!r} in {', '.join(map(str, kubeconfig.files))}")
         kubeconfig.server(context)
         kubeconfig.user(context)
     except (UnreadableKubeconfig, UnusableContext) as problem:
-        where = f"{problem.file}: " if isinstance(problem, UnreadableKubeconfig) else ""
+        where = f"{problem.file} can't be read: " if isinstance(problem, UnreadableKubeconfig) else ""
         raise NotProven(
             f"the cluster can't be reached: {where}{problem}",
             f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`).",
