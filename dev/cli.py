@@ -22,17 +22,17 @@ from devkube.cluster import Access, Cluster, KindCluster, choose
 from devkube.engine import ensure_engine
 from devkube.images import build_image, reference
 from devkube.toolchain.build import EXE, build
-from ops import cluster as api
 from ops import command_line
 from ops.command_line import option_of, stack_option, variable_of, yes_option
 from ops.console import console, errors, say
 from ops.drift import commands as drift_commands
 from ops.errors import UserError
 from ops.healing.killed_run import end_killed_run
+from ops.kube import open_api
 from ops.pulumi_command import Pulumi
 from ops.settings import load_settings
 from ops.volumes import commands as volume_commands
-from ops.volumes.api import Api
+from ops.volumes.api import VolumesApi
 from ops.volumes.matching import Plan
 from ops.volumes.stack_volumes import StackVolumes, refuse_for_strangers
 from review import preview
@@ -236,7 +236,7 @@ def _refuse_for_strangers(cluster: Cluster, stack: str) -> None:
             "Repair that and purge again; or, when you know that nobody else's are in it: "
             f"`python -m dev purge{option_of(stack)} --unseen`.",
         ) from None
-    refuse_for_strangers(Api(api.Cluster(access.context, str(access.kubeconfig))), stack)
+    refuse_for_strangers(VolumesApi(open_api(access.context, str(access.kubeconfig))), stack)
 
 
 def _forget(stack: str) -> None:
@@ -265,7 +265,7 @@ def preview_command(stacks: tuple[str, ...], every: bool, base: str | None, mark
 @click.option("--stack", required=True, help="Which cloud stack: Pulumi.<stack>.yaml.")
 def rehearse_stack(stack: str) -> None:
     """A real `pulumi up` of a cloud stack on a throw-away cluster, where a local provisioner answers to the driver's name."""
-    from dev.rehearsal import rehearse  # noqa: PLC0415 - brings the kubernetes client along, 0.4 s
+    from dev.rehearsal import rehearse  # noqa: PLC0415 - what no other command needs
 
     with one_at_a_time("rehearsal.lock", "rehearsing a stack"):
         rehearse(stack)

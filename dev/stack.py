@@ -95,20 +95,20 @@ class Session:
         """
         if not _is_set("PULUMI_BACKEND_URL"):
             paths.STATE.mkdir(parents=True, exist_ok=True)
-        from ops.cluster import Cluster  # noqa: PLC0415 - 0.4 s, which `make down` need not wait for
-        from ops.healing.healing import Healing  # noqa: PLC0415
+        from ops.healing.healing import Healing  # noqa: PLC0415 - brings what `make down` need not wait for
         from ops.healing.objects import Objects  # noqa: PLC0415
         from ops.healing.quotas import recount  # noqa: PLC0415
+        from ops.kube import open_api  # noqa: PLC0415
 
         stack = settings.stack
         pulumi = Pulumi(self.marked(stack))
         end_killed_run(pulumi, stack)
         self.ask("stack", "select", "--create", "--non-interactive", stack)
-        cluster = Cluster(self.access.context, str(self.access.kubeconfig) if self.access.kubeconfig else None)
+        api = open_api(self.access.context, str(self.access.kubeconfig) if self.access.kubeconfig else None)
         # A dev cluster is this clone's alone. On a cluster of the user's own, another clone may have a stack of this name.
         ours_alone = self.access.kind != "existing"
-        Healing(pulumi, Objects(cluster), settings).complete_state(ours_alone=ours_alone, destroying=destroying)
-        recount(cluster, settings.namespace.name, stack)
+        Healing(pulumi, Objects(api), settings).complete_state(ours_alone=ours_alone, destroying=destroying)
+        recount(api, settings.namespace.name, stack)
 
     def stacks(self) -> list[str]:
         """The names of the stacks in the state."""

@@ -40,17 +40,17 @@ def heal(stack: str, take_over: bool, before_destroy: bool) -> None:
     the same name are refused by name. Nothing is deleted in the cluster. Says nothing where there is nothing to do.
     `make up` and `make destroy` do the same by themselves.
     """
-    from ops.cluster import Cluster  # noqa: PLC0415 - 0.4 s, which --help need not wait for
-    from ops.healing.healing import Healing  # noqa: PLC0415
+    from ops.healing.healing import Healing  # noqa: PLC0415 - brings what --help need not wait for
     from ops.healing.objects import Objects  # noqa: PLC0415
     from ops.healing.quotas import recount  # noqa: PLC0415
+    from ops.kube import open_api  # noqa: PLC0415
 
     settings = load_settings(stack)
     pulumi = Pulumi(os.environ)
     end_killed_run(pulumi, stack)
-    cluster = Cluster(settings.cluster.context)
-    Healing(pulumi, Objects(cluster), settings).complete_state(ours_alone=take_over, destroying=before_destroy)
-    recount(cluster, settings.namespace.name, stack)
+    api = open_api(settings.cluster.context)
+    Healing(pulumi, Objects(api), settings).complete_state(ours_alone=take_over, destroying=before_destroy)
+    recount(api, settings.namespace.name, stack)
 
 
 def main() -> NoReturn:

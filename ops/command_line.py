@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from components.kube.errors import ApiError
 from ops.console import console, errors
 from ops.errors import UserError, fault_of_the_machine
 from ops.interruption import INTERRUPTED, MESSAGE, raise_again
@@ -28,7 +29,7 @@ def variable_of(stack: str) -> str:
 
 
 def run(command: click.Command, name: str) -> NoReturn:
-    """Run a command line called `name`; a UserError becomes a line or two and its status, Ctrl-C becomes status 130."""
+    """Run a command line called `name`; a UserError or ApiError becomes a line or two and its status, Ctrl-C becomes status 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also where that is ignored (nohup)
     try:
         raise_again()
@@ -36,6 +37,10 @@ def run(command: click.Command, name: str) -> NoReturn:
         status = 0
     except UserError as problem:
         status = _show(problem)
+    except ApiError as problem:
+        from ops.kube import explained  # noqa: PLC0415 - the client that it brings is there by then
+
+        status = _show(explained(problem))
     except OSError as problem:
         shown = fault_of_the_machine(problem)
         if shown is None:

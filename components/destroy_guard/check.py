@@ -18,7 +18,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project folder: this file is run by its path
 try:
     from components.kube import labels
-    from components.kube.api import JSON, ApiError, KubeApi
+    from components.kube.api import JSON, ApiError, KubeApi, UnusableContext
+    from components.kube.discovery import Discovery
     from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
     from components.kube.ownership import stamp_volumes
 except ImportError as missing:
@@ -62,7 +63,7 @@ class Object:
 
 def is_ours(found: Object, instance: str, kinds: Set[str] = OUR_KINDS) -> bool:
     """Whether the stack `instance` made this object: of one of the `kinds` that it makes there, with the stack's labels."""
-    return found.kind in kinds and labels.of_stack(instance).items() <= found.labels.items()
+    return found.kind in kinds and labels.stack_of(found.labels) == instance
 
 
 def is_given(found: Object) -> bool:
@@ -121,50 +122,23 @@ def open_api(context: str) -> KubeApi:
 
 def namespace_exists(api: KubeApi, namespace: str) -> bool:
     """Whether there is such a namespace."""
-    try:
-        api.get(f"/api/v1/namespaces/{namespace}")
-    except ApiError as problem:
-        if problem.status == HTTPStatus.NOT_FOUND:
-            return False
-        raise
-    return True
+    return api.find(f"/api/v1/namespaces/{namespace}") is not None
 
 
 def objects_in(api: KubeApi, namespace: str) -> Iterator[Object]:
     """Every object of the namespace, of every kind that the API knows, only by its metadata."""
     metadata_only = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
-    for version, resource in resources(api):
-        if resource["kind"] in PASSING_KINDS or version.startswith("/apis/metrics.k8s.io/"):  # readings, not objects
+    for resource in Discovery(api).in_namespaces():
+        if resource.kind in PASSING_KINDS or resource.base.startswith("/apis/metrics.k8s.io/"):  # readings, not objects
             continue
         try:
-            found = api.get(f"{version}/namespaces/{namespace}/{resource['name']}", metadata_only)
+            found = api.get(resource.path(namespace), metadata_only)
         except ApiError as problem:
             # a kind that was removed just now, or can't be listed after all
             if problem.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                 continue
             raise
-        yield from (Object.of(resource["kind"], item["metadata"]) for item in found.get("items") or [])
-
-
-def resources(api: KubeApi) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What namespaces can hold and a list can show, each once: the path of the version that has it, and its entry there.
-
-    That is its group's preferred version, or another one where that hasn't got it: a group may serve a kind in an older version alone.
-    """
-    for versions in (["/api/v1"], *map(_versions, api.get("/apis")["groups"])):
-        seen = set()
-        for version in versions:
-            for resource in api.get(version)["resources"]:
-                name = resource["name"]
-                if name not in seen and resource["namespaced"] and "/" not in name and "list" in resource["verbs"]:
-                    seen.add(name)
-                    yield version, resource
-
-
-def _versions(group: dict[str, Any]) -> list[str]:
-    """The paths of all versions of a group in the answer of `/apis`, the preferred one first."""
-    served = (version["groupVersion"] for version in group["versions"])
-    return [f"/apis/{name}" for name in dict.fromkeys([group["preferredVersion"]["groupVersion"], *served])]
+        yield from (Object.of(resource.kind, item["metadata"]) for item in found.get("items") or [])
 
 
 def check(api: KubeApi, namespace: str, instance: str, namespace_is_ours: bool, canary_namespace: str | None = None) -> None:
@@ -250,6 +224,8 @@ def main(arguments: list[str]) -> int:
     except Refusal as refusal:
         return refused(str(refusal))
     except ApiError as problem:
+        if isinstance(problem, UnusableContext):
+            return refused(f"the cluster of context {given.context!r} can't be asked: {problem}.\nNothing was deleted.")
         if problem.status is None:
             return refused(
                 f"the cluster of context {given.context!r} does not answer ({problem}), so it can't be told whether its claims are in "

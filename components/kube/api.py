@@ -16,8 +16,11 @@ from typing import Any
 from urllib.parse import quote
 
 from components.kube.connection import Connection
-from components.kube.credentials import Credentials, NoCredentials
-from components.kube.kubeconfig import Kubeconfig, UnusableContext
+from components.kube.credentials import Credentials
+from components.kube.errors import ApiError, UnusableContext
+from components.kube.kubeconfig import Kubeconfig
+
+__all__ = ["JSON", "ApiError", "Json", "KubeApi", "UnusableContext"]
 
 Json = dict[str, Any]
 
@@ -27,26 +30,8 @@ MERGE_PATCH = "application/merge-patch+json"
 _PAUSE = 0.5  # seconds between two attempts
 _PASSING = (429, 500, 502, 503, 504)  # too busy, or a part of the API is just starting
 _NOT_TAKEN = (429,)  # of these, what says for sure that nothing was done
+_PART = 65536  # bytes of a stream that are read at once
 _SUCCESS = (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
-
-
-class ApiError(Exception):
-    """The API didn't do what it was asked for.
-
-    `status` is the HTTP status that it gave instead, None where it wasn't reached; `message` is the API's own sentence, or empty.
-    """
-
-    def __init__(self, text: str, status: int | None = None, message: str = "") -> None:
-        super().__init__(text)
-        self.status = status
-        self.message = message
-
-    @property
-    def reason(self) -> str:
-        """`403 Forbidden`, or why the API wasn't reached."""
-        if self.status is None:
-            return str(self)
-        return f"{self.status} {http.client.responses.get(self.status, '')}".strip()
 
 
 class KubeApi:
@@ -68,7 +53,7 @@ class KubeApi:
 
     def get(self, path: str, accept: str = JSON) -> Json:
         """What is at a path of the API."""
-        return self._ask("GET", path, accept=accept)
+        return self.request("GET", path, accept=accept)
 
     def find(self, path: str) -> Json | None:
         """What is at a path of the API; None where nothing is (404)."""
@@ -92,12 +77,12 @@ class KubeApi:
 
     def create(self, path: str, body: Json) -> Json:
         """Add an object to the list at a path. Where the connection breaks it may have been made all the same."""
-        return self._ask("POST", path, body, repeatable=False)
+        return self.request("POST", path, body, repeatable=False)
 
     def patch(self, path: str, body: Json) -> Json | None:
         """Merge `body` into the object at a path; None where it is gone, or has changed since the resourceVersion in `body`."""
         try:
-            return self._ask("PATCH", path, body, content=MERGE_PATCH)
+            return self.request("PATCH", path, body, content=MERGE_PATCH)
         except ApiError as problem:
             if problem.status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                 return None
@@ -111,7 +96,7 @@ class KubeApi:
         if grace is not None:
             options["gracePeriodSeconds"] = grace
         try:
-            self._ask("DELETE", path, options, repeatable=bool(uid))
+            self.request("DELETE", path, options, repeatable=bool(uid))
         except ApiError as problem:
             if problem.status in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                 return False
@@ -123,50 +108,44 @@ class KubeApi:
 
         Ends where the stream ends, or after `silence` seconds without anything.
         """
-        connection = None
+        connection = self._open(silence, path)
         try:
-            connection = self._open(silence)
-            try:
-                connection.connect()
-            except TimeoutError as problem:
-                raise ApiError(_words(problem)) from None
+            connection.connect()
+        except (OSError, ValueError) as problem:
+            raise self._unreached(problem, path) from None
+        try:
             self._send(connection, "GET", path, {"Accept": "*/*"}, None)
             answer = connection.getresponse()
             if answer.status not in _SUCCESS:
-                raise _refusal(answer.status, answer.read())
+                raise self._refused(answer.status, answer.read(), path)
             rest = b""
-            while part := answer.read1(65536):
+            while part := answer.read1(_PART):
                 *whole, rest = (rest + part).split(b"\n")
                 yield from (line.decode(errors="replace") for line in whole)
         except TimeoutError:
             return
-        except (OSError, http.client.HTTPException, ValueError, UnusableContext, NoCredentials) as problem:
-            raise ApiError(_words(problem)) from None
+        except (OSError, http.client.HTTPException, ValueError) as problem:
+            raise self._unreached(problem, path) from None
         finally:
-            if connection:
-                connection.close()
+            connection.close()
 
-    def _ask(
+    def request(
         self, method: str, path: str, body: Json | None = None, *, accept: str = JSON, content: str = JSON, repeatable: bool = True
     ) -> Json:
+        """Any request that is answered with JSON. `repeatable`: no harm is done where the API has taken it already."""
         headers = {"Accept": accept, **({"Content-Type": content} if body is not None else {})}
         text = None if body is None else json.dumps(body).encode()
         end = time.monotonic() + self._patience
         while True:
             try:
-                return self._answer(method, path, headers, text, repeatable)
-            except _Unreached as problem:
-                if time.monotonic() > end or not problem.passing:
-                    raise ApiError(str(problem)) from None
-            except ApiError as problem:
-                passing = _PASSING if repeatable else _NOT_TAKEN
-                if time.monotonic() > end or problem.status not in passing:
+                return self._attempt(method, path, headers, text, repeatable)
+            except _Passing:
+                if time.monotonic() > end:
                     raise
             time.sleep(_PAUSE)
 
-    def _answer(self, method: str, path: str, headers: dict[str, str], body: bytes | None, repeatable: bool) -> Json:
-        """One request. Raises _Unreached, or ApiError with the API's status."""
-        connection = self._kept()
+    def _attempt(self, method: str, path: str, headers: dict[str, str], body: bytes | None, repeatable: bool) -> Json:
+        connection = self._kept(path)
         kept = connection.sock is not None
         sent = False
         try:
@@ -179,65 +158,66 @@ class KubeApi:
             if answer.status in _SUCCESS:
                 found: Json = json.loads(content)
                 return found
-        except (OSError, http.client.HTTPException, ValueError, NoCredentials) as problem:
+        except (OSError, http.client.HTTPException, ValueError) as problem:
             connection.close()
             if kept and repeatable and isinstance(problem, ConnectionError):  # a server may close a connection that it has kept any time
-                return self._answer(method, path, headers, body, repeatable)
-            faulty = isinstance(problem, ValueError | ssl.SSLCertVerificationError | NoCredentials)
-            raise _Unreached(_words(problem), passing=not faulty and (repeatable or not sent)) from None
+                return self._attempt(method, path, headers, body, repeatable)
+            lasting = isinstance(problem, ValueError | ssl.SSLCertVerificationError)
+            raise self._unreached(problem, path, passing=not lasting and (repeatable or not sent)) from None
         except BaseException:  # what is left of an answer must not be taken for that to the next request
             connection.close()
             raise
         if answer.status == HTTPStatus.UNAUTHORIZED and self._credentials:
             self._credentials.refused()
-        raise _refusal(answer.status, content)
+        raise self._refused(answer.status, content, path, passing=answer.status in (_PASSING if repeatable else _NOT_TAKEN))
 
     def _send(self, connection: Connection, method: str, path: str, headers: dict[str, str], body: bytes | None) -> None:
-        credentials = self._credentials
         connection.putrequest(method, connection.prefix + path, skip_accept_encoding=True)
-        for name, value in [*headers.items(), *(credentials.headers(connection.secure) if credentials else [])]:
+        for name, value in headers.items():
             connection.putheader(name, value)
+        for name, said in self._credentials.headers() if self._credentials else ():
+            connection.putheader(name, said)
         if body is not None:
             connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body)
 
-    def _kept(self) -> Connection:
-        """The connection to the API, a new one where there is none that can be used. Raises _Unreached."""
-        try:
-            if self._connection and self._connection.was_closed():
+    def _kept(self, path: str) -> Connection:
+        """The connection to the API; a new one where there is none yet, or where the client certificate is another one by now."""
+        if self._connection and self._connection.was_closed():
+            self._connection.close()
+        if self._connection is None or (self._credentials and self._credentials.certificate() != self._certificate):
+            if self._connection:
                 self._connection.close()
-            if self._connection is None or (self._credentials and self._credentials.certificate() != self._certificate):
-                if self._connection:
-                    self._connection.close()
-                self._connection = self._open(self._timeout)
-            return self._connection
-        except (OSError, ValueError, UnusableContext, NoCredentials) as problem:
-            raise _Unreached(_words(problem), passing=False) from None
+            self._connection = self._open(self._timeout, path)
+        return self._connection
 
-    def _open(self, timeout: float) -> Connection:
+    def _open(self, timeout: float, path: str) -> Connection:
+        """A connection that isn't made yet. Raises UnusableContext."""
         server = self._kubeconfig.server(self.context)
         if self._credentials is None:
             self._credentials = Credentials(self._kubeconfig.user(self.context), server)
         self._certificate = self._credentials.certificate()
-        return Connection(server, self._certificate, timeout)
+        try:
+            return Connection(server, self._certificate, timeout)
+        except (OSError, ValueError) as problem:
+            raise UnusableContext(_words(problem), context=self.context, path=path) from None
+
+    def _unreached(self, problem: BaseException, path: str, *, passing: bool = False) -> ApiError:
+        return (_Passing if passing else ApiError)(_words(problem), context=self.context, path=path)
+
+    def _refused(self, status: int, content: bytes, path: str, *, passing: bool = False) -> ApiError:
+        """The API says why in the `message` of a Status; a proxy before it, anything."""
+        try:
+            message = str(json.loads(content).get("message") or "")
+        except (ValueError, AttributeError):
+            message = ""
+        return (_Passing if passing else ApiError)(f"the API answered {status}", status, message, context=self.context, path=path)
 
 
-class _Unreached(Exception):
-    """There was no answer. `passing`: the request may be sent again."""
-
-    def __init__(self, text: str, *, passing: bool) -> None:
-        super().__init__(text)
-        self.passing = passing
+class _Passing(ApiError):
+    """What may be otherwise in a moment, and may be asked again without harm."""
 
 
 def _words(problem: BaseException) -> str:
-    return str(problem) or type(problem).__name__
-
-
-def _refusal(status: int, content: bytes) -> ApiError:
-    """What the API says of itself is in the `message` of a Status, but for what stands before it."""
-    try:
-        message = str(json.loads(content).get("message") or "")
-    except (ValueError, AttributeError):
-        message = ""
-    return ApiError(f"the API answered {status}", status, message)
+    """An error in words, without the number that the system has for it."""
+    return getattr(problem, "strerror", None) or str(problem) or type(problem).__name__

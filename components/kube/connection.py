@@ -8,6 +8,7 @@ import socket
 import ssl
 import tempfile
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 from components.kube.kubeconfig import Server
@@ -23,16 +24,15 @@ class Connection(http.client.HTTPConnection):
     """
 
     def __init__(self, server: Server, certificate: tuple[bytes, bytes] | None, timeout: float) -> None:
-        # client-go takes an address without a scheme for one without TLS
         url = urlsplit(server.url if "://" in server.url else f"http://{server.url}")
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"the kubeconfig's server {server.url!r} is no address; it has the form https://host:port")
         self.default_port = PORTS[url.scheme]  # which the header Host leaves out
         super().__init__(url.hostname, url.port or self.default_port, timeout=timeout)
         self.prefix = url.path.rstrip("/")
-        self.secure = url.scheme == "https"
         self._proxy = server.proxy or proxy_for(url)
-        self._tls = _tls(server, certificate) if self.secure or self._proxy.startswith("https:") else None
+        self._secure = server.secure
+        self._tls = _tls(server, certificate) if server.secure or self._proxy.startswith("https:") else None
         self._name = server.tls_name or url.hostname
         self._patience = timeout
 
@@ -45,31 +45,34 @@ class Connection(http.client.HTTPConnection):
             plain = socket.create_connection((self.host, self.port), seconds)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                self.sock = self._tls.wrap_socket(plain, server_hostname=self._name) if self._tls else plain
+                self.sock = self._tls.wrap_socket(plain, server_hostname=self._name) if self._tls and self._secure else plain
             except BaseException:
                 plain.close()
                 raise
         self.sock.settimeout(self._patience)
 
     def _through_proxy(self, seconds: float) -> socket.socket:
-        from python_socks import ProxyError, ProxyTimeoutError  # noqa: PLC0415 - only where there is a proxy
-        from python_socks.sync.v2 import Proxy  # noqa: PLC0415
+        try:
+            from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError  # noqa: PLC0415 - only where there is a proxy
+            from python_socks.sync.v2 import Proxy  # noqa: PLC0415
+        except ImportError as missing:
+            raise ValueError(f"the Python package {missing.name} is missing, which proxies take; run `pulumi install`") from None
 
         url = self._proxy.replace("socks5h://", "socks5://")  # either asks the proxy for the address, as Go does
         scheme, _, rest = url.partition("://")
         if scheme not in ("http", "https", "socks5"):
             raise ValueError(f"the proxy {self._proxy!r} is none of http://…, https://… and socks5://…")
+        address, tls = url, None
+        if scheme == "https":  # as Go does: what the server's certificate is checked by, the proxy's is as well
+            address, tls = f"http://{rest}", self._tls
         try:
-            proxy = Proxy.from_url(
-                f"{'http' if scheme == 'https' else scheme}://{rest}", rdns=True, proxy_ssl=self._tls if scheme == "https" else None
-            )
+            proxy = Proxy.from_url(address, rdns=True, proxy_ssl=tls)
             stream = proxy.connect(self.host, self.port, timeout=seconds)
-            if self.secure and self._tls:
+            if self._secure and self._tls:
                 stream = stream.start_tls(self._name, self._tls)
-        except (ProxyError, ProxyTimeoutError) as problem:
-            raise OSError(f"the proxy {urlsplit(url).hostname} does not connect to it: {problem}") from None
-        connected: socket.socket = stream.socket
-        return connected
+        except (ProxyConnectionError, ProxyError, ProxyTimeoutError) as problem:
+            raise OSError(f"the proxy {urlsplit(url).hostname} doesn't lead there: {problem}") from None
+        return cast(socket.socket, stream.socket)  # or what has the methods of one, for TLS within TLS
 
     def was_closed(self) -> bool:
         """Whether the server has closed a connection that was kept. What comes unasked for is its end, for HTTP."""
@@ -90,5 +93,5 @@ def _tls(server: Server, certificate: tuple[bytes, bytes] | None) -> ssl.SSLCont
             files = [Path(folder, name) for name in ("certificate", "key")]
             for file, content in zip(files, certificate, strict=True):
                 file.write_bytes(content)
-            tls.load_cert_chain(*files)
+            tls.load_cert_chain(str(files[0]), str(files[1]))
     return tls

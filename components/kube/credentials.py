@@ -14,16 +14,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from components.kube.errors import UnusableContext
 from components.kube.kubeconfig import Impersonation, Plugin, Server, User
 
 # The characters of a header's name (RFC 9110, token) but for %, in which client-go writes all others.
 _HEADER_NAME = "!#$&'*+-.^_`|~"
 
 Headers = list[tuple[str, bytes]]
-
-
-class NoCredentials(Exception):
-    """The user can't sign in; the text says why and, where the kubeconfig knows it, how to get the program that is missing."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +40,20 @@ class Credentials:
     """
 
     def __init__(self, user: User, server: Server) -> None:
-        self._user = user
+        self._user = user if server.secure else User(impersonation=user.impersonation)
         self._server = server
         self._given: _Given | None = None
-        self._token = user.token
+        self._token = self._user.token
 
     def certificate(self) -> tuple[bytes, bytes] | None:
-        """The client certificate and its key in PEM form. Raises NoCredentials."""
+        """The client certificate and its key in PEM form. Raises UnusableContext."""
         given = self._from_program()
         return given.certificate if given else self._user.certificate
 
-    def headers(self, secure: bool) -> Headers:
-        """The headers that say who asks; `secure`: over TLS. Raises NoCredentials."""
-        found = []
-        if secure and (said := self._authorization()):
-            found.append(("Authorization", said.encode()))
-        return [*found, *(_impersonating(self._user.impersonation) if self._user.impersonation else [])]
+    def headers(self) -> Headers:
+        """The headers that say who asks. Raises UnusableContext."""
+        said, who = self._authorization(), self._user.impersonation
+        return [*([("Authorization", said.encode())] if said else []), *(_impersonating(who) if who else [])]
 
     def refused(self) -> None:
         """The API took them for nobody's (401): a program is asked again next time."""
@@ -80,10 +75,10 @@ class Credentials:
             token = Path(self._user.token_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as problem:
             if not self._token:
-                raise NoCredentials(f"the kubeconfig's tokenFile {self._user.token_file} can't be read: {problem}") from None
+                raise UnusableContext(f"the kubeconfig's tokenFile {self._user.token_file} can't be read: {problem}") from None
             return
         if not token and not self._token:
-            raise NoCredentials(f"the kubeconfig's tokenFile {self._user.token_file} is empty")
+            raise UnusableContext(f"the kubeconfig's tokenFile {self._user.token_file} is empty")
         self._token = token or self._token
 
     def _from_program(self) -> _Given | None:
@@ -109,7 +104,7 @@ def _run(plugin: Plugin, server: Server) -> _Given:
     """What the program says, by the protocol of https://kubernetes.io/docs/reference/config-api/client-authentication.v1/."""
     terminal = bool(sys.stdin) and sys.stdin.isatty()
     if plugin.interactive == "Always" and not terminal:
-        raise NoCredentials(f"{plugin.command} of the kubeconfig wants to ask at a terminal (interactiveMode: Always), and there is none")
+        raise UnusableContext(f"{plugin.command} of the kubeconfig wants to ask at a terminal (interactiveMode: Always), and there is none")
     interactive = terminal and plugin.interactive != "Never"
     spec: dict[str, Any] = {"interactive": interactive}
     if plugin.provide_cluster_info:
@@ -118,7 +113,7 @@ def _run(plugin: Plugin, server: Server) -> _Given:
     program = shutil.which(plugin.command)
     if program is None:
         hint = f" {plugin.install_hint.strip()}" if plugin.install_hint else ""
-        raise NoCredentials(f"{plugin.command}, by which the kubeconfig signs in, is not there.{hint}")
+        raise UnusableContext(f"{plugin.command}, by which the kubeconfig signs in, is not there.{hint}")
     try:
         done = subprocess.run(
             [program, *plugin.arguments],
@@ -129,16 +124,16 @@ def _run(plugin: Plugin, server: Server) -> _Given:
             check=False,
         )
     except OSError as problem:
-        raise NoCredentials(f"{plugin.command}, by which the kubeconfig signs in, can't be run: {problem.strerror}") from None
+        raise UnusableContext(f"{plugin.command}, by which the kubeconfig signs in, can't be run: {problem.strerror}") from None
     if done.returncode != 0:
         said = " ".join((done.stderr or b"").decode(errors="replace").split()[-60:])
-        raise NoCredentials(
+        raise UnusableContext(
             f"{plugin.command}, by which the kubeconfig signs in, failed with exit status {done.returncode}{': ' if said else ''}{said}"
         )
     try:
         return _parse(done.stdout, plugin.version)
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise NoCredentials(f"{plugin.command}, by which the kubeconfig signs in, printed no credential: {problem}") from None
+        raise UnusableContext(f"{plugin.command}, by which the kubeconfig signs in, printed no credential: {problem}") from None
 
 
 def _cluster_info(server: Server) -> dict[str, Any]:

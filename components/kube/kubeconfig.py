@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from components.kube.errors import UnusableContext
+
 Entry = Mapping[str, Any]
 
 _PATHS = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
@@ -31,10 +33,6 @@ class UnreadableKubeconfig(Exception):
         self.file = file
 
 
-class UnusableContext(Exception):
-    """A context that names no cluster to reach, or no way to sign in; the text says what is wrong with which entry."""
-
-
 @dataclass(frozen=True)
 class Server:
     """Where a context's API is. Texts are empty and `authority` is None where the kubeconfig has none."""
@@ -45,6 +43,11 @@ class Server:
     authority: bytes | None = None  # certificates in PEM form
     proxy: str = ""  # for this cluster alone, before those of the environment
     exec_config: object = None  # passed on to a program that signs in
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is reached over TLS. client-go takes an address without a scheme for one without."""
+        return self.url.lower().startswith("https://")
 
 
 @dataclass(frozen=True)

@@ -53,9 +53,9 @@ class Stamp:
     def of(cls, found: Mapping[str, str]) -> Stamp | None:
         """The stamp among an object's labels; None where there is none, or one that somebody has damaged."""
         ordinal = found.get(ORDINAL, "")
-        if found.get(labels.PART_OF) != labels.PROJECT or not re.fullmatch("[0-9]{1,9}", ordinal):
+        stack, service, tier = labels.stack_of(found), found.get(SERVICE, ""), found.get(TIER, "")
+        if not re.fullmatch("[0-9]{1,9}", ordinal):
             return None
-        stack, service, tier = (found.get(key, "") for key in (STACK, SERVICE, TIER))
         return cls(stack, service, int(ordinal), tier) if stack and service and tier else None
 
     def __str__(self) -> str:
@@ -70,15 +70,15 @@ def due(claims: Iterable[Mapping[str, Any]], volumes: Iterable[Mapping[str, Any]
     wanted: dict[tuple[str, str], Stamp] = {}
     for claim in claims:
         metadata = claim["metadata"]
-        found = metadata.get("labels") or {}
+        found = labels.of(claim)
         parsed = parse_claim_name(metadata["name"])
-        ours = labels.of_stack(stack).items() <= found.items()
+        ours = labels.stack_of(found) == stack
         if ours and parsed and parsed[0] == found.get(SERVICE) and found.get(TIER) and claim["spec"].get("volumeName"):
             wanted[metadata["uid"], claim["spec"]["volumeName"]] = Stamp(stack, parsed[0], parsed[1], found[TIER])
     for volume in volumes:
         reference = volume["spec"].get("claimRef") or {}
         stamp = wanted.get((reference.get("uid", ""), volume["metadata"]["name"]))
-        if stamp and not stamp.labels.items() <= (volume["metadata"].get("labels") or {}).items():
+        if stamp and not stamp.labels.items() <= labels.of(volume).items():
             yield volume, stamp
 
 

@@ -28,7 +28,9 @@ _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)(?P<unit>Mi|Gi|Ti)")
 _NUMBER_AND_REST = re.compile(
     r"\s*[-+]?(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE](?P<exponent>[-+]?[0-9]{1,2}))?(?P<rest>.*)", re.ASCII | re.DOTALL
 )
-_QUANTITY = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE](?P<exponent>[-+]?[0-9]{1,2})|(?P<suffix>[numkMGTPE]|[KMGTPE]i))?")
+_QUANTITY = re.compile(
+    r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|[eE](?P<exponent>[+-]?[0-9]{1,2}))?", re.ASCII
+)
 RULE = "a size is a positive number and one of the units Mi, Gi and Ti (powers of 1024), without a space, sign or exponent"
 
 
@@ -111,16 +113,31 @@ def quantity(number_of_bytes: int) -> str:
     return f"{number}{names[unit]}"
 
 
+def as_quantity(number_of_bytes: int) -> str:
+    """Bytes as a Kubernetes quantity, in the form that people write where there is one: `3380Mi`, else the number itself."""
+    return str(number_of_bytes) if number_of_bytes % MI else quantity(number_of_bytes)
+
+
 def bytes_of(text: str) -> int:
     """The bytes that any Kubernetes quantity stands for (`5Gi`, `5e9`, `10G`, `3543348019200m`), rounded up to whole ones.
 
-    The forms are those of apimachinery's resource.Quantity. Raises ValueError for a text that is none.
+    Raises ValueError for a text that is none, and for one below nothing.
+    """
+    found = number_of(text)
+    if text.startswith(("+", "-")):
+        raise ValueError(f"{text!r} is not a Kubernetes quantity of bytes")
+    return math.ceil(found)
+
+
+def number_of(text: str) -> Fraction:
+    """The number that any Kubernetes quantity stands for, exactly. The forms are those of apimachinery's resource.Quantity.
+
+    Raises ValueError for a text that is none.
     """
     found = _QUANTITY.fullmatch(text) if len(text) <= LONGEST_TEXT else None
     if found is None:
         raise ValueError(f"{text!r} is not a Kubernetes quantity")
-    exponent = int(found["exponent"] or 0)
-    return math.ceil(Fraction(found["number"]) * Fraction(10) ** exponent * _SUFFIXES[found["suffix"] or ""])
+    return Fraction(found["number"].rstrip(".")) * Fraction(10) ** int(found["exponent"] or 0) * _SUFFIXES[found["suffix"] or ""]
 
 
 _SUFFIXES = {

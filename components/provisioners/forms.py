@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from components.kube.quantity import GI, MI
+from components.kube.quantity import GI, MI, number_of
 
 T = TypeVar("T")
 
@@ -25,14 +25,6 @@ _INT32 = range(-(2**31), 2**31)
 _INT64 = range(-(2**63), 2**63)
 
 # resource.ParseQuantity of Kubernetes' apimachinery: a sign, a decimal number, and a suffix or an exponent.
-_QUANTITY = re.compile(
-    r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:(?P<suffix>[numkMGTPE]|[KMGTPE]i)|[eE](?P<exponent>[+-]?[0-9]{1,3}))?"
-)
-_SUFFIXES = {
-    **{suffix: Fraction(1000) ** power for suffix, power in zip("numkMGTPE", (-3, -2, -1, 1, 2, 3, 4, 5, 6), strict=True)},
-    **{f"{suffix}i": Fraction(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
-}
-_LONGEST = 64  # characters of a number; without a bound a hostile text costs time and memory in Fraction
 
 
 class Misread(ValueError):
@@ -239,11 +231,11 @@ class Numbered:
 
 def quantity(text: str) -> Fraction:
     """A Kubernetes quantity as a number; raises Misread for a text that is none."""
-    match = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
-    if match is None:
-        raise Misread("the driver takes a Kubernetes quantity: a number, and at most one of the units k, M, G, T, Ki, Mi, Gi, Ti")
-    exponent = Fraction(10) ** int(match["exponent"] or 0)
-    return Fraction(match["number"].rstrip(".")) * exponent * _SUFFIXES.get(match["suffix"] or "", Fraction(1))
+    try:
+        return number_of(text)
+    except ValueError:
+        rule = "the driver takes a Kubernetes quantity: a number, and at most one of the units k, M, G, T, Ki, Mi, Gi, Ti"
+        raise Misread(rule) from None
 
 
 def form_of(field: FieldInfo) -> Form[Any] | Numbered | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from kubernetes import client
-from kubernetes.stream import stream
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from components.kube.api import Json, KubeApi
 from devkube.images import reference
-from ops.cluster import Cluster
 from ops.errors import UserError
 
 LABEL = {"app.kubernetes.io/part-of": "storage-tiers-rehearsal"}
@@ -23,26 +23,31 @@ PATIENCE = 180  # seconds until all pods run, or are gone
 
 
 class Consumers:
-    """One StatefulSet for each service of the stack, on the claims that the stack has made (its output `claims`)."""
+    """One StatefulSet for each service of the stack, on the claims that the stack has made (its output `claims`).
 
-    def __init__(self, cluster: Cluster, namespace: str, claims: dict[str, list[dict[str, str]]]) -> None:
-        self.cluster = cluster
+    `kubectl` is the command line, up to its options for the cluster, by which something is run in a pod: that takes a WebSocket, which
+    is nothing that the project's own client needs for anything else.
+    """
+
+    def __init__(self, api: KubeApi, kubectl: Sequence[str], namespace: str, claims: dict[str, list[dict[str, str]]]) -> None:
+        self.api = api
+        self.kubectl = kubectl
         self.namespace = namespace
         self.claims = claims
-        self.apps = client.AppsV1Api(cluster.api)
+        self.sets = f"/apis/apps/v1/namespaces/{namespace}/statefulsets"
         self.pods = [claim["name"].removeprefix("data-") for each in claims.values() for claim in each]
 
     def start(self) -> None:
         """Start them and wait until every pod is ready. Raises UserError with the pods that are not."""
         for service, claims in self.claims.items():
-            self.apps.create_namespaced_stateful_set(self.namespace, stateful_set(service, claims))
+            self.api.create(self.sets, stateful_set(service, claims))
         self._wait(lambda: sorted(set(self.pods) - self._ready()), "not ready")
 
     def stop(self) -> None:
         """Delete them and wait until no pod is left."""
         for service in self.claims:
-            self.apps.delete_namespaced_stateful_set(service, self.namespace)
-        self._wait(lambda: sorted(pod.metadata.name for pod in self._found()), "not gone")
+            self.api.delete(f"{self.sets}/{service}")
+        self._wait(lambda: sorted(pod["metadata"]["name"] for pod in self._found()), "not gone")
 
     def write(self) -> dict[str, str]:
         """Write fresh random data on every volume, synced; returns the SHA-256 that each pod has of what it wrote."""
@@ -58,20 +63,20 @@ class Consumers:
 
     def volumes(self) -> dict[str, str]:
         """The volume that each claim is bound to."""
-        found = self.cluster.call(self.cluster.core.list_namespaced_persistent_volume_claim, self.namespace).items
-        return {claim.metadata.name: claim.spec.volume_name or "" for claim in found}
+        found = self.api.items(f"/api/v1/namespaces/{self.namespace}/persistentvolumeclaims")
+        return {claim["metadata"]["name"]: claim["spec"].get("volumeName") or "" for claim in found}
 
-    def _found(self) -> list[Any]:
-        return list(self.cluster.call(self.cluster.core.list_namespaced_pod, self.namespace, label_selector=SELECTOR).items)
+    def _found(self) -> list[Json]:
+        return self.api.items(f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={SELECTOR}")
 
     def _ready(self) -> set[str]:
         return {
-            pod.metadata.name
+            pod["metadata"]["name"]
             for pod in self._found()
-            if any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or [])
+            if any(each["type"] == "Ready" and each["status"] == "True" for each in pod.get("status", {}).get("conditions") or [])
         }
 
-    def _wait(self, left: Any, what: str) -> None:  # noqa: ANN401
+    def _wait(self, left: Callable[[], list[str]], what: str) -> None:
         waiting = Retrying(
             retry=retry_if_result(bool),
             stop=stop_after_delay(PATIENCE),
@@ -86,19 +91,12 @@ class Consumers:
             )
 
     def _run(self, pod: str, script: str) -> str:
-        output: str = stream(
-            self.cluster.core.connect_get_namespaced_pod_exec,
-            pod,
-            self.namespace,
-            command=["sh", "-ec", script],
-            stdout=True,
-            stderr=True,
-            stdin=False,
-            tty=False,
-        )
-        if not output.strip():
-            raise UserError(f"pod {pod} printed nothing for `{shlex.join(['sh', '-ec', script])}`.")
-        return output.strip()
+        command = [*self.kubectl, f"--namespace={self.namespace}", "exec", pod, "--", "sh", "-ec", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0 or not done.stdout.strip():
+            said = done.stderr.strip() or "it printed nothing"
+            raise UserError(f"in pod {pod} `{shlex.join(['sh', '-ec', script])}` failed: {said}")
+        return done.stdout.strip()
 
 
 def stateful_set(service: str, claims: list[dict[str, str]]) -> dict[str, Any]:

@@ -7,11 +7,12 @@ is real (engine, API server, scheduler, classes, canary, claims, pods), and the 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from components.kube.api import KubeApi
 from components.provisioners import PROVISIONERS
 from components.settings import Settings
 from dev.rehearsal.consumers import Consumers
@@ -22,9 +23,10 @@ from devkube.cluster import Access, EmbeddedCluster, embedded
 from devkube.cluster.layout import NODE_NAME
 from devkube.engine import ensure_engine
 from devkube.images import build_image, reference
-from ops.cluster import Cluster
+from devkube.toolchain.build import build
 from ops.console import console, say, step
 from ops.errors import UserError
+from ops.kube import open_api
 from ops.settings import load_settings
 
 CONTEXT = "storage-tiers-rehearsal"
@@ -52,14 +54,15 @@ def rehearse(stack: str) -> None:
     _announce(stack, settings, overrides)
     engine = ensure_engine()
     with tempfile.TemporaryDirectory(prefix="storage-tiers-rehearsal-") as folder, _cluster(Path(folder), drivers(settings)) as access:
-        cluster = Cluster(access.context, str(access.kubeconfig))
-        label_node(cluster, node_labels(settings))
+        api = open_api(access.context, str(access.kubeconfig))
+        label_node(api, node_labels(settings))
         copy = Path(folder, "program")
         copy.mkdir()
         program = CopiedStack(copy, stack, engine, Path(str(access.kubeconfig)))
         program.override(overrides)
         program.pulumi("stack", "init")
-        _steps(program, cluster, settings)
+        kubectl = [str(build("node") / "kubectl"), f"--kubeconfig={access.kubeconfig}", f"--context={access.context}"]
+        _steps(program, api, kubectl, settings)
     say("")
     say(f"Stack {stack} came up, was proven, kept what was written over a destroy, and left nothing behind.")
     say(f"Next: `make preview STACK={stack}` for the driver's rules, then docs/migrate.md.")
@@ -82,10 +85,10 @@ def node_labels(settings: Settings) -> dict[str, str]:
     return labels
 
 
-def label_node(cluster: Cluster, labels: dict[str, str]) -> None:
+def label_node(api: KubeApi, labels: dict[str, str]) -> None:
     """Give the node the labels of a zone."""
     if labels:
-        cluster.call(cluster.core.patch_node, NODE_NAME, {"metadata": {"labels": labels}})
+        api.patch(f"/api/v1/nodes/{NODE_NAME}", {"metadata": {"labels": labels}})
 
 
 @contextmanager
@@ -118,14 +121,14 @@ def _announce(stack: str, settings: Settings, overrides: dict[str, Any]) -> None
     say("")
 
 
-def _steps(program: CopiedStack, cluster: Cluster, settings: Settings) -> None:
+def _steps(program: CopiedStack, api: KubeApi, kubectl: Sequence[str], settings: Settings) -> None:
     with step("pulumi up", estimate=60) as shown:
         program.pulumi(*UP)
         outputs = program.outputs()
         shown.detail = f"classes {', '.join(outputs['storageClasses'].values())}"
     console.print(canary_table(outputs))
     claims: dict[str, list[dict[str, str]]] = outputs["claims"]
-    consumers = Consumers(cluster, outputs["namespace"], claims)
+    consumers = Consumers(api, kubectl, outputs["namespace"], claims)
     if not claims:
         say("The stack has no services, so there are no claims to use.")
         return

@@ -11,12 +11,13 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from ops.cluster import Cluster
+from components.kube.errors import ApiError
 from ops.command_line import stack_option
 from ops.console import console, say
 from ops.drift.compare import Difference, differences
 from ops.drift.reading import declared_objects, look
 from ops.errors import UserError
+from ops.kube import explained, open_api
 from ops.settings import load_settings
 
 DRIFT = 1  # exit status: something differs
@@ -44,10 +45,11 @@ def show(stack: str, as_json: bool, kubeconfig: str | None = None, environment: 
     try:
         settings = load_settings(stack)
         declared = declared_objects(stack, environment)
-        seen = look(Cluster(settings.cluster.context, kubeconfig), declared)
-    except UserError as problem:
-        problem.status = NOT_LOOKED
-        raise
+        seen = look(open_api(settings.cluster.context, kubeconfig), declared)
+    except (UserError, ApiError) as problem:
+        said = problem if isinstance(problem, UserError) else explained(problem)
+        said.status = NOT_LOOKED
+        raise said from None
     found = differences(declared, seen, stack)
     if as_json:
         click.echo(json.dumps({"stack": stack, "objects": len(declared), "drift": [each.as_json() for each in found]}, indent=2))

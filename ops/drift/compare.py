@@ -205,7 +205,7 @@ def _reservations(claims: Mapping[Name, Declared], cluster: Cluster) -> Iterator
 def _unknown_claims(claims: Mapping[Name, Declared], cluster: Cluster, stack: str) -> Iterator[Difference]:
     """Claims with the stack's labels that the stack doesn't know of."""
     for name, live in cluster.claims.items():
-        if name not in claims and labels.of_stack(stack).items() <= (live["metadata"].get("labels") or {}).items():
+        if name not in claims and labels.stack_of(labels.of(live)) == stack:
             todo = f"whoever made it takes the label off: `kubectl -n {name.namespace} label pvc {name.name} {labels.INSTANCE}-`"
             yield Difference(name, f"metadata.labels.{labels.INSTANCE}", "(none)", stack, todo)
 

@@ -6,11 +6,9 @@ import json
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-from kubernetes.client.exceptions import ApiException
-
-from ops import cluster as api
+from components.kube.api import KubeApi
+from components.kube.discovery import Discovery
 from ops.drift.compare import CLAIM, Cluster, Declared, Json, Name
 from ops.errors import UserError
 from ops.paths import ROOT
@@ -45,47 +43,27 @@ def _declared(resource: Json) -> Declared:
     )
 
 
-def look(cluster: api.Cluster, declared: Iterable[Declared]) -> Cluster:
-    """Read what the state names, and all volumes. Raises UserError that names the right that is missing."""
+def look(api: KubeApi, declared: Iterable[Declared]) -> Cluster:
+    """Read what the state names, and all volumes. Raises ApiError, for a right that is missing as well."""
     declared = list(declared)
+    discovery = Discovery(api)
     objects: dict[Name, Json] = {}
     namespaces = defaultdict(set)
     for each in declared:
         namespaces[each.api_version, each.name.kind].add(each.name.namespace)
     for (version, kind), found in namespaces.items():
-        base = f"/api/{version}" if "/" not in version else f"/apis/{version}"
-        plural = _plural(cluster, base, kind)
-        for namespace in found if plural else ():
+        resource = discovery.find(version, kind)
+        if resource is None:
+            continue
+        for namespace in found:
             if namespace:
-                for item in _get(cluster, f"{base}/namespaces/{namespace}/{plural}").get("items") or []:
+                for item in api.items(resource.path(namespace)):
                     objects[Name(kind, namespace, item["metadata"]["name"])] = item
             else:  # one by one: the right to read these alone is enough
                 for each in declared:
                     if (each.api_version, each.name.kind) == (version, kind):
-                        item = _get(cluster, f"{base}/{plural}/{each.name.name}")
-                        objects.update({each.name: item} if item else {})
+                        alone = api.find(resource.path(name=each.name.name))
+                        objects.update({each.name: alone} if alone else {})
     claims = {name: item for name, item in objects.items() if name.kind == CLAIM}
-    volumes = {item["metadata"]["name"]: item for item in _get(cluster, "/api/v1/persistentvolumes").get("items") or []} if declared else {}
+    volumes = {item["metadata"]["name"]: item for item in api.items("/api/v1/persistentvolumes")} if declared else {}
     return Cluster(objects, volumes, claims)
-
-
-def _plural(cluster: api.Cluster, base: str, kind: str) -> str:
-    """What the API calls objects of a kind in its paths; empty for a kind that it doesn't have (any more)."""
-    known = _get(cluster, base).get("resources") or []
-    return next((each["name"] for each in known if each["kind"] == kind and "/" not in each["name"]), "")
-
-
-def _get(cluster: api.Cluster, path: str) -> dict[str, Any]:
-    """The JSON at a path of the API; empty for one that isn't there."""
-    try:
-        found: dict[str, Any] = cluster.call(
-            cluster.api.call_api, path, "GET", response_type="object", auth_settings=["BearerToken"], _return_http_data_only=True
-        )
-    except ApiException as problem:
-        if problem.status == 404:
-            return {}
-        raise UserError(
-            f"the API of context {cluster.context} answered {problem.status} {problem.reason} for {path}.",
-            "Looking takes the right to get and list what the stack has made, and all persistent volumes: see docs/drift.md.",
-        ) from None
-    return found

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from components.kube.errors import ApiError
 from ops.command_line import stack_option, yes_option
 from ops.console import console, say, step
 from ops.errors import UserError
+from ops.kube import explained
 from ops.settings import load_settings
 from ops.volumes import listing, prune
 from ops.volumes.matching import Plan
@@ -94,8 +96,8 @@ def stamp(stack: StackVolumes) -> None:
     """Stamp, or say why that can't be: what a run does besides must not fail for want of the right to label volumes."""
     try:
         stack.stamp()
-    except UserError as problem:
-        say(f"The volumes could not be labelled with what they hold: {problem}")
+    except ApiError as problem:
+        say(f"The volumes could not be labelled with what they hold: {explained(problem)}")
 
 
 def reserve(stack: StackVolumes) -> Plan:

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from rich import box
 from rich.table import Table
 
+from components.kube import labels
 from components.kube.ownership import parse_claim_name
 from components.settings import Settings
 from ops.volumes.matching import Plan, is_own, maybe_own, unfit
 from ops.volumes.saved import FORMAT, Adoption, Claim, Data, SavedList, SavedVolume
-from ops.volumes.stack_volumes import Seen, StackVolumes, claim_is_ours
+from ops.volumes.stack_volumes import Seen, StackVolumes
 from ops.volumes.volume import Volume
 from ops.volumes.wanted import Wanted
 
@@ -22,7 +23,7 @@ def of_stack(settings: Settings, wanted: Sequence[Wanted], seen: Seen) -> list[V
     bound = {
         (claim["metadata"]["uid"], claim["spec"]["volumeName"])
         for claim in seen.claims
-        if claim["spec"].get("volumeName") and claim_is_ours(claim, settings.stack)
+        if claim["spec"].get("volumeName") and labels.stack_of(labels.of(claim)) == settings.stack
     }
 
     def ours(volume: Volume) -> bool:

@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from components.kube import labels
+from components.kube.quantity import as_quantity
 from components.settings import NEW_VOLUME
 from ops.volumes.node_affinity import describe, served_by
-from ops.volumes.volume import Volume, as_quantity, give_up
+from ops.volumes.volume import Volume, give_up
 from ops.volumes.wanted import Wanted
 
 Json = Mapping[str, Any]
@@ -70,7 +71,7 @@ def _claim_problems(wanted: Wanted, claim: Json | None, volumes: Sequence[Volume
     metadata, spec, phase = claim["metadata"], claim["spec"], (claim.get("status") or {}).get("phase")
     held, storage_class = spec.get("volumeName"), spec.get("storageClassName")
     delete = f"`kubectl -n {wanted.namespace} delete pvc {wanted.name}`"
-    if not labels.of_stack(wanted.stack).items() <= (metadata.get("labels") or {}).items():
+    if labels.stack_of(labels.of(claim)) != wanted.stack:
         yield f"a claim of this name is there that isn't stack {wanted.stack}'s. Delete or rename it ({delete})"
     if metadata.get("deletionTimestamp"):
         yield "the claim is being deleted, and goes when no pod uses it any more. Stop the pods, then try again"

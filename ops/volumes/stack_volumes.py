@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.kube import labels
+from components.kube.api import Json
 from components.kube.ownership import stamp_volumes
 from components.settings import Settings
-from ops.cluster import Cluster
 from ops.console import say, step
 from ops.errors import UserError
+from ops.kube import open_api
 from ops.volumes import found, saved
-from ops.volumes.api import Api, Json
+from ops.volumes.api import VolumesApi
 from ops.volumes.found import VolumesFolder
 from ops.volumes.matching import Plan, make_plan
 from ops.volumes.volume import BOUND_BY_CONTROLLER, Volume
@@ -45,13 +46,13 @@ class StackVolumes:
         self.settings = settings
         self.namespace = settings.namespace.name
         self.wanted = wanted_claims(settings)
-        self.api = Api(Cluster(settings.cluster.context, kubeconfig))
+        self.api = VolumesApi(open_api(settings.cluster.context, kubeconfig))
         self.folder = folder
         self.list_file = list_file
 
     def stamp(self) -> list[str]:
         """Stamp what is bound to the stack's claims; the names of the volumes that were stamped now."""
-        return stamp_volumes(self.api, self.namespace, self.settings.stack)
+        return stamp_volumes(self.api.kube, self.namespace, self.settings.stack)
 
     def look(self) -> Seen:
         """The cluster as it is now."""
@@ -173,14 +174,13 @@ def foreign_claims(claims: Sequence[Json], stack: str) -> list[Json]:
     return [
         claim
         for claim in claims
-        if (found := claim["metadata"].get("labels") or {}).get(labels.PART_OF) == labels.PROJECT
-        and found.get(labels.INSTANCE, stack) != stack
-        and found.get(labels.MANAGED_BY) != labels.CANARY
+        if labels.stack_of(labels.of(claim)) not in ("", stack)
+        and not labels.are_of_canary(labels.of(claim))
         and claim["spec"].get("volumeName")
     ]
 
 
-def refuse_for_strangers(api: Api, stack: str) -> None:
+def refuse_for_strangers(api: VolumesApi, stack: str) -> None:
     """Raise UserError when a cluster that is about to be deleted holds volumes of another stack than `stack`: labelled so, or in use."""
     found = strangers([Volume.of(each) for each in api.volumes()], stack)
     names = {each.name for each in found}
@@ -189,20 +189,15 @@ def refuse_for_strangers(api: Api, stack: str) -> None:
         lines = [f"  {each.name}: {each.stamp or f'stack {each.marked_for}'}, {each.phase}, {each.location}" for each in found]
         for claim in claims:
             metadata = claim["metadata"]
-            whose = f"claim {metadata['namespace']}/{metadata['name']} of stack {metadata['labels'][labels.INSTANCE]}"
+            whose = f"claim {metadata['namespace']}/{metadata['name']} of stack {labels.stack_of(labels.of(claim))}"
             lines.append(f"  {claim['spec']['volumeName']}: {whose}, Bound")
-        first = found[0].marked_for if found else claims[0]["metadata"]["labels"][labels.INSTANCE]
+        first = found[0].marked_for if found else labels.stack_of(labels.of(claims[0]))
         destroyed = f"`pulumi destroy --stack {first}`, then " if claims else ""
         raise UserError(
             "\n".join([f"this cluster holds volumes of another stack than {stack}; nothing was deleted:", *lines]),
             f"Save what is in them, or delete them as their own stack: {destroyed}`python -m ops volumes prune --stack {first}`. "
             "Then purge again.",
         )
-
-
-def claim_is_ours(claim: Json, stack: str) -> bool:
-    """Whether a claim (the API's JSON) carries the stack's labels."""
-    return labels.of_stack(stack).items() <= (claim["metadata"].get("labels") or {}).items()
 
 
 def said_reserved(plan: Plan) -> None:

@@ -7,17 +7,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from kubernetes.client.exceptions import ApiException
-
-from ops.errors import UserError
-from ops.volumes.api import Api
+from components.kube.errors import ApiError
+from ops.volumes.api import VolumesApi
 from ops.volumes.found import VolumesFolder
 from ops.volumes.volume import Volume
 
 _BLOCK = 512  # bytes: the unit of st_blocks, whatever the file system's own (POSIX, sys/stat.h)
 
 
-def used_bytes(volumes: Iterable[Volume], api: Api, folder: VolumesFolder | None) -> Mapping[str, int]:
+def used_bytes(volumes: Iterable[Volume], api: VolumesApi, folder: VolumesFolder | None) -> Mapping[str, int]:
     """The used bytes of those volumes that can be read, by volume name.
 
     The kubelet knows only mounted volumes, and of a folder on a shared disk it gives what the whole disk holds: so it is asked for
@@ -69,13 +67,11 @@ def _size(folder: Path) -> int | None:
     return None if any(isinstance(problem, PermissionError) for problem in unread) else total
 
 
-def _kubelet_figures(api: Api) -> Iterable[tuple[tuple[str, str], int]]:
+def _kubelet_figures(api: VolumesApi) -> Iterable[tuple[tuple[str, str], int]]:
     """Per mounted claim (namespace, name) its used bytes, from every node that tells."""
     for node in api.nodes():
-        with suppress(
-            ApiException, UserError
-        ):  # a figure for people: a node that doesn't answer, or a right that is missing, leaves it out
-            summary = api.get(f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary")
+        with suppress(ApiError):  # a figure for people: a node that doesn't answer, or a right that is missing, leaves it out
+            summary = api.kube.get(f"/api/v1/nodes/{node['metadata']['name']}/proxy/stats/summary")
             for pod in summary.get("pods") or []:
                 for volume in pod.get("volume") or []:
                     reference = volume.get("pvcRef")

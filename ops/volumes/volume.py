@@ -6,15 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from components.kube import labels
-from components.kube.ownership import NOBODY, STACK, Stamp
-from components.kube.quantity import MI, quantity
+from components.kube.ownership import NOBODY, Stamp
+from components.kube.quantity import bytes_of
 
 HOSTNAME = "kubernetes.io/hostname"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"  # by it the provisioner knows the volumes that it may delete
@@ -125,15 +122,15 @@ class Volume:
         metadata, spec, status = found["metadata"], found["spec"], found.get("status") or {}
         reference = spec.get("claimRef")
         required = ((spec.get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or []
-        labels = metadata.get("labels") or {}
+        marks = labels.of(found)
         return cls(
             name=metadata["name"],
             location=Location.of(spec),
             storage_class=spec.get("storageClassName") or "",
-            capacity=parse_bytes((spec.get("capacity") or {}).get("storage", "0")),
+            capacity=bytes_of((spec.get("capacity") or {}).get("storage", "0")),
             access_modes=tuple(spec.get("accessModes") or ()),
             claim=Reference(reference.get("namespace", ""), reference.get("name", ""), reference.get("uid") or "") if reference else None,
-            stamp=Stamp.of(labels),
+            stamp=Stamp.of(marks),
             node_terms=tuple(required),
             volume_mode=spec.get("volumeMode") or "Filesystem",
             phase=status.get("phase") or "Pending",
@@ -142,7 +139,7 @@ class Volume:
             version=metadata.get("resourceVersion") or "",
             created=parse_time(metadata.get("creationTimestamp")),
             since=parse_time(status.get("lastPhaseTransitionTime")),
-            labels=labels,
+            labels=marks,
             annotations=metadata.get("annotations") or {},
             deleting=bool(metadata.get("deletionTimestamp")),
             message=status.get("message") or "",
@@ -151,12 +148,12 @@ class Volume:
     @property
     def of_canary(self) -> bool:
         """Whether it is a canary's: for a moment, and for the canary alone to touch."""
-        return self.labels.get(labels.MANAGED_BY) == labels.CANARY and labels.PART_OF in self.labels
+        return labels.are_of_canary(self.labels)
 
     @property
     def marked_for(self) -> str:
         """The stack that it is labelled for, ``""`` for none; also where the rest of the stamp is damaged."""
-        return self.labels.get(STACK, "") if self.labels.get(labels.PART_OF) else ""
+        return labels.stack_of(self.labels)
 
     @property
     def reserved(self) -> bool:
@@ -192,17 +189,6 @@ class Volume:
 def give_up(name: str) -> str:
     """The command that ends a volume's reservation: it is Released then. With no claimRef at all any claim could have it."""
     return f"""kubectl patch pv {name} -p '{{"spec":{{"claimRef":{{"uid":"{NOBODY}"}}}}}}'"""
-
-
-def parse_bytes(text: str) -> int:
-    """A Kubernetes quantity in whole bytes, rounded up."""
-    value: Decimal = parse_quantity(text)
-    return int(value.to_integral_value(rounding="ROUND_CEILING"))
-
-
-def as_quantity(size: int) -> str:
-    """Bytes as a Kubernetes quantity, in the form that people write where there is one: `3380Mi`."""
-    return quantity(size) if size % MI == 0 else str(size)
 
 
 def parse_time(text: str | None) -> datetime | None:

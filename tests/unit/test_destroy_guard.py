@@ -13,6 +13,7 @@ import pytest
 from components.destroy_guard import check
 from components.kube import labels
 from components.kube.api import ApiError, KubeApi
+from components.kube.discovery import Discovery
 from components.kube.kubeconfig import Kubeconfig
 from components.kube.ownership import Stamp
 from tests.unit.mocked_program import ROOT
@@ -200,7 +201,7 @@ def test_a_kind_that_its_group_serves_in_an_older_version_alone_counts_and_none_
     cluster = Recorded(served)
     with pytest.raises(check.Refusal, match="\n  tcproute/kafka\n"):
         check.check(cluster, "data", "dev", namespace_is_ours=True)
-    found = [(version, entry["name"]) for version, entry in check.resources(cluster) if version.startswith(api)]
+    found = [(each.base, each.plural) for each in Discovery(cluster).in_namespaces() if each.base.startswith(api)]
     assert found == [(f"{api}/v1", "gateways"), (f"{api}/v1alpha2", "tcproutes")]
 
 
