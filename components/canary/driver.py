@@ -22,9 +22,10 @@ try:
     from components.canary.run import Proof
     from components.canary.signals import Interrupted, raise_on_signals
     from components.canary.sweep import SweepScope, sweep
-    from components.canary.words import NotProven, explanation, no_answer
-    from components.kube.api import ApiError, KubeApi
-    from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig, UnusableContext
+    from components.canary.words import NotProven, explanation, no_answer, no_way
+    from components.kube.api import KubeApi
+    from components.kube.errors import ApiError, UnusableContext
+    from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
     from components.kube.quantity import quantity
 except ImportError as missing:
     sys.exit(f"error: the Python package {missing.name} is missing in {sys.executable}; run `pulumi install` in the project folder.")
@@ -67,15 +68,13 @@ def open_api(context: str) -> KubeApi:
     try:
         kubeconfig = Kubeconfig.load()
         if context not in kubeconfig.contexts:
-            raise UnusableContext(f"no context {context!r} in {', '.join(map(str, kubeconfig.files))}")
+            raise no_way(context, f"no context {context!r} in {', '.join(map(str, kubeconfig.files))}")
         kubeconfig.server(context)
         kubeconfig.user(context)
-    except (UnreadableKubeconfig, UnusableContext) as problem:
-        where = f"{problem.file} can't be read: " if isinstance(problem, UnreadableKubeconfig) else ""
-        raise NotProven(
-            f"the cluster can't be reached: {where}{problem}",
-            f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`).",
-        ) from None
+    except UnreadableKubeconfig as problem:
+        raise no_way(context, f"{problem.file} can't be read: {problem}") from None
+    except UnusableContext as problem:
+        raise no_way(context, problem) from None
     return KubeApi(kubeconfig, context, timeout=REQUEST, patience=PATIENCE)
 
 

@@ -7,7 +7,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from components.kube.api import ApiError, KubeApi
+from components.kube.api import KubeApi
+from components.kube.errors import ApiError
 
 POLL = 0.2  # seconds between two looks at something that is waited for
 # Seconds over which the making of an object is tried again. A new namespace takes no pod before it

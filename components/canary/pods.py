@@ -11,7 +11,8 @@ from components.canary import manifests, objects
 from components.canary.plan import ProofPlan
 from components.canary.report import ProbeReport
 from components.canary.words import NotProven, failed_operation
-from components.kube.api import ApiError, KubeApi
+from components.kube.api import KubeApi
+from components.kube.errors import ApiError
 
 # Seconds without a line after which a log is asked for again. The stream of a pod that was killed
 # may never end by itself.

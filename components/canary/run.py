@@ -26,7 +26,8 @@ from components.canary.sweep import SweepScope, sweep
 from components.canary.volumes import RESERVED_FOR_NOBODY, belongs, hand_over, is_free, made_for
 from components.canary.watch import StartWatch, Timeouts
 from components.canary.words import NotProven, not_kept, reason_of
-from components.kube.api import ApiError, Json, KubeApi
+from components.kube.api import Json, KubeApi
+from components.kube.errors import ApiError
 
 # The writer is killed after so many acknowledged entries, at random between the two.
 ACKNOWLEDGED = (20, 150)

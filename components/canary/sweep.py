@@ -14,6 +14,7 @@ from components.canary import objects
 from components.canary.manifests import CLAIM_UID, RUN, selector
 from components.canary.volumes import belongs, claim_uid, hand_over, made_for, tier_of
 from components.canary.words import NotProven
+from components.kube import labels
 from components.kube.api import Json, KubeApi
 
 SETTLING = 10  # seconds that a volume which is being made has to come, before its claim is deleted
@@ -82,7 +83,7 @@ def _volumes_without_claim(api: KubeApi, scope: SweepScope, claims: Sequence[Jso
             volume,
             scope.namespace,
             scope.storage_class or volume["spec"].get("storageClassName", ""),
-            {volume["metadata"]["labels"].get(CLAIM_UID, "")},
+            {labels.of(volume).get(CLAIM_UID, "")},
         )
         and claim_uid(volume) not in present
     ]

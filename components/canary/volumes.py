@@ -73,8 +73,8 @@ def is_free(volume: Mapping[str, Any], storage_class: str, size: int) -> bool:
 
 def tier_of(volume: Mapping[str, Any], claims: Collection[Mapping[str, Any]]) -> str:
     """The tier of a volume, from its claim's label or else its own; empty without either."""
-    of_claim = {each["metadata"]["uid"]: (each["metadata"].get("labels") or {}).get(labels.COMPONENT) for each in claims}
-    return str(of_claim.get(claim_uid(volume)) or (volume["metadata"].get("labels") or {}).get(labels.COMPONENT, ""))
+    of_claim = {each["metadata"]["uid"]: labels.of(each).get(labels.COMPONENT) for each in claims}
+    return of_claim.get(claim_uid(volume)) or labels.of(volume).get(labels.COMPONENT, "")
 
 
 def hand_over(api: KubeApi, volume: Json, instance: str, tier: str) -> Json | None:

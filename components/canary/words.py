@@ -9,7 +9,7 @@ from components.canary.events import Event
 from components.canary.plan import ProofPlan
 from components.canary.report import ProbeReport
 from components.canary.verdict import Finding, most_telling
-from components.kube.api import ApiError
+from components.kube.errors import ApiError, UnusableContext
 
 SHOWN_LOG_LINES = 10
 SHOWN_EVENTS = 8
@@ -36,8 +36,18 @@ def not_kept(findings: Sequence[Finding]) -> NotProven | None:
     return NotProven(f"the volume did not keep what it acknowledged: {worst}{shown}{more}", "Don't put data on this tier.")
 
 
+def no_way(context: str, reason: object) -> NotProven:
+    """The kubeconfig doesn't lead to the API."""
+    return NotProven(
+        f"the cluster can't be reached: {reason}",
+        f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`).",
+    )
+
+
 def no_answer(context: str, problem: ApiError) -> NotProven:
     """The API couldn't be reached (`problem` has no HTTP status)."""
+    if isinstance(problem, UnusableContext):
+        return no_way(context, problem)
     return NotProven(
         f"the cluster of context {context!r} does not answer ({problem})", "Start it (`make up` for the dev cluster) and try again."
     )

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote
 
 from components.canary import probe
 from components.canary.manifests import MOUNT
-from components.kube.api import ApiError
+from components.kube.errors import ApiError
 
 Json = dict[str, Any]
 VOLUME = "/api/v1/persistentvolumes/pv-1"

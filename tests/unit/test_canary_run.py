@@ -17,7 +17,8 @@ from components.canary.plan import ProofPlan
 from components.canary.run import Proof
 from components.canary.sweep import SweepScope, sweep
 from components.canary.words import NotProven
-from components.kube.api import ApiError, KubeApi
+from components.kube.api import KubeApi
+from components.kube.errors import ApiError
 from tests.unit.canary_cluster import VOLUME, CanaryCluster
 
 PLAN = ProofPlan("ctx", "data-canary", "dev", "streaming", "streaming", "streaming-local-path", "python:3", "probe-1", 2**30, False)
