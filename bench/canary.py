@@ -1,7 +1,8 @@
-"""`python -m bench.canary`: the canary's writes against fio's with the same pattern in the same folder, in turn.
+"""`python -m bench.canary`: the canary's writes against fio's, with the same pattern, in turn.
 
-What is timed on both sides is write plus sync: the canary makes its payload and its hashes outside of that, and of fio's report only
-the latencies of writes and syncs are used, not its run time. fio is the system's, else Debian's, unpacked.
+What is timed on both sides is write plus sync. The canary makes its payload and its hashes outside
+of that. Of fio's report only the latencies of writes and syncs are used, not its run time. fio is
+the system's, else Debian's, unpacked.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -21,23 +23,43 @@ from rich import box
 from rich.table import Table
 
 from components.canary import probe
+from components.canary.profiles import DATABASE, PROFILES, STREAMING
 from dev import command_line
 from devkube.debian import unpack
 from ops.console import console, step
 from ops.errors import UserError
 
+
+@dataclass(frozen=True)
+class Pattern:
+    """How fio writes what a profile's throughput is measured with.
+
+    `syncs` is how many syncs count.
+    """
+
+    arguments: list[str]
+    syncs: int
+
+
 PATTERNS = {
-    # table.pages: 8 KiB at random into a preallocated file, each with fdatasync. fio syncs before the next write, so the last has none.
-    "database": ["--rw=randwrite", f"--bs={probe.PAGE}", f"--size={probe.PAGE * probe.PAGES}", "--fdatasync=1", "--fallocate=posix"],
-    # stream.blocks: blocks of 1 MiB in sequence into a file that grows, as a log segment does (fio would reserve its room beforehand),
-    # one sync at the end. The block after it makes fio do that sync; it is not counted.
-    "streaming": [
-        *("--rw=write", "--fallocate=none", f"--bs={probe.BLOCK}"),
-        *(f"--size={probe.BLOCK * (probe.BLOCKS + 1)}", f"--fdatasync={probe.BLOCKS}"),
-    ],
+    # 8 KiB at random into a preallocated file, each with fdatasync. fio syncs before the next
+    # write, so the last has none.
+    DATABASE.name: Pattern(
+        ["--rw=randwrite", f"--bs={probe.PAGE}", f"--size={probe.PAGE * probe.PAGES}", "--fdatasync=1", "--fallocate=posix"],
+        syncs=probe.PAGES,
+    ),
+    # Blocks of 1 MiB in sequence, and one sync at the end. The file grows, as a log segment does;
+    # fio would reserve its room beforehand. The block after the last makes fio sync; it isn't
+    # counted.
+    STREAMING.name: Pattern(
+        [
+            *("--rw=write", "--fallocate=none", f"--bs={probe.BLOCK}"),
+            *(f"--size={probe.BLOCK * (probe.BLOCKS + 1)}", f"--fdatasync={probe.BLOCKS}"),
+        ],
+        syncs=1,
+    ),
 }
 PROCESSORS = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-WORKLOADS = {"database": "pages", "streaming": "stream"}
 Figures = dict[str, float]  # MB/s, and milliseconds of a sync
 
 
@@ -59,7 +81,7 @@ def main(runs: int, folder: Path) -> None:
                     lambda where, profile=profile: canary_figures(where, profile),  # type: ignore[misc]
                     lambda where, profile=profile: fio_figures(where, profile, command, environment),  # type: ignore[misc]
                 ]
-                order = (0, 1) if turn % 2 else (1, 0)  # who is second finds the disk as the first has left it
+                order = (0, 1) if turn % 2 else (1, 0)  # the second finds the disk as the first left it
                 same_processor(turn // 2)
                 got: dict[int, Figures] = {}
                 for side in order:
@@ -75,7 +97,10 @@ def main(runs: int, folder: Path) -> None:
 
 
 def same_processor(turn: int) -> None:
-    """Keep both sides of a turn to one processor, each in its turn: the one that serves the disk's interrupts is slower by half."""
+    """Keep both sides of a turn to one processor, and each turn to the next one.
+
+    The processor that serves the disk's interrupts is slower by half.
+    """
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, {PROCESSORS[turn % len(PROCESSORS)]})
 
@@ -86,20 +111,20 @@ def canary_figures(folder: Path, profile: str) -> Figures:
     command = [sys.executable, "-IB", probe.__file__, "write", f"--root={folder}", f"--run={run}", f"--profile={profile}", "--owner=bench"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = (line.partition(" ") for line in done.stdout.splitlines())
-    figures = next(json.loads(rest) for word, _, rest in lines if word == "figures")[WORKLOADS[profile]]
+    figures = next(json.loads(rest) for word, _, rest in lines if word == "figures")[PROFILES[profile].throughput]
     return {"MB/s": figures["MBps"], "sync p50 ms": figures["syncMs"]["p50"]}
 
 
 def fio_figures(folder: Path, profile: str, command: list[str], environment: dict[str, str]) -> Figures:
     """One run of fio. MB are 10^6 bytes."""
     arguments = ["--name=bench", f"--directory={folder}", "--ioengine=psync", "--refill_buffers", "--randrepeat=0", "--output-format=json"]
-    done = subprocess.run([*command, *arguments, *PATTERNS[profile]], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, *arguments, *PATTERNS[profile].arguments], env=environment, capture_output=True, text=True, check=True)
     job = json.loads(done.stdout)["jobs"][0]
     write, sync = job["write"]["clat_ns"], job["sync"]["lat_ns"]
-    size, count = (probe.PAGE, probe.PAGES) if profile == "database" else (probe.BLOCK, probe.BLOCKS)
-    syncs = count if profile == "database" else 1
-    seconds = (write["mean"] * count + sync["mean"] * syncs) / 1e9
-    return {"MB/s": size * count / seconds / 1e6, "sync p50 ms": sync["percentile"]["50.000000"] / 1e6}
+    written = PROFILES[profile].file_of(PROFILES[profile].throughput)
+    assert written.size is not None, "a throughput is measured with a file of a fixed size"
+    seconds = (write["mean"] * written.entries + sync["mean"] * PATTERNS[profile].syncs) / 1e9
+    return {"MB/s": written.size / seconds / 1e6, "sync p50 ms": sync["percentile"]["50.000000"] / 1e6}
 
 
 def fio() -> tuple[list[str], dict[str, str]]:
@@ -111,7 +136,7 @@ def fio() -> tuple[list[str], dict[str, str]]:
         raise UserError("fio is not on PATH, and there is no apt to get it from.", "Install fio, then run this again.")
     only = ["--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"]
     listed = subprocess.run(["apt-cache", "depends", "--recurse", *only, "fio"], capture_output=True, text=True, check=False).stdout
-    # Its libraries, but not what every system has, nor the languages that its other programs are written in.
+    # Its libraries, but not what every system has, nor the languages of its other programs.
     names = {name for name in listed.splitlines() if name.startswith("lib")}
     needed = {name for name in names if not name.startswith(("libc6", "libpython", "libperl", "libpam")) and not name.endswith("-perl")}
     packages = unpack(["fio", *sorted(needed)])

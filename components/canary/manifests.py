@@ -1,45 +1,24 @@
-"""The objects that a run of the canary needs for a moment: its claim and its pods, as the API's JSON."""
+"""What a run of the canary needs for a moment: its claim and its pods, as the API's JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from components.canary.plan import ProofPlan
 from components.kube import labels
 
 NAME = "canary"
 RUN = "storage-tiers/run"
 CLAIM_UID = "storage-tiers/claim-uid"
 MOUNT = "/volume"
+CONTAINER = "probe"  # a mesh or an agent may add others to the pod
 USER = 65532  # no user of any image; the number that distroless images made customary for "nonroot"
-LIFETIME = 900  # seconds after which Kubernetes ends a pod that its driver has lost
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One tier's canary: where, on which class, how. `size` of the claim in bytes; `limits` as settings.Limits names them."""
-
-    context: str
-    namespace: str
-    instance: str
-    tier: str
-    profile: str
-    storage_class: str
-    image: str
-    probe: str  # the name of the probe's ConfigMap
-    size: int
-    sizes_enforced: bool
-    limits: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def owner(self) -> str:
-        """Whose data this is, in words that another run can read on a volume that isn't its own."""
-        return f"tier {self.tier} of stack {self.instance} in namespace {self.namespace}"
+LIFETIME = 900  # seconds after which Kubernetes ends a pod whose driver is gone
 
 
 def canary_labels(instance: str, tier: str) -> dict[str, str]:
-    """Labels of everything that a tier's canary makes: by these it is found, and known for the canary's own."""
+    """Labels of everything that a tier's canary makes: it is found and known by them."""
     return {
         **labels.of_stack(instance),
         "app.kubernetes.io/name": NAME,
@@ -54,7 +33,7 @@ def selector(instance: str, tier: str | None) -> str:
     return ",".join(f"{key}={value}" for key, value in wanted.items() if tier or key != "app.kubernetes.io/component")
 
 
-def claim(plan: Plan, run: str) -> dict[str, Any]:
+def claim(plan: ProofPlan, run: str) -> dict[str, Any]:
     """The claim of a run."""
     return {
         "apiVersion": "v1",
@@ -69,8 +48,11 @@ def claim(plan: Plan, run: str) -> dict[str, Any]:
     }
 
 
-def pod(plan: Plan, run: str, role: str, steps: Sequence[str]) -> dict[str, Any]:
-    """A pod that mounts the run's claim and runs the probe's `steps`; passes Pod Security level `restricted`."""
+def pod(plan: ProofPlan, run: str, role: str, steps: Sequence[str]) -> dict[str, Any]:
+    """A pod that mounts the run's claim and runs the probe's `steps`.
+
+    It passes Pod Security level `restricted`.
+    """
     arguments = [f"--root={MOUNT}", f"--run={run}", f"--profile={plan.profile}", f"--owner={plan.owner}"]
     return {
         "apiVersion": "v1",
@@ -93,7 +75,7 @@ def pod(plan: Plan, run: str, role: str, steps: Sequence[str]) -> dict[str, Any]
             },
             "containers": [
                 {
-                    "name": "probe",
+                    "name": CONTAINER,
                     "image": plan.image,
                     "imagePullPolicy": "IfNotPresent",
                     "command": ["python3", "-IB", "/probe/probe.py", *steps, *arguments],
@@ -117,5 +99,5 @@ def pod(plan: Plan, run: str, role: str, steps: Sequence[str]) -> dict[str, Any]
     }
 
 
-def _metadata(plan: Plan, run: str, name: str) -> dict[str, Any]:
+def _metadata(plan: ProofPlan, run: str, name: str) -> dict[str, Any]:
     return {"name": name, "namespace": plan.namespace, "labels": {**canary_labels(plan.instance, plan.tier), RUN: run}}

@@ -1,4 +1,4 @@
-"""Compares what a volume gave back with what was acknowledged: intact, or which fault it is. Pure functions."""
+"""Compares what a volume gave back with what was acknowledged. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-Entry: TypeAlias = Sequence[Any]  # [number, timestamp in microseconds, digest], as the probe reports it
+Entry: TypeAlias = Sequence[Any]  # number, timestamp in microseconds, digest (probe.Entry)
 File: TypeAlias = Mapping[str, Any]  # name, size, entries and (of a file that was read) odd
 
 SHOWN = 5  # numbers that a sentence lists
 
 
 class Fault(Enum):
-    """What can be wrong with what was read, the most telling first: the first that is found names the verdict."""
+    """What can be wrong with what was read. The first that is found names the verdict."""
 
     WRONG_VOLUME = "wrong volume"
     EMPTY = "mounted, but empty"
@@ -51,7 +51,8 @@ def most_telling(findings: Iterable[Finding]) -> Finding | None:
 def compare(folder: Mapping[str, Any], owner: Mapping[str, str], written: Sequence[File], read: Sequence[File]) -> list[Finding]:
     """Everything that is wrong with the canary's folder.
 
-    `folder` says whether it is `present` and which `owner` its mark names, `owner` is the mark that this run has written.
+    `folder` says whether it is `present`, and which `owner` its mark names. `owner` is the mark
+    that this run has written.
     """
     found_owner = folder.get("owner")
     if not folder.get("present") or (not read and not found_owner):
@@ -96,7 +97,10 @@ def compare_file(written: File, read: File) -> list[Finding]:
 
 
 def compare_entries(name: str, expected: Sequence[Entry], found: Sequence[Entry], *, explained: bool = False) -> list[Finding]:
-    """What is wrong with a sequence of whole entries. `explained`: absent ones are accounted for by damage reported elsewhere."""
+    """What is wrong with a sequence of whole entries.
+
+    `explained`: a finding of another kind already says why entries are absent.
+    """
     findings = []
     wanted, present = Counter(entry[0] for entry in expected), Counter(entry[0] for entry in found)
     missing, extra = sorted((wanted - present).elements()), sorted((present - wanted).elements())
@@ -110,7 +114,7 @@ def compare_entries(name: str, expected: Sequence[Entry], found: Sequence[Entry]
         findings.append(Finding(Fault.ORDER, name, f"{_numbers(misplaced)} after a later one"))
     by_number = {entry[0]: entry for entry in expected}
     if not misplaced:
-        # What was written at random has no order in time; there a page's time is right when it is the one that was written.
+        # Pages are written at random, so their times are in no order.
         in_time = all(earlier[1] <= later[1] for earlier, later in pairwise(expected))
         back = [later[0] for earlier, later in pairwise(found) if later[1] < earlier[1]]
         if in_time and back:
@@ -122,7 +126,10 @@ def compare_entries(name: str, expected: Sequence[Entry], found: Sequence[Entry]
 
 
 def compare_stream(name: str, acknowledged: Sequence[Entry], read: File | None) -> list[Finding]:
-    """What is wrong with a stream whose writer was killed: all that was acknowledged must be there, more may be, the end may be torn."""
+    """What is wrong with a stream whose writer was killed.
+
+    All that was acknowledged must be there. More may be, and the end may be torn.
+    """
     if read is None:
         return [Finding(Fault.MISSING, name, f"the file with {len(acknowledged)} acknowledged entries is gone")] if acknowledged else []
     found = list(map(tuple, read["entries"]))
@@ -140,43 +147,22 @@ def compare_stream(name: str, acknowledged: Sequence[Entry], read: File | None) 
     return [*findings, *compare_entries(name, acknowledged, kept)]
 
 
-def expected_of(profile: str, pages: int, page: int, entries: int) -> dict[str, tuple[int | None, int]]:
-    """What a profile's writer must have written: file -> (size in bytes where it is fixed, number of entries)."""
-    if profile == "database":
-        return {"table.pages": (pages * page, pages)}
-    return {"segment.entries": (None, entries)}
-
-
-def too_slow(figures: Mapping[str, Any], limits: Mapping[str, float]) -> list[str]:
-    """Each limit that the figures break, as a sentence's part. Limits: `sync…Ms` at most, `writeMBps` and `writeIOPS` at least."""
-    sync = figures["syncMs"]
-    measured = {
-        "syncP50Ms": sync["p50"],
-        "syncP95Ms": sync["p95"],
-        "syncP99Ms": sync["p99"],
-        "writeMBps": figures["writeMBps"],
-        "writeIOPS": figures["writeIOPS"],
-    }
-    broken = []
-    for name, limit in limits.items():
-        at_most = name.startswith("sync")
-        if (measured[name] > limit) if at_most else (measured[name] < limit):
-            broken.append(f"{name} is {measured[name]:g}, the limit is {'at most' if at_most else 'at least'} {limit:g}")
-    return broken
-
-
-# A file system keeps some of its device for itself: ext4 on 1 GiB shows about 95 %, XFS about 94 %. Options of a class can make it keep
-# more: of 1 GiB, ext4 shows 71.5 % with a million inodes (`numberOfInodes`) and 70.3 % with one for each KiB (`bytesPerInode`), measured.
+# A file system keeps some of its device for itself. Measured on 1 GiB: ext4 shows about 95 %, XFS
+# about 94 %. Options of a class can make it keep more: with a million inodes (`numberOfInodes`)
+# ext4 shows 71.5 %, with one for each KiB (`bytesPerInode`) 70.3 %.
 LEAST_SHARE_OF_CLAIM = 0.6
 
 
 def too_small(file_system_bytes: int, claim_bytes: int) -> bool:
-    """Whether a file system is smaller than its claim by more than what file systems keep for themselves."""
+    """Whether a file system lacks more of its claim than file systems keep for themselves."""
     return file_system_bytes < claim_bytes * LEAST_SHARE_OF_CLAIM
 
 
 def free_space_warning(free_bytes: int, allocated_bytes: int) -> str | None:
-    """A sentence where less is free than the services are promised on the tier; matters where nothing enforces sizes."""
+    """A sentence where less is free than the services are promised on the tier.
+
+    It matters where nothing enforces sizes.
+    """
     if free_bytes >= allocated_bytes:
         return None
     gib = 2**30

@@ -11,15 +11,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.canary import probe
+from components.canary.profiles import PROFILES
 
 Damage = Callable[[Path, random.Random], None]  # is given the canary's folder in the volume
 
-DATA = {"database": "wal.entries", "streaming": "segment.entries"}  # each profile's file of entries in sequence
+DATA = [profile.file_of(profile.sync).name for profile in PROFILES.values()]  # each profile's file of entries in sequence
 
 
 def sequence(folder: Path) -> Path:
     """The file with the entries in sequence."""
-    return next(folder / name for name in DATA.values() if (folder / name).exists())
+    return next(folder / name for name in DATA if (folder / name).exists())
 
 
 def entries(path: Path) -> list[bytes]:

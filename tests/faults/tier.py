@@ -13,14 +13,17 @@ from typing import Any
 from kubernetes import client
 
 from components.canary import probe
-from components.canary.driver import Canary, Cluster, NotProven, Patience
-from components.canary.manifests import Plan
+from components.canary.driver import open_api
+from components.canary.plan import ProofPlan
+from components.canary.run import Proof
+from components.canary.watch import Timeouts
+from components.canary.words import NotProven
 from devkube.images import reference
 from tests.conftest import eventually
 
 NAMESPACE = "faults-canary"
 PROBE = "probe"
-PATIENT = Patience(scheduling=5, provisioning=10, image=2, mount=8, log=60)  # what takes a minute in the field must not here
+SHORT = Timeouts(scheduling=5, provisioning=10, image=2, mount=8, log=60)  # what takes a minute in the field must not here
 
 
 class Tiers:
@@ -61,9 +64,9 @@ class Tiers:
         finally:
             self.storage.delete_storage_class(name)
 
-    def canary(self, profile: str, storage_class: str, *, patience: Patience = PATIENT, **changes: Any) -> Canary:
+    def canary(self, profile: str, storage_class: str, *, timeouts: Timeouts = SHORT, **changes: Any) -> Proof:
         """A canary of a tier that is named after its profile; `changes` are to its plan."""
-        plan = Plan(
+        plan = ProofPlan(
             self.context,
             NAMESPACE,
             "faults",
@@ -75,21 +78,22 @@ class Tiers:
             size=2**30,
             sizes_enforced=False,
         )
-        return Canary(Cluster(self.context), replace(plan, **changes), self.said.append, patience)
+        return Proof(open_api(self.context), replace(plan, **changes), self.said.append, timeouts)
 
     @contextmanager
-    def at_work(self, canary: Canary) -> Iterator[Canary]:
+    def at_work(self, canary: Proof) -> Iterator[Proof]:
         """A canary with its claim, cleaned up afterwards: then no pod, claim, volume or directory of it is left."""
         canary.sweep()
         canary.make_claim()
-        uid = canary.claim.metadata.uid
+        assert canary.claim
+        uid = canary.claim["metadata"]["uid"]
         try:
             yield canary
         finally:
             canary.clean_up(wait=True)
         self.assert_clean(uid, canary)
 
-    def assert_clean(self, claim_uid: str, canary: Canary) -> None:
+    def assert_clean(self, claim_uid: str, canary: Proof) -> None:
         """Nothing of this run is left."""
         here = {"namespace": NAMESPACE, "label_selector": f"storage-tiers/run={canary.run}"}
         eventually(lambda: not self.core.list_namespaced_pod(**here).items, "the canary's pods are gone", 30)
@@ -100,18 +104,19 @@ class Tiers:
             assert not root_of(canary).exists()
 
 
-def root_of(canary: Canary) -> Path:
+def root_of(canary: Proof) -> Path:
     """The directory of the canary's volume on this machine."""
-    spec = canary.volume.spec
-    return Path((spec.local or spec.host_path).path)
+    assert canary.volume
+    spec = canary.volume["spec"]
+    return Path((spec.get("local") or spec["hostPath"])["path"])
 
 
-def folder_of(canary: Canary) -> Path:
+def folder_of(canary: Proof) -> Path:
     """The canary's own folder in its volume."""
     return root_of(canary) / probe.FOLDER
 
 
-def read(canary: Canary) -> None:
+def read(canary: Proof) -> None:
     """The steps after the writing pod. Raises NotProven."""
     canary.read_back_and_kill()
     canary.read_what_was_acknowledged()
@@ -126,7 +131,7 @@ def sentence_of(step: Callable[[], object]) -> str:
     return ""
 
 
-def put_back(kept: Path, canary: Canary) -> None:
+def put_back(kept: Path, canary: Proof) -> None:
     """Replace the canary's folder by a copy of another one, owners and modes included."""
     shutil.rmtree(folder_of(canary))
     copy_tree(kept, folder_of(canary))

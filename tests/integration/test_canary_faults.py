@@ -20,10 +20,11 @@ from typing import Any
 
 import pytest
 from kubernetes import client
-from kubernetes.config import kube_config
 
-from components.canary import driver
-from components.canary.driver import BOUND_BY_CONTROLLER, NOBODYS, Canary
+from components.canary import run
+from components.canary.run import Proof
+from components.canary.volumes import BOUND_BY_CONTROLLER, RESERVED_FOR_NOBODY
+from components.canary.watch import Timeouts
 from devkube.cluster import Access, Cluster
 from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon
@@ -53,8 +54,7 @@ def embedded(cluster: Cluster) -> EmbeddedCluster:
 def tiers(embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api, storage: client.StorageV1Api) -> Iterator[Tiers]:
     """Makes tiers for the canary."""
     with pytest.MonkeyPatch.context() as patch:
-        # Set from KUBECONFIG when the client was imported, which for this process is too late.
-        patch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(access.kubeconfig))
+        patch.setenv("KUBECONFIG", str(access.kubeconfig))
         made = Tiers(access.context, embedded.volumes, core, storage)
         made.make_namespace()
         yield made
@@ -210,7 +210,7 @@ def test_a_full_ext4_volume(tiers: Tiers, medium: Callable[..., Any]) -> None:
         assert sentence_of(canary.write).startswith("the volume is full: No space left on device (ENOSPC)")
 
 
-def in_the_middle(canary: Canary, file: str, size: int, fault: Callable[[], object]) -> str:
+def in_the_middle(canary: Proof, file: str, size: int, fault: Callable[[], object]) -> str:
     """What the canary says when `fault` happens while its writing pod has just written `size` bytes of `file`."""
     sentences: list[str] = []
     writing = threading.Thread(target=lambda: sentences.append(sentence_of(canary.write)))
@@ -278,7 +278,7 @@ def test_a_volume_that_any_claim_would_get_is_left_as_it_is(tiers: Tiers, plain:
         canary = tiers.canary("database", plain)
         assert sentence_of(canary.prove).startswith(f"volume somebodys of class {plain} is Available to any claim")
         assert canary.claim is None
-        core.patch_persistent_volume("somebodys", NOBODYS)  # as the hint says
+        core.patch_persistent_volume("somebodys", RESERVED_FOR_NOBODY)  # as the hint says
         eventually(lambda: is_in("Released"), "the volume is Released", 30)
         core.patch_persistent_volume("somebodys", {"spec": {"claimRef": None}})
         eventually(lambda: is_in("Available"), "the volume is Available", 30)
@@ -357,7 +357,7 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(
         canary.write()
         for number in range(1, kills + 1):
             moment = chance.randrange(1, 600)
-            monkeypatch.setattr(driver, "ACKNOWLEDGED", (moment, moment))
+            monkeypatch.setattr(run, "ACKNOWLEDGED", (moment, moment))
             canary.read_back_and_kill(f"killed-{number}.entries")
             assert len(canary.acknowledged[f"killed-{number}.entries"]) >= moment
         canary.read_what_was_acknowledged()
@@ -367,7 +367,11 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(
 @soak
 def test_a_writing_pod_that_somebody_kills(tiers: Tiers, plain: str) -> None:
     with tiers.at_work(tiers.canary("database", plain)) as canary:
-        sentence = in_the_middle(canary, "wal.entries", 1, lambda: canary.kill(canary.pods[-1]))
+
+        def kill() -> None:
+            canary.pods[-1].kill()
+
+        sentence = in_the_middle(canary, "wal.entries", 1, kill)
         assert sentence.endswith("was deleted by somebody while the canary ran")
 
 
@@ -437,7 +441,7 @@ def test_a_healthy_tier_is_never_refused(tiers: Tiers, plain: str, full: bool, p
     seconds = []
     with loaded(tmp_path):
         for _ in range(15 if full else 1):
-            canary = tiers.canary(profile, plain, patience=driver.Patience())
+            canary = tiers.canary(profile, plain, timeouts=Timeouts())
             began = time.monotonic()
             verdict = canary.prove()
             assert verdict["verdict"] == "proven"

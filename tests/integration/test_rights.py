@@ -14,6 +14,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from components.canary import manifests
+from components.canary.plan import ProofPlan
 from devkube.cluster import Cluster, EmbeddedCluster, embedded, kind
 from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon, wait_for
@@ -127,7 +128,7 @@ def test_a_canary_pod_has_no_token(role: str, core: client.CoreV1Api, cluster: C
     the pod.
     """
     core.patch_namespace(NAMESPACE, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
-    plan = manifests.Plan(
+    plan = ProofPlan(
         context="", namespace=NAMESPACE, instance="x", tier="database", profile="database", storage_class="x", image="x", probe="x",
         size=1, sizes_enforced=False,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The driver's own decisions: what is its own, what it asks of Kubernetes, and how it says what went wrong."""
+"""The canary's decisions: what is its own, what it waits for, and how it says what went wrong."""
 
 from __future__ import annotations
 
@@ -7,82 +7,87 @@ import os
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from components.canary import driver, manifests
+from components.canary import driver, events, manifests, pods, volumes
 from components.canary.component import CLAIM_BYTES
-from components.canary.manifests import Plan
+from components.canary.events import Event
+from components.canary.limits import LIMITED_FIGURES, FigureLimit
+from components.canary.plan import ProofPlan
+from components.canary.profiles import PROFILES
+from components.canary.report import ProbeReport
+from components.canary.watch import StartWatch, Timeouts
+from components.canary.words import NotProven, explanation, failed_operation
+from components.kube.api import KubeApi
 from tests.unit.mocked_program import ROOT
 
 RUN = "0123456789abcdef"
-PLAN = Plan("ctx", "data-canary", "dev", "database", "database", "database-local-path", "python:3", "canary-probe-1", 2**30, False)
+PLAN = ProofPlan("ctx", "data-canary", "dev", "database", "database", "database-local-path", "python:3", "canary-probe-1", 2**30, False)
 
 
-def volume(namespace: str = "data-canary", uid: str = "u1", storage_class: str = "database-local-path") -> Any:
-    claim_ref = SimpleNamespace(namespace=namespace, uid=uid)
-    return SimpleNamespace(spec=SimpleNamespace(claim_ref=claim_ref, storage_class_name=storage_class))
+def volume(namespace: str = "data-canary", uid: str = "u1", storage_class: str = "database-local-path") -> dict[str, Any]:
+    return {"spec": {"claimRef": {"namespace": namespace, "uid": uid}, "storageClassName": storage_class}}
 
 
 class TestWhatIsItsOwn:
     def test_a_volume_of_its_namespace_class_and_claim(self) -> None:
-        assert driver.belongs(volume(), "data-canary", "database-local-path", {"u1", "u2"})
+        assert volumes.belongs(volume(), "data-canary", "database-local-path", {"u1", "u2"})
 
     @pytest.mark.parametrize(
         "other",
         [volume(namespace="data"), volume(uid="u3"), volume(storage_class="streaming-local-path"), volume(uid="")],
     )
-    def test_not_one_that_differs_in_any(self, other: Any) -> None:
-        assert not driver.belongs(other, "data-canary", "database-local-path", {"u1", "u2"})
+    def test_not_one_that_differs_in_any(self, other: dict[str, Any]) -> None:
+        assert not volumes.belongs(other, "data-canary", "database-local-path", {"u1", "u2"})
 
-    def test_not_one_that_is_bound_to_nothing(self) -> None:
-        unbound = SimpleNamespace(spec=SimpleNamespace(claim_ref=None, storage_class_name="database-local-path"))
-        assert not driver.belongs(unbound, "data-canary", "database-local-path", {"u1"})
+    @pytest.mark.parametrize("spec", [{"claimRef": None}, {}])
+    def test_not_one_that_is_bound_to_nothing(self, spec: dict[str, Any]) -> None:
+        unbound = {"spec": {"storageClassName": "database-local-path", **spec}}
+        assert not volumes.belongs(unbound, "data-canary", "database-local-path", {"u1"})
+        assert not volumes.belongs(unbound, "data-canary", "database-local-path", {""})
 
     @pytest.mark.parametrize(
-        ("seconds", "annotations", "made"),
+        ("time", "annotations", "made"),
         [
-            (-1, {}, False),
-            (0, None, True),
-            (0, {"pv.kubernetes.io/provisioned-by": "rancher.io/local-path"}, True),
-            (1, {}, True),
-            (0, {"pv.kubernetes.io/bound-by-controller": "yes"}, False),  # free, and in the very same second
-            (1, {"pv.kubernetes.io/bound-by-controller": "yes"}, False),
+            ("2026-11-23T23:59:59Z", {}, False),
+            ("2026-11-24T00:00:00Z", None, True),
+            ("2026-11-24T00:00:00Z", {"pv.kubernetes.io/provisioned-by": "rancher.io/local-path"}, True),
+            ("2026-11-24T00:00:01Z", {}, True),
+            ("2026-11-24T00:00:00Z", {"pv.kubernetes.io/bound-by-controller": "yes"}, False),  # free, and in the very same second
+            ("2026-11-24T00:00:01Z", {"pv.kubernetes.io/bound-by-controller": "yes"}, False),
         ],
     )
-    def test_a_volume_is_made_for_a_claim_that_is_not_younger(self, seconds: int, annotations: dict[str, str] | None, made: bool) -> None:
-        claimed = datetime(2026, 11, 24, tzinfo=UTC)
-        its_claim = SimpleNamespace(metadata=SimpleNamespace(creation_timestamp=claimed))
-        found = SimpleNamespace(metadata=SimpleNamespace(creation_timestamp=claimed + timedelta(seconds=seconds), annotations=annotations))
-        assert driver.made_for(found, its_claim) is made
+    def test_a_volume_is_made_for_a_claim_that_is_not_younger(self, time: str, annotations: dict[str, str] | None, made: bool) -> None:
+        its_claim = {"metadata": {"creationTimestamp": "2026-11-24T00:00:00Z"}}
+        found = {"metadata": {"creationTimestamp": time, "annotations": annotations}}
+        assert volumes.made_for(found, its_claim) is made
 
     @pytest.mark.parametrize(
         "change",
         [
             {},
             {"phase": "Released"},
-            {"claim_ref": SimpleNamespace(namespace="data", name="data-kafka-1", uid=None)},
-            {"storage_class_name": "streaming-local-path"},
-            {"access_modes": ["ReadWriteOncePod"]},
-            {"volume_mode": "Block"},
+            {"claimRef": {"namespace": "data", "name": "data-kafka-1"}},
+            {"storageClassName": "streaming-local-path"},
+            {"accessModes": ["ReadWriteOncePod"]},
+            {"volumeMode": "Block"},
             {"capacity": {"storage": "1023Mi"}},
         ],
     )
     def test_only_a_volume_that_its_claim_could_get_is_free(self, change: dict[str, Any]) -> None:
         spec = {
-            "claim_ref": None,
-            "storage_class_name": "database-local-path",
-            "access_modes": ["ReadWriteOnce", "ReadWriteOncePod"],
-            "volume_mode": "Filesystem",
+            "claimRef": None,
+            "storageClassName": "database-local-path",
+            "accessModes": ["ReadWriteOnce", "ReadWriteOncePod"],
+            "volumeMode": "Filesystem",
             "capacity": {"storage": "1Gi"},
             **change,
         }
-        found = SimpleNamespace(status=SimpleNamespace(phase=spec.pop("phase", "Available")), spec=SimpleNamespace(**spec))
-        assert driver.is_free(found, "database-local-path", 2**30) is (not change)
+        found = {"status": {"phase": spec.pop("phase", "Available")}, "spec": spec}
+        assert volumes.is_free(found, "database-local-path", 2**30) is (not change)
 
     def test_it_is_found_by_labels_of_stack_canary_and_tier(self) -> None:
         one_tier = manifests.selector("dev", "database").split(",")
@@ -128,12 +133,13 @@ class TestManifests:
 
 class TestWords:
     def test_a_pods_log_is_its_report_and_whatever_else_it_said(self) -> None:
-        pod = driver.Pod("canary", "u", 0.0)
+        report = ProbeReport()
         for line in ('mount {"bytes":1}', "Traceback (most recent call last):", 'ack [1,2,"x"]', "", "ack [1,2", 'done "verify"'):
-            pod.take(line)
-        assert pod.words == [("mount", {"bytes": 1}), ("ack", [1, 2, "x"]), ("done", "verify")]
-        assert pod.other == ["Traceback (most recent call last):", "ack [1,2"]
-        assert pod.values("ack") == [[1, 2, "x"]]
+            report.add(line)
+        assert report.said == [("mount", {"bytes": 1}), ("ack", [1, 2, "x"]), ("done", "verify")]
+        assert report.other == ["Traceback (most recent call last):", "ack [1,2"]
+        assert report.values("ack") == [[1, 2, "x"]]
+        assert report.last_word == "done"
 
     @pytest.mark.parametrize(
         ("fault", "says"),
@@ -144,13 +150,13 @@ class TestWords:
         ],
     )
     def test_a_failed_operation_is_a_sentence(self, fault: dict[str, str], says: str) -> None:
-        assert driver.trouble_of(fault) == says
+        assert failed_operation(fault) == says
 
     def test_a_failure_is_the_sentence_the_log_and_the_warnings(self) -> None:
-        pod = driver.Pod("canary-database-1-write", "u", 0.0, words=[("mount", {}), ("fault", {"errno": "EIO"})], other=["python: oh"])
-        events = ["Normal Scheduled pod/x: yes", "Warning FailedMount pod/x: no such directory"]
-        canary = cast(driver.Canary, SimpleNamespace(plan=PLAN, pods=[pod], events_seen=events))
-        assert driver.explain(canary, driver.NotProven("it is broken", "Mend it.")) == (
+        report = ProbeReport(said=[("mount", {}), ("fault", {"errno": "EIO"})], other=["python: oh"])
+        seen = [Event("Normal", "Scheduled", "pod/x", "yes"), Event("Warning", "FailedMount", "pod/x", "no such directory")]
+        problem = NotProven("it is broken", "Mend it.")
+        assert explanation(PLAN, problem, "canary-database-1-write", report, seen) == (
             "tier database (database-local-path) is not proven: it is broken.\n"
             "Log of pod canary-database-1-write:\n"
             "  python: oh\n"
@@ -165,83 +171,160 @@ class TestWords:
         def workload(mbps: float, iops: float, p99: float) -> dict[str, Any]:
             return {"MBps": mbps, "IOPS": iops, "syncMs": {"p99": p99}}
 
-        database = driver.summary("database", {"pages": workload(1, 2, 3), "wal": workload(4, 5, 6)})
+        database = PROFILES["database"].figures({"pages": workload(1, 2, 3), "wal": workload(4, 5, 6)})
         assert (database["writeMBps"], database["writeIOPS"], database["syncMs"]["p99"]) == (1, 2, 6)
-        streaming = driver.summary("streaming", {"stream": workload(1, 2, 3), "entries": workload(4, 5, 6)})
+        streaming = PROFILES["streaming"].figures({"stream": workload(1, 2, 3), "entries": workload(4, 5, 6)})
         assert (streaming["writeMBps"], streaming["writeIOPS"], streaming["syncMs"]["p99"]) == (1, 5, 6)
+
+    def test_events_come_in_the_order_of_their_times_and_only_of_the_runs_own_objects(self) -> None:
+        def event(message: str, uid: str = "u", **times: str | None) -> dict[str, Any]:
+            about = {"kind": "Pod", "name": "x", "uid": uid}
+            made = {
+                "metadata": {"creationTimestamp": "2026-11-24T00:00:09Z"},
+                "involvedObject": about,
+                "type": "Warning",
+                "reason": "Failed",
+            }
+            return {**made, "message": message, **times}
+
+        class Api:
+            def items(self, path: str) -> list[dict[str, Any]]:
+                assert path == "/api/v1/namespaces/data-canary/events"
+                return [
+                    event("newest"),
+                    event("second", eventTime="2026-11-24T00:00:01.500000Z", lastTimestamp=None),
+                    event("first", lastTimestamp="2026-11-24T00:00:01Z"),
+                    event("of another", uid="other"),
+                ]
+
+        found = events.events_about(cast(KubeApi, Api()), "data-canary", {"u"})
+        assert [each.message for each in found] == ["first", "second", "newest"]
+        assert str(found[0]) == "Warning Failed pod/x: first"
+        assert events.last_warning(found) == "newest"
+        assert events.last_warning(found, "Provisioning") == ""
+
+
+class TestTheProbesContainer:
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_is_found_by_its_name_among_others(self, order: int) -> None:
+        ended = {"terminated": {"exitCode": 0}}
+        statuses = [{"name": "istio-proxy", "state": {"running": {}}}, {"name": "probe", "state": ended}][::order]
+        assert pods.container_state({"status": {"containerStatuses": statuses}}) == ended
+
+    @pytest.mark.parametrize("status", [{}, {"containerStatuses": None}, {"containerStatuses": [{"name": "istio-proxy", "state": {}}]}])
+    def test_has_no_state_before_the_kubelet_has_spoken(self, status: dict[str, Any]) -> None:
+        assert pods.container_state({"status": status}) == {}
 
 
 class Waiting:
-    """A canary whose pod has no node yet, on a clock of the test's: what the API says of the pod, its claim and its events."""
+    """A pod without a node, on a clock of the test's; what the API says of its claim and events."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds = 0.0
-        self.events: list[str] = []
+        self.events: list[Event] = []
         self.unschedulable = "0/2 nodes are available: 2 Insufficient cpu."
         self.annotations: dict[str, str] = {}
         monkeypatch.setattr(time, "monotonic", lambda: self.seconds)
-        core = SimpleNamespace(read_namespaced_persistent_volume_claim=None)
-        cluster = SimpleNamespace(core=core, call=lambda *_: self.claim())
-        self.canary = driver.Canary(cast(driver.Cluster, cluster), PLAN, lambda _: None)
-        self.canary.claim = self.claim()
-        monkeypatch.setattr(self.canary, "events", lambda: self.events)
-        self.since: dict[str, float] = {}
+        self.watch = StartWatch(
+            cast(KubeApi, self), PLAN, "canary-database-1", created=0.0, timeouts=Timeouts(), events=lambda: self.events
+        )
 
-    def claim(self) -> Any:
-        metadata = SimpleNamespace(name="canary-database-1", annotations=self.annotations)
-        return SimpleNamespace(metadata=metadata, status=SimpleNamespace(phase="Pending"))
+    def get(self, path: str) -> dict[str, Any]:
+        assert path == "/api/v1/namespaces/data-canary/persistentvolumeclaims/canary-database-1"
+        return {"metadata": {"name": "canary-database-1", "annotations": self.annotations}, "status": {"phase": "Pending"}}
 
     def after(self, seconds: float) -> None:
         self.seconds = seconds
-        condition = SimpleNamespace(type="PodScheduled", reason="Unschedulable", message=self.unschedulable)
-        pod = SimpleNamespace(status=SimpleNamespace(conditions=[condition]))
-        self.canary.check_scheduling(pod, seconds, self.since)
+        condition = {"type": "PodScheduled", "reason": "Unschedulable", "message": self.unschedulable}
+        assert not self.watch.has_started({"spec": {}, "status": {"phase": "Pending", "conditions": [condition]}})
 
 
-class TestPatience:
+class TestTimeouts:
     @pytest.mark.parametrize(
-        "event", ["Normal TriggeredScaleUp pod/x: 1->2", "Normal Nominated pod/x: Pod should schedule on: nodeclaim/y"]
+        "event",
+        [
+            Event("Normal", "TriggeredScaleUp", "pod/x", "1->2"),
+            Event("Normal", "Nominated", "pod/x", "Pod should schedule on: nodeclaim/y"),
+        ],
+        ids=lambda event: event.reason,
     )
-    def test_a_node_that_an_autoscaler_adds_is_waited_for(self, event: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_node_that_an_autoscaler_adds_is_waited_for(self, event: Event, monkeypatch: pytest.MonkeyPatch) -> None:
         waiting = Waiting(monkeypatch)
         waiting.events = [event]
         waiting.after(599)
-        with pytest.raises(driver.NotProven, match="no node can take the pod: 0/2 nodes"):
+        with pytest.raises(NotProven, match="no node can take the pod: 0/2 nodes"):
             waiting.after(601)
 
     def test_without_one_a_minute(self, monkeypatch: pytest.MonkeyPatch) -> None:
         waiting = Waiting(monkeypatch)
         waiting.after(59)
-        with pytest.raises(driver.NotProven, match="no node can take the pod: 0/2 nodes"):
+        with pytest.raises(NotProven, match="no node can take the pod: 0/2 nodes"):
             waiting.after(61)
 
     def test_the_time_of_a_volume_begins_when_it_is_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         waiting = Waiting(monkeypatch)
-        waiting.events = ["Normal TriggeredScaleUp pod/x: 1->2"]
+        waiting.events = [Event("Normal", "TriggeredScaleUp", "pod/x", "1->2")]
         waiting.after(150)
         waiting.annotations = {"volume.kubernetes.io/selected-node": "new", "volume.kubernetes.io/storage-provisioner": "ebs.csi.aws.com"}
         waiting.after(151)
         waiting.after(270)
-        with pytest.raises(
-            driver.NotProven, match=r"ebs\.csi\.aws\.com has made no volume for class database-local-path in 121 s and gives no"
-        ):
+        with pytest.raises(NotProven, match=r"ebs\.csi\.aws\.com has made no volume for class database-local-path in 121 s and gives no"):
             waiting.after(272)
 
     def test_a_provisioner_may_fail_at_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         waiting = Waiting(monkeypatch)
         waiting.annotations = {"volume.kubernetes.io/selected-node": "new"}
-        waiting.events = ["Warning ProvisioningFailed claim/x: no topology key found on CSINode new"]
+        waiting.events = [Event("Warning", "ProvisioningFailed", "persistentvolumeclaim/x", "no topology key found on CSINode new")]
         waiting.after(60)
         waiting.after(89)
-        with pytest.raises(driver.NotProven, match="in 31 s: no topology key found on CSINode new"):
+        with pytest.raises(NotProven, match="in 31 s: no topology key found on CSINode new"):
             waiting.after(91)
+
+    def test_a_mount_has_more_time_while_the_image_is_pulled(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting = Waiting(monkeypatch)
+        pod = {"spec": {"nodeName": "n"}, "status": {"phase": "Pending"}}
+        assert not waiting.watch.has_started(pod)
+        waiting.events = [
+            Event("Normal", "Pulling", "pod/x", "Pulling image"),
+            Event("Warning", "FailedMount", "pod/x", "no such directory"),
+        ]
+        waiting.seconds = 299
+        assert not waiting.watch.has_started(pod)
+        waiting.events = waiting.events[1:]
+        with pytest.raises(NotProven, match="the pod does not start on node n: no such directory"):
+            waiting.watch.has_started(pod)
+
+    def test_an_image_that_comes_at_last_is_no_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting = Waiting(monkeypatch)
+
+        def pod(state: dict[str, Any]) -> dict[str, Any]:
+            status = {"phase": "Pending", "containerStatuses": [{"name": "probe", "state": state}]}
+            return {"spec": {"nodeName": "n"}, "status": status}
+
+        assert not waiting.watch.has_started(pod({"waiting": {"reason": "ErrImagePull"}}))
+        waiting.seconds = 19
+        assert not waiting.watch.has_started(pod({"waiting": {"reason": "ImagePullBackOff"}}))
+        assert waiting.watch.has_started(pod({"running": {}}))
+        waiting.seconds = 21
+        with pytest.raises(NotProven, match=r"the image python:3 can't be pulled \(ImagePullBackOff\)"):
+            waiting.watch.has_started(pod({"waiting": {"reason": "ImagePullBackOff"}}))
 
 
 def test_the_command_line_is_the_plan() -> None:
     arguments = [f"--{name}=x" for name in ("context", "namespace", "instance", "tier", "profile", "storage-class", "image", "probe")]
     operation, plan = driver.parse([*arguments, f"--size={CLAIM_BYTES}", "--sizes-enforced", "--limit=syncP99Ms=10.5", "prove"])
     assert operation == "prove"
-    assert plan == Plan("x", "x", "x", "x", "x", "x", "x", "x", CLAIM_BYTES, True, {"syncP99Ms": 10.5})
+    limits = (FigureLimit(LIMITED_FIGURES["syncP99Ms"], 10.5),)
+    assert plan == ProofPlan("x", "x", "x", "x", "x", "x", "x", "x", CLAIM_BYTES, True, limits)
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"), [("syncP99=1", "'syncP99' is no figure that can be limited; these are: syncP50Ms"), ("writeMBps=x", "'x'")]
+)
+def test_a_limit_that_is_none_is_explained(limit: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        driver.parse(["--context=x", "--namespace=x", "--instance=x", f"--limit={limit}", "prove"])
+    assert says in capsys.readouterr().err
 
 
 def test_a_context_that_is_not_there_is_explained_without_a_traceback(tmp_path: Path) -> None:
@@ -254,7 +337,7 @@ def test_a_context_that_is_not_there_is_explained_without_a_traceback(tmp_path: 
     assert "Traceback" not in done.stderr
 
 
-def test_importing_the_driver_costs_no_pulumi() -> None:
+def test_importing_the_driver_costs_no_pulumi_and_no_official_client() -> None:
     command = [sys.executable, "-c", "import json, sys, components.canary.driver; print(json.dumps(sorted(sys.modules)))"]
     loaded = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
-    assert not [name for name in loaded if name.split(".")[0] in ("pulumi", "pulumi_kubernetes", "pydantic")]
+    assert not [name for name in loaded if name.split(".")[0] in ("pulumi", "pulumi_kubernetes", "pydantic", "kubernetes")]

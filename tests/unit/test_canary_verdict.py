@@ -15,7 +15,10 @@ from typing import Any
 
 import pytest
 
+from components import settings
 from components.canary import probe, verdict
+from components.canary.limits import LIMITED_FIGURES, FigureLimit
+from components.canary.profiles import PROFILES as TABLE
 from components.canary.verdict import Fault
 
 RUN, OTHER_RUN = "0123456789abcdef", "fedcba9876543210"
@@ -292,6 +295,19 @@ class TestProfiles:
         assert (root / probe.FOLDER / "stream.blocks").stat().st_size == by_name["stream.blocks"]["size"] == probe.BLOCKS * 2**20
 
     @pytest.mark.parametrize("profile", PROFILES)
+    def test_the_table_is_what_the_probe_writes(self, profile: str, tmp_path: Path) -> None:
+        _, report = run_probe(tmp_path, profile, "write")
+        files, table = of(report, "file"), TABLE[profile]
+        assert [file["name"] for file in files] == [file.name for file in table.files]
+        assert table.is_complete(files)
+        assert not table.is_complete(files[:-1])
+        assert not table.is_complete([*files[:-1], {**files[-1], "entries": files[-1]["entries"][:-1]}])
+        workloads = of(report, "figures")[0]
+        assert set(workloads) == {file.workload for file in table.files if file.workload}
+        assert table.file_of(table.throughput).size == workloads[table.throughput]["bytes"]
+        assert set(table.figures(workloads)) == {"writeMBps", "writeIOPS", "syncMs", "workloads"}
+
+    @pytest.mark.parametrize("profile", PROFILES)
     def test_figures(self, profile: str, tmp_path: Path) -> None:
         _, report = run_probe(tmp_path, profile, "write")
         for figures in of(report, "figures")[0].values():
@@ -395,16 +411,26 @@ class TestKilledStream:
 FIGURES = {"syncMs": {"p50": 1.0, "p95": 2.0, "p99": 9.5}, "writeMBps": 90.0, "writeIOPS": 500.0}
 
 
+def too_slow(**limits: float) -> list[str]:
+    """How the figures break these limits."""
+    given = [FigureLimit.parse(f"{name}={number}") for name, number in limits.items()]
+    return [limit.broken(FIGURES) for limit in given if not limit.is_kept(FIGURES)]
+
+
 class TestLimits:
     def test_kept(self) -> None:
-        limits = {"syncP50Ms": 1, "syncP95Ms": 2, "syncP99Ms": 9.5, "writeMBps": 90, "writeIOPS": 500}
-        assert verdict.too_slow(FIGURES, limits) == []
+        assert too_slow(syncP50Ms=1, syncP95Ms=2, syncP99Ms=9.5, writeMBps=90, writeIOPS=500) == []
 
     def test_broken(self) -> None:
-        assert verdict.too_slow(FIGURES, {"syncP99Ms": 9, "writeMBps": 100, "writeIOPS": 1}) == [
+        assert too_slow(syncP99Ms=9, writeMBps=100, writeIOPS=1) == [
             "syncP99Ms is 9.5, the limit is at most 9",
             "writeMBps is 90, the limit is at least 100",
         ]
+
+    def test_their_names_and_descriptions_are_those_of_the_settings(self) -> None:
+        fields = settings.Limits.model_fields.values()
+        expected = {field.alias: (field.description, field.examples) for field in fields}
+        assert {name: (figure.description, [figure.example]) for name, figure in LIMITED_FIGURES.items()} == expected
 
 
 @pytest.mark.parametrize("share", [0.94, 0.715, 0.703])  # xfs, ext4 with a million inodes, ext4 with one for each KiB
