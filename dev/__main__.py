@@ -8,29 +8,22 @@ that file or the interpreter changes.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
 from ops import interruption
+from ops.environment import PYTHON, VENV, hand_over
+from ops.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
 STAMP = VENV / ".storage-tiers-stamp"
 LOCK = ROOT / "requirements-dev.txt"
 VENV_SIZE = 500 << 20  # bytes, with room to unpack
 OLDEST_PYTHON = (3, 11)
-
-
-def venv_python() -> Path:
-    """The interpreter inside the clone's virtual environment."""
-    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def fail(message: str) -> int:
@@ -46,7 +39,7 @@ def wanted_stamp() -> str:
 
 def stamp() -> str:
     """What the environment was made from; empty where it was never made whole."""
-    return STAMP.read_text() if STAMP.exists() and venv_python().exists() else ""
+    return STAMP.read_text() if STAMP.exists() and PYTHON.exists() else ""
 
 
 def try_lock(file: IO[bytes]) -> bool:
@@ -98,7 +91,7 @@ def make_venv() -> None:
                 VENV.unlink()
             subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
         STAMP.unlink(missing_ok=True)
-        pip = [str(venv_python()), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+        pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
         subprocess.run([*pip, "install", "--quiet", "--require-hashes", "-r", str(LOCK)], check=True)
         STAMP.write_text(wanted_stamp())
 
@@ -129,17 +122,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print(interruption.MESSAGE, file=sys.stderr)
         return interruption.INTERRUPTED
-    arguments = [str(venv_python()), "-m", "dev.start", *sys.argv[1:]]
-    if os.name == "nt":  # exec on Windows returns to the shell at once, with the new process still running
-        try:
-            # Windows' own encodings have no ✓ and no ×.
-            return subprocess.run(arguments, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}).returncode
-        except KeyboardInterrupt:
-            return interruption.INTERRUPTED
-    os.chdir(ROOT)
-    interruption.hold_back()
-    os.execv(arguments[0], arguments)
-    raise AssertionError("execv does not return")
+    return hand_over("dev.start")
 
 
 if __name__ == "__main__":

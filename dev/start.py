@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dev.__main__ import STAMP, VENV, fail
+from dev.__main__ import STAMP, fail
+from ops.environment import VENV
 from ops.interruption import end_at_once
 
 
