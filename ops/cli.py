@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import NoReturn
 
 import click
@@ -46,7 +45,7 @@ def heal(stack: str, take_over: bool, before_destroy: bool) -> None:
     from ops.healing.quotas import recount  # noqa: PLC0415
 
     settings = load_settings(stack)
-    pulumi = Pulumi(os.environ)
+    pulumi = Pulumi()
     end_killed_run(pulumi, stack)
     cluster = Cluster(settings.cluster.context)
     Healing(pulumi, Objects(cluster), settings).complete_state(ours_alone=take_over, destroying=before_destroy)
