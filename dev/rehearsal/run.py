@@ -15,7 +15,6 @@ from typing import Any
 from components.provisioners import PROVISIONERS
 from components.settings import Settings
 from dev.rehearsal.consumers import Consumers
-from dev.rehearsal.copied import CopiedStack
 from dev.report import canary_table
 from devkube import paths
 from devkube.cluster import Access, EmbeddedCluster, embedded
@@ -25,7 +24,9 @@ from devkube.images import build_image, reference
 from ops.cluster import Cluster
 from ops.console import console, say, step
 from ops.errors import UserError
+from ops.processes import failure
 from ops.settings import load_settings
+from review.program_copy import ProgramCopy, copy_project
 
 CONTEXT = "storage-tiers-rehearsal"
 UP = ("up", "--yes", "--skip-preview")
@@ -55,10 +56,12 @@ def rehearse(stack: str) -> None:
         cluster = Cluster(access.context, str(access.kubeconfig))
         label_node(cluster, node_labels(settings))
         copy = Path(folder, "program")
-        copy.mkdir()
-        program = CopiedStack(copy, stack, engine, Path(str(access.kubeconfig)))
+        copy_project(copy)
+        program = ProgramCopy.prepare(copy, stack, engine, access.kubeconfig)
         program.override(overrides)
-        program.pulumi("stack", "init")
+        made = program.init()
+        if made.returncode != 0:
+            raise failure(made)
         _steps(program, cluster, settings)
     say("")
     say(f"Stack {stack} came up, was proven, kept what was written over a destroy, and left nothing behind.")
@@ -118,10 +121,10 @@ def _announce(stack: str, settings: Settings, overrides: dict[str, Any]) -> None
     say("")
 
 
-def _steps(program: CopiedStack, cluster: Cluster, settings: Settings) -> None:
+def _steps(program: ProgramCopy, cluster: Cluster, settings: Settings) -> None:
     with step("pulumi up", estimate=60) as shown:
-        program.pulumi(*UP)
-        outputs = program.outputs()
+        program.ask(*UP)
+        outputs = program.pulumi.outputs(program.stack)
         shown.detail = f"classes {', '.join(outputs['storageClasses'].values())}"
     console.print(canary_table(outputs))
     claims: dict[str, list[dict[str, str]]] = outputs["claims"]
@@ -135,32 +138,32 @@ def _steps(program: CopiedStack, cluster: Cluster, settings: Settings) -> None:
         before = consumers.volumes()
         shown.detail = f"{len(written)} volumes bound and written"
     with step("a second up changes nothing"):
-        program.pulumi(*UP, "--expect-no-changes")
+        program.ask(*UP, "--expect-no-changes")
     if settings.protect:
         with step("a destroy is refused: the stack is protected") as shown:
             _refused(program, "protect")
             program.override({"protect": False})
-            program.pulumi(*UP)
+            program.ask(*UP)
     with step("a destroy is refused: pods use the claims"):
         _refused(program, next(iter(written)))
     with step("consumers stopped, stack destroyed: volumes are retained"):
         consumers.stop()
-        program.pulumi("destroy", "--yes", "--skip-preview")
+        program.ask("destroy", "--yes", "--skip-preview")
     with step("adoption and up: each service gets its own volumes back") as shown:
         program.ops("volumes", "adopt")
-        program.pulumi(*UP)
+        program.ask(*UP)
         consumers.start()
         _same("volumes", before, consumers.volumes())
         _same("data", written, consumers.read())
         shown.detail = f"{len(written)} volumes, every byte equal"
     with step("a second up changes nothing"):
-        program.pulumi(*UP, "--expect-no-changes")
+        program.ask(*UP, "--expect-no-changes")
     _clean_up(program, consumers)
 
 
-def _refused(program: CopiedStack, word: str) -> None:
+def _refused(program: ProgramCopy, word: str) -> None:
     try:
-        program.pulumi("destroy", "--yes", "--skip-preview")
+        program.ask("destroy", "--yes", "--skip-preview")
     except UserError as refusal:
         if word in str(refusal):
             return
@@ -174,7 +177,7 @@ def _same(what: str, before: dict[str, str], after: dict[str, str]) -> None:
         raise UserError(f"{what} of {', '.join(changed)} are not what they were before the destroy.")
 
 
-def _clean_up(program: CopiedStack, consumers: Consumers) -> None:
+def _clean_up(program: ProgramCopy, consumers: Consumers) -> None:
     with step("everything is removed", estimate=20):
         consumers.stop()
-        program.pulumi("destroy", "--yes", "--skip-preview")
+        program.ask("destroy", "--yes", "--skip-preview")
