@@ -1,8 +1,8 @@
-"""Entry point of `python -m dev`: makes the clone's virtual environment, then hands over to the command line in it.
+"""Entry point of `python -m dev`: makes the clone's Python environment, then hands over to it.
 
-Only the standard library is used here, because nothing else is installed yet when it first runs. What is installed is
-decided by requirements-dev.txt alone (every package pinned with its hash), so the environment is rebuilt only when
-that file or the interpreter changes.
+Only the standard library is used here, because nothing else is installed yet when it first runs.
+What is installed is decided by requirements-dev.txt alone (every package pinned with its hash), so
+the environment is rebuilt only when that file or the interpreter changes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def fail(message: str) -> int:
 
 
 def wanted_stamp() -> str:
-    """What the environment must have been made from to be used as it is: this interpreter, and the lock file as it is now."""
+    """What the environment must have been made from to be used as it is.
+
+    That is this interpreter, and the lock file as it is now.
+    """
     return f"{sys.version_info[:3]} {hashlib.sha256(LOCK.read_bytes()).hexdigest()}"
 
 
@@ -43,7 +46,10 @@ def stamp() -> str:
 
 
 def try_lock(file: IO[bytes]) -> bool:
-    """Lock the open file against other processes, without waiting; the lock goes with the process. False when another has it."""
+    """Lock the open file against other processes, without waiting; False when another has it.
+
+    The lock goes with the process.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt  # noqa: PLC0415
@@ -60,7 +66,7 @@ def try_lock(file: IO[bytes]) -> bool:
 
 @contextmanager
 def one_installation_at_a_time() -> Iterator[None]:
-    """Two commands started at once in a fresh clone must not both install into its environment: the second one waits."""
+    """Only one command installs into the environment at a time; a second one waits."""
     path = ROOT / ".dev" / "venv.lock"
     path.parent.mkdir(exist_ok=True)
     with path.open("ab") as file:
@@ -76,7 +82,8 @@ def one_installation_at_a_time() -> Iterator[None]:
 def make_venv() -> None:
     """Make or bring up to date the virtual environment.
 
-    An interrupted run leaves no stamp. The environment is then made anew: pip would take half a package for a whole one.
+    An interrupted run leaves no stamp. The environment is then made anew: pip would take half a
+    package for a whole one.
     Raises CalledProcessError when venv or pip fails; they have then said why.
     """
     if stamp() == wanted_stamp():

@@ -1,4 +1,4 @@
-"""`python -m dev test`, `soak`, `lint` and `lock`: the checks of the code itself, and its Python packages."""
+"""`python -m dev test`, `soak`, `lint` and `lock`: checks of the code, and its Python packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ TESTING = ("test.lock", "running this clone's tests: they share one throw-away c
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def test(pytest_arguments: tuple[str, ...]) -> None:
-    """All checks and tests, in a throw-away cluster and state. Arguments go to pytest, e.g. `-- -k sizes`."""
+    """All checks and tests, in a throw-away cluster and state.
+
+    Arguments go to pytest, e.g. `-- -k sizes`.
+    """
     with one_at_a_time(*TESTING):
         run_lint()
         ensure_engine()
@@ -41,7 +44,7 @@ def soak(pytest_arguments: tuple[str, ...]) -> None:
 
 @click.command()
 def lint() -> None:
-    """Ruff (rules and format), mypy --strict, and actionlint and zizmor for the GitHub workflows."""
+    """Ruff (rules and format), mypy --strict, actionlint and zizmor for the GitHub workflows."""
     run_lint()
 
 
@@ -58,7 +61,7 @@ def run_lint() -> None:
     run([sys.executable, "-m", "ruff", "check", "."])
     run([sys.executable, "-m", "ruff", "format", "--check", "--quiet", "."])
     run([sys.executable, "-m", "mypy"])
-    # Without shellcheck and pyflakes, which actionlint would run where they happen to be: the same result on every machine.
+    # Without shellcheck and pyflakes, which actionlint would run where they happen to be.
     run([str(build("actionlint") / f"actionlint{EXE}"), "-shellcheck=", "-pyflakes="])
     run([str(paths.SCRIPTS / f"zizmor{EXE}"), "--offline", "--quiet", ".github"])
 

@@ -36,14 +36,20 @@ def cli(context: click.Context) -> None:
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there, for a pull request.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON, and everything else to standard error.")
 def preview_command(stacks: tuple[str, ...], every: bool, base: str | None, markdown: Path | None, as_json: bool) -> None:
-    """`pulumi preview` with the policy pack, on a copy: no cluster, no credentials, nothing changes."""
+    """`pulumi preview` with the policy pack, on a copy.
+
+    It needs no cluster and no credentials, and nothing changes.
+    """
     raise SystemExit(preview.run([] if every else stacks, base, markdown, as_json))
 
 
 @cli.command("rehearse")
 @click.option("--stack", required=True, help="Which cloud stack: Pulumi.<stack>.yaml.")
 def rehearse_command(stack: str) -> None:
-    """A real `pulumi up` of a cloud stack on a throw-away cluster, where a local provisioner answers to the driver's name."""
+    """A real `pulumi up` of a cloud stack on a throw-away cluster.
+
+    A local provisioner answers to the driver's name there.
+    """
     from dev.rehearsal import rehearse  # noqa: PLC0415 - brings the kubernetes client along, 0.4 s
 
     with one_at_a_time("rehearsal.lock", "rehearsing a stack"):

@@ -1,4 +1,4 @@
-"""`python -m dev up`, `down` and `destroy`: a stack and its dev cluster from nothing to proven, and away again."""
+"""`python -m dev up`, `down` and `destroy`: a stack and its dev cluster, from nothing and back."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def up(stack: str, adopt: bool, saved: Path | None) -> None:
         cluster = cluster_of(stack)  # that there can be none is said before anything is built, too
         engine = ensure_engine()
         access = cluster.start()
-        # The nodes of a cluster of the user's own can't be reached: the canary says so, and which setting names another image.
+        # The nodes of a cluster of the user's own can't be reached. The canary then says so, and
+        # which setting names another image.
         if access.kind != "existing" and settings.canary.enabled and settings.canary.image == reference("python"):
             _load_canary_image(cluster)
         session = Session(engine, access)
@@ -55,9 +56,10 @@ def up(stack: str, adopt: bool, saved: Path | None) -> None:
 
 
 def _load_canary_image(cluster: Cluster) -> None:
-    """Make the dev stack's canary image known to the cluster: made from Debian's packages, so that no image registry is needed.
+    """Make the dev stack's canary image known to the cluster.
 
-    Where there are no such packages (Kind on macOS, Windows, Fedora), Docker pulls the official image instead.
+    It is made from Debian's packages, so that no image registry is needed. Where there are no such
+    packages (Kind on macOS, Windows, Fedora), Docker pulls the official image instead.
     """
     if isinstance(cluster, KindCluster) and shutil.which("apt-get") is None:
         cluster.pull_image(DEFAULT_IMAGE, reference("python"))
@@ -66,7 +68,7 @@ def _load_canary_image(cluster: Cluster) -> None:
 
 
 def _say_if_stopped(cluster: Cluster) -> None:
-    """A run that failed because its cluster went away says many things; this is the one to act on."""
+    """Say that the cluster went away: of all that a failed run then says, the thing to act on."""
     if not cluster.running():
         errors.print("The dev cluster, or a part of it, has stopped during the run. Run the same command again: it starts it and goes on.")
 

@@ -26,7 +26,8 @@ from ops.volumes.stack_volumes import StackVolumes
 def one_at_a_time(lock_name: str = "lock", what: str = "changing this clone's cluster or stack") -> Iterator[None]:
     """Only one command does `what` at a time in this clone; raises UserError for a second one.
 
-    It doesn't wait: whoever starts `make up` a second time wants to know that the first one still runs, not two runs in a row.
+    It doesn't wait: whoever starts `make up` a second time wants to know that the first one still
+    runs, not two runs in a row.
     """
     paths.DOT_DEV.mkdir(exist_ok=True)
     lock = FileLock(paths.DOT_DEV / lock_name)
@@ -41,7 +42,7 @@ def one_at_a_time(lock_name: str = "lock", what: str = "changing this clone's cl
 
 
 def cluster_of(stack: str) -> Cluster:
-    """The cluster that `stack` runs on: the user's own where its context exists, else this clone's dev cluster."""
+    """The stack's cluster: the user's own where its context exists, else this clone's."""
     settings = load_settings(stack)
     return choose(settings.cluster.context, f"dev-{paths.clone_identity()}", paths.KUBECONFIG)
 
@@ -52,16 +53,16 @@ def api_of(access: Access) -> api.Cluster:
 
 
 def volumes_of(stack: str, access: Access, cluster: Cluster, saved: Path | None = None) -> StackVolumes:
-    """The stack's volumes on a cluster that runs, also those that are only folders on this machine."""
+    """The stack's volumes on a cluster that runs, also those that are only folders here."""
     return StackVolumes(load_settings(stack), kubeconfig_of(access), cluster.folder(), saved)
 
 
 class DevMachine(Machine):
-    """This clone's: its engine and its state, and its dev cluster, which is started where that is needed."""
+    """This clone's: its engine and state, and its dev cluster, which is started where needed."""
 
     @contextmanager
     def volumes(self, stack: str, *, saved: Path | None = None, quiet: bool = False) -> Iterator[StackVolumes]:
-        """As in `ops`. The cluster is started, unless the command is `quiet`: a start says what it does."""
+        """As in `ops`. The cluster is started, but not for a `quiet` command, which is refused."""
         with one_at_a_time():
             cluster = cluster_of(stack)
             if quiet:
@@ -69,7 +70,7 @@ class DevMachine(Machine):
             yield volumes_of(stack, cluster.start(), cluster, saved)
 
     def state_and_cluster(self, stack: str, *, quiet: bool = False) -> tuple[Pulumi, api.Cluster]:
-        """As in `ops`. The cluster has to run: one that is started only now has had no time to become as the stack says."""
+        """As in `ops`. The cluster has to run: only looking must not start one."""
         console.stderr = console.stderr or quiet  # what the engine's setup says
         cluster = cluster_of(stack)
         _must_run(cluster, stack)

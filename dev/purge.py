@@ -1,4 +1,4 @@
-"""`python -m dev purge`: deletes the dev cluster with every volume in it, when no other stack's are among them."""
+"""`python -m dev purge`: deletes the dev cluster, and every volume in it with it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from ops.volumes.stack_volumes import refuse_for_strangers
 @yes_option
 @click.option("--unseen", is_flag=True, help="Also a cluster that can't be started any more to see whose volumes it holds.")
 def purge(stack: str, yes: bool, unseen: bool) -> None:
-    """Delete the dev cluster and every volume in it, after showing what and asking. Refused while it holds another stack's volumes."""
+    """Delete the dev cluster and every volume in it, after showing what and asking.
+
+    Refused while it holds another stack's volumes.
+    """
     with one_at_a_time():
         cluster = cluster_of(stack)
         contents = cluster.contents()
@@ -44,7 +47,10 @@ def purge(stack: str, yes: bool, unseen: bool) -> None:
 
 
 def _refuse_for_strangers(cluster: Cluster, stack: str) -> None:
-    """Raise UserError when the cluster holds another stack's volumes. Only its API knows, so it is started; not where it has no volumes."""
+    """Raise UserError when the cluster holds another stack's volumes.
+
+    Only its API knows, so it is started; not where it has no volumes.
+    """
     folder = cluster.folder()
     if folder is None or not folder.here.is_dir() or not any(folder.here.iterdir()):
         return
@@ -60,7 +66,10 @@ def _refuse_for_strangers(cluster: Cluster, stack: str) -> None:
 
 
 def _forget(stack: str) -> None:
-    """Remove the stack's entry from the state: what it lists is about to be gone. Only from the clone's own local state."""
+    """Remove the stack's entry from the state: what it lists is about to be gone.
+
+    Only from the clone's own local state.
+    """
     own = paths.STATE.as_uri()  # `. .dev/env` sets the variable to it
     if os.environ.get("PULUMI_BACKEND_URL", own) != own or not paths.STATE.exists():
         return

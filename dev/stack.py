@@ -1,7 +1,7 @@
-"""What `pulumi` needs for a stack of this clone: its environment, and a stack that is there and whole.
+"""What `pulumi` needs for a stack of this clone: its environment, and a stack that is whole.
 
-Everything goes through the `pulumi` command itself, with the output that Pulumi users know: nothing that happens here
-can't also be done by hand after `. .dev/env`.
+Everything goes through the `pulumi` command itself, with the output that Pulumi users know: nothing
+that happens here can't also be done by hand after `. .dev/env`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def kubeconfig_of(access: Access) -> str | None:
 
 @dataclass(frozen=True)
 class Session:
-    """What a `pulumi` command of this clone needs to find: the engine's folders, a kubeconfig, the state."""
+    """What a `pulumi` command of this clone has to find: the engine, a kubeconfig, the state."""
 
     engine: Engine
     access: Access
@@ -38,7 +38,10 @@ class Session:
         return os.pathsep.join(map(str, (*self.engine.folders, paths.SCRIPTS)))
 
     def variables(self) -> dict[str, str]:
-        """The environment variables of a run, over those that the user has set: a backend or passphrase of the user's own wins."""
+        """The environment variables of a run, over those that the user has set.
+
+        A backend or passphrase of the user's own wins.
+        """
         changed = {"PATH": os.pathsep.join([self.folders, os.environ.get("PATH", "")]), "PULUMI_SKIP_UPDATE_CHECK": "true"}
         if self.access.kubeconfig:
             changed["KUBECONFIG"] = str(self.access.kubeconfig)
@@ -50,7 +53,7 @@ class Session:
         return {**os.environ, **self.variables()}
 
     def write_env(self) -> None:
-        """Write `.dev/env` (and `.dev/env.ps1`), so that plain `pulumi` and `kubectl` do the same in the user's own shell."""
+        """Write `.dev/env` and `.dev/env.ps1`: plain `pulumi` and `kubectl` for the user's shell."""
         paths.DOT_DEV.mkdir(exist_ok=True)
         joined = self.folders
         lines = [
@@ -68,14 +71,18 @@ class Session:
         paths.ENV_FILE.with_suffix(".ps1").write_text("\r\n".join(powershell) + "\r\n", encoding="utf-8")
 
     def pulumi(self, stack: str) -> Pulumi:
-        """The `pulumi` for runs on `stack`: what it starts can be told from anybody else's, should it be killed."""
+        """The `pulumi` for runs on `stack`.
+
+        What it starts can be told from anybody else's, should it be killed.
+        """
         environment = self.environment()
         return Pulumi({**environment, orphans.RUN: orphans.mark(environment["PULUMI_BACKEND_URL"], stack)})
 
     def select(self, settings: Settings, *, destroying: bool = False) -> None:
-        """Make the settings' stack the selected one, make it where it does not exist yet, and heal what a killed run has left of it.
+        """Make the settings' stack the selected one, and heal what a killed run has left of it.
 
-        `destroying`: a destroy comes next. Raises UserError for what can't be healed without a person's word.
+        It is made where it doesn't exist yet. `destroying`: a destroy comes next.
+        Raises UserError for what can't be healed without a person's word.
         """
         if not _is_set("PULUMI_BACKEND_URL"):
             paths.STATE.mkdir(parents=True, exist_ok=True)
@@ -89,7 +96,8 @@ class Session:
         end_killed_run(pulumi, stack)
         pulumi.ask("stack", "select", "--create", "--non-interactive", stack)
         cluster = Cluster(self.access.context, kubeconfig_of(self.access))
-        # A dev cluster is this clone's alone. On a cluster of the user's own, another clone may have a stack of this name.
+        # A dev cluster is this clone's alone. On a cluster of the user's own, another clone may
+        # have a stack of this name.
         ours_alone = self.access.kind != "existing"
         Healing(pulumi, Objects(cluster), settings).complete_state(ours_alone=ours_alone, destroying=destroying)
         recount(cluster, settings.namespace.name, stack)

@@ -1,4 +1,4 @@
-"""Entry point of `python -m ops`: hands over to the command line in the project's Python environment.
+"""Entry point of `python -m ops`: hands over to the project's Python environment.
 
 Only the standard library is used here: the interpreter that `python` names need not have the
 project's packages.

@@ -1,4 +1,7 @@
-"""The project's Python environment, and how an entry point hands over to it. Standard library only: it may not be made yet."""
+"""The project's Python environment, and how an entry point hands over to it.
+
+Only the standard library is used here: the environment may not be made yet.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 def hand_over(module: str) -> int:
     """Run `module` in the environment, with this process' arguments, from the project's folder.
 
-    Elsewhere than on Windows it takes this process' place, so that nothing is returned; on Windows it returns the exit status.
+    It takes this process' place, and nothing is returned; on Windows it returns the exit status.
     Ctrl-C is held back until the module calls `interruption.end_at_once`.
     """
     arguments = [str(PYTHON), "-m", module, *sys.argv[1:]]

@@ -1,4 +1,4 @@
-"""The machine that a command runs on: how a stack's cluster, state and volumes are reached from there."""
+"""The machine that a command runs on: how it reaches a stack's cluster, state and volumes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ from ops.volumes.stack_volumes import StackVolumes
 
 
 class Machine:
-    """An operator's own machine: the kubeconfig, the `pulumi` and the backend are those of the shell.
+    """An operator's own: the kubeconfig, the `pulumi` and the backend are those of the shell.
 
-    A command line whose commands run elsewhere puts an object of a subclass into its click context, as `python -m dev` does.
+    A command line whose commands run elsewhere puts an object of a subclass into its click context,
+    as `python -m dev` does.
     """
 
     @contextmanager
     def volumes(self, stack: str, *, saved: Path | None = None, quiet: bool = False) -> Iterator[StackVolumes]:
-        """The stack's volumes, while one command works with them. `saved` is a list that `volumes --json` printed before.
+        """The stack's volumes, while one command works with them.
 
-        `quiet`: standard output is for the command's JSON alone. Raises UserError where the cluster can't be reached.
+        `saved` is a list that `volumes --json` printed before.
+        `quiet`: standard output is for the command's JSON alone.
+        Raises UserError where the cluster can't be reached.
         """
         del quiet  # nothing is said here
         yield StackVolumes(load_settings(stack), list_file=saved)
 
     def state_and_cluster(self, stack: str, *, quiet: bool = False) -> tuple[Pulumi, Cluster]:
-        """What reads the stack's state, and its cluster. `quiet` as above. Raises UserError where one of them can't be reached."""
+        """What reads the stack's state, and its cluster; `quiet` as above.
+
+        Raises UserError where one of them can't be reached.
+        """
         del quiet
         return Pulumi(), Cluster(load_settings(stack).cluster.context)
 

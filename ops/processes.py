@@ -1,4 +1,4 @@
-"""Running a command quietly, and ending processes: one way of each for everything that an operator's commands start."""
+"""Running a command quietly, and ending processes: one way of each for all that commands start."""
 
 from __future__ import annotations
 

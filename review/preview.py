@@ -1,4 +1,4 @@
-"""`pulumi preview` of any stack, on a copy of the project: no cluster, no credentials, no state, and nothing written to the work tree.
+"""`pulumi preview` of any stack, on a copy of the project: no cluster, no credentials, no state.
 
 The state is thrown away, so the plan is all that the stack consists of.
 Against a base, the two plans are compared.
@@ -38,9 +38,10 @@ def committed_stacks(folder: Path = paths.ROOT) -> list[str]:
 
 
 def run(stacks: Sequence[str], base: str | None, markdown: Path | None, as_json: bool) -> int:
-    """Preview each stack (every committed one where none is named) and report; returns the exit status.
+    """Preview each stack and report; returns the exit status. Without a name, every committed one.
 
-    `base` is a git revision to compare with. With `as_json` the report is all that is printed to standard output.
+    `base` is a git revision to compare with.
+    With `as_json` the report is all that is printed to standard output.
     """
     console.stderr = as_json
     for stack in stacks:
@@ -75,7 +76,7 @@ class _Previews:
         return committed_stacks()
 
     def outcome(self, stack: str) -> Outcome:
-        """The head's plan, with pulumi's own output, and what it would change where there is a base."""
+        """The head's plan, with pulumi's own output, and what it would change of a base."""
         head_copy = self.folder / f"head-{stack}"
         copy_project(head_copy)
         config = paths.ROOT / POLICY / f"{stack}.json"
@@ -89,7 +90,10 @@ class _Previews:
         return Outcome(stack, head, failure, compare(before, head), self.base_name, new=before is None)
 
     def _base_plan(self, stack: str) -> PreviewPlan | None:
-        """The base's plan; None where it has no such stack. Raises UserError where the base's own preview fails."""
+        """The base's plan; None where it has no such stack.
+
+        Raises UserError where the base's own preview fails.
+        """
         assert self.commit
         copy = self.folder / f"base-{stack}"
         check_out(self.commit, copy)

@@ -1,4 +1,4 @@
-"""A copy of the project's program, with a state of its own: clone, state and stack file stay as they are.
+"""A copy of the project's program, with a state of its own: the clone stays as it is.
 
 The copy is needed because pulumi writes to the stack file when it makes a stack in a new state.
 """
@@ -40,7 +40,7 @@ class ProgramCopy:
 
     @classmethod
     def prepare(cls, folder: Path, stack: str, engine: Engine, kubeconfig: Path | None = None) -> ProgramCopy:
-        """Give the project's files in `folder` a state of their own, and this clone's Python packages.
+        """Give the files in `folder` a state of their own, and this clone's Python packages.
 
         The stack's secrets are kept with the empty passphrase, whatever keeps them elsewhere.
         A run finds nothing of the user's own; without a `kubeconfig` it has no cluster either.
@@ -77,11 +77,11 @@ class ProgramCopy:
         file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
     def ask(self, *arguments: str) -> str:
-        """Run `pulumi` on the stack quietly; raises UserError with its own words when it fails."""
+        """Run `pulumi` on the stack quietly; raises UserError when it fails."""
         return self.pulumi.ask(*arguments, "--non-interactive", "--stack", self.stack)
 
     def ops(self, *arguments: str) -> str:
-        """Run `python -m ops` of the copy quietly; raises UserError with its own words when it fails."""
+        """Run `python -m ops` of the copy quietly; raises UserError when it fails."""
         command = [sys.executable, "-m", "ops.start", *arguments, "--stack", self.stack]
         done = run_quietly(command, self.folder, self.pulumi.environment)
         if done.returncode != 0:

@@ -1,7 +1,8 @@
-"""The rehearsal: the stack of a cloud, as it is in its file, on a throw-away cluster of this machine.
+"""The rehearsal: a cloud's stack, as it is in its file, on a throw-away cluster of this machine.
 
-What the cloud's driver would do, a local provisioner does that answers to the driver's name. So everything on this side of the driver
-is real (engine, API server, scheduler, classes, canary, claims, pods), and the driver itself is not.
+What the cloud's driver would do, a local provisioner does that answers to the driver's name.
+So everything on this side of the driver is real (engine, API server, scheduler, classes, canary,
+claims, pods), and the driver itself is not.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ def drivers(settings: Settings) -> tuple[str, ...]:
 
 
 def node_labels(settings: Settings) -> dict[str, str]:
-    """What a node must be labelled for every class of the stack to find it: the first value for each topology key."""
+    """What a node must be labelled for every class of the stack to find it.
+
+    That is the first value for each topology key.
+    """
     labels: dict[str, str] = {}
     for parameters in settings.tiers.values():
         terms: Any = PROVISIONERS[settings.provisioner].storage_class(parameters).allowed_topologies
@@ -93,7 +97,7 @@ def label_node(cluster: Cluster, labels: dict[str, str]) -> None:
 
 @contextmanager
 def _cluster(folder: Path, names: tuple[str, ...]) -> Iterator[Access]:
-    """A cluster for this rehearsal alone, in which a local provisioner answers to each of these names."""
+    """A cluster of this rehearsal's own, whose local provisioner answers to each of these names."""
     cluster = EmbeddedCluster(f"rehearse-{paths.clone_identity()}", CONTEXT, folder / "kubeconfig", provisioners=names)
     cluster.delete()  # what a rehearsal that was killed has left
     try:

@@ -17,7 +17,10 @@ _KUBERNETES = "kubernetes:"  # types of Pulumi's kubernetes plugin: `kubernetes:
 
 
 def declared_objects(stack: str, pulumi: Pulumi | None = None) -> list[Declared]:
-    """The Kubernetes objects in the state of `stack`. Raises UserError with pulumi's own words when it can't be had."""
+    """The Kubernetes objects in the state of `stack`.
+
+    Raises UserError with pulumi's own words when it can't be had.
+    """
     resources = (pulumi or Pulumi()).state(stack)["deployment"].get("resources") or []
     return [_declared(each) for each in resources if each["type"].startswith(_KUBERNETES) and not each.get("delete")]
 

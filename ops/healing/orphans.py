@@ -93,7 +93,7 @@ def is_engine(name: str) -> bool:
 
 
 def end(processes: Iterable[psutil.Process]) -> list[str]:
-    """End them, and say which those were, by name. They are asked first, and killed when they have not ended by themselves."""
+    """End them, and say which those were, by name."""
     orphans = list(processes)
     names = set()
     for process in orphans:

@@ -20,7 +20,7 @@ from ops.volumes.volume import Volume
 
 
 def _inner_stack(context: click.Context, _: click.Parameter, given: str | None) -> str:
-    """The stack of a command inside `volumes`: its own option, else that of `volumes`, else the default one."""
+    """The stack of a command in `volumes`: its own option, else that of `volumes`, else the default."""
     outer = context.parent.params if context.parent else {}
     return given or outer.get("stack", DEFAULT_STACK)
 
