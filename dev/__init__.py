@@ -1,1 +1,1 @@
-"""What only a development machine needs: the engine and its plugins, a cluster, images. Command line: `python -m dev`."""
+"""The commands of a development machine, `python -m dev`: stacks, rehearsals, checks."""

@@ -1,36 +1,29 @@
-"""Entry point of `python -m dev`: makes the clone's virtual environment, then hands over to the command line in it.
+"""Entry point of `python -m dev`: makes the clone's Python environment, then hands over to it.
 
-Only the standard library is used here, because nothing else is installed yet when it first runs. What is installed is
-decided by requirements-dev.txt alone (every package pinned with its hash), so the environment is rebuilt only when
-that file or the interpreter changes.
+Only the standard library is used here, because nothing else is installed yet when it first runs.
+What is installed is decided by requirements-dev.txt alone (every package pinned with its hash), so
+the environment is rebuilt only when that file or the interpreter changes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
 from ops import interruption
+from ops.environment import PYTHON, VENV, hand_over
+from ops.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
 STAMP = VENV / ".storage-tiers-stamp"
 LOCK = ROOT / "requirements-dev.txt"
 VENV_SIZE = 500 << 20  # bytes, with room to unpack
 OLDEST_PYTHON = (3, 11)
-
-
-def venv_python() -> Path:
-    """The interpreter inside the clone's virtual environment."""
-    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def fail(message: str) -> int:
@@ -40,17 +33,23 @@ def fail(message: str) -> int:
 
 
 def wanted_stamp() -> str:
-    """What the environment must have been made from to be used as it is: this interpreter, and the lock file as it is now."""
+    """What the environment must have been made from to be used as it is.
+
+    That is this interpreter, and the lock file as it is now.
+    """
     return f"{sys.version_info[:3]} {hashlib.sha256(LOCK.read_bytes()).hexdigest()}"
 
 
 def stamp() -> str:
     """What the environment was made from; empty where it was never made whole."""
-    return STAMP.read_text() if STAMP.exists() and venv_python().exists() else ""
+    return STAMP.read_text() if STAMP.exists() and PYTHON.exists() else ""
 
 
 def try_lock(file: IO[bytes]) -> bool:
-    """Lock the open file against other processes, without waiting; the lock goes with the process. False when another has it."""
+    """Lock the open file against other processes, without waiting; False when another has it.
+
+    The lock goes with the process.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt  # noqa: PLC0415
@@ -67,7 +66,7 @@ def try_lock(file: IO[bytes]) -> bool:
 
 @contextmanager
 def one_installation_at_a_time() -> Iterator[None]:
-    """Two commands started at once in a fresh clone must not both install into its environment: the second one waits."""
+    """Only one command installs into the environment at a time; a second one waits."""
     path = ROOT / ".dev" / "venv.lock"
     path.parent.mkdir(exist_ok=True)
     with path.open("ab") as file:
@@ -83,7 +82,8 @@ def one_installation_at_a_time() -> Iterator[None]:
 def make_venv() -> None:
     """Make or bring up to date the virtual environment.
 
-    An interrupted run leaves no stamp. The environment is then made anew: pip would take half a package for a whole one.
+    An interrupted run leaves no stamp. The environment is then made anew: pip would take half a
+    package for a whole one.
     Raises CalledProcessError when venv or pip fails; they have then said why.
     """
     if stamp() == wanted_stamp():
@@ -98,7 +98,7 @@ def make_venv() -> None:
                 VENV.unlink()
             subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
         STAMP.unlink(missing_ok=True)
-        pip = [str(venv_python()), "-m", "pip", "--disable-pip-version-check", "--no-input"]
+        pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
         subprocess.run([*pip, "install", "--quiet", "--require-hashes", "-r", str(LOCK)], check=True)
         STAMP.write_text(wanted_stamp())
 
@@ -129,17 +129,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print(interruption.MESSAGE, file=sys.stderr)
         return interruption.INTERRUPTED
-    arguments = [str(venv_python()), "-m", "dev.start", *sys.argv[1:]]
-    if os.name == "nt":  # exec on Windows returns to the shell at once, with the new process still running
-        try:
-            # Windows' own encodings have no ✓ and no ×.
-            return subprocess.run(arguments, cwd=ROOT, env={**os.environ, "PYTHONUTF8": "1"}).returncode
-        except KeyboardInterrupt:
-            return interruption.INTERRUPTED
-    os.chdir(ROOT)
-    interruption.hold_back()
-    os.execv(arguments[0], arguments)
-    raise AssertionError("execv does not return")
+    return hand_over("dev.start")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def allocation_table(outputs: dict[str, Any]) -> Table:
 
 
 def canary_table(outputs: dict[str, Any]) -> Table:
-    """Per tier whether it is proven, with the figures of the proof, and below them those of the run before."""
+    """Per tier whether it is proven, the figures of the proof, and those of the run before."""
     table = Table("Tier", "Proof", box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("Written", "IOPS", "Sync p50", "p99", "Pod runs after"):
         table.add_column(title, justify="right")

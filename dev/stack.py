@@ -1,18 +1,15 @@
-"""Running `pulumi` for a stack of this project: its environment, its state, its settings file, its outputs.
+"""What `pulumi` needs for a stack of this clone: its environment, and a stack that is whole.
 
-Everything goes through the `pulumi` command itself, with the output that Pulumi users know: nothing that happens here
-can't also be done by hand after `. .dev/env`.
+Everything goes through the `pulumi` command itself, with the output that Pulumi users know: nothing
+that happens here can't also be done by hand after `. .dev/env`.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from components.settings import Settings
 from dev.paths import ENV_FILE, STATE
@@ -24,9 +21,14 @@ from ops.healing.killed_run import end_killed_run
 from ops.pulumi_command import Pulumi
 
 
+def kubeconfig_of(access: Access) -> str | None:
+    """The kubeconfig's path; None for the one that kubectl would use."""
+    return str(access.kubeconfig) if access.kubeconfig else None
+
+
 @dataclass(frozen=True)
 class Session:
-    """What a `pulumi` command of this clone needs to find: the engine's folders, a kubeconfig, the state."""
+    """What a `pulumi` command of this clone has to find: the engine, a kubeconfig, the state."""
 
     engine: Engine
     access: Access
@@ -37,7 +39,10 @@ class Session:
         return os.pathsep.join(map(str, (*self.engine.folders, paths.SCRIPTS)))
 
     def variables(self) -> dict[str, str]:
-        """The environment variables of a run, over those that the user has set: a backend or passphrase of the user's own wins."""
+        """The environment variables of a run, over those that the user has set.
+
+        A backend or passphrase of the user's own wins.
+        """
         changed = {"PATH": os.pathsep.join([self.folders, os.environ.get("PATH", "")]), "PULUMI_SKIP_UPDATE_CHECK": "true"}
         if self.access.kubeconfig:
             changed["KUBECONFIG"] = str(self.access.kubeconfig)
@@ -49,7 +54,7 @@ class Session:
         return {**os.environ, **self.variables()}
 
     def write_env(self) -> None:
-        """Write `.dev/env` (and `.dev/env.ps1`), so that plain `pulumi` and `kubectl` do the same in the user's own shell."""
+        """Write `.dev/env` and `.dev/env.ps1`: plain `pulumi` and `kubectl` for the user's shell."""
         paths.DOT_DEV.mkdir(exist_ok=True)
         joined = self.folders
         lines = [
@@ -66,33 +71,19 @@ class Session:
         ENV_FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
         ENV_FILE.with_suffix(".ps1").write_text("\r\n".join(powershell) + "\r\n", encoding="utf-8")
 
-    def pulumi(self, stack: str, *arguments: str) -> int:
-        """Run `pulumi` on `stack` with its output on the terminal and return its exit status.
+    def pulumi(self, stack: str) -> Pulumi:
+        """The `pulumi` for runs on `stack`.
 
-        Ctrl-C reaches pulumi itself (it is in the same process group) and it then ends what it has begun: wait for that.
+        What it starts can be told from anybody else's, should it be killed.
         """
-        process = subprocess.Popen(["pulumi", *arguments, "--stack", stack], cwd=paths.ROOT, env=self.marked(stack))
-        interrupted = False
-        while True:
-            try:
-                status = process.wait()
-                return 130 if interrupted else status
-            except KeyboardInterrupt:
-                interrupted = True
-
-    def marked(self, stack: str) -> dict[str, str]:
-        """The environment of a run on `stack`: what it starts can be told from anybody else's, should it be killed."""
         environment = self.environment()
-        return {**environment, orphans.RUN: orphans.mark(environment["PULUMI_BACKEND_URL"], stack)}
-
-    def ask(self, *arguments: str) -> str:
-        """Run `pulumi` quietly and return what it prints; raises UserError with its own words when it fails."""
-        return Pulumi(self.environment()).ask(*arguments)
+        return Pulumi({**environment, orphans.RUN: orphans.mark(environment["PULUMI_BACKEND_URL"], stack)})
 
     def select(self, settings: Settings, *, destroying: bool = False) -> None:
-        """Make the settings' stack the selected one, make it where it does not exist yet, and heal what a killed run has left of it.
+        """Make the settings' stack the selected one, and heal what a killed run has left of it.
 
-        `destroying`: a destroy comes next. Raises UserError for what can't be healed without a person's word.
+        It is made where it doesn't exist yet. `destroying`: a destroy comes next.
+        Raises UserError for what can't be healed without a person's word.
         """
         if not _is_set("PULUMI_BACKEND_URL"):
             STATE.mkdir(parents=True, exist_ok=True)
@@ -102,23 +93,14 @@ class Session:
         from ops.kube import open_api  # noqa: PLC0415
 
         stack = settings.stack
-        pulumi = Pulumi(self.marked(stack))
+        pulumi = self.pulumi(stack)
         end_killed_run(pulumi, stack)
-        self.ask("stack", "select", "--create", "--non-interactive", stack)
-        api = open_api(self.access.context, str(self.access.kubeconfig) if self.access.kubeconfig else None)
+        pulumi.ask("stack", "select", "--create", "--non-interactive", stack)
+        api = open_api(self.access.context, kubeconfig_of(self.access))
         # A dev cluster is this clone's alone. On a cluster of the user's own, another clone may have a stack of this name.
         ours_alone = self.access.kind != "existing"
         Healing(pulumi, Objects(api), settings).complete_state(ours_alone=ours_alone, destroying=destroying)
         recount(api, settings.namespace.name, stack)
-
-    def stacks(self) -> list[str]:
-        """The names of the stacks in the state."""
-        return [entry["name"].split("/")[-1] for entry in json.loads(self.ask("stack", "ls", "--json"))]
-
-    def outputs(self, stack: str) -> dict[str, Any]:
-        """The stack's outputs, as `pulumi stack output --json` gives them."""
-        outputs: dict[str, Any] = json.loads(self.ask("stack", "output", "--json", "--stack", stack))
-        return outputs
 
 
 def _defaults() -> Mapping[str, str]:

@@ -1,6 +1,7 @@
-"""Second half of the entry point: runs in the clone's own environment, and answers for it until the command line is loaded.
+"""Second half of the entry point: answers for the environment until the command line is loaded.
 
-Loading the packages takes half a second, in which Ctrl-C may come, and in which an environment that somebody has damaged shows.
+Loading the packages takes half a second. In that time Ctrl-C may come, and an environment that
+somebody has damaged shows.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dev.__main__ import STAMP, VENV, fail
+from dev.__main__ import STAMP, fail
+from ops.environment import VENV
 from ops.interruption import end_at_once
 
 
@@ -20,7 +22,7 @@ def is_of_the_environment(problem: ImportError | SyntaxError) -> bool:
 
 
 def main() -> int:
-    """Load the command line and run it; returns an exit status only where that could not be done."""
+    """Load the command line and run it; returns an exit status where that could not be done."""
     end_at_once()
     try:
         from dev import cli  # noqa: PLC0415

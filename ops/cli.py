@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import NoReturn
 
 import click
@@ -18,9 +17,10 @@ from ops.volumes.commands import volumes
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 def cli() -> None:
-    """What an operator runs against a stack and its cluster; the cluster is the context that the stack's settings name.
+    """What an operator runs against a stack and its cluster.
 
-    KUBECONFIG says where that context is, as for kubectl and pulumi.
+    The cluster is the context that the stack's settings name. KUBECONFIG says where that context is,
+    as for kubectl and pulumi.
     """
 
 
@@ -33,11 +33,13 @@ cli.add_command(drift)
 @click.option("--take-over", is_flag=True, help="The state was lost: take the cluster's objects of this stack over into the new one.")
 @click.option("--before-destroy", is_flag=True, help="`pulumi destroy` comes next: put back the guard that it must pass.")
 def heal(stack: str, take_over: bool, before_destroy: bool) -> None:
-    """Put right what a killed run has left: its lock, its processes, what it had begun. Then `pulumi up` goes on.
+    """Put right what a killed run has left: its lock, its processes, what it had begun.
 
-    \b
-    Objects that a killed run could not note in the state are taken into it when they have the stack's labels; somebody else's of
-    the same name are refused by name. Nothing is deleted in the cluster. Says nothing where there is nothing to do.
+    Then `pulumi up` goes on.
+
+    Objects that a killed run could not note in the state are taken into it when they have the
+    stack's labels; somebody else's of the same name are refused by name.
+    Nothing is deleted in the cluster. Says nothing where there is nothing to do.
     `make up` and `make destroy` do the same by themselves.
     """
     from ops.healing.healing import Healing  # noqa: PLC0415 - brings what --help need not wait for
@@ -46,7 +48,7 @@ def heal(stack: str, take_over: bool, before_destroy: bool) -> None:
     from ops.kube import open_api  # noqa: PLC0415
 
     settings = load_settings(stack)
-    pulumi = Pulumi(os.environ)
+    pulumi = Pulumi()
     end_killed_run(pulumi, stack)
     api = open_api(settings.cluster.context)
     Healing(pulumi, Objects(api), settings).complete_state(ours_alone=take_over, destroying=before_destroy)

@@ -1,4 +1,7 @@
-"""Second half of the entry point: runs in the project's own environment, and answers Ctrl-C until the command line is loaded."""
+"""Second half of the entry point: answers Ctrl-C until the command line is loaded.
+
+It runs in the project's own environment.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a preview plans, read from the engine's event log: each object as the program declares it."""
+"""What a preview plans, read from the engine's event log: objects as the program declares them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Planned:
-    """An object that the program declares. `inputs` are its own words; what a preview can't know is one of the SDK's placeholders.
+    """An object that the program declares.
 
-    `parent` and `provider` are URNs, empty where there is none. A component has no object behind it: `custom` is false.
+    `inputs` are its own words; what a preview can't know is one of the SDK's placeholders.
+    `parent` and `provider` are URNs, empty where there is none.
+    A component has no object behind it: `custom` is false.
     """
 
     urn: str
@@ -35,7 +37,10 @@ class Planned:
 
     @property
     def title(self) -> str:
-        """The object as kubectl names it, `PersistentVolumeClaim data/data-kafka-0`; other things by their name within Pulumi."""
+        """The object as kubectl names it, `PersistentVolumeClaim data/data-kafka-0`.
+
+        Other things have their name within Pulumi.
+        """
         metadata = self.inputs.get("metadata")
         metadata = metadata if isinstance(metadata, Mapping) else {}
         kind = "Provider" if self.type.startswith("pulumi:providers:") else self.type.rsplit(":", 1)[-1]
@@ -45,7 +50,10 @@ class Planned:
 
 @dataclass(frozen=True)
 class PreviewPlan:
-    """All that a program declares, by URN, and what the preview said against it: `errors`, and violations of policies."""
+    """All that a program declares, by URN, and what the preview said against it.
+
+    That is `errors`, and `violations` of policies.
+    """
 
     resources: Mapping[str, Planned]
     errors: tuple[str, ...] = ()
@@ -53,10 +61,11 @@ class PreviewPlan:
 
 
 def read(event_log: Path) -> PreviewPlan:
-    """The plan that a `pulumi preview --event-log` has written, of a stack without a state: all of it is to be made.
+    """The plan that a `pulumi preview --event-log` has written, of a stack without a state.
 
-    The log is lines of JSON, as the Automation API reads them (apitype.EngineEvent). One that a killed engine left unfinished, or none,
-    gives the plan as far as it got.
+    So all of it is to be made. The log is lines of JSON, as the Automation API reads them
+    (apitype.EngineEvent). One that a killed engine left unfinished, or none, gives the plan as far
+    as it got.
     """
     resources: dict[str, Planned] = {}
     errors: list[str] = []

@@ -1,14 +1,12 @@
-"""`pulumi preview` of any stack, on a copy of the project: no cluster, no credentials, no state, and nothing written to the work tree.
+"""`pulumi preview` of any stack, on a copy of the project: no cluster, no credentials, no state.
 
-The copy is needed because pulumi writes to the stack file when it makes a stack in a new state. The state is thrown away, so the plan is
-all that the stack consists of; against a base, the two plans are compared.
+The state is thrown away, so the plan is all that the stack consists of.
+Against a base, the two plans are compared.
 """
 
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,11 +25,11 @@ from review import plan
 from review import report as preview_report
 from review.comparison import compare
 from review.plan import PreviewPlan
+from review.program_copy import ProgramCopy, copy_project
 from review.report import Outcome
 from review.revision import check_out, where_the_branch_began
 
 POLICY = "policy"
-_LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "tests", "docs", "bench")  # no program needs them
 
 
 def committed_stacks(folder: Path = paths.ROOT) -> list[str]:
@@ -40,9 +38,10 @@ def committed_stacks(folder: Path = paths.ROOT) -> list[str]:
 
 
 def run(stacks: Sequence[str], base: str | None, markdown: Path | None, as_json: bool) -> int:
-    """Preview each stack (every committed one where none is named) and report; returns the exit status.
+    """Preview each stack and report; returns the exit status. Without a name, every committed one.
 
-    `base` is a git revision to compare with. With `as_json` the report is all that is printed to standard output.
+    `base` is a git revision to compare with.
+    With `as_json` the report is all that is printed to standard output.
     """
     console.stderr = as_json
     for stack in stacks:
@@ -77,9 +76,9 @@ class _Previews:
         return committed_stacks()
 
     def outcome(self, stack: str) -> Outcome:
-        """The head's plan, with pulumi's own output, and what it would change where there is a base."""
+        """The head's plan, with pulumi's own output, and what it would change of a base."""
         head_copy = self.folder / f"head-{stack}"
-        shutil.copytree(paths.ROOT, head_copy, ignore=_LEFT_OUT)
+        copy_project(head_copy)
         config = paths.ROOT / POLICY / f"{stack}.json"
         policies = ["--policy-pack", str(paths.ROOT / POLICY), *(["--policy-pack-config", str(config)] if config.exists() else [])]
         say(f"pulumi preview --stack {stack} (on a copy, with a throw-away state and no cluster)")
@@ -91,7 +90,10 @@ class _Previews:
         return Outcome(stack, head, failure, compare(before, head), self.base_name, new=before is None)
 
     def _base_plan(self, stack: str) -> PreviewPlan | None:
-        """The base's plan; None where it has no such stack. Raises UserError where the base's own preview fails."""
+        """The base's plan; None where it has no such stack.
+
+        Raises UserError where the base's own preview fails.
+        """
         assert self.commit
         copy = self.folder / f"base-{stack}"
         check_out(self.commit, copy)
@@ -106,49 +108,17 @@ class _Previews:
             )
         return before
 
-    def _preview(self, copy: Path, stack: str, *options: str, quiet: bool) -> tuple[PreviewPlan, int]:
-        """Preview `stack` in the copy; its plan and pulumi's exit status."""
-        _prepare(copy, stack)
-        environment = self._environment(copy)
-        made = subprocess.run(
-            ["pulumi", "stack", "init", stack, "--no-select", "--non-interactive"],
-            cwd=copy,
-            env=environment,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
+    def _preview(self, folder: Path, stack: str, *options: str, quiet: bool) -> tuple[PreviewPlan, int]:
+        """Preview `stack` in its copy; its plan and pulumi's exit status."""
+        copy = ProgramCopy.prepare(folder, stack, self.engine)
+        made = copy.init()
         if made.returncode != 0:
             return PreviewPlan({}, (" ".join(made.stderr.split()),)), made.returncode
-        events = copy / "events.json"
-        command = ["pulumi", "preview", "--stack", stack, "--event-log", str(events), "--suppress-outputs", *options]
-        command += [] if sys.stdout.isatty() and not quiet else ["--non-interactive", "--suppress-progress"]
-        output = subprocess.DEVNULL if quiet else console.file
-        done = subprocess.run(command, cwd=copy, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-        return plan.read(events), done.returncode
-
-    def _environment(self, copy: Path) -> dict[str, str]:
-        state = copy / "throw-away-state"
-        state.mkdir()
-        return {
-            **self.engine.clean_environment(),
-            "PULUMI_BACKEND_URL": state.as_uri(),
-            "PULUMI_DEBUG_COMMANDS": "true",  # without it there is no --event-log; the Automation API sets it as well
-            "KUBECONFIG": str(copy / "no-kubeconfig"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-
-
-def _prepare(copy: Path, stack: str) -> None:
-    """Have the copy use this clone's Python packages, and the empty passphrase whatever keeps the stack's secrets elsewhere."""
-    project = copy / "Pulumi.yaml"
-    text = project.read_text(encoding="utf-8")
-    project.write_text(
-        re.sub(r"(?m)^( +virtualenv:).*$", lambda found: f"{found[1]} {json.dumps(str(paths.VENV))}", text), encoding="utf-8"
-    )
-    settings = copy / f"Pulumi.{stack}.yaml"
-    text = settings.read_text(encoding="utf-8")
-    settings.write_text(re.sub(r"(?m)^(encryptionsalt|encryptedkey|secretsprovider):.*\n?", "", text), encoding="utf-8")
+        events = folder / "events.json"
+        arguments = ["preview", "--stack", stack, "--event-log", str(events), "--suppress-outputs", *options]
+        arguments += [] if sys.stdout.isatty() and not quiet else ["--non-interactive", "--suppress-progress"]
+        status = copy.pulumi.stream(*arguments, to=subprocess.DEVNULL if quiet else console.file)
+        return plan.read(events), status
 
 
 def _show(outcome: Outcome) -> None:

@@ -1,4 +1,7 @@
-"""The project as it was at a git revision, as files in a folder. Nothing is written to the repository or the work tree."""
+"""The project as it was at a git revision, as files in a folder.
+
+Nothing is written to the repository or the work tree.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from ops.errors import UserError
 def where_the_branch_began(revision: str) -> str:
     """The commit that this branch and `revision` have in common last: what a merge compares with.
 
-    Without one in the clone (a shallow clone, or histories that never met) it is `revision` itself. Raises UserError for a revision that
-    isn't there.
+    Without one in the clone (a shallow clone, or histories that never met) it is `revision` itself.
+    Raises UserError for a revision that isn't there.
     """
     commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if commit is None:

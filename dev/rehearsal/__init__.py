@@ -1,4 +1,4 @@
-"""`python -m dev rehearse`: a real `pulumi up` of a cloud stack, on a throw-away cluster, before the cloud sees it."""
+"""`python -m dev rehearse`: a real `pulumi up` of a cloud stack, before the cloud sees it."""
 
 from dev.rehearsal.run import rehearse
 

@@ -1,7 +1,8 @@
-"""The rehearsal: the stack of a cloud, as it is in its file, on a throw-away cluster of this machine.
+"""The rehearsal: a cloud's stack, as it is in its file, on a throw-away cluster of this machine.
 
-What the cloud's driver would do, a local provisioner does that answers to the driver's name. So everything on this side of the driver
-is real (engine, API server, scheduler, classes, canary, claims, pods), and the driver itself is not.
+What the cloud's driver would do, a local provisioner does that answers to the driver's name.
+So everything on this side of the driver is real (engine, API server, scheduler, classes, canary,
+claims, pods), and the driver itself is not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import Any
 from components.kube.api import KubeApi
 from components.settings import Settings
 from dev.rehearsal.consumers import Consumers
-from dev.rehearsal.copied import CopiedStack
 from dev.report import canary_table
 from devkube import paths
 from devkube.cluster import Access, EmbeddedCluster, embedded
@@ -26,7 +26,9 @@ from devkube.toolchain.build import build
 from ops.console import console, say, step
 from ops.errors import UserError
 from ops.kube import open_api
+from ops.processes import failure
 from ops.settings import load_settings
+from review.program_copy import ProgramCopy, copy_project
 
 CONTEXT = "storage-tiers-rehearsal"
 UP = ("up", "--yes", "--skip-preview")
@@ -57,10 +59,12 @@ def rehearse(stack: str) -> None:
         api = open_api(access.context, str(access.kubeconfig))
         label_node(api, node_labels(settings))
         copy = Path(folder, "program")
-        copy.mkdir()
-        program = CopiedStack(copy, stack, engine, Path(str(access.kubeconfig)))
+        copy_project(copy)
+        program = ProgramCopy.prepare(copy, stack, engine, access.kubeconfig)
         program.override(overrides)
-        program.pulumi("stack", "init")
+        made = program.init()
+        if made.returncode != 0:
+            raise failure(made)
         kubectl = [str(build("node") / "kubectl"), f"--kubeconfig={access.kubeconfig}", f"--context={access.context}"]
         _steps(program, api, kubectl, settings)
     say("")
@@ -76,7 +80,10 @@ def drivers(settings: Settings) -> tuple[str, ...]:
 
 
 def node_labels(settings: Settings) -> dict[str, str]:
-    """What a node must be labelled for every class of the stack to find it: the first value for each topology key."""
+    """What a node must be labelled for every class of the stack to find it.
+
+    That is the first value for each topology key.
+    """
     labels: dict[str, str] = {}
     for tier in settings.tiers.values():
         terms: Any = settings.provisioner.storage_class(tier.parameters).allowed_topologies
@@ -93,7 +100,7 @@ def label_node(api: KubeApi, labels: dict[str, str]) -> None:
 
 @contextmanager
 def _cluster(folder: Path, names: tuple[str, ...]) -> Iterator[Access]:
-    """A cluster for this rehearsal alone, in which a local provisioner answers to each of these names."""
+    """A cluster of this rehearsal's own, whose local provisioner answers to each of these names."""
     cluster = EmbeddedCluster(f"rehearse-{paths.clone_identity()}", CONTEXT, folder / "kubeconfig", provisioners=names)
     cluster.delete()  # what a rehearsal that was killed has left
     try:
@@ -121,10 +128,10 @@ def _announce(stack: str, settings: Settings, overrides: dict[str, Any]) -> None
     say("")
 
 
-def _steps(program: CopiedStack, api: KubeApi, kubectl: Sequence[str], settings: Settings) -> None:
+def _steps(program: ProgramCopy, api: KubeApi, kubectl: Sequence[str], settings: Settings) -> None:
     with step("pulumi up", estimate=60) as shown:
-        program.pulumi(*UP)
-        outputs = program.outputs()
+        program.ask(*UP)
+        outputs = program.pulumi.outputs(program.stack)
         shown.detail = f"classes {', '.join(outputs['storageClasses'].values())}"
     console.print(canary_table(outputs))
     claims: dict[str, list[dict[str, str]]] = outputs["claims"]
@@ -138,32 +145,32 @@ def _steps(program: CopiedStack, api: KubeApi, kubectl: Sequence[str], settings:
         before = consumers.volumes()
         shown.detail = f"{len(written)} volumes bound and written"
     with step("a second up changes nothing"):
-        program.pulumi(*UP, "--expect-no-changes")
+        program.ask(*UP, "--expect-no-changes")
     if settings.protect:
         with step("a destroy is refused: the stack is protected") as shown:
             _refused(program, "protect")
             program.override({"protect": False})
-            program.pulumi(*UP)
+            program.ask(*UP)
     with step("a destroy is refused: pods use the claims"):
         _refused(program, next(iter(written)))
     with step("consumers stopped, stack destroyed: volumes are retained"):
         consumers.stop()
-        program.pulumi("destroy", "--yes", "--skip-preview")
+        program.ask("destroy", "--yes", "--skip-preview")
     with step("adoption and up: each service gets its own volumes back") as shown:
         program.ops("volumes", "adopt")
-        program.pulumi(*UP)
+        program.ask(*UP)
         consumers.start()
         _same("volumes", before, consumers.volumes())
         _same("data", written, consumers.read())
         shown.detail = f"{len(written)} volumes, every byte equal"
     with step("a second up changes nothing"):
-        program.pulumi(*UP, "--expect-no-changes")
+        program.ask(*UP, "--expect-no-changes")
     _clean_up(program, consumers)
 
 
-def _refused(program: CopiedStack, word: str) -> None:
+def _refused(program: ProgramCopy, word: str) -> None:
     try:
-        program.pulumi("destroy", "--yes", "--skip-preview")
+        program.ask("destroy", "--yes", "--skip-preview")
     except UserError as refusal:
         if word in str(refusal):
             return
@@ -177,7 +184,7 @@ def _same(what: str, before: dict[str, str], after: dict[str, str]) -> None:
         raise UserError(f"{what} of {', '.join(changed)} are not what they were before the destroy.")
 
 
-def _clean_up(program: CopiedStack, consumers: Consumers) -> None:
+def _clean_up(program: ProgramCopy, consumers: Consumers) -> None:
     with step("everything is removed", estimate=20):
         consumers.stop()
-        program.pulumi("destroy", "--yes", "--skip-preview")
+        program.ask("destroy", "--yes", "--skip-preview")

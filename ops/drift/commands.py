@@ -1,9 +1,8 @@
-"""`python -m ops drift`: what differs between a stack and its cluster. The function is what `python -m dev` calls as well."""
+"""`python -m ops drift`: what differs between a stack and its cluster."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 
 import click
 from rich import box
@@ -17,35 +16,26 @@ from ops.console import console, say
 from ops.drift.compare import Difference, differences
 from ops.drift.reading import declared_objects, look
 from ops.errors import UserError
-from ops.kube import explained, open_api
-from ops.settings import load_settings
+from ops.kube import explained
+from ops.machine import Machine, pass_machine
 
 DRIFT = 1  # exit status: something differs
 NOT_LOOKED = 3  # exit status: it could not be looked at; click has 2 for a wrong command line
 
-json_option = click.option("--json", "as_json", is_flag=True, help="The differences as JSON.")
-
 
 @click.command()
 @stack_option
-@json_option
-def drift(stack: str, as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The differences as JSON.")
+@pass_machine
+def drift(machine: Machine, stack: str, as_json: bool) -> None:
     """What differs between the stack's state and its cluster: changed fields, deleted or lost objects, volumes without protection.
 
     Nothing is changed. Exit status: 0 no difference, 1 differences, 3 it could not be looked at.
     """
-    show(stack, as_json)
-
-
-def show(stack: str, as_json: bool, kubeconfig: str | None = None, environment: Mapping[str, str] | None = None) -> None:
-    """Print the differences. Raises SystemExit with 1 when there are some, UserError with status 3 when that can't be told.
-
-    `environment` is what `pulumi` needs to find the state, None for the shell's own.
-    """
     try:
-        settings = load_settings(stack)
-        declared = declared_objects(stack, environment)
-        seen = look(open_api(settings.cluster.context, kubeconfig), declared)
+        pulumi, cluster = machine.state_and_cluster(stack, quiet=as_json)
+        declared = declared_objects(stack, pulumi)
+        seen = look(cluster, declared)
     except (UserError, ApiError) as problem:
         said = problem if isinstance(problem, UserError) else explained(problem)
         said.status = NOT_LOOKED

@@ -74,7 +74,8 @@ class Difference:
 class LiveObjects:
     """What the cluster has.
 
-    `objects` are those that the state names, `volumes` all there are, `claims` all in the namespaces of the stack's claims.
+    `objects` are those that the state names, `volumes` all there are, `claims` all in the namespaces
+    of the stack's claims.
     """
 
     objects: Mapping[Name, Json]

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from components.kube.api import KubeApi
 from components.kube.discovery import Discovery
 from ops.drift.compare import CLAIM, Declared, Json, LiveObjects, Name
-from ops.errors import UserError
-from ops.paths import ROOT
+from ops.pulumi_command import Pulumi
 
 _KUBERNETES = "kubernetes:"  # types of Pulumi's kubernetes plugin: `kubernetes:<group>/<version>:<kind>`
 
 
-def declared_objects(stack: str, environment: Mapping[str, str] | None = None) -> list[Declared]:
-    """The Kubernetes objects in the state of `stack`. Raises UserError with pulumi's own words when it can't be had."""
-    command = ["pulumi", "stack", "export", "--stack", stack, "--non-interactive"]
-    try:
-        done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise UserError("`pulumi` is not on PATH.", "Put it there: `. .dev/env` in this project's folder, or install the CLI.") from None
-    if done.returncode != 0:
-        words = "\n  ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-5:])
-        raise UserError(f"the state of stack {stack} can't be read: `{' '.join(command)}` failed:\n  {words}")
-    resources = json.loads(done.stdout)["deployment"].get("resources") or []
+def declared_objects(stack: str, pulumi: Pulumi | None = None) -> list[Declared]:
+    """The Kubernetes objects in the state of `stack`.
+
+    Raises UserError with pulumi's own words when it can't be had.
+    """
+    resources = (pulumi or Pulumi()).state(stack)["deployment"].get("resources") or []
     return [_declared(each) for each in resources if each["type"].startswith(_KUBERNETES) and not each.get("delete")]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from ops.paths import ROOT
+from ops.processes import end as end_processes
 
 # Set by whoever starts `pulumi` for one stack (`make up` does): a process has it from its engine, and no shell has it.
 RUN = "STORAGE_TIERS_RUN"
@@ -92,19 +93,14 @@ def is_engine(name: str) -> bool:
 
 
 def end(processes: Iterable[psutil.Process]) -> list[str]:
-    """End them, and say which those were, by name. They are asked first, and killed when they have not ended by themselves."""
+    """End them, and say which those were, by name."""
     orphans = list(processes)
-    names = []
+    names = set()
     for process in orphans:
         with suppress(psutil.Error):
-            names.append(_name(process))
-            process.terminate()
-    _, left = psutil.wait_procs(orphans, _TIME_TO_END)
-    for process in left:
-        with suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(left, _TIME_TO_END)
-    return sorted(set(names))
+            names.add(_name(process))
+    end_processes(orphans, _TIME_TO_END)
+    return sorted(names)
 
 
 def _name(process: psutil.Process) -> str:

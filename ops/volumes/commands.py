@@ -1,4 +1,4 @@
-"""`python -m ops volumes`: list, adopt, prune. The functions are what `python -m dev` calls as well."""
+"""`python -m ops volumes`: list, adopt, prune. `make up` uses some of the functions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from components.kube.errors import ApiError
-from ops.command_line import stack_option, yes_option
+from ops.command_line import DEFAULT_STACK, stack_option, yes_option
 from ops.console import console, say, step
 from ops.errors import UserError
 from ops.kube import explained
-from ops.settings import load_settings
+from ops.machine import Machine, pass_machine
 from ops.volumes import listing, prune
 from ops.volumes.matching import AdoptionPlan
 from ops.volumes.saved import SavedVolume
@@ -21,42 +21,53 @@ from ops.volumes.usage import used_bytes
 from ops.volumes.volume import Volume
 
 
+def _inner_stack(context: click.Context, _: click.Parameter, given: str | None) -> str:
+    """The stack of a command in `volumes`: its own option, else that of `volumes`, else the default."""
+    outer = context.parent.params if context.parent else {}
+    return given or outer.get("stack", DEFAULT_STACK)
+
+
 @click.group(invoke_without_command=True)
 @stack_option
 @click.option("--json", "as_json", is_flag=True, help="The list as JSON: it can be saved, and given back to `adopt --from`.")
+@pass_machine
 @click.pass_context
-def volumes(context: click.Context, stack: str, as_json: bool) -> None:
+def volumes(context: click.Context, machine: Machine, stack: str, as_json: bool) -> None:
     """The stack's volumes: list them; give old ones back to their claims (adopt); delete old ones (prune).
 
     Listing also labels each volume that is bound to a claim of the stack with what it holds.
     """
     if context.invoked_subcommand is None:
-        show(StackVolumes(load_settings(stack)), as_json, f"`python -m ops volumes adopt --stack {stack}`, then `pulumi up`")
-    else:
-        context.obj = stack
+        with machine.volumes(stack, quiet=as_json) as found:
+            show(found, as_json, machine.way_to_adopt(stack))
+
+
+inner_stack_option = click.option("--stack", callback=_inner_stack, help="Which stack: Pulumi.<stack>.yaml.  [default: dev]")
 
 
 @volumes.command("adopt")
-@click.option("--stack", help="Which stack: Pulumi.<stack>.yaml.  [default: dev]")
+@inner_stack_option
 @click.option("--from", "saved", type=click.Path(path_type=Path), help="A list that `volumes --json` printed before the cluster was lost.")
-@click.pass_obj
-def adopt_command(outer: str, stack: str | None, saved: Path | None) -> None:
+@pass_machine
+def adopt_command(machine: Machine, stack: str, saved: Path | None) -> None:
     """Reserve for each claim without a volume the one that was its own; `pulumi up` then makes the claims, and they bind.
 
     All or nothing: where one volume is in doubt, nothing is reserved, and the choices are listed.
     """
-    adopt(StackVolumes(load_settings(stack or outer), list_file=saved))
+    with machine.volumes(stack, saved=saved) as found:
+        adopt(found)
 
 
 @volumes.command("prune")
 @click.argument("names", nargs=-1)
-@click.option("--stack", help="Which stack: Pulumi.<stack>.yaml.  [default: dev]")
+@inner_stack_option
 @click.option("--older-than", help="All that have been Released for longer than this: 30d, 12h, 45m or 2w.")
 @yes_option
-@click.pass_obj
-def prune_command(outer: str, names: tuple[str, ...], stack: str | None, older_than: str | None, yes: bool) -> None:
+@pass_machine
+def prune_command(machine: Machine, names: tuple[str, ...], stack: str, older_than: str | None, yes: bool) -> None:
     """Delete Released volumes of the stack and their data: those NAMEd, or all of some age. Without either, list them."""
-    delete_old(StackVolumes(load_settings(stack or outer)), names, older_than, yes, f"python -m ops volumes prune --stack {stack or outer}")
+    with machine.volumes(stack) as found:
+        delete_old(found, names, older_than, yes, machine.prune_command(stack))
 
 
 def show(stack: StackVolumes, as_json: bool, adopt: str) -> None:

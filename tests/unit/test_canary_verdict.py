@@ -428,7 +428,7 @@ class TestLimits:
         ]
 
     def test_their_names_and_descriptions_are_those_of_the_settings(self) -> None:
-        fields = settings.Limits.model_fields.values()
+        fields = settings.CanaryLimits.model_fields.values()
         expected = {field.alias: (field.description, field.examples) for field in fields}
         assert {name: (figure.description, [figure.example]) for name, figure in LIMITED_FIGURES.items()} == expected
 

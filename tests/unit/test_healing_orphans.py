@@ -110,7 +110,7 @@ class Run:
         )
         assert self.engine.stdout is not None
         self.plugin = psutil.Process(int(self.engine.stdout.readline()))
-        while Path(self.plugin.cmdline()[0]).name != "pulumi-resource-kubernetes":
+        while Path((self.plugin.cmdline() or [""])[0]).name != "pulumi-resource-kubernetes":
             time.sleep(0.01)
 
     def kill_engine(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.canary.manifests import canary_labels
-from dev import cli
+from dev import purge
 from devkube.cluster import Access, ExistingCluster, NodeFolder
 from devkube.errors import MachineError
 from ops.command_line import option_of, variable_of
@@ -32,14 +32,14 @@ class Broken(ExistingCluster):
 
 
 def test_without_volumes_there_is_nothing_to_ask(tmp_path: Path) -> None:
-    cli._refuse_for_strangers(Broken(tmp_path), "dev")
-    cli._refuse_for_strangers(Broken(tmp_path / "missing"), "dev")
+    purge._refuse_for_strangers(Broken(tmp_path), "dev")
+    purge._refuse_for_strangers(Broken(tmp_path / "missing"), "dev")
 
 
 def test_a_cluster_that_cant_be_asked_is_not_deleted_unseen(tmp_path: Path) -> None:
     (tmp_path / "pvc-1_data_data-kafka-1").mkdir()
     with pytest.raises(UserError) as refused:
-        cli._refuse_for_strangers(Broken(tmp_path), "dev")
+        purge._refuse_for_strangers(Broken(tmp_path), "dev")
     assert str(refused.value) == (
         "the dev cluster can't be started, and only so can it be seen whether it holds another stack's volumes:\n"
         "etcd has ended while the cluster was starting.\n"
@@ -96,8 +96,8 @@ def test_the_stack_is_forgotten_in_the_clones_own_state_alone(
         def __init__(self, *_: object) -> None:
             pass
 
-        def marked(self, stack: str) -> dict[str, str]:
-            return {}
+        def pulumi(self, stack: str) -> Session:
+            return self
 
         def stacks(self) -> list[str]:
             return ["dev"]
@@ -105,20 +105,20 @@ def test_the_stack_is_forgotten_in_the_clones_own_state_alone(
         def ask(self, *arguments: str) -> None:
             removed.append(arguments[-1])
 
-    monkeypatch.setattr(cli, "STATE", tmp_path)
-    monkeypatch.setattr(cli, "Session", Session)
-    monkeypatch.setattr(cli, "ensure_engine", lambda: None)
-    monkeypatch.setattr(cli, "end_killed_run", lambda *_: None)
+    monkeypatch.setattr(purge, "STATE", tmp_path)
+    monkeypatch.setattr(purge, "Session", Session)
+    monkeypatch.setattr(purge, "ensure_engine", lambda: None)
+    monkeypatch.setattr(purge, "end_killed_run", lambda *_: None)
     monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
     if backend:
         monkeypatch.setenv("PULUMI_BACKEND_URL", tmp_path.as_uri() if backend == "own" else backend)
-    cli._forget("dev")
+    purge._forget("dev")
     assert removed == forgotten
 
 
 def test_printed_commands_name_a_stack_that_is_not_the_default_one(tmp_path: Path) -> None:
     (tmp_path / "pvc-1").mkdir()
     with pytest.raises(UserError, match="`python -m dev purge --stack mine --unseen`"):
-        cli._refuse_for_strangers(Broken(tmp_path), "mine")
+        purge._refuse_for_strangers(Broken(tmp_path), "mine")
     assert (option_of("dev"), variable_of("dev")) == ("", "")
     assert (option_of("mine"), variable_of("mine")) == (" --stack mine", " STACK=mine")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.kinds import KINDS
 from components.provisioners import PROVISIONERS, Finding
 from components.provisioners.remedies import Add, Advice, Drop, Either, Remedy, Rename, Set, as_yaml, sentence
 from tests.unit import test_ebs, test_gce_pd
@@ -72,7 +73,7 @@ CASES = [
 @pytest.mark.parametrize(("name", "case"), CASES)
 def test_a_remedy_does_away_with_its_finding(name: str, case: str) -> None:
     wanted, sizes, _ = (test_ebs.CASES if name == "ebs" else test_gce_pd.CASES)[case]
-    defaults = PROVISIONERS[name].defaults("database")
+    defaults = PROVISIONERS[name].defaults(KINDS["database"])
     for found in findings(name, wanted, sizes):
         if found.volume or found.path.startswith(("snapshots.", "attributes.")) or isinstance(found.remedy, Advice):
             continue  # a size is a service's, and advice is no change

@@ -1,0 +1,103 @@
+"""`python -m dev up`, `down` and `destroy`: a stack and its dev cluster, from nothing and back."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from components.settings import DEFAULT_IMAGE
+from dev import report
+from dev.machine import cluster_of, one_at_a_time, volumes_of
+from dev.stack import Session
+from devkube.cluster import Cluster, KindCluster
+from devkube.engine import ensure_engine
+from devkube.images import build_image, reference
+from ops.command_line import stack_option, variable_of
+from ops.console import errors, say
+from ops.settings import load_settings
+from ops.volumes import commands as volume_commands
+from ops.volumes.matching import AdoptionPlan
+
+
+@click.command()
+@stack_option
+@click.option("--adopt", is_flag=True, help="Give each claim that has no volume the old one that was its own.")
+@click.option("--from", "saved", type=click.Path(path_type=Path), help="With --adopt: a list that `volumes --json` printed before.")
+def up(stack: str, adopt: bool, saved: Path | None) -> None:
+    """From nothing to a dev stack that is up: engine, plugins, cluster, `pulumi up`."""
+    settings = load_settings(stack)  # a wrong setting is said at once, not after ten minutes of building
+    with one_at_a_time():
+        cluster = cluster_of(stack)  # that there can be none is said before anything is built, too
+        engine = ensure_engine()
+        access = cluster.start()
+        # The nodes of a cluster of the user's own can't be reached. The canary then says so, and
+        # which setting names another image.
+        if access.kind != "existing" and settings.canary.enabled and settings.canary.image == reference("python"):
+            _load_canary_image(cluster)
+        session = Session(engine, access)
+        session.write_env()
+        session.select(settings)
+        volumes = volumes_of(stack, access, cluster, saved)
+        volume_commands.stamp(volumes)
+        plan = volume_commands.reserve(volumes) if adopt else AdoptionPlan()
+        say(f"pulumi up --stack {stack}")
+        pulumi = session.pulumi(stack)
+        status = pulumi.stream("up", "--yes", "--skip-preview", "--refresh", "--suppress-outputs", "--stack", stack)
+        if status != 0:
+            _say_if_stopped(cluster)
+            raise SystemExit(status)
+        volumes.wait_bound(plan)
+        volume_commands.stamp(volumes)
+        report.show(pulumi.outputs(stack), stack)
+        report.show_adopted(plan)
+        report.show_left_behind(volumes)
+
+
+def _load_canary_image(cluster: Cluster) -> None:
+    """Make the dev stack's canary image known to the cluster.
+
+    It is made from Debian's packages, so that no image registry is needed. Where there are no such
+    packages (Kind on macOS, Windows, Fedora), Docker pulls the official image instead.
+    """
+    if isinstance(cluster, KindCluster) and shutil.which("apt-get") is None:
+        cluster.pull_image(DEFAULT_IMAGE, reference("python"))
+    else:
+        cluster.load_image(build_image("python"))
+
+
+def _say_if_stopped(cluster: Cluster) -> None:
+    """Say that the cluster went away: of all that a failed run then says, the thing to act on."""
+    if not cluster.running():
+        errors.print("The dev cluster, or a part of it, has stopped during the run. Run the same command again: it starts it and goes on.")
+
+
+@click.command()
+@stack_option
+def down(stack: str) -> None:
+    """Stop the dev cluster, nothing else: the next `up` has all its data."""
+    with one_at_a_time():
+        cluster = cluster_of(stack)
+        cluster.stop()
+        of = variable_of(stack)
+        say(f"The dev cluster is stopped; its data stays. `make up{of}` starts it again, `make purge{of}` deletes it.")
+
+
+@click.command()
+@stack_option
+def destroy(stack: str) -> None:
+    """`pulumi destroy` of the stack; the volumes and their data are retained."""
+    with one_at_a_time():
+        engine = ensure_engine()
+        cluster = cluster_of(stack)
+        session = Session(engine, cluster.start())
+        session.write_env()
+        session.select(load_settings(stack), destroying=True)
+        status = session.pulumi(stack).stream("destroy", "--yes", "--skip-preview", "--stack", stack)
+        if status != 0:
+            _say_if_stopped(cluster)
+            raise SystemExit(status)
+        of = variable_of(stack)
+        say(f"The volumes are retained, with their data: `make volumes{of}` lists them.")
+        say(f"The way back: `make up ADOPT=1{of}` gives each claim its own volume again. For good: `make prune{of}` deletes them.")
