@@ -12,8 +12,8 @@ from dev.checks import lint, lock, soak, test
 from dev.lifecycle import destroy, down, up
 from dev.machine import DevMachine, one_at_a_time
 from dev.purge import purge
-from ops.drift.commands import drift
-from ops.volumes.commands import prune_command, volumes
+from ops.commands.drift import drift
+from ops.commands.volumes import prune_command, volumes
 from review import preview
 
 

@@ -15,9 +15,9 @@ from devkube.cluster import Cluster, KindCluster
 from devkube.engine import ensure_engine
 from devkube.images import build_image, reference
 from ops.command_line import stack_option, variable_of
+from ops.commands import volumes as volume_commands
 from ops.console import errors, say
 from ops.settings import load_settings
-from ops.volumes import commands as volume_commands
 from ops.volumes.matching import AdoptionPlan
 
 

@@ -8,11 +8,11 @@ import click
 
 from ops import command_line
 from ops.command_line import stack_option
-from ops.drift.commands import drift
+from ops.commands.drift import drift
+from ops.commands.volumes import volumes
 from ops.healing.killed_run import end_killed_run
 from ops.pulumi_command import Pulumi
 from ops.settings import load_settings
-from ops.volumes.commands import volumes
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

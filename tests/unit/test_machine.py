@@ -17,11 +17,11 @@ from dev.machine import DevMachine
 from devkube import paths
 from devkube.cluster import ExistingCluster
 from ops import cli as ops_cli
+from ops.commands import volumes as commands
+from ops.commands.drift import NOT_LOOKED
 from ops.console import console
-from ops.drift.commands import NOT_LOOKED
 from ops.errors import UserError
 from ops.machine import Machine
-from ops.volumes import commands
 from ops.volumes.stack_volumes import StackVolumes
 
 

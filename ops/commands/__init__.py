@@ -1,0 +1,1 @@
+"""The commands of `python -m ops`: what each is called with, and what it prints."""
