@@ -267,7 +267,7 @@ class Expanding(LocalPath):
 @pytest.fixture
 def expanding(monkeypatch: pytest.MonkeyPatch) -> Before:
     provisioners = {**PROVISIONERS, "expanding": Expanding()}
-    monkeypatch.setattr("components.settings.PROVISIONERS", provisioners)
+    monkeypatch.setattr("components.settings.values.PROVISIONERS", provisioners)
     return Before.of(outputs(provisioner="expanding"))
 
 
