@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from devkube import paths
 from devkube.engine import Engine
+from ops import stack_file
 from ops.processes import failure, run_quietly
 from ops.pulumi_command import Pulumi
 
@@ -65,16 +64,7 @@ class ProgramCopy:
 
     def override(self, changes: dict[str, Any]) -> None:
         """Change settings in the copy: `{"canary.image": …}` by their config paths."""
-        file = self.folder / f"Pulumi.{self.stack}.yaml"
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-        for path, value in changes.items():
-            first, *rest = path.split(".")
-            keys = [f"storage-tiers:{first}", *rest]
-            section = document["config"]
-            for key in keys[:-1]:
-                section = section.setdefault(key, {})
-            section[keys[-1]] = value
-        file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        stack_file.change(self.folder / f"Pulumi.{self.stack}.yaml", changes)
 
     def ask(self, *arguments: str) -> str:
         """Run `pulumi` on the stack quietly; raises UserError when it fails."""

@@ -495,6 +495,16 @@ def test_all_mistakes_are_in_one_message() -> None:
     ]
 
 
+def test_what_refers_to_something_wrong_is_no_second_problem() -> None:
+    changes: dict[str, Any] = {
+        "tiers": {"database": {}, "streaming": {"nodePath": "x"}},
+        "services": {"kafka": {"tier": "streaming", "size": "5GB"}, "postgres": {"tier": "database", "size": "5Gi"}},
+        "canary": {"limits": {"streaming": {"writeMBps": 80}}},
+        "adopt": {"kafka": {"0": "pvc-1"}},
+    }
+    assert [problem.path for problem in problems(dev_config(**changes))] == ["tiers.streaming.nodePath", "services.kafka.size"]
+
+
 def test_one_problem_is_one() -> None:
     with pytest.raises(SettingsError, match=r"^1 problem in the settings of stack dev \(Pulumi\.dev\.yaml\), nothing was changed:\n"):
         load(dev_config(protect="x"), "dev")
