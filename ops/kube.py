@@ -1,4 +1,4 @@
-"""The API of a stack's cluster, as an operator reaches it, and what a person is told where that fails."""
+"""The API of a stack's cluster, and what a person is told where it fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _RIGHTS = (
 
 
 def open_api(context: str, kubeconfig: str | None = None) -> KubeApi:
-    """The API of a context. `kubeconfig` is a file, None for those that kubectl would use. Raises UserError."""
+    """The API of a context. `kubeconfig` is a file, None for those that kubectl would use.
+
+    Raises UserError.
+    """
     try:
         found = Kubeconfig.load(*([Path(kubeconfig)] if kubeconfig else []))
         found.server(context)

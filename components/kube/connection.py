@@ -1,4 +1,7 @@
-"""One HTTP connection to an API server: directly or through a proxy, with the server's certificate checked as Go checks it."""
+"""One HTTP connection to an API server, directly or through a proxy.
+
+The server's certificate is checked as Go checks it.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,12 @@ CONNECTING = 10  # seconds at most until a connection is there
 
 
 class Connection(http.client.HTTPConnection):
-    """To `server`, with a client certificate and its key in PEM form. `timeout`: seconds without an answer, OSError afterwards.
+    """To `server`, with a client certificate and its key in PEM form.
 
-    Raises ValueError for an address, a proxy or a certificate that is none, OSError where the server can't be reached.
+    `timeout`: seconds without an answer, OSError afterwards.
+
+    Raises ValueError for an address, a proxy or a certificate that is none, OSError where the
+    server can't be reached.
     """
 
     def __init__(self, server: Server, certificate: tuple[bytes, bytes] | None, timeout: float) -> None:
@@ -75,15 +81,18 @@ class Connection(http.client.HTTPConnection):
         return cast(socket.socket, stream.socket)  # or what has the methods of one, for TLS within TLS
 
     def was_closed(self) -> bool:
-        """Whether the server has closed a connection that was kept. What comes unasked for is its end, for HTTP."""
+        """Whether the server has closed a connection that was kept.
+
+        What comes unasked for is its end, for HTTP.
+        """
         return self.sock is not None and bool(select.select([self.sock], [], [], 0)[0])
 
 
 def _tls(server: Server, certificate: tuple[bytes, bytes] | None) -> ssl.SSLContext:
     authority = server.authority.decode("ascii", "ignore") if server.authority else None
     tls = ssl.create_default_context(cadata=authority)
-    # Go trusts any certificate that it is given, an authority below another one as well, and minds no missing extensions;
-    # it takes the name of a server from subjectAltName alone.
+    # Go trusts any certificate that it is given, an authority below another one as well.
+    # It minds no missing extensions, and takes the name of a server from subjectAltName alone.
     tls.verify_flags = (tls.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
     tls.hostname_checks_common_name = False
     if server.insecure:

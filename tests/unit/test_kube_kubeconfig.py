@@ -1,4 +1,7 @@
-"""What reaches the server by each kubeconfig and environment of the table; tests/engine/test_kubectl.py holds kubectl against the same."""
+"""What reaches the server by each kubeconfig and environment of the table.
+
+Tests/engine/test_kubectl.py holds kubectl against the same.
+"""
 
 from __future__ import annotations
 
