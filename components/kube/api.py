@@ -121,7 +121,7 @@ class KubeApi:
 
         Ends where the stream ends, or after `silence` seconds without anything.
         """
-        connection = self._open(silence, path)
+        connection = self._open(silence)
         try:
             connection.connect()
         except (OSError, ValueError) as problem:
@@ -155,13 +155,16 @@ class KubeApi:
         while True:
             try:
                 return self._attempt(method, path, headers, text, repeatable)
+            except UnusableContext as problem:
+                problem.context, problem.path = self.context, path
+                raise
             except _Passing:
                 if time.monotonic() > end:
                     raise
             time.sleep(_PAUSE)
 
     def _attempt(self, method: str, path: str, headers: dict[str, str], body: bytes | None, repeatable: bool) -> Json:
-        connection = self._kept(path)
+        connection = self._kept()
         kept = connection.sock is not None
         sent = False
         try:
@@ -197,7 +200,7 @@ class KubeApi:
             connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body)
 
-    def _kept(self, path: str) -> Connection:
+    def _kept(self) -> Connection:
         """The connection to the API.
 
         A new one where there is none yet, or where the client certificate is another one by now.
@@ -207,10 +210,10 @@ class KubeApi:
         if self._connection is None or (self._credentials and self._credentials.certificate() != self._certificate):
             if self._connection:
                 self._connection.close()
-            self._connection = self._open(self._timeout, path)
+            self._connection = self._open(self._timeout)
         return self._connection
 
-    def _open(self, timeout: float, path: str) -> Connection:
+    def _open(self, timeout: float) -> Connection:
         """A connection that isn't made yet. Raises UnusableContext."""
         server = self._kubeconfig.server(self.context)
         if self._credentials is None:
@@ -219,7 +222,7 @@ class KubeApi:
         try:
             return Connection(server, self._certificate, timeout)
         except (OSError, ValueError) as problem:
-            raise UnusableContext(_words(problem), context=self.context, path=path) from None
+            raise UnusableContext(_words(problem)) from None
 
     def _unreached(self, problem: BaseException, path: str, *, passing: bool = False) -> ApiError:
         return (_Passing if passing else ApiError)(_words(problem), context=self.context, path=path)
