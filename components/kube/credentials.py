@@ -169,4 +169,6 @@ def _parse(printed: bytes, version: str) -> _Given:
         raise ValueError("it has neither a token nor a certificate")
     until = status.get("expirationTimestamp")
     expires = datetime.fromisoformat(until) if until else None
+    if expires and not expires.tzinfo:
+        raise ValueError(f"its expirationTimestamp {until} has no time zone")
     return _Given(token, (certificate.encode(), key.encode()) if certificate else None, expires)

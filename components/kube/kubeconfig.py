@@ -149,8 +149,10 @@ class Kubeconfig:
         authority = reader.content("certificate-authority")
         if insecure and authority:
             raise UnusableContext(f"the kubeconfig's cluster {name!r} has both insecure-skip-tls-verify and a certificate authority")
-        extensions = entry.get("extensions") or []
-        settings = next((each.get("extension") for each in extensions if each.get("name") == _EXEC_EXTENSION), None)
+        listed = entry.get("extensions")
+        extensions = listed if isinstance(listed, list) else []
+        own = (each for each in extensions if isinstance(each, dict) and each.get("name") == _EXEC_EXTENSION)
+        settings = next((each.get("extension") for each in own), None)
         return Server(url, reader.text("tls-server-name"), insecure, authority, reader.text("proxy-url"), settings)
 
     def user(self, context: str) -> User:
@@ -167,7 +169,7 @@ class Kubeconfig:
 
     def _entry(self, context: str, kind: str, entries: Mapping[str, Entry]) -> tuple[str, Entry]:
         name = self._context(context).get(kind) or ""
-        if name not in entries:
+        if not isinstance(name, str) or name not in entries:
             raise UnusableContext(f"the kubeconfig's context {context!r} names {kind} {name!r}, which it doesn't have")
         return name, entries[name]
 
@@ -286,7 +288,10 @@ def _plugin(reader: _Reader) -> Plugin | None:
     interactive = inner.text("interactiveMode") or ("IfAvailable" if version.endswith("v1beta1") else "")
     if interactive not in ("Never", "IfAvailable", "Always"):
         raise inner.fault(f"has interactiveMode {interactive!r}; with {version} it is Never, IfAvailable or Always")
-    variables = [_Reader(inner.what, each) for each in found.get("env") or []]
+    listed = found.get("env") or []
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise inner.fault("has env that is no list of names and values")
+    variables = [_Reader(inner.what, each) for each in listed]
     environment = {each.text("name"): each.text("value") for each in variables}
     if "" in environment:
         raise inner.fault("has a variable under env without a name")
