@@ -1,4 +1,7 @@
-"""What the comparison needs: the stack's state by `pulumi stack export`, and the objects by the API. Nothing is written anywhere."""
+"""What the comparison needs: the stack's state by `pulumi stack export`, the objects by the API.
+
+Nothing is written anywhere.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ def declared_objects(stack: str, pulumi: Pulumi | None = None) -> list[Declared]
 
 
 def _declared(resource: Json) -> Declared:
-    """A resource of the state; its id is `<namespace>/<name>`, or `<name>` for an object of the whole cluster."""
+    """A resource of the state.
+
+    Its id is `<namespace>/<name>`, or `<name>` for an object of the whole cluster.
+    """
     fields = resource.get("inputs") or {}
     namespace, _, name = resource["id"].rpartition("/")
     group, kind = resource["type"].removeprefix(_KUBERNETES).split(":")
@@ -36,7 +42,10 @@ def _declared(resource: Json) -> Declared:
 
 
 def look(api: KubeApi, declared: Iterable[Declared]) -> LiveObjects:
-    """Read what the state names, and all volumes. Raises ApiError, for a right that is missing as well."""
+    """Read what the state names, and all volumes.
+
+    Raises ApiError, for a right that is missing as well.
+    """
     declared = list(declared)
     discovery = Discovery(api)
     objects: dict[Name, Json] = {}
