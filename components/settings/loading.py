@@ -91,13 +91,13 @@ class _Loader:
         provisioner = self._checked("provisioner")
         cluster = self._checked("cluster")
         namespace = self._checked("namespace")
-        tiers = self._tiers(self._checked("tiers"), provisioner)
-        services = self._services(self._checked("services"), provisioner)
+        tiers = self._tiers(provisioner)
+        services = self._services(provisioner)
         if provisioner:
             self._rules(provisioner, tiers, services)
         canary = self._checked("canary")
         self._check_canary(canary, namespace)
-        adopt = self._adopt(self._checked("adopt"), services)
+        adopt = self._adopt(services)
         protect = self._checked("protect")
         if self.problems:
             raise SettingsError(self.problems, self.stack)
@@ -156,10 +156,10 @@ class _Loader:
         value = self.values.get(key)
         return list(value) if isinstance(value, dict) and value != _STAND_FOR_MISSING.get(key) else []
 
-    def _tiers(self, wanted: Mapping[str, object] | None, provisioner: Provisioner[Any] | None) -> dict[str, Tier | None]:
+    def _tiers(self, provisioner: Provisioner[Any] | None) -> dict[str, Tier | None]:
         """Each tier; None for a wrong one."""
         tiers: dict[str, Tier | None] = {}
-        for name, value in (wanted or {}).items():
+        for name, value in (self._checked("tiers") or {}).items():
             # The class is `<tier>-<provisioner>`, and labels carry it.
             problem = label_problem(name, LONGEST_LABEL - 1 - len(provisioner.name if provisioner else "local-path"))
             if problem:
@@ -203,32 +203,34 @@ class _Loader:
             self._add(problem.path, problem.value, f"{problem.rule}; only the tiers {names} have it by their name", problem.works)
         return KINDS.get(settings.kind or tier)
 
-    def _services(self, services: Mapping[str, ServiceSettings] | None, provisioner: Provisioner[Any] | None) -> dict[str, ServiceSettings]:
+    def _services(self, provisioner: Provisioner[Any] | None) -> dict[str, ServiceSettings]:
         """Each service, its size in the unit that the provisioner makes.
 
         Two services' claims never have one name: in `data-<service>-<ordinal>` the ordinal is all that follows the last hyphen.
         """
-        tiers = self._names("tiers")
-        for name in self._names("services"):
-            path, value = f"services.{name}", self.values["services"][name]
+        names, tiers = self._names("services"), self._names("tiers")
+        for name in names:
             problem = label_problem(name, LONGEST_SERVICE)
             if problem:
                 why = "because its claims are `data-<service>-<ordinal>` and its pods carry labels with the name"
-                self._add(path, shown(name), f"{problem[0]}, {why}", problem[1])
-            tier = value.get("tier") if isinstance(value, dict) else None
-            if isinstance(tier, str) and tiers:
-                self._refers(f"{path}.tier", tier, tier, "tier", tiers)
+                self._add(f"services.{name}", shown(name), f"{problem[0]}, {why}", problem[1])
+        services: dict[str, ServiceSettings] = self._checked("services") or {}
+        for name in names if tiers else ():
+            wanted = self.values["services"][name]
+            tier = wanted.get("tier") if isinstance(wanted, dict) else None
+            if isinstance(tier, str):
+                self._refers(f"services.{name}.tier", tier, tier, "tier", tiers)
+        if provisioner is None:
+            return services
         return {
-            name: service.model_copy(update={"size": service.size.in_units_of(provisioner.size_unit if provisioner else service.size.unit)})
-            for name, service in (services or {}).items()
+            name: service.model_copy(update={"size": service.size.in_units_of(provisioner.size_unit)}) for name, service in services.items()
         }
 
-    def _refers(self, path: str, name: str, value: object, what: str, known: list[str]) -> bool:
-        """Whether `name` is one of the `known`, which are not none; else it is reported."""
+    def _refers(self, path: str, name: str, value: object, what: str, known: list[str]) -> None:
+        """Report a `name` that is none of the `known`, of which there are some."""
         if name not in known:
             rule = f"no such {what}; this stack has: {', '.join(known)}"
             self._add(path, shown(value), rule, nearest(name, known) or known[0])
-        return name in known
 
     def _rules(self, provisioner: Provisioner[Any], tiers: Mapping[str, Tier | None], services: Mapping[str, ServiceSettings]) -> None:
         """What the provisioner's own rules say of each tier at each size of its services."""
@@ -256,13 +258,13 @@ class _Loader:
         for tier, wanted in limits.items() if isinstance(limits, dict) and tiers else ():
             self._refers(f"canary.limits.{tier}", tier, wanted, "tier", tiers)
 
-    def _adopt(self, adopt: Mapping[str, Mapping[str, str]] | None, services: Mapping[str, ServiceSettings]) -> dict[str, dict[int, str]]:
+    def _adopt(self, services: Mapping[str, ServiceSettings]) -> dict[str, dict[int, str]]:
         """The old volumes that replicas get. Whether such a volume exists and may be had is for the adoption to find out."""
         known, seen = self._names("services"), dict[str, str]()
         for name in self._names("adopt") if known else ():
             self._refers(f"adopt.{name}", name, self.values["adopt"][name], "service", known)
         adopted: dict[str, dict[int, str]] = {}
-        for name, volumes in (adopt or {}).items():
+        for name, volumes in (self._checked("adopt") or {}).items():
             if name not in services:
                 continue
             replicas = services[name].replicas
@@ -286,5 +288,5 @@ def _from_json(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
     """The value that `text` is the JSON of; a text that is no JSON as it is."""
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except ValueError:  # a number of more than 4300 digits, too
         return text
