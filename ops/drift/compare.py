@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from components.kube import labels
+from components.kube.ownership import Stamp
 from components.kube.quantity import bytes_of
 from ops.command_line import option_of
 from ops.volumes.volume import give_up
@@ -15,7 +16,6 @@ from ops.volumes.volume import give_up
 Json: TypeAlias = Mapping[str, Any]
 
 CLAIM = "PersistentVolumeClaim"
-ORDINAL = "storage-tiers/ordinal"
 # Kubernetes itself puts this one on every namespace.
 GIVEN_LABELS = {"kubernetes.io/metadata.name"}
 # Kubernetes quantities are at these keys; 1024Mi there is 1Gi.
@@ -166,21 +166,20 @@ def _of_volume(declared: Declared, cluster: Cluster, stack: str) -> Iterator[Dif
     if policy != "Retain":
         patch = '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'
         yield Difference(name, "spec.persistentVolumeReclaimPolicy", "Retain", _shown(policy), f"kubectl patch pv {name.name} -p '{patch}'")
-    stamp, found = _stamp(declared), volume["metadata"].get("labels") or {}
-    wrong = {key: found.get(key, "(none)") for key, value in stamp.items() if found.get(key) != value}
+    stamp, found = _stamp(declared), labels.of(volume)
+    wrong = {key: found.get(key, "(none)") for key, value in stamp.labels.items() if found.get(key) != value}
     if wrong:
-        says = f"{stamp[labels.NAME]} {stamp[ORDINAL]} of stack {stamp[labels.INSTANCE]}, tier {stamp[labels.COMPONENT]}"
-        words = "(none)" if not stamp.keys() & found.keys() else ", ".join(f"{key}={value}" for key, value in wrong.items())
+        says = f"{stamp}, tier {stamp.tier}"
+        words = "(none)" if not stamp.labels.keys() & found.keys() else ", ".join(f"{key}={value}" for key, value in wrong.items())
         foreign = any(key in found for key in wrong)
         todo = f"`python -m ops volumes{option_of(stack)}` labels it" + ("; find out who labelled it otherwise" if foreign else "")
         yield Difference(name, "metadata.labels: whose data it holds", says, words, todo)
 
 
-def _stamp(claim: Declared) -> dict[str, str]:
-    """The labels by which a volume says whose data it holds, after its claim is gone as well."""
-    own = claim.fields["metadata"]["labels"]
-    kept = (labels.NAME, labels.COMPONENT, *labels.of_stack(""))
-    return {**{key: own[key] for key in kept}, ORDINAL: claim.name.name.rpartition("-")[2]}
+def _stamp(claim: Declared) -> Stamp:
+    """By which a volume says whose data it holds, after its claim is gone as well."""
+    own, ordinal = claim.fields["metadata"]["labels"], claim.name.name.rpartition("-")[2]
+    return Stamp(own[labels.INSTANCE], own[labels.NAME], int(ordinal), own[labels.COMPONENT])
 
 
 def _reservations(claims: Mapping[Name, Declared], cluster: Cluster) -> Iterator[Difference]:

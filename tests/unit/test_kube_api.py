@@ -1,4 +1,4 @@
-"""Requests to a real HTTPS server: one connection for many, a new one where it was closed, what is asked again, streams."""
+"""Requests to a real HTTPS server: connections, what is asked again, streams."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from tests.unit.mocked_program import ROOT
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Keeps connections, as API servers do. Answers with the statuses in `answers` (None: hangs up), and then with 200."""
+    """Keeps connections, as API servers do.
+
+    Answers with the statuses in `answers` (None: hangs up), and then with 200.
+    """
 
     protocol_version = "HTTP/1.1"
     connections: ClassVar[list[object]] = []
@@ -345,7 +348,7 @@ def test_a_token_that_expires_or_is_refused_is_asked_for_anew(server: dict[str, 
 
 
 def test_what_a_destroy_imports_is_small() -> None:
-    """Everything beyond PyYAML would cost each destroy: the official client 0.4 s of processor time and 45 MB."""
+    """All beyond PyYAML would cost each destroy: the official client 0.4 s of the processor."""
     script = "import runpy, sys\nsys.path.insert(0, '.')\nrunpy.run_path('components/destroy_guard/check.py')\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     top = {name.partition(".")[0] for name in done.stdout.split()}
