@@ -1,7 +1,7 @@
-"""Reads a stack file (Pulumi.<stack>.yaml) as Pulumi's engine reads it, so that both see the same settings.
+"""Reads and changes a stack file (Pulumi.<stack>.yaml) as Pulumi's engine reads it, so that both see the same settings.
 
 The engine's YAML is nearly that of version 1.2, PyYAML's is 1.1: there `on` and `yes` are truth values, `1:30` is ninety, `2024-01-01`
-is a date, and of a key that is given twice the last one counts without a word.
+is a date, and of a key that is given twice the last one counts without a word (docs/decisions/0013-yaml.md).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,25 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+.0123456789"),
 ):
     _EngineLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first))
+
+
+class _EngineDumper(yaml.SafeDumper):
+    """SafeDumper that puts into quotes what the engine would read as something else."""
+
+    yaml_implicit_resolvers = _EngineLoader.yaml_implicit_resolvers
+
+
+def change(path: Path, changes: Mapping[str, Any]) -> None:
+    """Change settings in a stack file, `{"canary.image": …}` by their config paths. Its comments go: it is for copies."""
+    document = yaml.load(path.read_text(encoding="utf-8-sig"), _EngineLoader)
+    for setting, value in changes.items():
+        first, *rest = setting.split(".")
+        *parents, last = [_full_key(first), *rest]
+        section = document["config"]
+        for key in parents:
+            section = section.setdefault(key, {})
+        section[last] = value
+    path.write_text(yaml.dump(document, Dumper=_EngineDumper, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def raw_config(path: Path) -> dict[str, str]:

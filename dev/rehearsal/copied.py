@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from devkube import paths
 from devkube.engine import Engine
+from ops import stack_file
 from ops.errors import UserError
 
 _PARTS = ("Pulumi.yaml", "__main__.py", "requirements.txt")
@@ -45,15 +44,7 @@ class CopiedStack:
 
     def override(self, changes: dict[str, Any]) -> None:
         """Change settings in the copy: `{"canary.image": …}` by their config paths."""
-        document = yaml.safe_load(self.settings_file.read_text(encoding="utf-8"))
-        for path, value in changes.items():
-            first, *rest = path.split(".")
-            keys = [f"storage-tiers:{first}", *rest]
-            section = document["config"]
-            for key in keys[:-1]:
-                section = section.setdefault(key, {})
-            section[keys[-1]] = value
-        self.settings_file.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+        stack_file.change(self.settings_file, changes)
 
     def pulumi(self, *arguments: str) -> str:
         """Run `pulumi` and return what it printed; raises UserError with the end of that when it fails."""

@@ -53,8 +53,15 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a parameter of another driver": (
         {"tiers": {"database": {"type": "gp3"}, "streaming": {}}},
         [
-            'tiers.database.type: "gp3": unknown key; known here: nodePath, pathPattern; a parameter of ebs and gce-pd; '
+            'tiers.database.type: "gp3": unknown key; known here: kind, nodePath, pathPattern; a parameter of ebs and gce-pd; '
             "local-path ignores parameters that it doesn't know, without a word. Works: without `type`"
+        ],
+    ),
+    "a tier whose name says no kind": (
+        {"tiers": {"database": {}, "streaming": {}, "kafka": {}}},
+        [
+            "tiers.kafka.kind: (missing): what the tier is for: database or streaming; only the tiers `database` and `streaming` have it "
+            "by their name. Works: database"
         ],
     ),
 }
@@ -86,7 +93,9 @@ def test_names_never_collide(program_factory: Callable[..., Program]) -> None:
     names = ["cluster", "namespace", "canary", "destroy-guard", "data", "kafka", "kafka-0", "data-kafka-0", "dev"]
     program = program_factory()
     program.configure(
-        tiers={name: {} for name in names}, services={name: {"tier": name, "size": "1Gi", "replicas": 2} for name in names}, protect=None
+        tiers={name: {"kind": "database"} for name in names},
+        services={name: {"tier": name, "size": "1Gi", "replicas": 2} for name in names},
+        protect=None,
     )
     program.pulumi("preview")
 

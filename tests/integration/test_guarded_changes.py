@@ -204,7 +204,7 @@ class TestQuota:
         other.configure(
             cluster={"context": context, "identifier": context},
             namespace={"name": "theirs", "create": False},
-            tiers={"cache": {}},
+            tiers={"cache": {"kind": "database"}},
             services={"redis": {"tier": "cache", "size": "1Gi"}},
             canary={"enabled": False},
         )

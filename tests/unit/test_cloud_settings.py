@@ -195,6 +195,11 @@ def test_every_problem_of_all_tiers_at_once() -> None:
     ]
 
 
+def test_a_tier_that_has_no_kind_is_checked_as_well() -> None:
+    found = problems("aws", tiers={"kafka": {"iops": 80001}}, services={"kafka": {"tier": "kafka", "size": "65Ti"}})
+    assert [line.split(": ")[0] for line in found] == ["tiers.kafka.kind", "tiers.kafka.iops", "services.kafka.size"]
+
+
 def test_warnings_are_kept_and_shown_in_pulumis_log(monkeypatch: pytest.MonkeyPatch) -> None:
     config = stack_config("aws", tiers=tiers("aws", encrypted=False))
     loaded = load(config, "aws")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import get_args, get_origin
+from pathlib import Path
+from typing import get_origin
 
 import pytest
 import yaml
@@ -12,8 +13,10 @@ from pydantic.fields import FieldInfo
 
 from components import settings
 from components.provisioners import PROVISIONERS
-from components.provisioners.forms import Numbered
+from components.settings import reference
+from components.settings.problems import example
 from devkube import paths
+from tests.unit.mocked_program import dev_config
 
 PROVISIONERS_PAGE = (paths.ROOT / "docs" / "provisioners.md").read_text(encoding="utf-8")
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,14 +43,70 @@ def test_every_key_below_is_there_and_no_other() -> None:
         return {f"{path}.{field.alias or name}" for name, field in model.model_fields.items()}
 
     expected = names("cluster", settings.ClusterSettings) | names("namespace", settings.NamespaceSettings)
-    expected |= names("services.<service>", settings.ServiceSettings) | names("canary", settings.CanarySettings) | {"canary.limits"}
-    expected |= names("canary.limits.<tier>", settings.CanaryLimits) | {"tiers.<tier>.kind", "adopt.<service>.<ordinal>"}
+    expected |= names("services.<service>", settings.ServiceSettings) | names("canary", settings.CanarySettings)
+    expected |= names("canary.limits.<tier>", settings.CanaryLimits) | names("tiers.<tier>", settings.TierSettings)
+    expected |= {"adopt.<service>.<ordinal>"}
     assert {key for key in rows(README, "Settings") if "." in key} == expected
+
+
+WRITE = "write both again with `python -m components.settings`"
+
+
+def test_readme_and_pulumi_yaml_say_what_the_models_say() -> None:
+    assert reference.in_readme(README) == README, WRITE
+    schema = (paths.ROOT / "Pulumi.yaml").read_text(encoding="utf-8")
+    assert reference.in_pulumi_yaml(schema) == schema, WRITE
+    assert {key: entry["description"] for key, entry in SCHEMA.items()} == reference.descriptions(), WRITE
+    assert {row.key: (row.type, row.meaning) for row in reference.rows()} == rows(README, "Settings"), WRITE
+
+
+def test_both_are_written_again_when_they_are_behind(tmp_path: Path) -> None:
+    for name in ("README.md", "Pulumi.yaml"):
+        good = (paths.ROOT / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(
+            good.replace("the storage driver of this stack", "nothing").replace("The storage driver", "Nothing"), "utf-8"
+        )
+    assert reference.write(tmp_path) == ["README.md", "Pulumi.yaml"]
+    assert all((tmp_path / name).read_bytes() == (paths.ROOT / name).read_bytes() for name in ("README.md", "Pulumi.yaml"))
+    assert reference.write(tmp_path) == []
+
+
+@pytest.mark.parametrize("key", settings.KEYS)
+def test_an_example_of_a_top_level_key_works(key: str) -> None:
+    written = yaml.safe_load(example(settings.StackConfig.model_fields[key]))
+    made = dev_config(**{key: written if key != "adopt" else {"kafka": {"1": "pvc-1"}}})
+    if key == "tiers":
+        made |= dev_config(services={})
+    settings.load(made, "dev")
+
+
+MODELS = [
+    settings.StackConfig,
+    settings.ClusterSettings,
+    settings.NamespaceSettings,
+    settings.TierSettings,
+    settings.ServiceSettings,
+    settings.CanarySettings,
+    settings.CanaryLimits,
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_setting_has_a_rule_and_a_value_that_works(model: type[BaseModel]) -> None:
+    for name, field in model.model_fields.items():
+        assert field.description, name
+        assert field.examples, name
+        assert field.examples[0], name
+
+
+@pytest.mark.parametrize("model", MODELS[1:])
+def test_the_examples_of_a_model_work_together(model: type[BaseModel]) -> None:
+    model.model_validate({field.alias: yaml.safe_load(example(field)) for field in model.model_fields.values()})
 
 
 @pytest.mark.parametrize("name", PROVISIONERS)
 def test_a_provisioners_table_is_what_its_model_says(name: str) -> None:
-    expected = {key: (json_type(field), field.description) for key, field in keys_of(PROVISIONERS[name].parameters_model).items()}
+    expected = {key: (reference.json_type(field), field.description) for key, field in keys_of(PROVISIONERS[name].parameters_model).items()}
     assert rows(PROVISIONERS_PAGE, name) == expected
 
 
@@ -69,15 +128,3 @@ def keys_of(model: type[BaseModel], below: str = "") -> dict[str, FieldInfo]:
         if inner:
             keys |= keys_of(inner, f"{key}.<name>." if get_origin(field.annotation) is dict else f"{key}.")
     return keys
-
-
-def json_type(field: FieldInfo) -> str:
-    """The type of a key as Pulumi's schema would call it."""
-    kinds = [field.annotation, *get_args(field.annotation)]
-    if Numbered in {type(each) for each in field.metadata}:
-        return "string"
-    if settings.inner_model(field) or get_origin(field.annotation) is dict:
-        return "object"
-    if get_origin(field.annotation) is list:
-        return "array"
-    return next(name for kind, name in ((bool, "boolean"), (int, "integer"), (str, "string")) if kind in kinds or kind is str)

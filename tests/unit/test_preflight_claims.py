@@ -268,7 +268,7 @@ class Expanding(LocalPath):
 @pytest.fixture
 def expanding(monkeypatch: pytest.MonkeyPatch) -> PreviousStack:
     provisioners = {**PROVISIONERS, "expanding": Expanding()}
-    monkeypatch.setattr("components.settings.PROVISIONERS", provisioners)
+    monkeypatch.setattr("components.settings.values.PROVISIONERS", provisioners)
     return PreviousStack.of(outputs(provisioner="expanding"))
 
 

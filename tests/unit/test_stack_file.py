@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ops.errors import UserError
-from ops.stack_file import _EngineLoader, raw_config
+from ops.stack_file import _EngineDumper, change, raw_config
 from tests.unit.mocked_program import ROOT, dev_config
 
 # What engine 3.258.0 hands to a program for the same words.
@@ -74,6 +74,21 @@ def test_what_is_no_stack_file(text: str, message: str, tmp_path: Path) -> None:
     assert str(refused.value) == f"Pulumi.dev.yaml{message}\nIt is YAML with a `config:` mapping; see README.md."
 
 
+def test_a_changed_file_says_the_rest_as_before_to_the_engine(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    lines = "".join(f"    - {word}\n" for word in PLAIN)
+    file.write_text(
+        f"config:\n  storage-tiers:adopt: # on node 1\n    on: 1\n    1:30: 2024-01-01\n    words:\n{lines}  aws:region: é\n", "utf-8"
+    )
+    before = raw_config(file)
+    change(file, {"canary.image": "x", "adopt.kafka.0": "new", "protect": True})
+    after = raw_config(file)
+    adopt = json.loads(after.pop("storage-tiers:adopt"))
+    assert adopt.pop("kafka") == {"0": "new"}
+    assert adopt == json.loads(before.pop("storage-tiers:adopt"))
+    assert after == {**before, "storage-tiers:canary": '{"image": "x"}', "storage-tiers:protect": "true"}
+
+
 words = st.text(st.characters(min_codepoint=32, max_codepoint=126))
 
 
@@ -83,10 +98,8 @@ def test_what_is_written_is_read(value: Any) -> None:
     """Written by the engine's rules as well: PyYAML's own leave `0E0` without quotes, which is a number to the engine."""
     import tempfile
 
-    dumper = type("EngineDumper", (yaml.SafeDumper,), {"yaml_implicit_resolvers": _EngineLoader.yaml_implicit_resolvers})
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "Pulumi.dev.yaml"
-        written = yaml.dump({"config": {"storage-tiers:x": {"value": value}}}, Dumper=dumper, allow_unicode=True)
+        written = yaml.dump({"config": {"storage-tiers:x": {"value": value}}}, Dumper=_EngineDumper, allow_unicode=True)
         file.write_text(written, encoding="utf-8")
         assert json.loads(raw_config(file)["storage-tiers:x"])["value"] == value

@@ -1,0 +1,53 @@
+"""The settings of a stack: typed, complete, and checked in one place before the first resource is declared.
+
+Pulumi's engine checks the types of the top-level keys (Pulumi.yaml), one problem at a time, and lets unknown keys pass.
+Here everything is checked, and every problem is reported at once.
+
+models.py has every setting, values.py what single values must be, loading.py makes Settings of a stack's config, problems.py says
+what is wrong with it, reference.py writes README's table and Pulumi.yaml's descriptions.
+"""
+
+from components.provisioners.finding import shown
+from components.settings.loading import load, load_from_pulumi
+from components.settings.models import (
+    DEFAULT_IMAGE,
+    KEYS,
+    MISSING_SERVICES,
+    CanaryLimits,
+    CanarySettings,
+    ClusterSettings,
+    NamespaceSettings,
+    ServiceSettings,
+    Settings,
+    StackConfig,
+    Tier,
+    TierSettings,
+)
+from components.settings.problems import Problem, SettingsError, inner_model
+from components.settings.values import LONGEST_SERVICE, NEW_VOLUME, VOLUME_REFERENCE_RULE, is_volume_reference, label_problem
+
+__all__ = [
+    "DEFAULT_IMAGE",
+    "KEYS",
+    "LONGEST_SERVICE",
+    "MISSING_SERVICES",
+    "NEW_VOLUME",
+    "VOLUME_REFERENCE_RULE",
+    "CanaryLimits",
+    "CanarySettings",
+    "ClusterSettings",
+    "NamespaceSettings",
+    "Problem",
+    "ServiceSettings",
+    "Settings",
+    "SettingsError",
+    "StackConfig",
+    "Tier",
+    "TierSettings",
+    "inner_model",
+    "is_volume_reference",
+    "label_problem",
+    "load",
+    "load_from_pulumi",
+    "shown",
+]
