@@ -1,4 +1,4 @@
-"""The API of a stack's cluster, as an operator reaches it, and what a person is told where that fails."""
+"""The API of a stack's cluster, and what a person is told where it fails."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ _RIGHTS = (
 
 
 def open_api(context: str, kubeconfig: str | None = None) -> KubeApi:
-    """The API of a context. `kubeconfig` is a file, None for those that kubectl would use. Raises UserError."""
+    """The API of a context. `kubeconfig` is a file, None for those that kubectl would use.
+
+    Raises UserError.
+    """
     try:
         found = Kubeconfig.load(*([Path(kubeconfig)] if kubeconfig else []))
-        found.server(context)
-        found.user(context)
     except UnreadableKubeconfig as problem:
-        raise _no_way(context, f"{problem.file} can't be read ({problem})") from None
-    except UnusableContext as problem:
-        raise _no_way(context, str(problem)) from None
+        raise _no_way(f"{problem.file} can't be read ({problem})", _other_file(context)) from None
+    if context not in found.contexts:
+        files = ", ".join(map(str, found.files))
+        raise _no_way(f"no context {context!r} in {files}.", _other_file(context))
     return KubeApi(found, context, timeout=TIMEOUT, patience=PATIENCE)
 
 
@@ -36,7 +38,8 @@ def explained(problem: ApiError) -> UserError:
     """What a person reads where the API didn't do what it was asked for."""
     context = problem.context
     if isinstance(problem, UnusableContext):
-        return _no_way(context, str(problem))
+        hint = f"Mend that: `kubectl --context {context} get namespaces` needs it as well."
+        return _no_way(f"{str(problem).rstrip('.')}.", hint)
     if problem.status is None:
         return UserError(
             f"the cluster of context {context!r} does not answer ({problem.reason}).",
@@ -48,8 +51,9 @@ def explained(problem: ApiError) -> UserError:
     return UserError(f"the API of context {context!r} answered {problem.reason} for {path}{said}", _RIGHTS if refused else "")
 
 
-def _no_way(context: str, problem: str) -> UserError:
-    return UserError(
-        f"the cluster can't be reached: {problem}",
-        f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`).",
-    )
+def _no_way(problem: str, hint: str) -> UserError:
+    return UserError(f"the cluster can't be reached: {problem}", hint)
+
+
+def _other_file(context: str) -> str:
+    return f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`)."

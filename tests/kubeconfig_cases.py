@@ -1,8 +1,12 @@
-"""A table of kubeconfigs and environments, and what has to reach the server by each; for the project's client and for kubectl."""
+"""A table of kubeconfigs and environments, and what has to reach the server by each.
+
+For the project's client and for kubectl.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
@@ -20,9 +24,12 @@ PATH = "/api/v1/namespaces?limit=1"
 
 @dataclass(frozen=True)
 class Case:
-    """`files` are kubeconfigs by their names, the first one first in KUBECONFIG. Of what is recorded at least `reaches` is as it says.
+    """`files` are kubeconfigs by their names, the first one first in KUBECONFIG.
 
-    `reaches` None: nothing may reach the server, and the error has `says` in it (in the project's words).
+    Of what is recorded at least `reaches` is as it says.
+
+    `reaches` None: nothing may reach the server, and the error has `says` in it (in the project's
+    words).
     """
 
     name: str
@@ -45,7 +52,7 @@ class Case:
                 path.chmod(path.stat().st_mode | stat.S_IXUSR)
             elif not name.endswith(".txt"):
                 paths.append(str(path))
-        return {"KUBECONFIG": ":".join(paths), **self.environment(place)}
+        return {"KUBECONFIG": os.pathsep.join(paths), **self.environment(place)}
 
 
 def config(cluster: Mapping[str, Any], user: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -83,7 +90,10 @@ def proxied(scheme: str) -> Callable[[Place], Mapping[str, Any]]:
 
 
 def plugin(answer: object, version: str = "v1", said: str = "", **more: Any) -> Callable[[Place], Mapping[str, Any]]:
-    """One file whose user signs in by a program in its folder, which prints `answer` and notes what it was told in `told`."""
+    """One file whose user signs in by a program beside it.
+
+    It prints `answer`, and notes what it was told in `told`.
+    """
     script = (
         "import json, os, sys, pathlib\n"
         "told = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
@@ -113,7 +123,10 @@ def certificate_plugin(place: Place) -> Mapping[str, Any]:
 
 
 def two_files(place: Place) -> Mapping[str, Any]:
-    """The first file has the user and the context's name; the second has the server, and others of the same names."""
+    """The first file has the user and the context's name.
+
+    The second has the server, and others of the same names.
+    """
     first = {
         "apiVersion": "v1",
         "kind": "Config",

@@ -1,8 +1,9 @@
-"""An API server and proxies that answer anything and record what has reached them, and by which way."""
+"""An API server and proxies that record what has reached them, and by which way."""
 
 from __future__ import annotations
 
 import base64
+import http.client
 import http.server
 import json
 import shutil
@@ -72,7 +73,7 @@ class Place:
 
 @contextmanager
 def recording(folder: Path) -> Iterator[Place]:
-    """A server whose certificate is signed by the private authority `ca`, and that takes the client certificate `client`."""
+    """A server with a certificate of the private authority `ca`, that takes the one of `client`."""
     if not shutil.which("openssl"):
         pytest.skip("no openssl on PATH to make certificates with")
     address = own_address()

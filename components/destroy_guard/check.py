@@ -1,8 +1,11 @@
-"""Run by `pulumi destroy` before it deletes anything of a stack; fails when that would take something from somebody.
+"""Run by `pulumi destroy` before it deletes anything of a stack.
 
-It fails while pods use a claim of the stack, and, where the namespace is the stack's own, while that holds an object that
-isn't the stack's. Where it doesn't, the volumes of the stack's claims are stamped: once the claims are gone, nothing else would say
-whose data a volume holds. A script of its own, because a destroy doesn't run the program. Exit status: 0 go on, 1 refused.
+Fails when that would take something from somebody.
+
+It fails while pods use a claim of the stack, and, where the namespace is the stack's own, while
+that holds an object that isn't the stack's. Where it doesn't, the volumes of the stack's claims are
+stamped: once the claims are gone, nothing else would say whose data a volume holds. A script of its
+own, because a destroy doesn't run the program. Exit status: 0 go on, 1 refused.
 """
 
 from __future__ import annotations
@@ -62,7 +65,10 @@ class Object:
 
 
 def is_ours(found: Object, instance: str, kinds: Set[str] = OUR_KINDS) -> bool:
-    """Whether the stack `instance` made this object: of one of the `kinds` that it makes there, with the stack's labels."""
+    """Whether the stack `instance` made this object.
+
+    It is of one of the `kinds` that the stack makes there, and has its labels.
+    """
     return found.kind in kinds and labels.stack_of(found.labels) == instance
 
 
@@ -73,9 +79,9 @@ def is_given(found: Object) -> bool:
 
 
 def foreign(objects: Iterable[Object], instance: str, kinds: Set[str] = OUR_KINDS) -> list[Object]:
-    """The objects that are somebody else's, without those that go with another one in the list (a StatefulSet's pods).
+    """The objects that are somebody else's, without those that go with another one in the list.
 
-    `kinds` are those that the stack makes there itself.
+    A StatefulSet's pods go with it. `kinds` are those that the stack makes there itself.
     """
     unique = {found.uid: found for found in objects}
     return sorted(
@@ -91,7 +97,10 @@ def foreign(objects: Iterable[Object], instance: str, kinds: Set[str] = OUR_KIND
 
 
 def pods_using(pods: Iterable[dict[str, Any]], claims: set[str]) -> dict[str, list[str]]:
-    """Of the pods (as the API's JSON has them) that haven't finished, those that mount one of `claims`: name -> claims."""
+    """Of the pods that haven't finished, those that mount one of `claims`: name -> claims.
+
+    `pods` are the API's JSON.
+    """
     using: dict[str, list[str]] = {}
     for pod in pods:
         if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
@@ -142,7 +151,7 @@ def objects_in(api: KubeApi, namespace: str) -> Iterator[Object]:
 
 
 def check(api: KubeApi, namespace: str, instance: str, namespace_is_ours: bool, canary_namespace: str | None = None) -> None:
-    """Raise Refusal when the stack's claims are in use, or a namespace of its own holds somebody else's objects."""
+    """Raise Refusal when claims are in use, or an own namespace holds somebody else's objects."""
     reasons = []
     hints = {}
     if namespace_exists(api, namespace):
@@ -190,7 +199,10 @@ def _listed(lines: list[str]) -> str:
 
 
 def stamp(api: KubeApi, namespace: str, instance: str) -> None:
-    """Stamp the volumes of the stack's claims. Where this user may not, the destroy goes on: the data is retained all the same."""
+    """Stamp the volumes of the stack's claims.
+
+    Where this user may not, the destroy goes on: the data is retained all the same.
+    """
     try:
         stamp_volumes(api, namespace, instance)
     except ApiError as problem:
@@ -208,7 +220,10 @@ def refused(why: str) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the check from the command line; the exit status is 1 for a refusal, which is explained on stderr."""
+    """Run the check from the command line.
+
+    The exit status is 1 for a refusal, which is explained on stderr.
+    """
     parser = argparse.ArgumentParser(prog="check.py", description=__doc__)
     parser.add_argument("operation", choices=["destroy"])
     parser.add_argument("--context", required=True)

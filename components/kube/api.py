@@ -1,7 +1,10 @@
-"""The client of a cluster's API: the project's only one. Objects are the API's JSON, as dicts, both ways.
+"""The client of a cluster's API: the project's only one.
 
-http.client and the project's own reading of the kubeconfig, because no Python library goes the way that kubectl goes, and because
-a destroy and every preview import this (docs/decisions/0011-one-way-to-the-cluster.md).
+Objects are the API's JSON, as dicts, both ways.
+
+http.client and the project's own reading of the kubeconfig, because no Python library goes the way
+that kubectl goes, and because a destroy and every preview import this
+(docs/decisions/0011-one-way-to-the-cluster.md).
 """
 
 from __future__ import annotations
@@ -37,9 +40,10 @@ _SUCCESS = (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
 class KubeApi:
     """The API of the cluster of one context, over one connection that is kept.
 
-    `timeout`: seconds for the answer to each request. `patience`: seconds over which a request is repeated while the API can't be reached
-    or answers 429, 500, 502, 503 or 504. One that may not be repeated safely isn't, unless the API can't have taken it: `create`, and
-    `delete` without a UID. Every method raises ApiError; for a context that doesn't exist, or can't be used, as well.
+    `timeout`: seconds for the answer to each request. `patience`: seconds over which a request is
+    repeated while the API can't be reached or answers 429, 500, 502, 503 or 504. One that may not
+    be repeated safely isn't, unless the API can't have taken it: `create`, and `delete` without a
+    UID. Every method raises ApiError; for a context that doesn't exist, or can't be used, as well.
     """
 
     def __init__(self, kubeconfig: Kubeconfig, context: str, *, timeout: float = 5, patience: float = 0) -> None:
@@ -76,11 +80,17 @@ class KubeApi:
             page = self.get(f"{path}{'&' if '?' in path else '?'}continue={quote(following, safe='')}")
 
     def create(self, path: str, body: Json) -> Json:
-        """Add an object to the list at a path. Where the connection breaks it may have been made all the same."""
+        """Add an object to the list at a path.
+
+        Where the connection breaks it may have been made all the same.
+        """
         return self.request("POST", path, body, repeatable=False)
 
     def patch(self, path: str, body: Json) -> Json | None:
-        """Merge `body` into the object at a path; None where it is gone, or has changed since the resourceVersion in `body`."""
+        """Merge `body` into the object at a path.
+
+        None where it is gone, or has changed since the resourceVersion in `body`.
+        """
         try:
             return self.request("PATCH", path, body, content=MERGE_PATCH)
         except ApiError as problem:
@@ -89,7 +99,10 @@ class KubeApi:
             raise
 
     def delete(self, path: str, *, uid: str = "", grace: int | None = None) -> bool:
-        """Delete the object at a path, `grace` seconds after it was told; False where it is gone, or has another UID than `uid`."""
+        """Delete the object at a path, `grace` seconds after it was told.
+
+        False where it is gone, or has another UID than `uid`.
+        """
         options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if uid:
             options["preconditions"] = {"uid": uid}
@@ -104,11 +117,11 @@ class KubeApi:
         return True
 
     def lines(self, path: str, silence: float) -> Iterator[str]:
-        """The whole lines of a stream, such as a log that is followed, over a connection of its own.
+        """The whole lines of a stream, such as a followed log, over a connection of its own.
 
         Ends where the stream ends, or after `silence` seconds without anything.
         """
-        connection = self._open(silence, path)
+        connection = self._open(silence)
         try:
             connection.connect()
         except (OSError, ValueError) as problem:
@@ -132,20 +145,26 @@ class KubeApi:
     def request(
         self, method: str, path: str, body: Json | None = None, *, accept: str = JSON, content: str = JSON, repeatable: bool = True
     ) -> Json:
-        """Any request that is answered with JSON. `repeatable`: no harm is done where the API has taken it already."""
+        """Any request that is answered with JSON.
+
+        `repeatable`: no harm is done where the API has taken it already.
+        """
         headers = {"Accept": accept, **({"Content-Type": content} if body is not None else {})}
         text = None if body is None else json.dumps(body).encode()
         end = time.monotonic() + self._patience
         while True:
             try:
                 return self._attempt(method, path, headers, text, repeatable)
+            except UnusableContext as problem:
+                problem.context, problem.path = self.context, path
+                raise
             except _Passing:
                 if time.monotonic() > end:
                     raise
             time.sleep(_PAUSE)
 
     def _attempt(self, method: str, path: str, headers: dict[str, str], body: bytes | None, repeatable: bool) -> Json:
-        connection = self._kept(path)
+        connection = self._kept()
         kept = connection.sock is not None
         sent = False
         try:
@@ -181,17 +200,20 @@ class KubeApi:
             connection.putheader("Content-Length", str(len(body)))
         connection.endheaders(body)
 
-    def _kept(self, path: str) -> Connection:
-        """The connection to the API; a new one where there is none yet, or where the client certificate is another one by now."""
+    def _kept(self) -> Connection:
+        """The connection to the API.
+
+        A new one where there is none yet, or where the client certificate is another one by now.
+        """
         if self._connection and self._connection.was_closed():
             self._connection.close()
         if self._connection is None or (self._credentials and self._credentials.certificate() != self._certificate):
             if self._connection:
                 self._connection.close()
-            self._connection = self._open(self._timeout, path)
+            self._connection = self._open(self._timeout)
         return self._connection
 
-    def _open(self, timeout: float, path: str) -> Connection:
+    def _open(self, timeout: float) -> Connection:
         """A connection that isn't made yet. Raises UnusableContext."""
         server = self._kubeconfig.server(self.context)
         if self._credentials is None:
@@ -200,7 +222,7 @@ class KubeApi:
         try:
             return Connection(server, self._certificate, timeout)
         except (OSError, ValueError) as problem:
-            raise UnusableContext(_words(problem), context=self.context, path=path) from None
+            raise UnusableContext(_words(problem)) from None
 
     def _unreached(self, problem: BaseException, path: str, *, passing: bool = False) -> ApiError:
         return (_Passing if passing else ApiError)(_words(problem), context=self.context, path=path)

@@ -1,4 +1,7 @@
-"""One HTTP connection to an API server: directly or through a proxy, with the server's certificate checked as Go checks it."""
+"""One HTTP connection to an API server, directly or through a proxy.
+
+The server's certificate is checked as Go checks it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import ssl
 import tempfile
 from pathlib import Path
 from typing import cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from components.kube.kubeconfig import Server
 from components.kube.proxies import PORTS, proxy_for
@@ -18,9 +21,12 @@ CONNECTING = 10  # seconds at most until a connection is there
 
 
 class Connection(http.client.HTTPConnection):
-    """To `server`, with a client certificate and its key in PEM form. `timeout`: seconds without an answer, OSError afterwards.
+    """To `server`, with a client certificate and its key in PEM form.
 
-    Raises ValueError for an address, a proxy or a certificate that is none, OSError where the server can't be reached.
+    `timeout`: seconds without an answer, OSError afterwards.
+
+    Raises ValueError for an address, a proxy or a certificate that is none, OSError where the
+    server can't be reached.
     """
 
     def __init__(self, server: Server, certificate: tuple[bytes, bytes] | None, timeout: float) -> None:
@@ -34,11 +40,10 @@ class Connection(http.client.HTTPConnection):
         self._secure = server.secure
         self._tls = _tls(server, certificate) if server.secure or self._proxy.startswith("https:") else None
         self._name = server.tls_name or url.hostname
-        self._patience = timeout
 
     def connect(self) -> None:
         """Open the connection; called by http.client before the first request."""
-        seconds = min(self._patience, CONNECTING)
+        seconds = min(self.timeout or CONNECTING, CONNECTING)
         if self._proxy:
             self.sock = self._through_proxy(seconds)
         else:
@@ -49,41 +54,49 @@ class Connection(http.client.HTTPConnection):
             except BaseException:
                 plain.close()
                 raise
-        self.sock.settimeout(self._patience)
+        self.sock.settimeout(self.timeout)
 
     def _through_proxy(self, seconds: float) -> socket.socket:
         try:
-            from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError  # noqa: PLC0415 - only where there is a proxy
+            from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError, ProxyType  # noqa: PLC0415 - 60 ms
             from python_socks.sync.v2 import Proxy  # noqa: PLC0415
         except ImportError as missing:
             raise ValueError(f"the Python package {missing.name} is missing, which proxies take; run `pulumi install`") from None
 
-        url = self._proxy.replace("socks5h://", "socks5://")  # either asks the proxy for the address, as Go does
-        scheme, _, rest = url.partition("://")
-        if scheme not in ("http", "https", "socks5"):
+        url = urlsplit(self._proxy)
+        if url.scheme not in PORTS or not url.hostname:
             raise ValueError(f"the proxy {self._proxy!r} is none of http://…, https://… and socks5://…")
-        address, tls = url, None
-        if scheme == "https":  # as Go does: what the server's certificate is checked by, the proxy's is as well
-            address, tls = f"http://{rest}", self._tls
+        proxy = Proxy(
+            ProxyType.SOCKS5 if url.scheme.startswith("socks5") else ProxyType.HTTP,
+            url.hostname,
+            url.port or PORTS[url.scheme],
+            None if url.username is None else unquote(url.username),
+            None if url.password is None else unquote(url.password),
+            rdns=True,  # the proxy is asked for the address, by socks5 and socks5h alike, as Go does
+            # As in Go, the proxy's certificate is checked by what the server's is.
+            proxy_ssl=self._tls if url.scheme == "https" else None,
+        )
         try:
-            proxy = Proxy.from_url(address, rdns=True, proxy_ssl=tls)
             stream = proxy.connect(self.host, self.port, timeout=seconds)
             if self._secure and self._tls:
                 stream = stream.start_tls(self._name, self._tls)
         except (ProxyConnectionError, ProxyError, ProxyTimeoutError) as problem:
-            raise OSError(f"the proxy {urlsplit(url).hostname} doesn't lead there: {problem}") from None
+            raise OSError(f"the proxy {url.hostname} doesn't lead there: {problem}") from None
         return cast(socket.socket, stream.socket)  # or what has the methods of one, for TLS within TLS
 
     def was_closed(self) -> bool:
-        """Whether the server has closed a connection that was kept. What comes unasked for is its end, for HTTP."""
+        """Whether the server has closed a connection that was kept.
+
+        What comes unasked for is its end, for HTTP.
+        """
         return self.sock is not None and bool(select.select([self.sock], [], [], 0)[0])
 
 
 def _tls(server: Server, certificate: tuple[bytes, bytes] | None) -> ssl.SSLContext:
     authority = server.authority.decode("ascii", "ignore") if server.authority else None
     tls = ssl.create_default_context(cadata=authority)
-    # Go trusts any certificate that it is given, an authority below another one as well, and minds no missing extensions;
-    # it takes the name of a server from subjectAltName alone.
+    # Go trusts any certificate that it is given, an authority below another one as well.
+    # It minds no missing extensions, and takes the name of a server from subjectAltName alone.
     tls.verify_flags = (tls.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
     tls.hostname_checks_common_name = False
     if server.insecure:

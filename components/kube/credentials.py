@@ -1,4 +1,7 @@
-"""What a request carries to say who makes it: a token, a password, a client certificate, or what a program gives for one of them."""
+"""What a request carries to say who makes it.
+
+That is a token, a password, a client certificate, or what a program gives for one of them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import base64
 import json
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +19,7 @@ from urllib.parse import quote
 from components.kube.errors import UnusableContext
 from components.kube.kubeconfig import Impersonation, Plugin, Server, User
 
-# The characters of a header's name (RFC 9110, token) but for %, in which client-go writes all others.
+# The characters of a header's name (RFC 9110, token) but for %, by which the rest is escaped.
 _HEADER_NAME = "!#$&'*+-.^_`|~"
 
 Headers = list[tuple[str, bytes]]
@@ -35,8 +37,9 @@ class _Given:
 class Credentials:
     """Those of one user of a kubeconfig for one server.
 
-    As client-go does, nothing but the impersonation is sent to a server without TLS; a program isn't asked where a token, a password or a
-    certificate is there; what it gave is kept until it expires or the API refuses it.
+    As client-go does, nothing but the impersonation is sent to a server without TLS; a program
+    isn't asked where a token, a password or a certificate is there; what it gave is kept until it
+    expires or the API refuses it.
     """
 
     def __init__(self, user: User, server: Server) -> None:
@@ -70,7 +73,7 @@ class Credentials:
         return f"Bearer {given.token}" if given and given.token else ""
 
     def _read_token(self) -> None:
-        """The file counts before the kubeconfig's token, and is read again each time: tokens in files are renewed."""
+        """The file counts before the token, and is read again each time: it is renewed."""
         try:
             token = Path(self._user.token_file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as problem:
@@ -101,7 +104,12 @@ def _impersonating(who: Impersonation) -> Headers:
 
 
 def _run(plugin: Plugin, server: Server) -> _Given:
-    """What the program says, by the protocol of https://kubernetes.io/docs/reference/config-api/client-authentication.v1/."""
+    """What the program says.
+
+    The protocol: https://kubernetes.io/docs/reference/config-api/client-authentication.v1/.
+    """
+    import subprocess  # noqa: PLC0415 - 10 ms, for users who have such a program alone
+
     terminal = bool(sys.stdin) and sys.stdin.isatty()
     if plugin.interactive == "Always" and not terminal:
         raise UnusableContext(f"{plugin.command} of the kubeconfig wants to ask at a terminal (interactiveMode: Always), and there is none")
@@ -161,4 +169,6 @@ def _parse(printed: bytes, version: str) -> _Given:
         raise ValueError("it has neither a token nor a certificate")
     until = status.get("expirationTimestamp")
     expires = datetime.fromisoformat(until) if until else None
+    if expires and not expires.tzinfo:
+        raise ValueError(f"its expirationTimestamp {until} has no time zone")
     return _Given(token, (certificate.encode(), key.encode()) if certificate else None, expires)

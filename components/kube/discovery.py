@@ -18,7 +18,10 @@ class Api(Protocol):
 
 @dataclass(frozen=True)
 class Resource:
-    """A kind of objects: `base` is the path of its version (`/api/v1`, `/apis/apps/v1`), `plural` its name in paths."""
+    """A kind of objects.
+
+    `base` is the path of its version (`/api/v1`, `/apis/apps/v1`), `plural` its name in paths.
+    """
 
     base: str
     plural: str
@@ -33,14 +36,20 @@ class Resource:
 
 
 class Discovery:
-    """Asks the API once for each version of a group; see https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api."""
+    """Asks the API once for each version of a group.
+
+    See https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api.
+    """
 
     def __init__(self, api: Api) -> None:
         self._api = api
         self._known: dict[str, tuple[Resource, ...]] = {}
 
     def find(self, version: str, kind: str) -> Resource | None:
-        """The resource of a kind of an apiVersion (`v1`, `apps/v1`); None where the cluster doesn't know it (any more)."""
+        """The resource of a kind of an apiVersion (`v1`, `apps/v1`).
+
+        None where the cluster doesn't know it (any more).
+        """
         try:
             known = self._of(f"/apis/{version}" if "/" in version else f"/api/{version}")
         except ApiError as problem:

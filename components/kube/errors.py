@@ -1,4 +1,7 @@
-"""What can go wrong on the way to a cluster's API. A module of its own, so that naming an error costs no import of a client."""
+"""What can go wrong on the way to a cluster's API.
+
+A module of its own, so that naming an error costs no import of a client.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from http import HTTPStatus
 class ApiError(Exception):
     """The API didn't do what it was asked for.
 
-    `status` is the HTTP status that it gave instead, None where it wasn't reached; `message` is the API's own sentence, or empty. `context`
-    and `path` say what was asked, where it is known.
+    `status` is the HTTP status that it gave instead, None where it wasn't reached; `message` is the
+    API's own sentence, or empty. `context` and `path` say what was asked, where it is known.
     """
 
     def __init__(self, text: str, status: int | None = None, message: str = "", *, context: str = "", path: str = "") -> None:
@@ -31,8 +34,10 @@ class ApiError(Exception):
 
 
 class UnusableContext(ApiError):
-    """The kubeconfig doesn't lead to the API as it is; the text says what is wrong with which entry.
+    """The kubeconfig doesn't lead to the API as it is.
 
-    It has no such cluster or user, fields that contradict each other, or a way to sign in that fails.
-    Nothing was sent.
+    The text says what is wrong with which entry.
+
+    It has no such cluster or user, fields that contradict each other, or a way to sign in that
+    fails. Nothing was sent.
     """

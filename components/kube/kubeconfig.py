@@ -1,7 +1,7 @@
-"""The kubeconfig, read as client-go reads it, which kubectl and Pulumi's kubernetes plugin are built on.
+"""The kubeconfig, read as kubectl and Pulumi's kubernetes plugin read it.
 
-The rules are those of client-go's tools/clientcmd (loader.go, client_config.go, validation.go). Only PyYAML is needed beyond the
-standard library, so that a destroy can use it too.
+The rules are those of client-go's tools/clientcmd (loader.go, client_config.go, validation.go).
+Only PyYAML is needed beyond the standard library, so that a destroy can use it too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _EXEC_EXTENSION = "client.authentication.k8s.io/exec"  # a cluster's own words t
 
 
 class UnreadableKubeconfig(Exception):
-    """A file that KUBECONFIG names is there and is no kubeconfig, or may not be read; the text is the reason, in one line."""
+    """A file that KUBECONFIG names is there and is no kubeconfig, or may not be read.
+
+    The text is the reason, in one line.
+    """
 
     def __init__(self, file: Path, problem: Exception) -> None:
         reason = " ".join(str(problem).split())
@@ -35,7 +38,10 @@ class UnreadableKubeconfig(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """Where a context's API is. Texts are empty and `authority` is None where the kubeconfig has none."""
+    """Where a context's API is.
+
+    Texts are empty and `authority` is None where the kubeconfig has none.
+    """
 
     url: str
     tls_name: str = ""  # the name that its certificate has to have, where that isn't the one in `url`
@@ -46,7 +52,10 @@ class Server:
 
     @property
     def secure(self) -> bool:
-        """Whether it is reached over TLS. client-go takes an address without a scheme for one without."""
+        """Whether it is reached over TLS.
+
+        Client-go takes an address without a scheme for one without.
+        """
         return self.url.lower().startswith("https://")
 
 
@@ -62,7 +71,10 @@ class Impersonation:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A program that signs in (client-go's exec credential plugin). `interactive` is Never, IfAvailable or Always."""
+    """A program that signs in (client-go's exec credential plugin).
+
+    `interactive` is Never, IfAvailable or Always.
+    """
 
     version: str
     command: str
@@ -75,7 +87,10 @@ class Plugin:
 
 @dataclass(frozen=True)
 class User:
-    """How a context signs in. At most one of token, basic auth and plugin counts, in this order; a certificate comes with any."""
+    """How a context signs in.
+
+    At most one of token, basic auth and plugin counts, in this order; a certificate comes with any.
+    """
 
     token: str = ""
     token_file: str = ""
@@ -87,7 +102,10 @@ class User:
 
 @dataclass(frozen=True)
 class Kubeconfig:
-    """Contexts, clusters and users by their names, as the files have them; paths in them are absolute."""
+    """Contexts, clusters and users by their names, as the files have them.
+
+    Paths in them are absolute.
+    """
 
     files: tuple[Path, ...]
     contexts: Mapping[str, Entry]
@@ -97,7 +115,9 @@ class Kubeconfig:
 
     @classmethod
     def load(cls, *files: Path) -> Kubeconfig:
-        """From these files; without any from those in KUBECONFIG, else `~/.kube/config`. Those that don't exist are left out.
+        """From these files; without any from those in KUBECONFIG, else `~/.kube/config`.
+
+        Those that don't exist are left out.
 
         Where a name is given twice the first one counts, wholly. Raises UnreadableKubeconfig.
         """
@@ -129,8 +149,10 @@ class Kubeconfig:
         authority = reader.content("certificate-authority")
         if insecure and authority:
             raise UnusableContext(f"the kubeconfig's cluster {name!r} has both insecure-skip-tls-verify and a certificate authority")
-        extensions = entry.get("extensions") or []
-        settings = next((each.get("extension") for each in extensions if each.get("name") == _EXEC_EXTENSION), None)
+        listed = entry.get("extensions")
+        extensions = listed if isinstance(listed, list) else []
+        own = (each for each in extensions if isinstance(each, dict) and each.get("name") == _EXEC_EXTENSION)
+        settings = next((each.get("extension") for each in own), None)
         return Server(url, reader.text("tls-server-name"), insecure, authority, reader.text("proxy-url"), settings)
 
     def user(self, context: str) -> User:
@@ -147,13 +169,16 @@ class Kubeconfig:
 
     def _entry(self, context: str, kind: str, entries: Mapping[str, Entry]) -> tuple[str, Entry]:
         name = self._context(context).get(kind) or ""
-        if name not in entries:
+        if not isinstance(name, str) or name not in entries:
             raise UnusableContext(f"the kubeconfig's context {context!r} names {kind} {name!r}, which it doesn't have")
         return name, entries[name]
 
 
 def _absolute(entry: Entry, folder: Path) -> dict[str, Any]:
-    """Paths in a kubeconfig are relative to its folder; a program's too, but for one that is looked for on PATH."""
+    """Paths in a kubeconfig are relative to its folder.
+
+    A program's too, but for one that is looked for on PATH.
+    """
     found = {key: str(folder.absolute() / value) if key in _PATHS and value else value for key, value in entry.items()}
     program = found.get("exec")
     if isinstance(program, dict) and os.sep in (program.get("command") or ""):
@@ -162,7 +187,10 @@ def _absolute(entry: Entry, folder: Path) -> dict[str, Any]:
 
 
 class _Reader:
-    """The fields of one entry of the kubeconfig, each in the form that client-go wants. Raises UnusableContext for another."""
+    """The fields of one entry of the kubeconfig, each in the form that client-go wants.
+
+    Raises UnusableContext for another.
+    """
 
     def __init__(self, what: str, entry: Entry) -> None:
         self.what = what
@@ -196,7 +224,10 @@ class _Reader:
         return found
 
     def content(self, key: str) -> bytes | None:
-        """What `<key>-data` has in base64, or the file that `key` names; None where there is neither."""
+        """What `<key>-data` has in base64, or the file that `key` names.
+
+        None where there is neither.
+        """
         data, file = self.text(f"{key}-data"), self.text(key)
         if data and file:
             raise self.fault(f"has both {key} and {key}-data")
@@ -253,11 +284,14 @@ def _plugin(reader: _Reader) -> Plugin | None:
         raise inner.fault("needs both a command and an apiVersion")
     if version not in ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"):
         raise inner.fault(f"has apiVersion {version!r}, and known are client.authentication.k8s.io/v1 and …/v1beta1")
-    # v1 wants it to be said; v1beta1 has this default (client-go, tools/clientcmd/api/v1/defaults.go)
+    # v1 wants it to be said. v1beta1 has a default (client-go, tools/clientcmd/api/v1/defaults.go).
     interactive = inner.text("interactiveMode") or ("IfAvailable" if version.endswith("v1beta1") else "")
     if interactive not in ("Never", "IfAvailable", "Always"):
         raise inner.fault(f"has interactiveMode {interactive!r}; with {version} it is Never, IfAvailable or Always")
-    variables = [_Reader(inner.what, each) for each in found.get("env") or []]
+    listed = found.get("env") or []
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise inner.fault("has env that is no list of names and values")
+    variables = [_Reader(inner.what, each) for each in listed]
     environment = {each.text("name"): each.text("value") for each in variables}
     if "" in environment:
         raise inner.fault("has a variable under env without a name")

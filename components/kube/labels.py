@@ -1,4 +1,7 @@
-"""The labels by which a stack's objects are found: Kubernetes' recommended ones (`app.kubernetes.io/…`)."""
+"""The labels by which a stack's objects are found.
+
+They are Kubernetes' recommended ones (`app.kubernetes.io/…`).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,11 @@ CANARY = "storage-tiers-canary"  # manages what a canary needs for a moment, vol
 
 
 def recommended(name: str, stack: str, component: str) -> dict[str, str]:
-    """Labels of an object: `name` of the application, `stack` as its instance, `component` (a tier) that it belongs to."""
+    """Labels of an object.
+
+    They say the `name` of the application, the `stack` as its instance, and the `component` (a
+    tier) that it belongs to.
+    """
     return {
         **of_stack(stack),
         NAME: name,
@@ -41,7 +48,7 @@ def stack_of(found: Mapping[str, str]) -> str:
 
 
 def are_of_canary(found: Mapping[str, str]) -> bool:
-    """Whether labels are those of what a canary made, for a moment and for the canary alone to touch."""
+    """Whether labels are those of what a canary made: for a moment, and for it alone to touch."""
     return found.get(MANAGED_BY) == CANARY
 
 

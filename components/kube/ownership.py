@@ -1,7 +1,8 @@
 """The stamp: labels on a volume that say which claim's data it holds, and that outlive the claim.
 
-A provisioner copies no labels from a claim to its volume, and a Released volume's claimRef names a claim that is gone. So a volume is
-stamped while it is bound, when the claim's UID ties the two together. No import beyond the standard library: a destroy stamps too.
+A provisioner copies no labels from a claim to its volume, and a Released volume's claimRef names a
+claim that is gone. So a volume is stamped while it is bound, when the claim's UID ties the two
+together. No import beyond the standard library: a destroy stamps too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ def claim_name(service: str, ordinal: int) -> str:
 
 
 def parse_claim_name(name: str) -> tuple[str, int] | None:
-    """The service and the ordinal that a claim's name is made of; None for a name of another form."""
+    """The service and the ordinal that a claim's name is made of.
+
+    None for a name of another form.
+    """
     match = _CLAIM.fullmatch(name)
     return (match["service"], int(match["ordinal"])) if match else None
 
@@ -51,7 +55,10 @@ class Stamp:
 
     @classmethod
     def of(cls, found: Mapping[str, str]) -> Stamp | None:
-        """The stamp among an object's labels; None where there is none, or one that somebody has damaged."""
+        """The stamp among an object's labels.
+
+        None where there is none, or one that somebody has damaged.
+        """
         ordinal = found.get(ORDINAL, "")
         stack, service, tier = labels.stack_of(found), found.get(SERVICE, ""), found.get(TIER, "")
         if not re.fullmatch("[0-9]{1,9}", ordinal):
@@ -63,9 +70,10 @@ class Stamp:
 
 
 def due(claims: Iterable[Mapping[str, Any]], volumes: Iterable[Mapping[str, Any]], stack: str) -> Iterator[tuple[Mapping[str, Any], Stamp]]:
-    """Each volume that is bound to a claim of `stack` and doesn't say so, with the stamp it should have.
+    """Each volume that is bound to a claim of `stack` without saying so; with its right stamp.
 
-    `claims` and `volumes` are the API's JSON. Bound means that either names the other, the volume the claim by its UID.
+    `claims` and `volumes` are the API's JSON. Bound means that either names the other, the volume
+    the claim by its UID.
     """
     wanted: dict[tuple[str, str], Stamp] = {}
     for claim in claims:
@@ -89,11 +97,16 @@ class Api(Protocol):
         """The JSON at a path of the API."""
 
     def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
-        """Merge `body` into the object; None where it is gone or is no longer at the resourceVersion that `body` names."""
+        """Merge `body` into the object.
+
+        None where it is gone or is no longer at the resourceVersion that `body` names.
+        """
 
 
 def stamp_volumes(api: Api, namespace: str, stack: str) -> list[str]:
-    """Stamp the volumes that are bound to claims of `stack` in `namespace`; the names of those that were stamped now.
+    """Stamp the volumes that are bound to claims of `stack` in `namespace`.
+
+    The names of those that were stamped now.
 
     Raises what `api` raises.
     """

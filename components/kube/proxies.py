@@ -1,7 +1,8 @@
-"""Which proxy leads to a server, by the rules of Go's net/http, as kubectl and Pulumi's plugins follow them.
+"""Which proxy leads to a server, as kubectl and Pulumi's plugins see it.
 
-The rules are those of golang.org/x/net/http/httpproxy, which Python's own (urllib.request.getproxies) differ from: there NO_PROXY
-knows no networks, and the loopback goes through the proxy.
+The rules are those of Go's net/http (golang.org/x/net/http/httpproxy). Python's own
+(urllib.request.getproxies) differ: there NO_PROXY knows no networks, and the loopback goes through
+the proxy.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
 
 def proxy_for(server: SplitResult) -> str:
-    """The proxy that the environment has for a server, as `http://host:port`; empty where it is reached without one."""
+    """The proxy that the environment has for a server, as `http://host:port`.
+
+    Empty where it is reached without one.
+    """
     proxy = _variable(f"{server.scheme}_proxy")
     host = (server.hostname or "").lower()
     if not proxy or _is_direct(host, server.port or PORTS.get(server.scheme, 0), _variable("no_proxy")):
@@ -35,7 +39,10 @@ def _is_direct(host: str, port: int, exceptions: str) -> bool:
 
 
 def _matches(rule: str, host: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None, port: int) -> bool:
-    """Whether one entry of NO_PROXY is about this host: `*`, a network, or an address or domain, the latter with a port or not."""
+    """Whether one entry of NO_PROXY is about this host.
+
+    It is `*`, a network, or an address or domain, these two with a port or not.
+    """
     if rule == "*":
         return True
     if "/" in rule:
@@ -53,7 +60,10 @@ def _matches(rule: str, host: str, address: ipaddress.IPv4Address | ipaddress.IP
 
 
 def _split(rule: str) -> tuple[str, str]:
-    """A host and its port, which is empty where there is none; an IPv6 address has brackets if it has a port."""
+    """A host and its port, which is empty where there is none.
+
+    An IPv6 address has brackets if it has a port.
+    """
     if rule.startswith("["):
         host, _, rest = rule[1:].partition("]")
         return host, rest.removeprefix(":")

@@ -1,9 +1,9 @@
-"""Sizes of volumes as a value type: what was asked for, and the whole number of bytes that is asked of Kubernetes.
+"""Sizes of volumes as a value type, and Kubernetes quantities.
 
-The API server takes `3.3Gi`, which is not a whole number of bytes, stores it as `3543348019200m` and warns that a
-"fractional byte value is invalid, must be an integer". So a size is rounded up to the smallest whole Mi that holds it:
-never less than was asked for, a unit that every provisioner takes, and at most 1 Mi more. Clouds make volumes of whole Gi:
-there it is rounded up to these.
+The API server takes `3.3Gi`, which is not a whole number of bytes, stores it as `3543348019200m`
+and warns that a "fractional byte value is invalid, must be an integer". So a size is rounded up to
+the smallest whole Mi that holds it: never less than was asked for, a unit that every provisioner
+takes, and at most 1 Mi more. Clouds make volumes of whole Gi: there it is rounded up to these.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ GI = 2**30
 TI = 2**40
 UNITS = {"Mi": MI, "Gi": GI, "Ti": TI}
 
-# Kubernetes holds a quantity of bytes in an int64 (apimachinery, resource.Quantity.Value); the largest whole Mi in it.
+# Kubernetes holds a quantity of bytes in an int64 (apimachinery, resource.Quantity.Value).
+# This is the largest whole Mi in it.
 LARGEST_BYTES = (2**63 - 1) // MI * MI
 
 # More digits than any size needs; without a bound a hostile text costs time and memory in Fraction.
@@ -46,10 +47,13 @@ class SizeError(ValueError):
 
 @dataclass(frozen=True, order=False)
 class Size:
-    """A size of a volume. Made by `Size.parse`; all that follows from the text is computed from it exactly.
+    """A size of a volume.
 
-    `requested` is the text as it was written, for example `3.3Gi`; `exact` is the same in bytes, which need not be whole;
-    `unit` is what the provisioner makes volumes of, in bytes, a whole number of Mi.
+    Made by `Size.parse`; all that follows from the text is computed from it exactly.
+
+    `requested` is the text as it was written, for example `3.3Gi`; `exact` is the same in bytes,
+    which need not be whole; `unit` is what the provisioner makes volumes of, in bytes, a whole
+    number of Mi.
     """
 
     requested: str
@@ -58,7 +62,10 @@ class Size:
 
     @classmethod
     def parse(cls, text: str) -> Size:
-        """The size that a text such as `5Gi`, `3.3Gi`, `512Mi` or `1.5Ti` stands for; raises SizeError for any other."""
+        """The size that a text such as `5Gi`, `3.3Gi`, `512Mi` or `1.5Ti` stands for.
+
+        Raises SizeError for any other.
+        """
         match = _SIZE.fullmatch(text) if len(text) <= LONGEST_TEXT else None
         if match is None:
             raise SizeError(text, RULE, _nearest(text))
@@ -70,7 +77,7 @@ class Size:
         return cls(text, exact)
 
     def in_units_of(self, unit: int) -> Size:
-        """The same size, for a provisioner whose volumes are a whole number of `unit` bytes (EBS, PD: 1 GiB)."""
+        """The same size where volumes are a whole number of `unit` bytes (EBS, PD: 1 GiB)."""
         return replace(self, unit=unit)
 
     @property
@@ -80,9 +87,10 @@ class Size:
 
     @property
     def provisioned_bytes(self) -> int:
-        """The bytes asked of Kubernetes: the smallest whole number of `unit` that holds the request.
+        """The bytes asked of Kubernetes: the smallest whole number of `unit` for the request.
 
-        A driver would round up by itself, and bill it, but the claim would go on showing the smaller size.
+        A driver would round up by itself, and bill it, but the claim would go on showing the
+        smaller size.
         """
         return math.ceil(self.exact / self.unit) * self.unit
 
@@ -90,17 +98,17 @@ class Size:
     def provisioned(self) -> str:
         """`provisioned_bytes` as the API server writes it back.
 
-        It turns 5120Mi into 5Gi (resource.Quantity.CanonicalizeBytes). Any other spelling would show as a difference at
-        every refresh.
+        It turns 5120Mi into 5Gi (resource.Quantity.CanonicalizeBytes). Any other spelling would
+        show as a difference at every refresh.
         """
         return quantity(self.provisioned_bytes)
 
 
 def quantity(number_of_bytes: int) -> str:
-    """A whole number of Mi, given in bytes, as a Kubernetes quantity with the largest unit that keeps it whole.
+    """A whole number of Mi, in bytes, as a quantity with the largest unit that keeps it whole.
 
-    The API server's canonical form goes beyond Ti, to Pi and Ei, so this does too; nothing is `0`. Raises ValueError for
-    bytes that are no whole Mi.
+    The API server's canonical form goes beyond Ti, to Pi and Ei, so this does too; nothing is `0`.
+    Raises ValueError for bytes that are no whole Mi.
     """
     if number_of_bytes == 0:
         return "0"
@@ -114,14 +122,15 @@ def quantity(number_of_bytes: int) -> str:
 
 
 def as_quantity(number_of_bytes: int) -> str:
-    """Bytes as a Kubernetes quantity, in the form that people write where there is one: `3380Mi`, else the number itself."""
+    """Bytes as a Kubernetes quantity: as people write it (`3380Mi`), else the number itself."""
     return str(number_of_bytes) if number_of_bytes % MI else quantity(number_of_bytes)
 
 
 def bytes_of(text: str) -> int:
-    """The bytes that any Kubernetes quantity stands for (`5Gi`, `5e9`, `10G`, `3543348019200m`), rounded up to whole ones.
+    """The bytes that a Kubernetes quantity stands for, rounded up to whole ones.
 
-    Raises ValueError for a text that is none, and for one below nothing.
+    Its forms are such as `5Gi`, `5e9`, `10G` and `3543348019200m`. Raises ValueError for a text
+    that is none, and for one below nothing.
     """
     found = number_of(text)
     if text.startswith(("+", "-")):
@@ -130,7 +139,9 @@ def bytes_of(text: str) -> int:
 
 
 def number_of(text: str) -> Fraction:
-    """The number that any Kubernetes quantity stands for, exactly. The forms are those of apimachinery's resource.Quantity.
+    """The number that any Kubernetes quantity stands for, exactly.
+
+    The forms are those of apimachinery's resource.Quantity.
 
     Raises ValueError for a text that is none.
     """

@@ -1,4 +1,7 @@
-"""What a rehearsal puts on the claims: StatefulSets as a user's would be, with data whose hashes are kept outside the volumes."""
+"""What a rehearsal puts on the claims: StatefulSets as a user's would be.
+
+The hashes of their data are kept outside the volumes.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,17 @@ from ops.errors import UserError
 LABEL = {"app.kubernetes.io/part-of": "storage-tiers-rehearsal"}
 SELECTOR = ",".join(f"{key}={value}" for key, value in LABEL.items())
 USER = 10001
-# A folder below the mount point, as PostgreSQL and Kafka need it: an ext4 volume has `lost+found` at its root.
+# Below the mount point, as PostgreSQL and Kafka need it: an ext4 volume has `lost+found` there.
 FOLDER = "/data/store"
 PAYLOAD = 1024  # KiB on each volume
 PATIENCE = 180  # seconds until all pods run, or are gone
 
 
 class Consumers:
-    """One StatefulSet for each service of the stack, on the claims that the stack has made (its output `claims`).
+    """One StatefulSet for each service, on the claims of the stack (its output `claims`).
 
-    `kubectl` is the command line, up to its options for the cluster, by which something is run in a pod: that takes a WebSocket, which
-    is nothing that the project's own client needs for anything else.
+    `kubectl` is the command line, up to its options for the cluster, by which something is run in a
+    pod. That takes a WebSocket, which the project's client needs for nothing else.
     """
 
     def __init__(self, api: KubeApi, kubectl: Sequence[str], namespace: str, claims: dict[str, list[dict[str, str]]]) -> None:
@@ -38,7 +41,10 @@ class Consumers:
         self.pods = [claim["name"].removeprefix("data-") for each in claims.values() for claim in each]
 
     def start(self) -> None:
-        """Start them and wait until every pod is ready. Raises UserError with the pods that are not."""
+        """Start them and wait until every pod is ready.
+
+        Raises UserError with the pods that are not.
+        """
         for service, claims in self.claims.items():
             self.api.create(self.sets, stateful_set(service, claims))
         self._wait(lambda: sorted(set(self.pods) - self._ready()), "not ready")
@@ -50,7 +56,10 @@ class Consumers:
         self._wait(lambda: sorted(pod["metadata"]["name"] for pod in self._found()), "not gone")
 
     def write(self) -> dict[str, str]:
-        """Write fresh random data on every volume, synced; returns the SHA-256 that each pod has of what it wrote."""
+        """Write fresh random data on every volume, synced.
+
+        Returns the SHA-256 that each pod has of what it wrote.
+        """
         script = (
             f"mkdir -p {FOLDER}; head -c {PAYLOAD}k /dev/urandom > /tmp/payload; sha256sum < /tmp/payload; "
             f"cp /tmp/payload {FOLDER}/payload; sync {FOLDER}/payload"
@@ -100,7 +109,10 @@ class Consumers:
 
 
 def stateful_set(service: str, claims: list[dict[str, str]]) -> dict[str, Any]:
-    """A StatefulSet of the service's name whose template `data` takes over the claims that are there. Passes level `restricted`."""
+    """A StatefulSet of the service's name, whose template `data` takes over the claims there are.
+
+    It passes level `restricted` of Pod Security.
+    """
     labels = {"app.kubernetes.io/name": service, **LABEL}
     volume = {
         "accessModes": ["ReadWriteOnce"],

@@ -1,4 +1,7 @@
-"""What the comparison needs: the stack's state by `pulumi stack export`, and the objects by the API. Nothing is written anywhere."""
+"""What the comparison needs: the stack's state by `pulumi stack export`, the objects by the API.
+
+Nothing is written anywhere.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ _KUBERNETES = "kubernetes:"  # types of Pulumi's kubernetes plugin: `kubernetes:
 
 
 def declared_objects(stack: str, environment: Mapping[str, str] | None = None) -> list[Declared]:
-    """The Kubernetes objects in the state of `stack`. Raises UserError with pulumi's own words when it can't be had."""
+    """The Kubernetes objects in the state of `stack`.
+
+    Raises UserError with pulumi's own words when it can't be had.
+    """
     command = ["pulumi", "stack", "export", "--stack", stack, "--non-interactive"]
     try:
         done = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -31,7 +37,10 @@ def declared_objects(stack: str, environment: Mapping[str, str] | None = None) -
 
 
 def _declared(resource: Json) -> Declared:
-    """A resource of the state; its id is `<namespace>/<name>`, or `<name>` for an object of the whole cluster."""
+    """A resource of the state.
+
+    Its id is `<namespace>/<name>`, or `<name>` for an object of the whole cluster.
+    """
     fields = resource.get("inputs") or {}
     namespace, _, name = resource["id"].rpartition("/")
     group, kind = resource["type"].removeprefix(_KUBERNETES).split(":")
@@ -44,7 +53,10 @@ def _declared(resource: Json) -> Declared:
 
 
 def look(api: KubeApi, declared: Iterable[Declared]) -> Cluster:
-    """Read what the state names, and all volumes. Raises ApiError, for a right that is missing as well."""
+    """Read what the state names, and all volumes.
+
+    Raises ApiError, for a right that is missing as well.
+    """
     declared = list(declared)
     discovery = Discovery(api)
     objects: dict[Name, Json] = {}

@@ -14,7 +14,8 @@ from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.healing.state import Ref, ref_of
 
-# What the program declares: a list of each is asked for at every `make up`, so only kinds that a cluster has few of, or in few namespaces.
+# What the program declares. A list of each is asked for at every `make up`: so only kinds that a
+# cluster has few of, or in few namespaces.
 _CLUSTER_LISTS = {"/apis/storage.k8s.io/v1/storageclasses": "StorageClass", "/api/v1/namespaces": "Namespace"}
 _NAMESPACED_LISTS = {"persistentvolumeclaims": "PersistentVolumeClaim", "configmaps": "ConfigMap", "resourcequotas": "ResourceQuota"}
 
@@ -35,7 +36,7 @@ class Found:
         return cls(ref, labels.of(item), bool(metadata.get("deletionTimestamp")))
 
     def is_of(self, stack: str) -> bool:
-        """Whether Pulumi has made it for this stack: by the labels that all objects of the program have."""
+        """Whether Pulumi has made it for this stack, by the labels of all the program's objects."""
         return labels.stack_of(self.labels) == stack and self.labels.get(labels.MANAGED_BY) == "pulumi"
 
     def owner(self) -> str:
@@ -55,7 +56,7 @@ class Objects:
         self._discovery = Discovery(api)
 
     def list_all(self, namespaces: list[str]) -> Iterator[Found]:
-        """Objects of the kinds that the program declares: those of the cluster, and those in these namespaces.
+        """Objects of the kinds that the program declares: the cluster's, and these namespaces'.
 
         What this context may not list is left out.
         """
@@ -71,7 +72,10 @@ class Objects:
             yield from (Found.of(kind, item) for item in found)
 
     def find(self, inputs: Mapping[str, Any]) -> Found | None:
-        """The object that these inputs of a resource declare, if it is there. Raises UserError for a kind that the cluster doesn't know."""
+        """The object that these inputs of a resource declare, if it is there.
+
+        Raises UserError for a kind that the cluster doesn't know.
+        """
         version, kind = inputs["apiVersion"], inputs["kind"]
         resource = self._discovery.find(version, kind)
         if resource is None:

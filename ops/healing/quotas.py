@@ -1,8 +1,9 @@
 """A quota that counts claims which were never made.
 
-The API server counts a claim before it makes it. Where that then fails (the claim exists already, as after a killed run), the count
-stays until the quota controller looks at everything again, which is every five minutes (kube-controller-manager,
---resource-quota-sync-period), and a quota that is exactly as large as its claims refuses the next one meanwhile.
+The API server counts a claim before it makes it. Where that then fails (the claim exists already,
+as after a killed run), the count stays until the quota controller looks at everything again, which
+is every five minutes (kube-controller-manager, --resource-quota-sync-period), and a quota that is
+exactly as large as its claims refuses the next one meanwhile.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ _COUNTED_WITHIN = 10.0  # seconds in which the controller answers to a changed q
 def recount(api: KubeApi, namespace: str, stack: str) -> None:
     """Have every quota of `stack` counted anew that counts more claims than there are.
 
-    The controller does so at once when a quota's limits change: they are raised by one claim for a moment, and put back. Who may not
-    do that goes on; the count is right after five minutes at the latest.
+    The controller does so at once when a quota's limits change: they are raised by one claim for a
+    moment, and put back. Who may not do that goes on; the count is right after five minutes at the
+    latest.
     """
     where = f"/api/v1/namespaces/{namespace}"
     try:

@@ -38,7 +38,10 @@ class VolumesApi:
         return bool(found and found["metadata"].get("deletionTimestamp"))
 
     def change_volume(self, name: str, body: Json) -> bool:
-        """Merge `body` into a volume; False where it is gone or is no longer at the resourceVersion that `body` names."""
+        """Merge `body` into a volume.
+
+        False where it is gone or is no longer at the resourceVersion that `body` names.
+        """
         return self.kube.patch(f"{_VOLUMES}/{name}", body) is not None
 
     def create_volume(self, manifest: Json) -> bool:

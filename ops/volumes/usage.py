@@ -1,4 +1,7 @@
-"""How much of a volume is used, where that can be read: from its directory on this machine, or from the kubelet's statistics."""
+"""How much of a volume is used, where that can be read.
+
+It is read from its directory on this machine, or from the kubelet's statistics.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ _BLOCK = 512  # bytes: the unit of st_blocks, whatever the file system's own (PO
 def used_bytes(volumes: Iterable[Volume], api: VolumesApi, folder: VolumesFolder | None) -> Mapping[str, int]:
     """The used bytes of those volumes that can be read, by volume name.
 
-    The kubelet knows only mounted volumes, and of a folder on a shared disk it gives what the whole disk holds: so it is asked for
-    volumes of CSI drivers alone.
+    The kubelet knows only mounted volumes, and of a folder on a shared disk it gives what the whole
+    disk holds: so it is asked for volumes of CSI drivers alone.
     """
     used: dict[str, int] = {}
     mounted: dict[tuple[str, str], str] = {}
@@ -39,9 +42,12 @@ def used_bytes(volumes: Iterable[Volume], api: VolumesApi, folder: VolumesFolder
 
 
 def directory_here(volume: Volume, folder: VolumesFolder | None) -> Path | None:
-    """The volume's directory on this machine; None where it isn't here, or where it can't be told that it is this one.
+    """The volume's directory on this machine.
 
-    Without a dev cluster's `folder` it counts as here when a directory of that path is, with the volume's own name in it: that has a UID.
+    None where it isn't here, or where it can't be told that it is this one.
+
+    Without a dev cluster's `folder` it counts as here when a directory of that path is, with the
+    volume's own name in it: that has a UID.
     """
     path = volume.location.path
     if not path:
@@ -55,7 +61,10 @@ def directory_here(volume: Volume, folder: VolumesFolder | None) -> Path | None:
 
 
 def _size(folder: Path) -> int | None:
-    """Bytes of disk that a folder and everything in it takes; None where a part of it may not be read."""
+    """Bytes of disk that a folder and everything in it takes.
+
+    None where a part of it may not be read.
+    """
     total = 0
     unread: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=unread.append):

@@ -1,4 +1,7 @@
-"""The project's client goes the way that kubectl goes: the same user, the same server, the same proxy, by each kubeconfig of the table."""
+"""The project's client goes the way that kubectl goes.
+
+By each kubeconfig of the table: the same user, the same server, the same proxy.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,10 @@ def told(folder: Path) -> Any:
 
 
 def seen(place: Place) -> tuple[list[Any], list[str]]:
-    """What has reached the server and the proxies, each once: a kubectl that looks for the server's version first asks twice."""
+    """What has reached the server and the proxies, each once.
+
+    Some kubectl ask for the version twice.
+    """
     requests: list[Any] = []
     for each in place.recorded.requests:
         found = {**each, "path": each["path"].partition("?")[0]}

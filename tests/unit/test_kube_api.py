@@ -1,4 +1,4 @@
-"""Requests to a real HTTPS server: one connection for many, a new one where it was closed, what is asked again, streams."""
+"""Requests to a real HTTPS server: connections, what is asked again, streams."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from tests.unit.mocked_program import ROOT
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Keeps connections, as API servers do. Answers with the statuses in `answers` (None: hangs up), and then with 200."""
+    """Keeps connections, as API servers do.
+
+    Answers with the statuses in `answers` (None: hangs up), and then with 200.
+    """
 
     protocol_version = "HTTP/1.1"
     connections: ClassVar[list[object]] = []
@@ -165,8 +168,12 @@ def test_a_context_that_is_not_there() -> None:
 
 
 def test_a_list_is_read_to_its_last_page(server: dict[str, str]) -> None:
-    Server.bodies += [{"metadata": {"continue": "a/b+c="}, "items": [1]}, {"metadata": {"continue": "d"}}, {"items": [2, 3]}]
-    assert api(server).items("/x?limit=1") == [1, 2, 3]
+    Server.bodies += [
+        {"metadata": {"continue": "a/b+c="}, "items": [{"a": 1}]},
+        {"metadata": {"continue": "d"}},
+        {"items": [{"a": 2}, {"a": 3}]},
+    ]
+    assert api(server).items("/x?limit=1") == [{"a": 1}, {"a": 2}, {"a": 3}]
     assert [each["path"] for each in Server.asked] == [
         "/prefix/x?limit=1",
         "/prefix/x?limit=1&continue=a%2Fb%2Bc%3D",
@@ -341,7 +348,7 @@ def test_a_token_that_expires_or_is_refused_is_asked_for_anew(server: dict[str, 
 
 
 def test_what_a_destroy_imports_is_small() -> None:
-    """Everything beyond PyYAML would cost each destroy: the official client 0.4 s of processor time and 45 MB."""
+    """All beyond PyYAML would cost each destroy: the official client 0.4 s of the processor."""
     script = "import runpy, sys\nsys.path.insert(0, '.')\nrunpy.run_path('components/destroy_guard/check.py')\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     top = {name.partition(".")[0] for name in done.stdout.split()}

@@ -1,4 +1,7 @@
-"""What reaches the server by each kubeconfig and environment of the table; tests/engine/test_kubectl.py holds kubectl against the same."""
+"""What reaches the server by each kubeconfig and environment of the table.
+
+Tests/engine/test_kubectl.py holds kubectl against the same.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from components.kube.api import ApiError, KubeApi
+from components.kube.api import ApiError, KubeApi, UnusableContext
 from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
 from tests.kubeconfig_cases import CASES, CONTEXT, PATH, Case
 from tests.recording_server import Place, recording
@@ -72,3 +75,39 @@ def test_what_is_no_kubeconfig(text: str, tmp_path: Path) -> None:
     with pytest.raises(UnreadableKubeconfig) as refused:
         Kubeconfig.load(tmp_path / "config")
     assert refused.value.file == tmp_path / "config"
+
+
+@pytest.mark.parametrize(
+    ("cluster", "user", "says"),
+    [
+        ({"server": 6443}, {}, "server that is no text: 6443"),
+        ({"server": "ftp://host"}, {}, "is no address"),
+        ({"server": "https://host:port"}, {}, "Port could not be cast"),
+        ({"server": "https://"}, {}, "is no address"),
+        ({"certificate-authority-data": "?"}, {}, "certificate-authority-data that is not base64"),
+        ({"certificate-authority": "/none"}, {}, "names certificate-authority /none, which can't be read"),
+        ({"insecure-skip-tls-verify": "yes"}, {}, "neither true nor false"),
+        ({"extensions": ["x"]}, {"token": 5}, "token that is no text: 5"),
+        ({}, {"as": "x", "as-groups": "readers"}, "no list of texts"),
+        ({}, {"as-user-extra": [1]}, "no mapping"),
+        ({}, {"as-uid": "1"}, "without `as`"),
+        ({}, {"exec": {"command": "x"}}, "needs both a command and an apiVersion"),
+        (
+            {},
+            {"exec": {"command": "x", "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", "env": ["A=B"]}},
+            "no list of names and values",
+        ),
+        (
+            {},
+            {"exec": {"command": "x", "apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", "env": [{}]}},
+            "without a name",
+        ),
+        ({}, {"client-certificate-data": "eA==", "client-key-data": "eA=="}, "PEM"),
+    ],
+)
+def test_what_is_wrong_with_which_entry(cluster: dict[str, object], user: dict[str, object], says: str) -> None:
+    entry = {"server": "https://127.0.0.1:1", **cluster}
+    kubeconfig = Kubeconfig((), {CONTEXT: {"cluster": "c", "user": "u"}}, {"c": entry}, {"u": user})
+    with pytest.raises(UnusableContext, match=says) as refused:
+        KubeApi(kubeconfig, CONTEXT, patience=60).get("/version")
+    assert (refused.value.context, refused.value.path) == (CONTEXT, "/version")

@@ -1,4 +1,7 @@
-"""The proxy that Go would take, by the environment; tests/engine/test_kubectl.py holds the same against kubectl."""
+"""The proxy that Go would take, by the environment.
+
+Tests/engine/test_kubectl.py holds the same against kubectl.
+"""
 
 from __future__ import annotations
 
