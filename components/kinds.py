@@ -1,6 +1,9 @@
-"""The kinds of a tier: what it is for, and what follows from that. The setting `tiers.<name>.kind` names one.
+"""The kinds of a tier: what it is for, and what follows from that.
 
-This is the only place that says what a kind is. A provisioner decides by it what its volumes are like (see its `defaults`).
+The setting `tiers.<name>.kind` names one.
+
+This is the only place that says what a kind is. A provisioner decides by it what its volumes are
+like (see its `defaults`).
 """
 
 from __future__ import annotations
@@ -14,8 +17,9 @@ from typing import Literal
 class TierKind:
     """What a tier is for.
 
-    `purpose` is a sentence for the descriptions of classes and claims. `file_system` is what block storage gets where the settings
-    name none: ext4 or xfs. `profile` is the way in which the canary's probe writes and reads (`--profile` of canary/probe.py).
+    `purpose` is a sentence for the descriptions of classes and claims. `file_system` is what block
+    storage gets where the settings name none: ext4 or xfs. `profile` is the way in which the
+    canary's probe writes and reads (`--profile` of canary/probe.py).
     """
 
     name: str
@@ -32,8 +36,8 @@ DATABASE = TierKind(
     profile="database",
 )
 
-# Kafka's documentation measured XFS ahead of ext4 for its long appends ("Filesystem Selection"). An XFS volume has no `lost+found`
-# at its root, over which Kafka would stumble.
+# Kafka's documentation measured XFS ahead of ext4 for its long appends ("Filesystem Selection"). An
+# XFS volume has no `lost+found` at its root, over which Kafka would stumble.
 STREAMING = TierKind(
     name="streaming",
     purpose="For logs such as Kafka's: sequential I/O, high throughput, data replicated by the brokers.",
@@ -41,5 +45,6 @@ STREAMING = TierKind(
     profile="streaming",
 )
 
-# A tier that is called like a kind is of that kind unless its settings say otherwise; for any other name the settings must say.
+# A tier that is called like a kind is of that kind unless its settings say otherwise; for any other
+# name the settings must say.
 KINDS: Mapping[str, TierKind] = {kind.name: kind for kind in (DATABASE, STREAMING)}

@@ -54,7 +54,9 @@ class Session:
         return {**os.environ, **self.variables()}
 
     def write_env(self) -> None:
-        """Write `.dev/env` and `.dev/env.ps1`: plain `pulumi` and `kubectl` for the user's shell."""
+        """Write `.dev/env` and `.dev/env.ps1`: plain `pulumi` and `kubectl` for the user's
+        shell.
+        """
         paths.DOT_DEV.mkdir(exist_ok=True)
         joined = self.folders
         lines = [
@@ -97,7 +99,8 @@ class Session:
         end_killed_run(pulumi, stack)
         pulumi.ask("stack", "select", "--create", "--non-interactive", stack)
         api = open_api(self.access.context, kubeconfig_of(self.access))
-        # A dev cluster is this clone's alone. On a cluster of the user's own, another clone may have a stack of this name.
+        # A dev cluster is this clone's alone. On a cluster of the user's own, another clone may
+        # have a stack of this name.
         ours_alone = self.access.kind != "existing"
         Healing(pulumi, Objects(api), settings).complete_state(ours_alone=ours_alone, destroying=destroying)
         recount(api, settings.namespace.name, stack)

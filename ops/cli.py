@@ -19,8 +19,8 @@ from ops.settings import load_settings
 def cli() -> None:
     """What an operator runs against a stack and its cluster.
 
-    The cluster is the context that the stack's settings name. KUBECONFIG says where that context is,
-    as for kubectl and pulumi.
+    The cluster is the context that the stack's settings name. KUBECONFIG says where that context
+    is, as for kubectl and pulumi.
     """
 
 

@@ -1,4 +1,6 @@
-"""What a run shows while it works: one line per step, with a running clock on a terminal and plain lines elsewhere."""
+"""What a run shows while it works: one line per step, with a running clock on a terminal and plain
+lines elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ class Step:
 def step(title: str, *, estimate: float | None = None) -> Iterator[Step]:
     """Show `title` while the block runs, then how long it took; `estimate` is in seconds.
 
-    On a terminal a spinner and a clock; elsewhere a line at the start of a long step, one every half minute, one at its end.
+    On a terminal a spinner and a clock; elsewhere a line at the start of a long step, one every
+    half minute, one at its end.
     """
     current = Step(title, estimate)
     done = threading.Event()

@@ -7,10 +7,11 @@ import shlex
 
 
 class UserError(Exception):
-    """Something foreseeable went wrong: shown without a traceback, exit status `status`, which is 1 unless a command says more.
+    """Something foreseeable went wrong: shown without a traceback, exit status `status`, which is 1
+    unless a command says more.
 
-    `message` names what is wrong (the setting or object, and its value); `hint` is what to do about it, preferably a
-    command that works. Either is one or two lines.
+    `message` names what is wrong (the setting or object, and its value); `hint` is what to do about
+    it, preferably a command that works. Either is one or two lines.
     """
 
     status = 1
@@ -25,7 +26,10 @@ class UserError(Exception):
 
 
 def fault_of_the_machine(problem: OSError) -> UserError | None:
-    """What to tell a person about a full disk or a file that may not be written; None for what is more likely a fault of this code."""
+    """What to tell a person about a full disk or a file that may not be written.
+
+    None for what is more likely a fault of this code.
+    """
     where = str(problem.filename or "a file")
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(

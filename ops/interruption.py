@@ -1,4 +1,7 @@
-"""Ctrl-C while a command line is loaded: half a second in which there is nothing to clean up. Standard library only."""
+"""Ctrl-C while a command line is loaded: half a second in which there is nothing to clean up.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ MESSAGE = "Interrupted. Run the same command again to go on."
 
 
 def hold_back() -> None:
-    """Keep Ctrl-C back until `end_at_once`: a Python interpreter that is only just starting would answer it with a traceback."""
+    """Keep Ctrl-C back until `end_at_once`: a Python interpreter that is only just starting would
+    answer it with a traceback.
+    """
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
@@ -20,8 +25,9 @@ def hold_back() -> None:
 def end_at_once() -> None:
     """From now on Ctrl-C ends the process with the message and the status; `raise_again` ends that.
 
-    A KeyboardInterrupt would not do: Python before 3.12 makes a RuntimeError of one that comes while a class is made, and any Python
-    a message of one in a callback. Where Ctrl-C is ignored (nohup, a job in the background), it stays so.
+    A KeyboardInterrupt would not do: Python before 3.12 makes a RuntimeError of one that comes
+    while a class is made, and any Python a message of one in a callback. Where Ctrl-C is ignored
+    (nohup, a job in the background), it stays so.
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _end)

@@ -11,7 +11,10 @@ from ops.stack_file import raw_config
 
 
 def stack_file(stack: str, folder: Path = ROOT) -> Path:
-    """The settings file of `stack`; raises UserError when there is none, naming the stacks there are."""
+    """The settings file of `stack`.
+
+    Raises UserError when there is none, naming the stacks there are.
+    """
     path = folder / f"Pulumi.{stack}.yaml"
     if not path.exists():
         known = ", ".join(sorted(found.name.split(".")[1] for found in folder.glob("Pulumi.*.yaml")))
@@ -20,7 +23,10 @@ def stack_file(stack: str, folder: Path = ROOT) -> Path:
 
 
 def load_settings(stack: str) -> Settings:
-    """The checked settings of `stack`, before any engine or cluster is needed; raises UserError with every problem at once."""
+    """The checked settings of `stack`, before any engine or cluster is needed.
+
+    Raises UserError with every problem at once.
+    """
     path = stack_file(stack)
     try:
         return load(raw_config(path), stack)

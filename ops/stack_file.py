@@ -1,7 +1,9 @@
-"""Reads and changes a stack file (Pulumi.<stack>.yaml) as Pulumi's engine reads it, so that both see the same settings.
+"""Reads and changes a stack file (Pulumi.<stack>.yaml) as Pulumi's engine reads it, so that both
+see the same settings.
 
-The engine's YAML is nearly that of version 1.2, PyYAML's is 1.1: there `on` and `yes` are truth values, `1:30` is ninety, `2024-01-01`
-is a date, and of a key that is given twice the last one counts without a word (docs/decisions/0013-yaml.md).
+The engine's YAML is nearly that of version 1.2, PyYAML's is 1.1: there `on` and `yes` are truth
+values, `1:30` is ninety, `2024-01-01` is a date, and of a key that is given twice the last one
+counts without a word (docs/decisions/0013-yaml.md).
 """
 
 from __future__ import annotations
@@ -53,7 +55,10 @@ class _EngineDumper(yaml.SafeDumper):
 
 
 def change(path: Path, changes: Mapping[str, Any]) -> None:
-    """Change settings in a stack file, `{"canary.image": …}` by their config paths. Its comments go: it is for copies."""
+    """Change settings in a stack file, `{"canary.image": …}` by their config paths.
+
+    Its comments go: it is for copies.
+    """
     document = yaml.load(path.read_text(encoding="utf-8-sig"), _EngineLoader)
     for setting, value in changes.items():
         first, *rest = setting.split(".")
@@ -66,7 +71,8 @@ def change(path: Path, changes: Mapping[str, Any]) -> None:
 
 
 def raw_config(path: Path) -> dict[str, str]:
-    """The `config:` block of a stack file in the form in which Pulumi hands it to a program: full keys, every value as text.
+    """The `config:` block of a stack file in the form in which Pulumi hands it to a program: full
+    keys, every value as text.
 
     Raises UserError when the file is not YAML, or not a mapping.
     """

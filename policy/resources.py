@@ -27,7 +27,10 @@ STATEFUL_SET = "kubernetes:apps/v1:StatefulSet"
 
 
 class _Unknown:
-    """A value that only an update will know. It is false, and has no keys, so that a rule that looks into it finds nothing."""
+    """A value that only an update will know.
+
+    It is false, and has no keys, so that a rule that looks into it finds nothing.
+    """
 
     def __bool__(self) -> bool:
         return False
@@ -41,7 +44,9 @@ UNKNOWN: Final = _Unknown()
 
 @dataclass(frozen=True)
 class Resource:
-    """A declared resource; `properties` are its inputs, with UNKNOWN for what a preview can't know."""
+    """A declared resource; `properties` are its inputs, with UNKNOWN for what a preview can't
+    know.
+    """
 
     type: str
     name: str
@@ -56,20 +61,27 @@ class Resource:
 
     @property
     def title(self) -> str:
-        """The object as kubectl names it: `StorageClass fast`, `PersistentVolumeClaim data/data-postgres-0`."""
+        """The object as kubectl names it: `StorageClass fast`, `PersistentVolumeClaim
+        data/data-postgres-0`.
+        """
         metadata = self.get("metadata")
         name = get(metadata, "name") or self.name
         namespace = get(metadata, "namespace")
         return f"{self.kind} {namespace}/{name}" if namespace else f"{self.kind} {name}"
 
     def get(self, *path: str) -> Any:  # noqa: ANN401 - whatever the program has put there
-        """The value at `path`; None where there is none, UNKNOWN where it or something on the way is not known yet."""
+        """The value at `path`; None where there is none, UNKNOWN where it or something on the way
+        is not known yet.
+        """
         return get(self.properties, *path)
 
 
 @dataclass(frozen=True)
 class DeclaredClaim:
-    """A claim that a resource declares: itself, or one for each of `replicas` pods by a template. An `ephemeral` one goes with its pod."""
+    """A claim that a resource declares: itself, or one for each of `replicas` pods by a template.
+
+    An `ephemeral` one goes with its pod.
+    """
 
     title: str
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -79,7 +91,10 @@ class DeclaredClaim:
 
 
 def get(value: Any, *path: str) -> Any:  # noqa: ANN401
-    """The value at `path` in nested mappings; None where there is none, UNKNOWN where one on the way is unknown."""
+    """The value at `path` in nested mappings.
+
+    None where there is none, UNKNOWN where one on the way is unknown.
+    """
     for key in path:
         if value is UNKNOWN:
             return UNKNOWN
@@ -96,7 +111,8 @@ def of_policy(given: ResourceValidationArgs | PolicyResource) -> Resource:
 def plain(value: Any) -> Any:  # noqa: ANN401
     """The SDK's wrapped properties as dictionaries and lists.
 
-    Its wrappers raise when a rule touches a value that a preview doesn't know, which the SDK then reports. Here it becomes UNKNOWN.
+    Its wrappers raise when a rule touches a value that a preview doesn't know, which the SDK then
+    reports. Here it becomes UNKNOWN.
     """
     if isinstance(value, Mapping):
         return {key: _item(value, key) for key in value}
@@ -118,7 +134,9 @@ def items(value: Any) -> list[Any]:  # noqa: ANN401
 
 
 def claims_of(resource: Resource) -> Iterator[DeclaredClaim]:
-    """The claims that come of a resource: a PersistentVolumeClaim, those of a StatefulSet's templates, and its pods' ephemeral volumes."""
+    """The claims that come of a resource: a PersistentVolumeClaim, those of a StatefulSet's
+    templates, and its pods' ephemeral volumes.
+    """
     replicas, namespace = resource.get("spec", "replicas"), resource.get("metadata", "namespace")
     pods: Any = replicas if isinstance(replicas, int | float) else 1
     if resource.type == CLAIM:

@@ -1,4 +1,6 @@
-"""What a preview ends with, for people (a table), for a pull request (Markdown) and for programs (JSON)."""
+"""What a preview ends with, for people (a table), for a pull request (Markdown) and for programs
+(JSON).
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ _VERBS: dict[Action, str] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """One stack's preview. `failure` is why there is no good plan, empty where there is one; `comparison` is None without a base."""
+    """One stack's preview.
+
+    `failure` is why there is no good plan, empty where there is one; `comparison` is None without a
+    base.
+    """
 
     stack: str
     head: PreviewPlan
@@ -67,7 +73,10 @@ def note(outcome: Outcome) -> str:
 
 
 def table(comparison: Comparison) -> Table:
-    """A row for each object that a merge touches, with the fields that differ; those that replace it are marked."""
+    """A row for each object that a merge touches, with the fields that differ.
+
+    Those that replace it are marked.
+    """
     shown = Table("", "Object", "Fields", box=box.SIMPLE_HEAD, pad_edge=False)
     for change in comparison.changes:
         shown.add_row(Text(change.action, _COLOURS[change.action]), Text(change.resource.title), Text("\n".join(_field_lines(change))))
@@ -91,7 +100,10 @@ def _value(value: object) -> str:
 
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
-    """All stacks, for a comment on a pull request. What comes from the plans is shown as code: it links and mentions nothing."""
+    """All stacks, for a comment on a pull request.
+
+    What comes from the plans is shown as code: it links and mentions nothing.
+    """
     lines: list[str] = []
     for outcome in outcomes:
         mark = "❌" if outcome.problems else "✅"
@@ -127,7 +139,9 @@ def _code(text: str) -> str:
 
 
 def as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """All stacks: `{stack, base, new, ok, failure, violations, problems, changes: [{action, kind, name, urn, fields, because}]}`."""
+    """All stacks: `{stack, base, new, ok, failure, violations, problems, changes: [{action, kind,
+    name, urn, fields, because}]}`.
+    """
     return [
         {
             "stack": outcome.stack,

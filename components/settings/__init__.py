@@ -1,10 +1,12 @@
-"""The settings of a stack: typed, complete, and checked in one place before the first resource is declared.
+"""The settings of a stack: typed, complete, and checked in one place before the first resource is
+declared.
 
-Pulumi's engine checks the types of the top-level keys (Pulumi.yaml), one problem at a time, and lets unknown keys pass.
-Here everything is checked, and every problem is reported at once.
+Pulumi's engine checks the types of the top-level keys (Pulumi.yaml), one problem at a time, and
+lets unknown keys pass. Here everything is checked, and every problem is reported at once.
 
-models.py has every setting, values.py what single values must be, loading.py makes Settings of a stack's config, problems.py says
-what is wrong with it, reference.py writes README's table and Pulumi.yaml's descriptions.
+models.py has every setting, values.py what single values must be, loading.py makes Settings of a
+stack's config, problems.py says what is wrong with it, reference.py writes README's table and
+Pulumi.yaml's descriptions.
 """
 
 from components.settings.loading import load, load_from_pulumi

@@ -1,4 +1,6 @@
-"""`python -m components.settings`: writes README's settings table and Pulumi.yaml's descriptions again."""
+"""`python -m components.settings`: writes README's settings table and Pulumi.yaml's descriptions
+again.
+"""
 
 from pathlib import Path
 

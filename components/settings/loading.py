@@ -45,20 +45,26 @@ M = TypeVar("M", bound=BaseModel)
 # Keys whose values are texts in Pulumi's config; those of the others are JSON.
 _TEXTS = ("provisioner", "protect")
 
-# Values that stand for a key that isn't there: Pulumi.yaml has them as the defaults of keys that must be there.
+# Values that stand for a key that isn't there: Pulumi.yaml has them as the defaults of keys that
+# must be there.
 _STAND_FOR_MISSING: Mapping[str, Any] = {"provisioner": "", "tiers": {}, "services": MISSING_SERVICES}
 
 
 def load(raw: Mapping[str, str], stack: str) -> Settings:
-    """The settings in `raw`, a config map as Pulumi's runtime has it: full keys (`storage-tiers:tiers`), objects as JSON text.
+    """The settings in `raw`, a config map as Pulumi's runtime has it: full keys
+    (`storage-tiers:tiers`), objects as JSON text.
 
-    Keys of other namespaces are other programs' and are left alone. Raises SettingsError with every problem there is.
+    Keys of other namespaces are other programs' and are left alone. Raises SettingsError with every
+    problem there is.
     """
     return _Loader(raw, stack).load()
 
 
 def load_from_pulumi() -> Settings:
-    """The settings of the stack that Pulumi is running, with their warnings in its log; raises SettingsError."""
+    """The settings of the stack that Pulumi is running, with their warnings in its log.
+
+    Raises SettingsError.
+    """
     settings = load(pulumi.runtime.config.get_config_env() | pulumi.runtime.config.CONFIG.get(), pulumi.get_stack())
     for problem in settings.warnings:
         pulumi.log.warn(str(problem))
@@ -68,8 +74,8 @@ def load_from_pulumi() -> Settings:
 class _Loader:
     """Goes through all settings once, in the order of StackConfig.
 
-    Each key is checked by its model first, then together with the keys before it. What is wrong is None from there on, and is
-    not reported a second time because of others that refer to it.
+    Each key is checked by its model first, then together with the keys before it. What is wrong is
+    None from there on, and is not reported a second time because of others that refer to it.
     """
 
     def __init__(self, raw: Mapping[str, str], stack: str) -> None:
@@ -118,7 +124,10 @@ class _Loader:
         self.problems.append(Problem(path, value, rule, works))
 
     def _checked(self, key: str) -> Any:  # noqa: ANN401 - what the field of StackConfig has
-        """The value of a top-level key as its model has it; None for a wrong one. Wrong entries under free names are left out."""
+        """The value of a top-level key as its model has it; None for a wrong one.
+
+        Wrong entries under free names are left out.
+        """
         field = StackConfig.model_fields[key]
         if key not in self.values or self.values[key] == _STAND_FOR_MISSING.get(key, ...):
             if field.is_required():
@@ -137,14 +146,18 @@ class _Loader:
         return self._validated(key, {name: entry for name, entry in value.items() if name not in wrong})
 
     def _validated(self, key: str, value: object) -> Any:  # noqa: ANN401 - what the field of StackConfig has
-        """The value of a top-level key as its field in StackConfig has it; raises ValidationError."""
+        """The value of a top-level key as its field in StackConfig has it; raises
+        ValidationError.
+        """
         setattr(self.config, key, value)
         return getattr(self.config, key)
 
     def _part(
         self, path: str, value: Mapping[str, Any], model: type[M], known: Iterable[str] = (), why: Callable[[str], str] = lambda _: ""
     ) -> M | None:
-        """`value` as a `model`; None where it isn't one. `known` and `why` as problem_of has them."""
+        """`value` as a `model`; None where it isn't one. `known` and `why` as problem_of has
+        them.
+        """
         try:
             return model.model_validate(value)
         except ValidationError as errors:
@@ -179,7 +192,8 @@ class _Loader:
             self._add(f"{path}.{key}", shown(None), "nothing after the colon", works)
         given = {key: value for key, value in wanted.items() if value is not None}
         common = {key: given.pop(key) for key in names_of(TierSettings) if key in given}
-        # Without a kind, which is reported, its parameters are checked as well, as if it were for databases.
+        # Without a kind, which is reported, its parameters are checked as well, as if it were for
+        # databases.
         kind = self._kind(name, common, wanted) or DATABASE
         if provisioner is None:
             return None
@@ -206,7 +220,8 @@ class _Loader:
     def _services(self, provisioner: Provisioner[Any] | None) -> dict[str, ServiceSettings]:
         """Each service, its size in the unit that the provisioner makes.
 
-        Two services' claims never have one name: in `data-<service>-<ordinal>` the ordinal is all that follows the last hyphen.
+        Two services' claims never have one name: in `data-<service>-<ordinal>` the ordinal is all
+        that follows the last hyphen.
         """
         names, tiers = self._names("services"), self._names("tiers")
         for name in names:
@@ -259,7 +274,10 @@ class _Loader:
             self._refers(f"canary.limits.{tier}", tier, wanted, "tier", tiers)
 
     def _adopt(self, services: Mapping[str, ServiceSettings]) -> dict[str, dict[int, str]]:
-        """The old volumes that replicas get. Whether such a volume exists and may be had is for the adoption to find out."""
+        """The old volumes that replicas get.
+
+        Whether such a volume exists and may be had is for the adoption to find out.
+        """
         known, seen = self._names("services"), dict[str, str]()
         for name in self._names("adopt") if known else ():
             self._refers(f"adopt.{name}", name, self.values["adopt"][name], "service", known)
@@ -273,7 +291,10 @@ class _Loader:
         return adopted
 
     def _adopts(self, path: str, key: str, volume: str, replicas: int, seen: dict[str, str]) -> bool:
-        """Whether one entry of `adopt` is as it should be; `seen` has the volumes named so far, with their paths."""
+        """Whether one entry of `adopt` is as it should be.
+
+        `seen` has the volumes named so far, with their paths.
+        """
         if not re.fullmatch("0|[1-9][0-9]{0,8}", key) or int(key) >= replicas:
             self._add(path, shown(volume), f"the ordinal is a whole number from 0 to {replicas - 1}, one for each replica", "0")
             return False

@@ -1,8 +1,9 @@
 """Every setting of a stack: its type, rule, default, and a value that works.
 
-StackConfig is what a user writes in Pulumi.<stack>.yaml below `config:`. README's table and Pulumi.yaml's descriptions are made
-from it (reference.py), and so are the error messages (problems.py): a field's `description` is the rule that it must keep, the
-first of its `examples` works. Settings is what the program gets: checked, with every default and name resolved.
+StackConfig is what a user writes in Pulumi.<stack>.yaml below `config:`. README's table and
+Pulumi.yaml's descriptions are made from it (reference.py), and so are the error messages
+(problems.py): a field's `description` is the rule that it must keep, the first of its `examples`
+works. Settings is what the program gets: checked, with every default and name resolved.
 """
 
 from collections.abc import Mapping
@@ -18,11 +19,12 @@ from components.provisioners import PROVISIONERS, Provisioner, TierParameters
 from components.settings import values
 from components.settings.problems import Problem
 
-# What Pulumi.yaml gives `services` as its default. An explicit `{}` (no services) is allowed, but a key that was lost would
-# plan the deletion of every claim: so the two must not look the same.
+# What Pulumi.yaml gives `services` as its default. An explicit `{}` (no services) is allowed, but a
+# key that was lost would plan the deletion of every claim: so the two must not look the same.
 MISSING_SERVICES = {"(missing)": True}
 
-# The probe needs Python 3.9 or newer and nothing else; this one runs as any user and comes with security updates.
+# The probe needs Python 3.9 or newer and nothing else; this one runs as any user and comes with
+# security updates.
 DEFAULT_IMAGE = "docker.io/library/python:3.13-slim"
 CANARY_ENDING = "-canary"
 
@@ -31,8 +33,8 @@ CANARY_ENDING = "-canary"
 class More:
     """What the reference says of a field beyond its rule, and no error message needs.
 
-    `names` is what the free names below a mapping stand for, as `<tier>`. What is below each of them is a `model` where the
-    field's type doesn't say so, or a text: `values` is then its rule.
+    `names` is what the free names below a mapping stand for, as `<tier>`. What is below each of
+    them is a `model` where the field's type doesn't say so, or a text: `values` is then its rule.
     """
 
     text: str = ""
@@ -42,7 +44,9 @@ class More:
 
 
 class Section(BaseModel):
-    """Base of the settings' parts: no unknown keys, no silent conversion of types, never changed after loading."""
+    """Base of the settings' parts: no unknown keys, no silent conversion of types, never changed
+    after loading.
+    """
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, alias_generator=to_camel, arbitrary_types_allowed=True, defer_build=True
@@ -50,7 +54,9 @@ class Section(BaseModel):
 
 
 class ClusterSettings(Section):
-    """Which cluster: the kube context to reach it, and a name for it that survives a renamed context."""
+    """Which cluster: the kube context to reach it, and a name for it that survives a renamed
+    context.
+    """
 
     context: Annotated[
         str,
@@ -82,7 +88,9 @@ class NamespaceSettings(Section):
 
 
 class TierSettings(Section):
-    """What every tier has, on whatever provisioner; the provisioner's own parameters are beside it."""
+    """What every tier has, on whatever provisioner; the provisioner's own parameters are
+    beside it.
+    """
 
     kind: Annotated[
         str | None,
@@ -138,7 +146,9 @@ class CanaryLimits(Section):
 
 
 class CanarySettings(Section):
-    """Whether and how each tier is proven before claims are made on it, and what it must measure."""
+    """Whether and how each tier is proven before claims are made on it, and what it must
+    measure.
+    """
 
     enabled: Annotated[
         bool,
@@ -258,7 +268,8 @@ KEYS = tuple(StackConfig.model_fields)
 
 @dataclass(frozen=True)
 class Tier:
-    """A tier of the settings: what it is for, and the provisioner's own parameters, with the defaults for its kind.
+    """A tier of the settings: what it is for, and the provisioner's own parameters, with the
+    defaults for its kind.
 
     `class_name` is the name of its StorageClass, `<tier>-<provisioner>`.
     """
@@ -273,8 +284,8 @@ class Tier:
 class Settings:
     """All settings of a stack, checked. `tiers` and `services` are by name.
 
-    `adopt` has the old volume to give to a service's replica, by service and ordinal; only `ops` and `dev` read it.
-    `warnings` are about what works, but hardly as it is meant.
+    `adopt` has the old volume to give to a service's replica, by service and ordinal; only `ops`
+    and `dev` read it. `warnings` are about what works, but hardly as it is meant.
     """
 
     stack: str
@@ -290,15 +301,23 @@ class Settings:
 
     @property
     def limits(self) -> Mapping[str, Mapping[str, float]]:
-        """The canary's limits by tier, each by its name in the settings; a tier without any isn't in it."""
+        """The canary's limits by tier, each by its name in the settings.
+
+        A tier without any isn't in it.
+        """
         return {tier: limits.model_dump(by_alias=True, exclude_none=True) for tier, limits in self.canary.limits.items()}
 
     @property
     def canary_namespace(self) -> str:
-        """Where the canaries run: their own namespace, whose name comes from that of the claims unless a setting names it."""
+        """Where the canaries run: their own namespace, whose name comes from that of the claims
+        unless a setting names it.
+        """
         return self.canary.namespace or f"{self.namespace.name}{CANARY_ENDING}"
 
     def smallest_bytes(self, tier: str, least: int) -> int:
-        """The smallest size of `least` bytes or more that a volume of the tier can have; `least` where the rules leave none."""
+        """The smallest size of `least` bytes or more that a volume of the tier can have.
+
+        `least` where the rules leave none.
+        """
         sizes = [service.size for service in self.services.values() if service.tier == tier]
         return self.provisioner.smallest_bytes(self.tiers[tier].parameters, least, sizes) or least

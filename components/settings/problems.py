@@ -1,6 +1,8 @@
-"""What is wrong with the settings, in words: a problem names the setting, its value, the rule, and a value that works.
+"""What is wrong with the settings, in words: a problem names the setting, its value, the rule, and
+a value that works.
 
-The rule and the value that works are a field's own (`description`, `examples`), unless the check that failed says more.
+The rule and the value that works are a field's own (`description`, `examples`), unless the check
+that failed says more.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ TRUTHS = {"true": "true", "yes": "true", "on": "true", "1": "true", "false": "fa
 
 @dataclass(frozen=True)
 class Problem:
-    """One wrong setting: its config path (as `pulumi config set --path` takes it), its value, the rule, and a value that works."""
+    """One wrong setting: its config path (as `pulumi config set --path` takes it), its value, the
+    rule, and a value that works.
+    """
 
     path: str
     value: str
@@ -40,7 +44,10 @@ class Problem:
 
 
 class SettingsError(pulumi.RunError):
-    """The settings can't be used; `problems` holds every reason. Pulumi shows a RunError's text without a traceback."""
+    """The settings can't be used; `problems` holds every reason.
+
+    Pulumi shows a RunError's text without a traceback.
+    """
 
     def __init__(self, problems: Iterable[Problem], stack: str) -> None:
         self.problems = tuple(problems)
@@ -71,7 +78,9 @@ def missing_key(path: str, field: FieldInfo) -> Problem:
 
 
 def no_mapping(path: str, value: object, model: type[BaseModel], known: Iterable[str] = ()) -> Problem:
-    """For a value that should be a mapping with the keys of `model`, and those that are `known` beside them."""
+    """For a value that should be a mapping with the keys of `model`, and those that are `known`
+    beside them.
+    """
     names = ", ".join(f"`{name}`" for name in (*names_of(model), *known))
     needed = {field.alias or name: example(field) for name, field in model.model_fields.items() if field.is_required()}
     return Problem(path, shown(value), f"a mapping with {names}", "{" + ", ".join(f"{name}: {each}" for name, each in needed.items()) + "}")
@@ -82,7 +91,8 @@ def problem_of(
 ) -> Problem:
     """An error of pydantic, of `model` at the path `below_path`, as a user should read it.
 
-    `known` are keys of the model that are checked elsewhere; `why` says more about a key that the model doesn't have.
+    `known` are keys of the model that are checked elsewhere; `why` says more about a key that the
+    model doesn't have.
     """
     place = _place(error["loc"], model, below_path)
     value, field, context = error["input"], place.field, error.get("ctx") or {}
@@ -111,10 +121,12 @@ def problem_of(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an error is: the config path; the last key that is a field's name, the model that has the field, and the field.
+    """Where an error is: the config path.
 
-    `field` is None for a key that the `owner` doesn't know. `entry` is the model of an entry under a free name, where the
-    path ends with that name.
+    The last key that is a field's name, the model that has the field, and the field.
+
+    `field` is None for a key that the `owner` doesn't know. `entry` is the model of an entry under
+    a free name, where the path ends with that name.
     """
 
     path: str
@@ -125,7 +137,9 @@ class _Place:
 
 
 def _place(loc: tuple[int | str, ...], model: type[BaseModel], path: str) -> _Place:
-    """The place of pydantic's `loc`, whose parts are field names, free names in a mapping, and numbers in a list."""
+    """The place of pydantic's `loc`, whose parts are field names, free names in a mapping, and
+    numbers in a list.
+    """
     place = _Place(path, "", model, None, None)
     inner: type[BaseModel] | None = model
     free = False
@@ -145,14 +159,20 @@ def _place(loc: tuple[int | str, ...], model: type[BaseModel], path: str) -> _Pl
 
 
 def below(path: str, key: str) -> str:
-    """The config path of `key` below `path`; a key with a slash, `csi.storage.k8s.io/fstype`, has dots that separate nothing."""
+    """The config path of `key` below `path`.
+
+    A key with a slash, `csi.storage.k8s.io/fstype`, has dots that separate nothing.
+    """
     if "/" in key:
         return f'{path}["{key}"]'
     return f"{path}.{key}" if path else key
 
 
 def inner_model(field: FieldInfo) -> type[BaseModel] | None:
-    """The model whose values a field has, by itself, optionally, or by free names; None for a field of plain values."""
+    """The model whose values a field has, by itself, optionally, or by free names.
+
+    None for a field of plain values.
+    """
     annotations = [field.annotation, *get_args(field.annotation)]
     return next((each for each in annotations if isinstance(each, type) and issubclass(each, BaseModel)), None)
 

@@ -1,6 +1,7 @@
 """What README's settings table and Pulumi.yaml's descriptions say, made from the models.
 
-`python -m components.settings` writes both files again after a change of the models; a test says when they are behind.
+`python -m components.settings` writes both files again after a change of the models; a test says
+when they are behind.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _WIDTH = 120  # columns of Pulumi.yaml
 
 @dataclass(frozen=True)
 class Row:
-    """One setting: its key, with free names as `<tier>`, its type as Pulumi's schema calls it, and what it means."""
+    """One setting: its key, with free names as `<tier>`, its type as Pulumi's schema calls it, and
+    what it means.
+    """
 
     key: str
     type: str
@@ -53,7 +56,9 @@ def table() -> str:
 
 
 def descriptions() -> dict[str, str]:
-    """Pulumi.yaml's description of each key: what it means, and what each key below it does, as plain text."""
+    """Pulumi.yaml's description of each key: what it means, and what each key below it does, as
+    plain text.
+    """
     texts: dict[str, str] = {}
     for row in rows():
         key, _, rest = row.key.partition(".")
@@ -78,7 +83,10 @@ def in_pulumi_yaml(text: str) -> str:
 
 
 def write(folder: Path) -> list[str]:
-    """Write README.md and Pulumi.yaml of the project's folder again; returns the names of those that changed."""
+    """Write README.md and Pulumi.yaml of the project's folder again.
+
+    Returns the names of those that changed.
+    """
     changed = []
     for name, made in (("README.md", in_readme), ("Pulumi.yaml", in_pulumi_yaml)):
         file = folder / name
@@ -91,7 +99,10 @@ def write(folder: Path) -> list[str]:
 
 
 def json_type(field: FieldInfo) -> str:
-    """The type of a setting as Pulumi's schema calls it; of one that is read from a text, such as a size, string."""
+    """The type of a setting as Pulumi's schema calls it.
+
+    Of one that is read from a text, such as a size, string.
+    """
     if any(isinstance(each, Numbered) for each in field.metadata):
         return "string"
     if inner_model(field) or get_origin(field.annotation) is dict:

@@ -1,7 +1,8 @@
 """What single values of the settings must be: names, sizes, references to volumes.
 
-Each function takes the value as it is written, and returns it as the settings have it. For a value that breaks the rule it raises
-PydanticCustomError, with a rule and a value that works where there is more to say than the field's description and example do.
+Each function takes the value as it is written, and returns it as the settings have it. For a value
+that breaks the rule it raises PydanticCustomError, with a rule and a value that works where there
+is more to say than the field's description and example do.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from components.kube.quantity import Size, SizeError
 from components.provisioners import PROVISIONERS, Provisioner, shown
 from components.settings.problems import TRUTHS, nearest
 
-# RFC 1123 labels as Kubernetes checks them; beginning with a letter, because a Service of that name must (RFC 1035).
+# RFC 1123 labels as Kubernetes checks them; beginning with a letter, because a Service of that name
+# must (RFC 1035).
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 LONGEST_LABEL = 63
 
-# A StatefulSet puts `<name>-<hash of ten characters>` into a label of its pods, which ends at 63 (kubernetes#64023). The
-# claim's name, `data-<service>-<ordinal>`, then stays within 63 as well.
+# A StatefulSet puts `<name>-<hash of ten characters>` into a label of its pods, which ends at 63
+# (kubernetes#64023). The claim's name, `data-<service>-<ordinal>`, then stays within 63 as well.
 LONGEST_SERVICE = LONGEST_LABEL - 11
 
-# No rule of Kubernetes: each replica is a claim and a resource of the stack, and a slip of the finger must not make a
-# million of them.
+# No rule of Kubernetes: each replica is a claim and a resource of the stack, and a slip of the
+# finger must not make a million of them.
 MOST_REPLICAS = 1000
 
 LARGEST_RUN = 10**9  # no rule of anything: it stays a whole number on its way through JSON and YAML
@@ -45,7 +47,8 @@ _VOLUME_REFERENCES = (
     re.compile(r"projects/[^/\s]+/(zones|regions)/[^/\s]+/disks/[^/\s]+"),
 )
 
-# The name of a stack becomes the value of the label app.kubernetes.io/instance; Pulumi itself allows more.
+# The name of a stack becomes the value of the label app.kubernetes.io/instance; Pulumi itself
+# allows more.
 _STACK_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 
 
@@ -58,7 +61,9 @@ def stack_name_problem(name: str) -> tuple[str, str] | None:
 
 
 def label_problem(name: str, longest: int = LONGEST_LABEL) -> tuple[str, str] | None:
-    """The rule that `name` breaks as the first part of Kubernetes names, and the nearest name that works; None for a good one."""
+    """The rule that `name` breaks as the first part of Kubernetes names, and the nearest name that
+    works; None for a good one.
+    """
     if _LABEL.fullmatch(name) and len(name) <= longest:
         return None
     nearest_label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -161,7 +166,10 @@ def volume_reference(text: object) -> str:
 
 
 def require(holds: bool, rule: str = "", works: str = "") -> None:
-    """Raise for a value that breaks its rule; without `rule` and `works` the field's description and example are shown."""
+    """Raise for a value that breaks its rule.
+
+    Without `rule` and `works` the field's description and example are shown.
+    """
     if not holds:
         raise _broken(rule, works)
 

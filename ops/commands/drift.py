@@ -28,7 +28,8 @@ NOT_LOOKED = 3  # exit status: it could not be looked at; click has 2 for a wron
 @click.option("--json", "as_json", is_flag=True, help="The differences as JSON.")
 @pass_machine
 def drift(machine: Machine, stack: str, as_json: bool) -> None:
-    """What differs between the stack's state and its cluster: changed fields, deleted or lost objects, volumes without protection.
+    """What differs between the stack's state and its cluster: changed fields, deleted or lost
+    objects, volumes without protection.
 
     Nothing is changed. Exit status: 0 no difference, 1 differences, 3 it could not be looked at.
     """

@@ -22,7 +22,9 @@ from ops.volumes.volume import Volume
 
 
 def _inner_stack(context: click.Context, _: click.Parameter, given: str | None) -> str:
-    """The stack of a command in `volumes`: its own option, else that of `volumes`, else the default."""
+    """The stack of a command in `volumes`: its own option, else that of `volumes`, else the
+    default.
+    """
     outer = context.parent.params if context.parent else {}
     return given or outer.get("stack", DEFAULT_STACK)
 
@@ -33,7 +35,8 @@ def _inner_stack(context: click.Context, _: click.Parameter, given: str | None) 
 @pass_machine
 @click.pass_context
 def volumes(context: click.Context, machine: Machine, stack: str, as_json: bool) -> None:
-    """The stack's volumes: list them; give old ones back to their claims (adopt); delete old ones (prune).
+    """The stack's volumes: list them; give old ones back to their claims (adopt); delete old ones
+    (prune).
 
     Listing also labels each volume that is bound to a claim of the stack with what it holds.
     """
@@ -50,7 +53,8 @@ inner_stack_option = click.option("--stack", callback=_inner_stack, help="Which 
 @click.option("--from", "saved", type=click.Path(path_type=Path), help="A list that `volumes --json` printed before the cluster was lost.")
 @pass_machine
 def adopt_command(machine: Machine, stack: str, saved: Path | None) -> None:
-    """Reserve for each claim without a volume the one that was its own; `pulumi up` then makes the claims, and they bind.
+    """Reserve for each claim without a volume the one that was its own; `pulumi up` then makes the
+    claims, and they bind.
 
     All or nothing: where one volume is in doubt, nothing is reserved, and the choices are listed.
     """
@@ -65,7 +69,9 @@ def adopt_command(machine: Machine, stack: str, saved: Path | None) -> None:
 @yes_option
 @pass_machine
 def prune_command(machine: Machine, names: tuple[str, ...], stack: str, older_than: str | None, yes: bool) -> None:
-    """Delete Released volumes of the stack and their data: those NAMEd, or all of some age. Without either, list them."""
+    """Delete Released volumes of the stack and their data: those NAMEd, or all of some age. Without
+    either, list them.
+    """
     with machine.volumes(stack) as found:
         delete_old(found, names, older_than, yes, machine.prune_command(stack))
 
@@ -104,7 +110,9 @@ def adopt(stack: StackVolumes) -> None:
 
 
 def stamp(stack: StackVolumes) -> None:
-    """Stamp, or say why that can't be: what a run does besides must not fail for want of the right to label volumes."""
+    """Stamp, or say why that can't be: what a run does besides must not fail for want of the right
+    to label volumes.
+    """
     try:
         stack.stamp()
     except ApiError as problem:

@@ -1,4 +1,7 @@
-"""The comparison: objects as the stack's state declares them, and as the cluster has them. No request is made here."""
+"""The comparison: objects as the stack's state declares them, and as the cluster has them.
+
+No request is made here.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ class Name:
 
 @dataclass(frozen=True)
 class Declared:
-    """An object of the state: `fields` as the program declares them. One that is only read (`ours` false) is not the stack's to change."""
+    """An object of the state: `fields` as the program declares them.
+
+    One that is only read (`ours` false) is not the stack's to change.
+    """
 
     name: Name
     api_version: str
@@ -51,7 +57,9 @@ class Declared:
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that differs: `what` is a field's path or a fact, `todo` what a person does about it."""
+    """One thing that differs: `what` is a field's path or a fact, `todo` what a person does about
+    it.
+    """
 
     object: Name
     what: str
@@ -74,8 +82,8 @@ class Difference:
 class LiveObjects:
     """What the cluster has.
 
-    `objects` are those that the state names, `volumes` all there are, `claims` all in the namespaces
-    of the stack's claims.
+    `objects` are those that the state names, `volumes` all there are, `claims` all in the
+    namespaces of the stack's claims.
     """
 
     objects: Mapping[Name, Json]
@@ -113,7 +121,10 @@ def _of_object(declared: Declared, live: Json | None, stack: str) -> Iterator[Di
 
 
 def _fields(wanted: Json, found: Json, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object, object]]:
-    """Each declared field that is otherwise in `found`. Nothing, false, and an empty list or mapping are the same to the API."""
+    """Each declared field that is otherwise in `found`.
+
+    Nothing, false, and an empty list or mapping are the same to the API.
+    """
     for key, value in wanted.items():
         here, there = (*path, key), found.get(key)
         if isinstance(value, Mapping) and value and isinstance(there, Mapping):
@@ -187,7 +198,9 @@ def _stamp(claim: Declared) -> Stamp:
 
 
 def _reservations(claims: Mapping[Name, Declared], cluster: LiveObjects) -> Iterator[Difference]:
-    """Volumes that are reserved for a claim which is not there, or has another volume: an adoption that was not finished."""
+    """Volumes that are reserved for a claim which is not there, or has another volume: an adoption
+    that was not finished.
+    """
     for volume in cluster.volumes.values():
         reference = volume["spec"].get("claimRef") or {}
         name = Name(CLAIM, reference.get("namespace", ""), reference.get("name", ""))

@@ -1,4 +1,6 @@
-"""Completes a state that an interrupted run has left behind the cluster, with what bears the stack's labels there."""
+"""Completes a state that an interrupted run has left behind the cluster, with what bears the
+stack's labels there.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ _SHOWN = 12  # objects that a message names
 
 @dataclass
 class Findings:
-    """What the cluster has beside the state: by URN what is this stack's own; what is somebody else's; what is being deleted."""
+    """What the cluster has beside the state.
+
+    `ours` is this stack's own, by URN. The others are somebody else's, or being deleted.
+    """
 
     ours: dict[str, Ref] = field(default_factory=dict)
     strangers: list[Found] = field(default_factory=list)
@@ -40,13 +45,16 @@ class Healing:
         self.stack = settings.stack
 
     def complete_state(self, *, ours_alone: bool, destroying: bool = False) -> None:
-        """Settle what the last run had begun, and take objects of this stack that the state doesn't have into it.
+        """Settle what the last run had begun, and take objects of this stack that the state doesn't
+        have into it.
 
-        `ours_alone`: nobody else can have put a stack of this name on the cluster, so that a state that is empty was lost. Otherwise
-        such a state may as well be another person's, and nothing is taken over. `destroying`: a destroy comes next; the
-        guard that it must pass is put back where an interrupted run has none.
+        `ours_alone`: nobody else can have put a stack of this name on the cluster, so that a state
+        that is empty was lost. Otherwise such a state may as well be another person's, and nothing
+        is taken over. `destroying`: a destroy comes next; the guard that it must pass is put back
+        where an interrupted run has none.
 
-        Raises UserError, before anything is changed, for an object of the same name that is not this stack's.
+        Raises UserError, before anything is changed, for an object of the same name that is not
+        this stack's.
         """
         exported = self.pulumi.state(self.stack)
         deployment: dict[str, Any] = exported["deployment"]
@@ -57,7 +65,8 @@ class Healing:
         if going:
             self._wait_until_gone(going)
             live = list(self.objects.list_all(self._namespaces()))
-        # The engine keeps a pending create also when a later `up` has made the object, which the state then has.
+        # The engine keeps a pending create also when a later `up` has made the object, which the
+        # state then has.
         creating = {
             entry["urn"]: entry
             for kind, entry in begun
@@ -107,13 +116,18 @@ class Healing:
         return [settings.namespace.name, *([settings.canary_namespace] if settings.canary.enabled else [])]
 
     def _unexplained(self, live: Iterable[Found], known: set[Ref], creating: Iterable[state.Entry]) -> list[Found]:
-        """Objects beside the state that are this stack's, or have a name that this stack would use, and that no pending create explains."""
+        """Objects beside the state that are this stack's, or have a name that this stack would use,
+        and that no pending create explains.
+        """
         explained = {state.ref_of(entry["inputs"]) for entry in creating if state.is_object(entry)}
         beside = (each for each in live if each.ref not in known and each.ref not in explained)
         return [each for each in beside if each.is_of(self.stack) or self._would_make(each.ref)]
 
     def _would_make(self, ref: Ref) -> bool:
-        """Whether the name is one that the stack's settings give; the plan then says so for certain."""
+        """Whether the name is one that the stack's settings give.
+
+        The plan then says so for certain.
+        """
         settings = self.settings
         match ref.kind:
             case "Namespace":
@@ -141,7 +155,9 @@ class Healing:
         return findings
 
     def _wait_until_gone(self, going: list[Ref]) -> None:
-        """What an interrupted destroy has deleted must be gone first: it can't be brought back, and `up` would find it still there."""
+        """What an interrupted destroy has deleted must be gone first: it can't be brought back, and
+        `up` would find it still there.
+        """
         left = set(going)
         with step(f"Waiting for what is being deleted ({_listed(going)})"):
             end = time.monotonic() + _DELETION
@@ -169,7 +185,10 @@ class Healing:
         )
 
     def _refresh(self, urns: Iterable[str] | None = None) -> None:
-        """Have Pulumi read these resources, or all of them, from the cluster; it forgets what is gone."""
+        """Have Pulumi read these resources, or all of them, from the cluster.
+
+        It forgets what is gone.
+        """
         chosen = [word for urn in sorted(urns or ()) for word in ("--target", urn)]
         if chosen or urns is None:
             self.pulumi.ask("refresh", "--yes", "--skip-preview", "--non-interactive", "--stack", self.stack, *chosen)

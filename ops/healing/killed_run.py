@@ -10,7 +10,8 @@ from ops.pulumi_command import Pulumi
 def end_killed_run(pulumi: Pulumi, stack: str) -> None:
     """Release the lock that a killed run on `stack` has left, and end what it has left running.
 
-    Raises UserError while a run on the stack is under way, or may be on another host. A backend that is no folder keeps its own locks.
+    Raises UserError while a run on the stack is under way, or may be on another host. A backend
+    that is no folder keeps its own locks.
     """
     backend = pulumi.backend()
     folder = locks.folder_of(backend)

@@ -1,7 +1,8 @@
 """The locks of a state in a folder: whose they are, and which of them nobody holds any more.
 
-Pulumi's file backend has no locks of the operating system but a file for each run, with process id, host and time (backend/diy/lock.go),
-which a run that was killed leaves behind. `pulumi cancel` removes all of them, also that of a run which is under way.
+Pulumi's file backend has no locks of the operating system but a file for each run, with process id,
+host and time (backend/diy/lock.go), which a run that was killed leaves behind. `pulumi cancel`
+removes all of them, also that of a run which is under way.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _ATTRIBUTES = ".attrs"  # gocloud.dev/blob/fileblob keeps a file of this ending 
 
 @dataclass(frozen=True)
 class Lock:
-    """One lock file: which process on which host has made it, and when. `pid` is 0 for a file that its writer never finished."""
+    """One lock file: which process on which host has made it, and when.
+
+    `pid` is 0 for a file that its writer never finished.
+    """
 
     path: Path
     pid: int
@@ -38,7 +42,10 @@ class Lock:
 
 
 def folder_of(backend: str) -> Path | None:
-    """The folder of a `file://` backend, as Pulumi finds it (`~` is the home folder); None for any other backend."""
+    """The folder of a `file://` backend, as Pulumi finds it (`~` is the home folder).
+
+    None for any other backend.
+    """
     url = urlsplit(backend)
     if url.scheme != "file":
         return None
@@ -87,9 +94,11 @@ def is_here(lock: Lock) -> bool:
 
 
 def is_held(lock: Lock) -> bool:
-    """Whether a process of this host holds the lock, or may: any that has its id and is a pulumi, under whatever name (`.pulumi-wrapped`).
+    """Whether a process of this host holds the lock, or may: any that has its id and is a pulumi,
+    under whatever name (`.pulumi-wrapped`).
 
-    When a process has started says nothing: psutil gives it as a time of day, which moves when the clock is set.
+    When a process has started says nothing: psutil gives it as a time of day, which moves when the
+    clock is set.
     """
     try:
         process = psutil.Process(lock.pid)
@@ -103,7 +112,8 @@ def is_held(lock: Lock) -> bool:
 def release_dead(state: Path, stack: str) -> int:
     """Remove the locks on `stack` that no process holds any more; gives how many those were.
 
-    Raises UserError for a lock that is held, or that another host has made: only there it can be told whether it is held.
+    Raises UserError for a lock that is held, or that another host has made: only there it can be
+    told whether it is held.
     """
     found = locks_of(state, stack)
     if any(lock.pid == 0 and time.time() - lock.since.timestamp() < _WRITTEN_WITHIN for lock in found):

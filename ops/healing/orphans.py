@@ -1,7 +1,8 @@
-"""What a killed engine leaves running: its plugins, its language host with the program, and the scripts that its commands run.
+"""What a killed engine leaves running: its plugins, its language host with the program, and the
+scripts that its commands run.
 
-They must end before anybody looks at the cluster: an orphaned kubernetes plugin goes on with what it has begun, and an orphaned
-canary would be swept from under its feet.
+They must end before anybody looks at the cluster: an orphaned kubernetes plugin goes on with what
+it has begun, and an orphaned canary would be swept from under its feet.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ import psutil
 from ops.paths import ROOT
 from ops.processes import end as end_processes
 
-# Set by whoever starts `pulumi` for one stack (`make up` does): a process has it from its engine, and no shell has it.
+# Set by whoever starts `pulumi` for one stack (`make up` does): a process has it from its engine,
+# and no shell has it.
 RUN = "STORAGE_TIERS_RUN"
 
 _BACKEND = "PULUMI_BACKEND_URL"
 _ADDRESS = re.compile(r"^(--?\w+=)?127\.0\.0\.1:\d+$")  # every plugin is started with its engine's address, as are other servers
-# A plugin, or what a language host runs: `pulumi-language-python-exec`, a policy pack; and the same of this project's stand-ins.
+# A plugin, or what a language host runs: `pulumi-language-python-exec`, a policy pack; and the same
+# of this project's stand-ins.
 _PLUGIN = re.compile(r"(^|[/\\])pulumi-(resource|language|analyzer)-[^/\\]*$|^pulumi\.policy$|dev(?:kube)?([./\\])toolchain\3stand_ins\3")
 _SCRIPTS = {"components.canary.driver": "a canary", "components/destroy_guard/check.py": "the destroy guard"}
 _TIME_TO_END = 15.0  # seconds: a canary removes its pods, claim and volume on its way out
@@ -51,8 +54,9 @@ class ObservedProcess:
 class Killed:
     """Whose processes are looked for: those of a run on `stack` in the state of `backend`.
 
-    Plain `pulumi` doesn't pass on which stack it works. Its plugins are known by the project's folder and by the variable that names
-    the backend (`named`; None where `pulumi login` has chosen it), and count only where no other stack can be meant (`only_stack`).
+    Plain `pulumi` doesn't pass on which stack it works. Its plugins are known by the project's
+    folder and by the variable that names the backend (`named`; None where `pulumi login` has chosen
+    it), and count only where no other stack can be meant (`only_stack`).
     """
 
     stack: str
@@ -83,12 +87,16 @@ def find(killed: Killed) -> list[psutil.Process]:
 
 
 def _has_engine(process: psutil.Process) -> bool:
-    """Whether a pulumi is above the process, or it is one: what such a process does is under way."""
+    """Whether a pulumi is above the process, or it is one: what such a process does is under
+    way.
+    """
     return any(is_engine(each.name()) for each in [process, *process.parents()])
 
 
 def is_engine(name: str) -> bool:
-    """Whether a process of this name is `pulumi` itself, maybe in a wrapper (`.pulumi-wrapped` of nixpkgs), and no plugin."""
+    """Whether a process of this name is `pulumi` itself, maybe in a wrapper (`.pulumi-wrapped` of
+    nixpkgs), and no plugin.
+    """
     return "pulumi" in name and not name.startswith(("pulumi-resource", "pulumi-language", "pulumi-analyzer"))
 
 
@@ -104,6 +112,8 @@ def end(processes: Iterable[psutil.Process]) -> list[str]:
 
 
 def _name(process: psutil.Process) -> str:
-    """What a person calls the process: a script of this project's by its work, anything else by its program."""
+    """What a person calls the process: a script of this project's by its work, anything else by its
+    program.
+    """
     words = process.cmdline()
     return next((work for script, work in _SCRIPTS.items() if script in words), process.name())

@@ -1,7 +1,9 @@
-"""A stack's state as Pulumi exports it, and what an interrupted run makes necessary to change in it. Nothing here talks to anybody.
+"""A stack's state as Pulumi exports it, and what an interrupted run makes necessary to change in
+it. Nothing here talks to anybody.
 
-Why it is edited, not repaired by `pulumi refresh` or `pulumi import` alone, is in docs/decisions/0006-healing-edits-the-state.md. What is
-added here has the inputs that the program declares; `pulumi refresh` then reads the rest from the cluster.
+Why it is edited, not repaired by `pulumi refresh` or `pulumi import` alone, is in
+docs/decisions/0006-healing-edits-the-state.md. What is added here has the inputs that the program
+declares; `pulumi refresh` then reads the rest from the cluster.
 """
 
 from __future__ import annotations
@@ -64,7 +66,9 @@ def is_object(entry: Mapping[str, Any]) -> bool:
 
 
 def runs_nothing_when_made(entry: Mapping[str, Any]) -> bool:
-    """Whether the resource is a command that has only something to run when it is deleted, as the destroy guard has."""
+    """Whether the resource is a command that has only something to run when it is deleted, as the
+    destroy guard has.
+    """
     return bool(entry["type"] == COMMAND and "create" not in entry.get("inputs", {}))
 
 
@@ -94,7 +98,8 @@ def known_objects(deployment: Mapping[str, Any]) -> set[Ref]:
 
 
 def missing(deployment: Mapping[str, Any], plan: Iterable[Mapping[str, Any]]) -> dict[str, Entry]:
-    """By URN what the program declares and the state doesn't have, in the plan's order: components and providers too.
+    """By URN what the program declares and the state doesn't have, in the plan's order: components
+    and providers too.
 
     An object that is to get another name counts as well: its successor may be there already.
     """
@@ -109,14 +114,17 @@ def missing(deployment: Mapping[str, Any], plan: Iterable[Mapping[str, Any]]) ->
 
 
 def _is_live(entry: Mapping[str, Any]) -> bool:
-    """Whether the entry is what its URN stands for, and not what was deleted, or is yet to be, in favour of another one."""
+    """Whether the entry is what its URN stands for, and not what was deleted, or is yet to be, in
+    favour of another one.
+    """
     return not entry.get("pendingReplacement") and not entry.get("delete")
 
 
 def graft(deployment: Mapping[str, Any], added: Mapping[str, Entry], support: Mapping[str, Entry]) -> dict[str, Any]:
     """The deployment with the resources `added` (by URN), and without pending operations.
 
-    `support` has the components and the provider that these need and that may be missing as well; they come in as far as needed.
+    `support` has the components and the provider that these need and that may be missing as well;
+    they come in as far as needed.
     """
     changed = copy.deepcopy(dict(deployment))
     resources: list[Entry] = changed.get("resources") or []
@@ -159,7 +167,9 @@ def _provider_urn(entry: Mapping[str, Any]) -> str:
 
 
 def _default_provider(urn: str) -> Entry:
-    """A provider that the engine makes by itself, and of which no plan has a step: its name has its version (`default_1_2_1`)."""
+    """A provider that the engine makes by itself, and of which no plan has a step: its name has its
+    version (`default_1_2_1`).
+    """
     version = urn.rpartition("::default_")[2].replace("_", ".")
     return {"urn": urn, "custom": True, "type": urn.split("::")[2], "inputs": {"__internal": {}, "version": version}}
 
@@ -183,7 +193,9 @@ def _entry(source: Mapping[str, Any]) -> Entry:
 
 
 def _place(resources: list[Entry], entry: Entry) -> None:
-    """Put the entry where the engine would have it: in place of the one that it replaces, else at the end."""
+    """Put the entry where the engine would have it: in place of the one that it replaces, else at
+    the end.
+    """
     for index, other in enumerate(resources):
         if other["urn"] != entry["urn"] or other.get("delete"):
             continue

@@ -1,1 +1,3 @@
-"""A stack's volumes: listed, given back to the claims that they were made for, and deleted when asked."""
+"""A stack's volumes: listed, given back to the claims that they were made for, and deleted when
+asked.
+"""

@@ -1,7 +1,9 @@
-"""Data without a PersistentVolume: directories and disks that outlived their cluster, and the volumes that can be declared for them.
+"""Data without a PersistentVolume: directories and disks that outlived their cluster, and the
+volumes that can be declared for them.
 
-Whose data it is comes from the directory's name (local-path-provisioner makes `pvc-<uid>_<namespace>_<claim>`, or what a pathPattern says),
-or from the setting `adopt`. A list that `volumes --json` has saved is read in `ops.volumes.saved`.
+Whose data it is comes from the directory's name (local-path-provisioner makes
+`pvc-<uid>_<namespace>_<claim>`, or what a pathPattern says), or from the setting `adopt`. A list
+that `volumes --json` has saved is read in `ops.volumes.saved`.
 """
 
 from __future__ import annotations
@@ -35,19 +37,26 @@ GKE_ZONE = "topology.gke.io/zone"  # the only one that the PD driver knows
 
 @dataclass(frozen=True)
 class VolumesFolder:
-    """Where a dev cluster's provisioner has its volumes: `here` on this machine, `in_node` as the node sees it."""
+    """Where a dev cluster's provisioner has its volumes: `here` on this machine, `in_node` as the
+    node sees it.
+    """
 
     here: Path
     in_node: str
 
     def on_this_machine(self, path: str) -> Path | None:
-        """The directory of this machine that the node knows as `path`; None for one that is elsewhere."""
+        """The directory of this machine that the node knows as `path`.
+
+        None for one that is elsewhere.
+        """
         given, base = PurePosixPath(path), PurePosixPath(self.in_node)
         return self.here / given.relative_to(base) if given.is_relative_to(base) else None
 
 
 def directories(folder: VolumesFolder, wanted: Iterable[Wanted], volumes: Sequence[Volume], nodes: Sequence[Json]) -> Iterator[Volume]:
-    """A volume for each directory in `folder` whose name is that of a wanted claim, and which no PersistentVolume names."""
+    """A volume for each directory in `folder` whose name is that of a wanted claim, and which no
+    PersistentVolume names.
+    """
     if len(nodes) != 1:  # a dev cluster has one node
         return
     named = {volume.location.path for volume in volumes}
@@ -77,7 +86,10 @@ def _paths(folder: VolumesFolder, wanted: Wanted) -> list[str]:
 def declare(
     wanted: Wanted, choice: str, volumes: Sequence[Volume], nodes: Sequence[Json], folder: VolumesFolder | None = None
 ) -> Volume | str:
-    """A volume for the data that the setting `adopt` names by its path or handle; or why there can be none, in words."""
+    """A volume for the data that the setting `adopt` names by its path or handle.
+
+    Or why there can be none, in words.
+    """
     if choice.startswith("/"):
         return _chosen_path(wanted, choice, volumes, nodes, folder)
     ebs, disk = _EBS.fullmatch(choice), _PD.fullmatch(choice)
@@ -112,7 +124,10 @@ def _chosen_path(wanted: Wanted, path: str, volumes: Sequence[Volume], nodes: Se
 
 
 def claim_of(path: str) -> Reference | None:
-    """The claim that a directory was made for, by its name or those of its parents; None for a name that says nothing."""
+    """The claim that a directory was made for, by its name or those of its parents.
+
+    None for a name that says nothing.
+    """
     parts = PurePosixPath(path).parts
     match = _DIRECTORY.fullmatch(parts[-1]) if parts else None
     if match:
@@ -124,7 +139,9 @@ def claim_of(path: str) -> Reference | None:
 
 
 def _local(wanted: Wanted, path: str, node: Json, volumes: Sequence[Volume]) -> Volume:
-    """A local volume at `path`: named as it was where its directory says how, unless that name is taken."""
+    """A local volume at `path`: named as it was where its directory says how, unless that name is
+    taken.
+    """
     hostname = (node["metadata"].get("labels") or {}).get(HOSTNAME) or node["metadata"]["name"]
     match = _DIRECTORY.fullmatch(PurePosixPath(path).name)
     name = match["volume"] if match and _OBJECT_NAME.fullmatch(match["volume"]) else ""
@@ -134,7 +151,10 @@ def _local(wanted: Wanted, path: str, node: Json, volumes: Sequence[Volume]) -> 
 
 
 def _new(wanted: Wanted, location: Location, terms: Sequence[Json]) -> Volume:
-    """A volume as the claim would get one; its name follows from where its data is, so that two runs make one object."""
+    """A volume as the claim would get one.
+
+    Its name follows from where its data is, so that two runs make one object.
+    """
     digest = hashlib.sha256(f"{wanted.stack}\n{location.driver}\n{location}".encode()).hexdigest()[:10]
     return Volume(
         name=f"adopted-{wanted.service}-{wanted.ordinal}-{digest}",
@@ -155,7 +175,8 @@ def _term(key: str, value: str) -> Json:
 def manifest(wanted: Wanted, volume: Volume) -> dict[str, Any]:
     """The PersistentVolume that declares found data: reserved for the claim, stamped, retained.
 
-    The annotation lets the provisioner delete it when it is pruned one day: without it, it is nobody's.
+    The annotation lets the provisioner delete it when it is pruned one day: without it, it is
+    nobody's.
     """
     location = volume.location
     source: dict[str, Any] = (
@@ -185,5 +206,7 @@ def manifest(wanted: Wanted, volume: Volume) -> dict[str, Any]:
 
 
 def claim_reference(wanted: Wanted) -> dict[str, Any]:
-    """A claimRef that reserves a volume for a claim: by its name, for whichever UID the claim will have."""
+    """A claimRef that reserves a volume for a claim: by its name, for whichever UID the claim will
+    have.
+    """
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": wanted.namespace, "name": wanted.name}

@@ -1,4 +1,6 @@
-"""The list of a stack's volumes: what belongs to it, and for each whether and how it can be given back to its claim."""
+"""The list of a stack's volumes: what belongs to it, and for each whether and how it can be given
+back to its claim.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from ops.volumes.wanted import Wanted
 
 
 def of_stack(settings: Settings, wanted: Sequence[Wanted], seen: ObservedVolumes) -> list[Volume]:
-    """The volumes that are the stack's: bound to a claim of it, labelled for it, reserved for a claim of it, or last used by one."""
+    """The volumes that are the stack's: bound to a claim of it, labelled for it, reserved for a
+    claim of it, or last used by one.
+    """
     bound = {
         (claim["metadata"]["uid"], claim["spec"]["volumeName"])
         for claim in seen.claims
@@ -37,7 +41,10 @@ def of_stack(settings: Settings, wanted: Sequence[Wanted], seen: ObservedVolumes
 
 
 def records(stack: StackVolumes, seen: ObservedVolumes, used: Mapping[str, int], adopt: str) -> list[SavedVolume]:
-    """The stack's volumes, by service and ordinal. `adopt` is the command that adopts, for the words on it."""
+    """The stack's volumes, by service and ordinal.
+
+    `adopt` is the command that adopts, for the words on it.
+    """
     plan = stack.plan(seen)
     found = [
         _record(stack.settings, volume, used.get(volume.name), _adoption(stack, seen, plan, volume, adopt))
@@ -108,7 +115,9 @@ def _adoption(stack: StackVolumes, seen: ObservedVolumes, plan: AdoptionPlan, vo
 
 
 def table(found: Sequence[SavedVolume], now: datetime) -> Table:
-    """The list for people; what is long, where the data is and how it is adopted or why not, stands below it (`details`)."""
+    """The list for people; what is long, where the data is and how it is adopted or why not, stands
+    below it (`details`).
+    """
     shown = Table("Volume of", "Tier", box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("Size", "Used"):
         shown.add_column(title, justify="right")
@@ -132,7 +141,9 @@ def table(found: Sequence[SavedVolume], now: datetime) -> Table:
 
 
 def details(found: Sequence[SavedVolume]) -> list[str]:
-    """Per volume its name and where its data is, and below that how it is adopted, or why it can't be."""
+    """Per volume its name and where its data is, and below that how it is adopted, or why it can't
+    be.
+    """
     lines = []
     for each in found:
         lines.append(f"{whose(each)}: {each.name}, {each.data.path or each.data.handle or each.data.type}")

@@ -1,7 +1,9 @@
-"""Which old volume goes to which claim: pure decisions, made for all claims together before anything is changed.
+"""Which old volume goes to which claim: pure decisions, made for all claims together before
+anything is changed.
 
-Nothing is guessed. A volume goes to a claim when its stamp says so, or (for data without a PersistentVolume) the name of its directory,
-or the setting `adopt`; and when it could carry the claim. Where that leaves a doubt at one claim, no claim gets anything.
+Nothing is guessed. A volume goes to a claim when its stamp says so, or (for data without a
+PersistentVolume) the name of its directory, or the setting `adopt`; and when it could carry the
+claim. Where that leaves a doubt at one claim, no claim gets anything.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ Declare = Callable[[Wanted, str], Volume | str]  # a volume for data that no obj
 class AdoptionPlan:
     """What an adoption would do. With `problems` it does nothing.
 
-    `gives` has the volume for each claim that gets one; `bound` the claims that have theirs, `new` those that no old volume was found for.
+    `gives` has the volume for each claim that gets one; `bound` the claims that have theirs, `new`
+    those that no old volume was found for.
     """
 
     gives: Mapping[Wanted, Volume] = field(default_factory=dict)
@@ -40,7 +43,11 @@ class AdoptionPlan:
 def make_plan(
     wanted: Sequence[Wanted], claims: Iterable[Json], volumes: Sequence[Volume], nodes: Sequence[Json], declare: Declare | None = None
 ) -> AdoptionPlan:
-    """Decide for all of `wanted`. `claims` are those in their namespace, `volumes` all there are, found data without an object included."""
+    """Decide for all of `wanted`.
+
+    `claims` are those in their namespace, `volumes` all there are, found data without an object
+    included.
+    """
     by_name = {claim["metadata"]["name"]: claim for claim in claims}
     gives: dict[Wanted, Volume] = {}
     bound, new = [], []
@@ -65,7 +72,10 @@ def make_plan(
 
 
 def _claim_problems(wanted: Wanted, claim: Json | None, volumes: Sequence[Volume]) -> Iterator[str]:
-    """Why the claim that is there can't be given a volume; nothing for one that isn't there, is empty, or has the right one."""
+    """Why the claim that is there can't be given a volume.
+
+    Nothing for one that isn't there, is empty, or has the right one.
+    """
     if claim is None:
         return
     metadata, spec, phase = claim["metadata"], claim["spec"], (claim.get("status") or {}).get("phase")
@@ -154,9 +164,11 @@ def _same(volume: Volume, wanted: Wanted) -> bool:
 
 
 def unfit(wanted: Wanted, volume: Volume, volumes: Iterable[Volume], nodes: Sequence[Json], *, chosen: bool = False) -> str:
-    """Why a volume that is this claim's can't carry it, as the rest of a sentence that begins with its name; ``""`` where it can.
+    """Why a volume that is this claim's can't carry it, as the rest of a sentence that begins with
+    its name; ``""`` where it can.
 
-    A volume that was `chosen`, and is stamped for this claim, may have been used under another claim's name.
+    A volume that was `chosen`, and is stamped for this claim, may have been used under another
+    claim's name.
     """
     return next(_lacks(wanted, volume, volumes, nodes, chosen), "")
 
@@ -218,7 +230,10 @@ def _chosen(wanted: Wanted, choice: str, volumes: Sequence[Volume], nodes: Seque
 
 
 def _stranger(wanted: Wanted, volume: Volume) -> str:
-    """Why a chosen volume is somebody else's, with the way to hand it over knowingly; ``""`` for one that may be had."""
+    """Why a chosen volume is somebody else's, with the way to hand it over knowingly.
+
+    ``""`` for one that may be had.
+    """
     if volume.of_canary:
         return f"{volume.name} is a canary's volume, which holds nobody's data"
     whose = ""

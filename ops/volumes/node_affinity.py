@@ -1,4 +1,6 @@
-"""Which nodes a volume can be used on: a PersistentVolume's nodeAffinity, evaluated as the scheduler does."""
+"""Which nodes a volume can be used on: a PersistentVolume's nodeAffinity, evaluated as the
+scheduler does.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,17 @@ from ops.volumes.volume import HOSTNAME
 
 
 def served_by(terms: Sequence[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether one of `nodes` (the API's JSON) satisfies one of the nodeSelectorTerms; none at all are satisfied by every node."""
+    """Whether one of `nodes` (the API's JSON) satisfies one of the nodeSelectorTerms.
+
+    None at all are satisfied by every node.
+    """
     return not terms or any(_matches(term, node) for node in nodes for term in terms)
 
 
 def describe(terms: Sequence[Mapping[str, Any]]) -> str:
-    """The terms in words: `node storage-tiers`, `zone eu-central-1a`, or the expressions as they are."""
+    """The terms in words: `node storage-tiers`, `zone eu-central-1a`, or the expressions as they
+    are.
+    """
     return " or ".join(
         " and ".join(_words(expression) for expression in [*(term.get("matchExpressions") or []), *(term.get("matchFields") or [])])
         for term in terms

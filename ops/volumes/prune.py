@@ -1,4 +1,6 @@
-"""Deleting volumes that nobody needs any more, with their data: only when asked, only what is proven to be this stack's."""
+"""Deleting volumes that nobody needs any more, with their data: only when asked, only what is
+proven to be this stack's.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ _ATTEMPTS = 5
 
 
 def parse_age(text: str) -> timedelta:
-    """The time span that `30d`, `12h`, `45m` or `2w` stands for; raises UserError for any other text."""
+    """The time span that `30d`, `12h`, `45m` or `2w` stands for.
+
+    Raises UserError for any other text.
+    """
     match = _AGE.fullmatch(text)
     if not match:
         raise UserError(f"--older-than {text}: an age is a whole number and one of m, h, d and w (minutes to weeks).", "Works: 30d")
@@ -29,7 +34,8 @@ def parse_age(text: str) -> timedelta:
 
 
 def why_kept(volume: Volume, settings: Settings, others: Iterable[Volume]) -> str:
-    """Why a volume may not be pruned by this stack, as the rest of a sentence that begins with its name; ``""`` for one that may.
+    """Why a volume may not be pruned by this stack, as the rest of a sentence that begins with its
+    name; ``""`` for one that may.
 
     `others` are all volumes of the cluster: data that another one names as well is not deleted.
     """
@@ -67,7 +73,9 @@ def candidates(volumes: Sequence[Volume], settings: Settings) -> list[Volume]:
 
 
 def by_name_alone(volume: Volume, settings: Settings) -> str:
-    """Why a volume that may be pruned is not pruned by its age, as the rest of a sentence that begins with its name; ``""`` if it is."""
+    """Why a volume that may be pruned is not pruned by its age, as the rest of a sentence that
+    begins with its name; ``""`` if it is.
+    """
     if volume.since is None:  # the API server says it since Kubernetes 1.28; when it was made says nothing about it
         return "doesn't say since when it has been Released"
     if volume.claim is None or volume.claim.namespace != settings.namespace.name:
@@ -78,7 +86,8 @@ def by_name_alone(volume: Volume, settings: Settings) -> str:
 def chosen(
     volumes: Sequence[Volume], settings: Settings, names: Sequence[str], older_than: timedelta | None, now: datetime
 ) -> list[Volume]:
-    """What a prune of `names`, or of all that have been Released for longer than `older_than`, would delete.
+    """What a prune of `names`, or of all that have been Released for longer than `older_than`,
+    would delete.
 
     Raises UserError when one of the names can't be pruned: then none of them is.
     """
@@ -101,7 +110,9 @@ def chosen(
 
 
 def delete(volumes: StackVolumes, doomed: Sequence[Volume], seconds: float = DELETION) -> list[str]:
-    """Delete these volumes and their data, and wait until they are gone; what is left, a line each with the reason.
+    """Delete these volumes and their data, and wait until they are gone.
+
+    What is left, a line each with the reason.
 
     Each is looked at once more right before, and told to go only as it was then.
     """

@@ -1,6 +1,8 @@
-"""The list that `python -m ops volumes --json` prints: its form, and how it is read back after a cluster was lost.
+"""The list that `python -m ops volumes --json` prints: its form, and how it is read back after a
+cluster was lost.
 
-The form is a contract (docs/recovery.md): what is there stays, `format` grows when something changes its meaning.
+The form is a contract (docs/recovery.md): what is there stays, `format` grows when something
+changes its meaning.
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ class Data(_Part):
 
 
 class SavedClaim(_Part):
-    """The claim that the volume is, or was last, bound to; without a UID it is reserved for that claim."""
+    """The claim that the volume is, or was last, bound to.
+
+    Without a UID it is reserved for that claim.
+    """
 
     namespace: str
     name: str
@@ -52,7 +57,10 @@ class Adoption(_Part):
 
 
 class SavedVolume(_Part):
-    """One volume. Sizes in bytes, times in UTC (RFC 3339), `used_bytes` null where it can't be read."""
+    """One volume.
+
+    Sizes in bytes, times in UTC (RFC 3339), `used_bytes` null where it can't be read.
+    """
 
     service: str
     ordinal: int
@@ -87,7 +95,8 @@ class SavedList(_Part):
 
 
 def read(path: Path, settings: Settings, known: Sequence[Volume]) -> Iterator[Volume]:
-    """The volumes of a saved list that the cluster doesn't have: neither under their name nor with their data.
+    """The volumes of a saved list that the cluster doesn't have: neither under their name nor with
+    their data.
 
     Raises UserError for a file that is no such list, or another stack's.
     """

@@ -27,7 +27,8 @@ BINDING = 90  # seconds for reserved volumes to be bound: the controller looks a
 
 @dataclass(frozen=True)
 class ObservedVolumes:
-    """The cluster as it was at one look: the API's JSON of claims (in the services' namespace) and nodes, and all volumes.
+    """The cluster as it was at one look: the API's JSON of claims (in the services' namespace) and
+    nodes, and all volumes.
 
     `volumes` includes those that could be declared for data without an object.
     """
@@ -38,7 +39,10 @@ class ObservedVolumes:
 
 
 class StackVolumes:
-    """The volumes of one stack. `folder`: where the provisioner of a dev cluster keeps them; `list_file`: a saved list of them."""
+    """The volumes of one stack.
+
+    `folder`: where the provisioner of a dev cluster keeps them; `list_file`: a saved list of them.
+    """
 
     def __init__(
         self, settings: Settings, kubeconfig: str | None = None, folder: VolumesFolder | None = None, list_file: Path | None = None
@@ -51,7 +55,10 @@ class StackVolumes:
         self.list_file = list_file
 
     def stamp(self) -> list[str]:
-        """Stamp what is bound to the stack's claims; the names of the volumes that were stamped now."""
+        """Stamp what is bound to the stack's claims.
+
+        The names of the volumes that were stamped now.
+        """
         return stamp_volumes(self.api.kube, self.namespace, self.settings.stack)
 
     def look(self) -> ObservedVolumes:
@@ -73,7 +80,9 @@ class StackVolumes:
         return make_plan(self.wanted, seen.claims, seen.volumes, seen.nodes, declare)
 
     def reserve(self) -> AdoptionPlan:
-        """Reserve for every claim that has none its own old volume, or for none of them; what was reserved.
+        """Reserve for every claim that has none its own old volume, or for none of them.
+
+        Returns what was reserved.
 
         Raises UserError with every doubt, and what would resolve it.
         """
@@ -105,7 +114,8 @@ class StackVolumes:
         body = {
             "metadata": {
                 "resourceVersion": volume.version,
-                # With it, should the claim be bound to another volume, the controller takes the whole claimRef away: for anybody to have.
+                # With it, should the claim be bound to another volume, the controller takes the
+                # whole claimRef away: for anybody to have.
                 "annotations": {BOUND_BY_CONTROLLER: None},
             },
             "spec": {
@@ -156,7 +166,9 @@ class StackVolumes:
         )
 
     def old_for_new(self, seen: ObservedVolumes) -> list[Wanted]:
-        """The claims that are new and empty (not bound to any volume) although old volumes of theirs are there."""
+        """The claims that are new and empty (not bound to any volume) although old volumes of
+        theirs are there.
+        """
         plan = self.plan(seen)
         names = {claim["metadata"]["name"] for claim in seen.claims}
         doubtful = {wanted for wanted, _ in plan.problems}
@@ -181,7 +193,9 @@ def foreign_claims(claims: Sequence[Json], stack: str) -> list[Json]:
 
 
 def refuse_for_strangers(api: VolumesApi, stack: str) -> None:
-    """Raise UserError when a cluster that is about to be deleted holds volumes of another stack than `stack`: labelled so, or in use."""
+    """Raise UserError when a cluster that is about to be deleted holds volumes of another stack
+    than `stack`: labelled so, or in use.
+    """
     found = strangers([Volume.of(each) for each in api.volumes()], stack)
     names = {each.name for each in found}
     claims = [claim for claim in foreign_claims(api.all_claims(), stack) if claim["spec"]["volumeName"] not in names]

@@ -1,4 +1,6 @@
-"""A volume as the rest of this package sees it: what a PersistentVolume says that decides whose it is and whether it can be used."""
+"""A volume as the rest of this package sees it: what a PersistentVolume says that decides whose it
+is and whether it can be used.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 
 @dataclass(frozen=True)
 class Location:
-    """Where a volume's data is: a `path` on a node (`local`, `hostPath`), or the `handle` of a CSI driver's volume or an in-tree disk.
+    """Where a volume's data is: a `path` on a node (`local`, `hostPath`), or the `handle` of a CSI
+    driver's volume or an in-tree disk.
 
-    An in-tree disk has no `driver`; of one of Google Cloud the handle is no more than the disk's name.
+    An in-tree disk has no `driver`; of one of Google Cloud the handle is no more than the disk's
+    name.
     """
 
     type: str
@@ -36,7 +40,10 @@ class Location:
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> Location:
-        """From a PersistentVolume's `spec`; of another type than those above only the type is known."""
+        """From a PersistentVolume's `spec`.
+
+        Of another type than those above only the type is known.
+        """
         for kind in ("local", "hostPath"):
             if kind in spec:
                 return cls(kind, path=str(PurePosixPath(spec[kind]["path"])))
@@ -50,9 +57,11 @@ class Location:
         return cls(next((key for key in spec if key not in known | {"nodeAffinity", "volumeAttributesClassName"}), "unknown"))
 
     def shares(self, other: Location) -> bool:
-        """Whether deleting the one would delete data of the other: the same disk, or a path in the other's.
+        """Whether deleting the one would delete data of the other: the same disk, or a path in the
+        other's.
 
-        The driver doesn't matter: several serve the disks of one cloud (`ebs.csi.aws.com`, `ebs.csi.eks.amazonaws.com`, in-tree).
+        The driver doesn't matter: several serve the disks of one cloud (`ebs.csi.aws.com`,
+        `ebs.csi.eks.amazonaws.com`, in-tree).
         """
         if self.path and other.path:
             mine, others = PurePosixPath(self.path), PurePosixPath(other.path)
@@ -70,7 +79,9 @@ def _plain(handle: str) -> str:
 
 
 def _same_disk(one: str, other: str) -> bool:
-    """Whether two handles are one disk's: `projects/…/disks/<name>` may be given by its name alone."""
+    """Whether two handles are one disk's: `projects/…/disks/<name>` may be given by its name
+    alone.
+    """
     if not one or not other or ("/disks/" in one) == ("/disks/" in other):
         return bool(one) and one == other
     return one.rpartition("/disks/")[2] == other.rpartition("/disks/")[2]
@@ -78,7 +89,10 @@ def _same_disk(one: str, other: str) -> bool:
 
 @dataclass(frozen=True)
 class Reference:
-    """A volume's claimRef. Without `uid` the volume is reserved for the claim of this name, whenever that is made."""
+    """A volume's claimRef.
+
+    Without `uid` the volume is reserved for the claim of this name, whenever that is made.
+    """
 
     namespace: str
     name: str
@@ -90,9 +104,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Volume:
-    """A PersistentVolume, or one that could be declared: data that was found without an object for it (`exists` is false).
+    """A PersistentVolume, or one that could be declared: data that was found without an object for
+    it (`exists` is false).
 
-    `capacity` in bytes. `since` is when it came into its phase, `node_terms` the nodeSelectorTerms of its nodeAffinity.
+    `capacity` in bytes. `since` is when it came into its phase, `node_terms` the nodeSelectorTerms
+    of its nodeAffinity.
     """
 
     name: str
@@ -152,7 +168,10 @@ class Volume:
 
     @property
     def marked_for(self) -> str:
-        """The stack that it is labelled for, ``""`` for none; also where the rest of the stamp is damaged."""
+        """The stack that it is labelled for, ``""`` for none.
+
+        Also where the rest of the stamp is damaged.
+        """
         return labels.stack_of(self.labels)
 
     @property
@@ -162,7 +181,9 @@ class Volume:
 
     @property
     def going(self) -> bool:
-        """Whether it is being deleted: told to, or Released with the policy Delete, so that its provisioner deletes it."""
+        """Whether it is being deleted: told to, or Released with the policy Delete, so that its
+        provisioner deletes it.
+        """
         return self.deleting or (self.policy == "Delete" and self.phase in ("Released", "Failed"))
 
     @property
@@ -187,7 +208,10 @@ class Volume:
 
 
 def give_up(name: str) -> str:
-    """The command that ends a volume's reservation: it is Released then. With no claimRef at all any claim could have it."""
+    """The command that ends a volume's reservation: it is Released then.
+
+    With no claimRef at all any claim could have it.
+    """
     return f"""kubectl patch pv {name} -p '{{"spec":{{"claimRef":{{"uid":"{NOBODY}"}}}}}}'"""
 
 

@@ -9,15 +9,20 @@ from components.kube.ownership import Stamp, claim_name
 from components.settings import Settings
 from ops.volumes.volume import Reference
 
-# The parameter by which a class names its file system (external-provisioner: the only spelling that all CSI drivers take).
+# The parameter by which a class names its file system (external-provisioner: the only spelling that
+# all CSI drivers take).
 _FS_TYPE = "csi.storage.k8s.io/fstype"
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One claim of the settings. `size` as a Kubernetes quantity, `capacity` the same in bytes, `choice` the setting `adopt` for it.
+    """One claim of the settings.
 
-    `provisioner` is the driver's name. `on_node`: its volumes are folders of one node; `path_pattern` and `node_path` as its tier has them.
+    `size` as a Kubernetes quantity, `capacity` the same in bytes, `choice` the setting `adopt` for
+    it.
+
+    `provisioner` is the driver's name. `on_node`: its volumes are folders of one node;
+    `path_pattern` and `node_path` as its tier has them.
     """
 
     stack: str

@@ -1,11 +1,14 @@
-"""States that earlier versions of this program have written: on each of them today's program has nothing to change.
+"""States that earlier versions of this program have written: on each of them today's program has
+nothing to change.
 
-Each file in states/ is a `pulumi stack export` after an `up` of commit 8e8680f: the stacks as they are committed, before and after
-an adoption. What changes a registration (a name, a parent, an input, a dependency) plans a change here.
+Each file in states/ is a `pulumi stack export` after an `up` of commit 8e8680f: the stacks as they
+are committed, before and after an adoption. What changes a registration (a name, a parent, an
+input, a dependency) plans a change here.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,21 +20,27 @@ from tests.program import Program
 
 pytestmark = pytest.mark.engine
 
-STATES = sorted((Path(__file__).parent / "states").glob("*.json"))
+STATES = sorted((Path(__file__).parent / "states").glob("*.json.gz"))
 
 
-@pytest.mark.parametrize("file", STATES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", STATES, ids=name_of)
 def test_nothing_changes_on_a_state_of_the_version_before(file: Path, program_factory: Callable[..., Program], tmp_path: Path) -> None:
-    state: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    text = gzip.decompress(file.read_bytes()).decode()
+    state: dict[str, Any] = json.loads(text)
     resources = state["deployment"]["resources"]
-    stack = file.stem.partition("-")[0]
+    stack = name_of(file).partition("-")[0]
     program = program_factory(stack=stack)
     settings = next(each["outputs"] for each in resources if each["type"] == "pulumi:pulumi:Stack")
     program.configure(cluster=settings["cluster"], protect=is_protected(resources), canary={"image": image_of(resources)})
-    imported = tmp_path / file.name
-    imported.write_text(file.read_text(encoding="utf-8"), encoding="utf-8")
+    imported = tmp_path / "state.json"
+    imported.write_text(text, encoding="utf-8")
     program.pulumi("stack", "import", "--file", str(imported))
     assert program.preview_steps() == []
+
+
+def name_of(file: Path) -> str:
+    """`aws-adopted` of `aws-adopted.json.gz`."""
+    return file.name.partition(".")[0]
 
 
 def is_protected(resources: list[dict[str, Any]]) -> bool:
@@ -47,4 +56,4 @@ def image_of(resources: list[dict[str, Any]]) -> str:
 
 def test_the_states_are_those_of_all_stacks_before_and_after_an_adoption() -> None:
     wanted = {f"{stack}{ending}" for stack in ("aws", "dev", "gcp") for ending in ("", "-adopted")}
-    assert {file.stem for file in STATES} == wanted
+    assert {name_of(file) for file in STATES} == wanted

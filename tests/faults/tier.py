@@ -1,4 +1,6 @@
-"""Tiers for the canary to prove, on the throw-away cluster: classes of the tests' own, with steps that a test can go one by one."""
+"""Tiers for the canary to prove, on the throw-away cluster: classes of the tests' own, with steps
+that a test can go one by one.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,10 @@ class Tiers:
 
     @contextmanager
     def storage_class(self, name: str, *, folder: str = "", kind: str = "local") -> Iterator[str]:
-        """A class whose volumes are in `folder` of the volumes' folder, or in that itself; `kind` is local or hostPath."""
+        """A class whose volumes are in `folder` of the volumes' folder, or in that itself.
+
+        `kind` is local or hostPath.
+        """
         manifest = {
             "metadata": {"name": name, "annotations": {"defaultVolumeType": kind}},
             "provisioner": "rancher.io/local-path",
@@ -82,7 +87,9 @@ class Tiers:
 
     @contextmanager
     def at_work(self, canary: Proof) -> Iterator[Proof]:
-        """A canary with its claim, cleaned up afterwards: then no pod, claim, volume or directory of it is left."""
+        """A canary with its claim, cleaned up afterwards: then no pod, claim, volume or directory
+        of it is left.
+        """
         canary.sweep()
         canary.make_claim()
         assert canary.claim

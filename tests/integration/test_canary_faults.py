@@ -1,6 +1,8 @@
-"""Faults in real storage under the real canary, on the real cluster: each gets its own verdict, and healthy storage is never refused.
+"""Faults in real storage under the real canary, on the real cluster: each gets its own verdict, and
+healthy storage is never refused.
 
-`make test` runs a few of each kind, `make soak` (pytest --full) all of them, with their full counts.
+`make test` runs a few of each kind, `make soak` (pytest --full) all of them, with their full
+counts.
 """
 
 from __future__ import annotations
@@ -70,7 +72,10 @@ def plain(tiers: Tiers) -> Iterator[str]:
 
 @pytest.fixture
 def medium(tiers: Tiers, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Mounts a file system of its own where a class of the test's makes its volumes; returns it and the class' name."""
+    """Mounts a file system of its own where a class of the test's makes its volumes.
+
+    Returns it and the class' name.
+    """
 
     @contextmanager
     def make(kind: type[media.Medium], /, **options: Any) -> Iterator[tuple[Any, str]]:
@@ -81,7 +86,7 @@ def medium(tiers: Tiers, tmp_path: Path, request: pytest.FixtureRequest) -> Call
     return make
 
 
-# --- data that comes back otherwise than it was written ------------------------------------------------------------------
+# --- data that comes back otherwise than it was written -------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,7 +139,9 @@ def test_acknowledged_entries_that_are_lost_after_the_kill_are_missed(tiers: Tie
 
 
 def wait_until_unmounted(pod: str) -> None:
-    """Wait until the pod with this UID, which Kubernetes has forgotten, writes no more on the node either."""
+    """Wait until the pod with this UID, which Kubernetes has forgotten, writes no more on the node
+    either.
+    """
     eventually(lambda: not [mount for mount in media.mounts() if f"/pods/{pod}/" in mount[4]], "the killed pod's volumes are unmounted", 60)
 
 
@@ -183,7 +190,9 @@ def test_a_deleted_directory_fails_the_mount(tiers: Tiers, plain: str) -> None:
 
 @soak
 def test_a_host_path_volume_that_comes_back_empty_is_found(tiers: Tiers) -> None:
-    """Without the annotation `defaultVolumeType: local` a lost directory is made anew without a word."""
+    """Without the annotation `defaultVolumeType: local` a lost directory is made anew without a
+    word.
+    """
     with tiers.storage_class("host-path", kind="hostPath") as name, tiers.at_work(tiers.canary("streaming", name)) as canary:
         root = None
         sentence = sentence_of(canary.write)
@@ -194,7 +203,7 @@ def test_a_host_path_volume_that_comes_back_empty_is_found(tiers: Tiers) -> None
         assert "mounted, but empty" in sentence
 
 
-# --- volumes that can't be written ---------------------------------------------------------------------------------------
+# --- volumes that can't be written ----------------------------------------------------------------
 
 
 @soak
@@ -211,7 +220,9 @@ def test_a_full_ext4_volume(tiers: Tiers, medium: Callable[..., Any]) -> None:
 
 
 def in_the_middle(canary: Proof, file: str, size: int, fault: Callable[[], object]) -> str:
-    """What the canary says when `fault` happens while its writing pod has just written `size` bytes of `file`."""
+    """What the canary says when `fault` happens while its writing pod has just written `size` bytes
+    of `file`.
+    """
     sentences: list[str] = []
     writing = threading.Thread(target=lambda: sentences.append(sentence_of(canary.write)))
     writing.start()
@@ -241,7 +252,10 @@ def test_a_volume_that_turns_read_only(tiers: Tiers, medium: Callable[..., Any])
 @soak
 @pytest.mark.parametrize(("kind", "fault"), [("ext4", "shut_down"), ("ext4", "turn_read_only"), ("xfs", "shut_down")])
 def test_a_device_that_fails_while_it_is_written(tiers: Tiers, medium: Callable[..., Any], kind: str, fault: str) -> None:
-    """A sync that fails says EIO; the write after an error that ext4 has seen, EROFS. Which of them comes first is chance."""
+    """A sync that fails says EIO; the write after an error that ext4 has seen, EROFS.
+
+    Which of them comes first is chance.
+    """
     with medium(media.Loop, kind=kind, size=320 * MIB) as (disk, name), tiers.at_work(tiers.canary("database", name)) as canary:
         sentence = in_the_middle(canary, "table.pages", 1, getattr(disk, fault))
         disk.remount()
@@ -250,11 +264,13 @@ def test_a_device_that_fails_while_it_is_written(tiers: Tiers, medium: Callable[
         )
 
 
-# --- volumes that are somebody else's -------------------------------------------------------------------------------------
+# --- volumes that are somebody else's -------------------------------------------------------------
 
 
 def test_a_volume_that_any_claim_would_get_is_left_as_it_is(tiers: Tiers, plain: str, core: client.CoreV1Api) -> None:
-    """Somebody's data, whose volume was made free: the canary neither takes it nor, where it gets it all the same, touches it."""
+    """Somebody's data, whose volume was made free: the canary neither takes it nor, where it gets
+    it all the same, touches it.
+    """
     folder = tiers.volumes / "somebodys"
     folder.mkdir(mode=0o777)
     (folder / "PG_VERSION").write_text("17")
@@ -297,7 +313,7 @@ def test_a_volume_that_any_claim_would_get_is_left_as_it_is(tiers: Tiers, plain:
         core.delete_persistent_volume("somebodys")
 
 
-# --- a cluster that can't do it ------------------------------------------------------------------------------------------
+# --- a cluster that can't do it -------------------------------------------------------------------
 
 
 def test_a_provisioner_that_is_down(tiers: Tiers, plain: str, embedded: EmbeddedCluster) -> None:
@@ -345,7 +361,7 @@ def cordoned(core: client.CoreV1Api) -> Iterator[None]:
         core.patch_node(NODE_NAME, {"spec": {"unschedulable": None}})
 
 
-# --- writers that are killed ---------------------------------------------------------------------------------------------
+# --- writers that are killed ----------------------------------------------------------------------
 
 
 def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(
@@ -375,7 +391,7 @@ def test_a_writing_pod_that_somebody_kills(tiers: Tiers, plain: str) -> None:
         assert sentence.endswith("was deleted by somebody while the canary ran")
 
 
-# --- power cuts, and disks that lie about them ---------------------------------------------------------------------------
+# --- power cuts, and disks that lie about them ----------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["ext4", pytest.param("xfs", marks=soak)])
@@ -391,7 +407,9 @@ def test_a_real_file_system_keeps_what_it_acknowledged_over_power_cuts(tiers: Ti
 
 @soak
 def test_an_honest_disk_keeps_what_it_acknowledged_over_power_cuts(tiers: Tiers, medium: Callable[..., Any]) -> None:
-    """The same disk as the lying ones below, but for the lie: what they are found guilty of is the lie, not the disk's own faults."""
+    """The same disk as the lying ones below, but for the lie: what they are found guilty of is the
+    lie, not the disk's own faults.
+    """
     with medium(media.LaggingDisk, lag=0) as (disk, name), tiers.at_work(tiers.canary("database", name)) as canary:
         canary.write()
         disk.cut()
@@ -433,7 +451,7 @@ def test_the_canary_can_not_see_a_lie_about_sync_without_a_power_cut(tiers: Tier
         assert not list((disk.work / "medium").iterdir()), "and nothing of it has ever come to the medium"
 
 
-# --- healthy storage -----------------------------------------------------------------------------------------------------
+# --- healthy storage ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("profile", ["database", "streaming"])
@@ -461,7 +479,9 @@ while True:
 
 @contextmanager
 def loaded(folder: Path) -> Iterator[None]:
-    """Every processor has two more processes that never rest, and the disk a writer that syncs all the time."""
+    """Every processor has two more processes that never rest, and the disk a writer that syncs all
+    the time.
+    """
     commands = [[sys.executable, "-c", _BURN]] * (2 * (os.cpu_count() or 1))
     commands.append([sys.executable, "-c", _WRITE, str(folder / "noise")])
     processes = [subprocess.Popen(command) for command in commands]
@@ -473,7 +493,7 @@ def loaded(folder: Path) -> Iterator[None]:
             process.wait()
 
 
-# --- through a whole `pulumi up` -----------------------------------------------------------------------------------------
+# --- through a whole `pulumi up` ------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -512,7 +532,9 @@ def test_no_claim_is_made_on_a_full_tier(program: Program, embedded: EmbeddedClu
 
 
 def test_no_claim_is_made_on_a_tier_that_flips_bits(program: Program, embedded: EmbeddedCluster, core: client.CoreV1Api) -> None:
-    """The node takes no second pod until the bit is flipped, so it happens between the two pods, whatever the timing."""
+    """The node takes no second pod until the bit is flipped, so it happens between the two pods,
+    whatever the timing.
+    """
     chance = random.Random("a bit in pulumi up")
     results: list[subprocess.CompletedProcess[str]] = []
     up = threading.Thread(target=lambda: results.append(program.run("up", "--yes", "--skip-preview")))

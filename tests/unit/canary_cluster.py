@@ -1,4 +1,6 @@
-"""A cluster in memory for the canary: its pods run the real probe on a folder, beside a sidecar that never ends."""
+"""A cluster in memory for the canary: its pods run the real probe on a folder, beside a sidecar
+that never ends.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ VOLUME = "/api/v1/persistentvolumes/pv-1"
 
 
 class CanaryCluster:
-    """Has what KubeApi has. A claim is bound when its first pod comes; a volume goes with its claim if that is its reclaim policy."""
+    """Has what KubeApi has.
+
+    A claim is bound when its first pod comes; a volume goes with its claim if that is its reclaim
+    policy.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,6 @@
-"""A whole proof on a cluster in memory: what it says, what it asks for, and that it leaves nothing."""
+"""A whole proof on a cluster in memory: what it says, what it asks for, and that it leaves
+nothing.
+"""
 
 from __future__ import annotations
 

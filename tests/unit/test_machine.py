@@ -1,4 +1,6 @@
-"""The commands that `python -m ops` and `python -m dev` both have are the same ones, on another machine."""
+"""The commands that `python -m ops` and `python -m dev` both have are the same ones, on another
+machine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The copy of a stack's program that previews and rehearsals run: what is in it, and what its pulumi finds."""
+"""The copy of a stack's program that previews and rehearsals run: what is in it, and what its
+pulumi finds.
+"""
 
 from __future__ import annotations
 

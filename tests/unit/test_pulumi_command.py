@@ -1,4 +1,6 @@
-"""How pulumi is run: what is said when it fails, and that nobody kills it before it has let go of its lock."""
+"""How pulumi is run: what is said when it fails, and that nobody kills it before it has let go of
+its lock.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from tests.unit.mocked_program import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the `pulumi` of these tests is a script")
 
-# On Ctrl-C pulumi ends what it has begun, which takes longer than the 0.25 s that subprocess.run would give it.
+# On Ctrl-C pulumi ends what it has begun, which takes longer than the 0.25 s that subprocess.run
+# would give it.
 SLOW_TO_END = """
 trap 'sleep 1; echo released >> "$NOTES"; exit 255' INT
 echo begun >> "$NOTES"

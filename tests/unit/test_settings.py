@@ -1,4 +1,6 @@
-"""The settings: the exact message for each mistake (wrong_settings.py), and what good ones are loaded as."""
+"""The settings: the exact message for each mistake (wrong_settings.py), and what good ones are
+loaded as.
+"""
 
 from __future__ import annotations
 

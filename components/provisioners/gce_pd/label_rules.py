@@ -1,4 +1,6 @@
-"""Rules for labels and resource tags of disks and snapshots, as the driver has them (pkg/convert)."""
+"""Rules for labels and resource tags of disks and snapshots, as the driver has them
+(pkg/convert).
+"""
 
 from __future__ import annotations
 
