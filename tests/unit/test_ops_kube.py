@@ -1,6 +1,4 @@
-"""What a person reads where the API of a stack's cluster can't be asked, or doesn't do what it was
-asked for.
-"""
+"""What a person reads where the API of a stack's cluster can't be asked, or refuses."""
 
 from __future__ import annotations
 
