@@ -49,7 +49,7 @@ def rehearse_command(stack: str) -> None:
 
     A local provisioner answers to the driver's name there.
     """
-    from dev.rehearsal import rehearse  # noqa: PLC0415 - brings the kubernetes client along, 0.4 s
+    from dev.rehearsal import rehearse  # noqa: PLC0415 - a command of its own need not wait for it
 
     with one_at_a_time("rehearsal.lock", "rehearsing a stack"):
         rehearse(stack)

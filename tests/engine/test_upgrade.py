@@ -23,6 +23,11 @@ pytestmark = pytest.mark.engine
 STATES = sorted((Path(__file__).parent / "states").glob("*.json.gz"))
 
 
+def name_of(file: Path) -> str:
+    """`aws-adopted` of `aws-adopted.json.gz`."""
+    return file.name.partition(".")[0]
+
+
 @pytest.mark.parametrize("file", STATES, ids=name_of)
 def test_nothing_changes_on_a_state_of_the_version_before(file: Path, program_factory: Callable[..., Program], tmp_path: Path) -> None:
     text = gzip.decompress(file.read_bytes()).decode()
@@ -36,11 +41,6 @@ def test_nothing_changes_on_a_state_of_the_version_before(file: Path, program_fa
     imported.write_text(text, encoding="utf-8")
     program.pulumi("stack", "import", "--file", str(imported))
     assert program.preview_steps() == []
-
-
-def name_of(file: Path) -> str:
-    """`aws-adopted` of `aws-adopted.json.gz`."""
-    return file.name.partition(".")[0]
 
 
 def is_protected(resources: list[dict[str, Any]]) -> bool:
