@@ -137,7 +137,7 @@ def test_leftovers_of_another_provisioner_are_named(stack: str, key: str, value:
         (
             "gcp",
             {"csi.storage.k8s.io/fstype": 4},
-            'tiers.database["csi.storage.k8s.io/fstype"]: 4: the file system: ext4 or xfs; default ext4, for the tier `streaming` xfs; '
+            'tiers.database["csi.storage.k8s.io/fstype"]: 4: the file system: ext4 or xfs; default ext4, for a tier of kind streaming xfs; '
             'YAML reads it as a number, so it needs quotes. Works: "4"',
         ),
         (

@@ -140,7 +140,7 @@ class EbsParameters(_Tagged):
         str | None,
         Field(
             alias=FSTYPE,
-            description="the file system: ext4, xfs or ext3; default ext4, for the tier `streaming` xfs",
+            description="the file system: ext4, xfs or ext3; default ext4, for a tier of kind streaming xfs",
             examples=["ext4"],
         ),
         Text(),

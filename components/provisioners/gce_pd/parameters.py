@@ -81,7 +81,7 @@ class GcePdParameters(_Driver):
     type: Annotated[
         str | None,
         Field(
-            description=f"the disk type: {', '.join(TYPES)}, dynamic; default pd-ssd, for the tier `streaming` pd-balanced",
+            description=f"the disk type: {', '.join(TYPES)}, dynamic; default pd-ssd, for a tier of kind streaming pd-balanced",
             examples=["pd-balanced"],
         ),
         LowerCase(),
@@ -148,7 +148,7 @@ class GcePdParameters(_Driver):
         str | None,
         Field(
             alias=FSTYPE,
-            description="the file system: ext4 or xfs; default ext4, for the tier `streaming` xfs",
+            description="the file system: ext4 or xfs; default ext4, for a tier of kind streaming xfs",
             examples=["ext4"],
         ),
         Text(),
