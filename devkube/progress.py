@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class Step(Protocol):
+class ProgressStep(Protocol):
     """A step under way. `detail` is shown beside its title: set it to say how far it is."""
 
     detail: str
@@ -26,7 +26,7 @@ class Reporter(Protocol):
     def say(self, text: str) -> None:
         """Show one line."""
 
-    def step(self, title: str, *, estimate: float | None = None) -> AbstractContextManager[Step]:
+    def step(self, title: str, *, estimate: float | None = None) -> AbstractContextManager[ProgressStep]:
         """Show `title` while the block runs, then how long it took. `estimate` is in seconds."""
 
 
@@ -43,7 +43,7 @@ class PlainLines:
         print(text, flush=True)
 
     @contextmanager
-    def step(self, title: str, *, estimate: float | None = None) -> Iterator[Step]:
+    def step(self, title: str, *, estimate: float | None = None) -> Iterator[ProgressStep]:
         """Print the title, with the estimate; then whether the step was done, and its seconds."""
         self.say(f"{title} …" + (f" about {estimate:.0f} s" if estimate else ""))
         current, started, outcome = _PlainStep(), time.monotonic(), "failed"
@@ -69,6 +69,6 @@ def say(text: str) -> None:
     _reporter.say(text)
 
 
-def step(title: str, *, estimate: float | None = None) -> AbstractContextManager[Step]:
+def step(title: str, *, estimate: float | None = None) -> AbstractContextManager[ProgressStep]:
     """Show `title` while the block runs, then how long it took. `estimate` is in seconds."""
     return _reporter.step(title, estimate=estimate)

@@ -27,7 +27,7 @@ from pulumi_policy import (
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from policy import rules
-from policy.resources import Resource, of_policy
+from policy.resources import DeclaredResource, of_policy
 
 
 class _Configured(Protocol):
@@ -63,7 +63,11 @@ def on_resources(rule: Callable[..., rules.Violations], option: str = "", schema
     return ResourceValidationPolicy(_name(rule), _about(rule), validate, config_schema=config)
 
 
-def on_the_stack(validate: Callable[[list[Resource], StackValidationArgs], rules.Violations], rule: Any, schema: dict[str, Any]) -> Policy:  # noqa: ANN401
+def on_the_stack(
+    validate: Callable[[list[DeclaredResource], StackValidationArgs], rules.Violations],
+    rule: Any,  # noqa: ANN401
+    schema: dict[str, Any],
+) -> Policy:
     """A rule that looks at all resources together."""
 
     def check(given: StackValidationArgs, report: ReportViolation) -> None:

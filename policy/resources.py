@@ -43,7 +43,7 @@ UNKNOWN: Final = _Unknown()
 
 
 @dataclass(frozen=True)
-class Resource:
+class DeclaredResource:
     """A declared resource; `properties` are its inputs, with UNKNOWN for what a preview can't
     know.
     """
@@ -102,10 +102,10 @@ def get(value: Any, *path: str) -> Any:  # noqa: ANN401
     return value
 
 
-def of_policy(given: ResourceValidationArgs | PolicyResource) -> Resource:
+def of_policy(given: ResourceValidationArgs | PolicyResource) -> DeclaredResource:
     """The resource that the policy SDK hands to a rule."""
     stack = given.urn.removeprefix("urn:pulumi:").split("::", 1)[0]
-    return Resource(given.resource_type, given.name, plain(given.props), given.opts.protect, stack)
+    return DeclaredResource(given.resource_type, given.name, plain(given.props), given.opts.protect, stack)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401
@@ -133,7 +133,7 @@ def items(value: Any) -> list[Any]:  # noqa: ANN401
     return [entry for entry in value if entry is not UNKNOWN] if isinstance(value, list) else []
 
 
-def claims_of(resource: Resource) -> Iterator[DeclaredClaim]:
+def claims_of(resource: DeclaredResource) -> Iterator[DeclaredClaim]:
     """The claims that come of a resource: a PersistentVolumeClaim, those of a StatefulSet's
     templates, and its pods' ephemeral volumes.
     """

@@ -24,7 +24,7 @@ from policy.resources import (
     UNKNOWN,
     VOLUME,
     DeclaredClaim,
-    Resource,
+    DeclaredResource,
     claims_of,
     get,
     items,
@@ -66,7 +66,7 @@ def _says(title: str, field: str, value: object, rule: str, works: str) -> str:
 # --- classes --------------------------------------------------------------------------------------
 
 
-def reclaim_policy_retain(resource: Resource) -> Violations:
+def reclaim_policy_retain(resource: DeclaredResource) -> Violations:
     """A deleted claim must not take its data with it: a volume is given up by a person who looks at
     it, never as a side effect.
 
@@ -82,7 +82,7 @@ def reclaim_policy_retain(resource: Resource) -> Violations:
     yield _says(resource.title, ".".join(field), found, f"data outlives its claim{default}", "Retain")
 
 
-def wait_for_first_consumer(resource: Resource) -> Violations:
+def wait_for_first_consumer(resource: DeclaredResource) -> Violations:
     """A volume that is made before its pod is scheduled may be in a zone, or on a node, where the
     pod can never run.
 
@@ -95,7 +95,7 @@ def wait_for_first_consumer(resource: Resource) -> Violations:
         yield _says(resource.title, "volumeBindingMode", found, rule, "WaitForFirstConsumer")
 
 
-def never_the_default_class(resource: Resource) -> Violations:
+def never_the_default_class(resource: DeclaredResource) -> Violations:
     """A claim that names no class must not land on a tier: the tier's space is allocated to the
     services that ask for it by name.
     """
@@ -107,7 +107,7 @@ def never_the_default_class(resource: Resource) -> Violations:
             yield _says(resource.title, f"metadata.annotations[{annotation}]", found, "a tier is used by name, never by default", '"false"')
 
 
-def known_provisioner(resource: Resource) -> Violations:
+def known_provisioner(resource: DeclaredResource) -> Violations:
     """Parameters of other drivers are checked by nobody before the first pod fails."""
     found = resource.get("provisioner")
     if resource.type == STORAGE_CLASS and found not in (*PROVISIONERS, UNKNOWN):
@@ -115,7 +115,7 @@ def known_provisioner(resource: Resource) -> Violations:
         yield _says(resource.title, "provisioner", found, "a driver that this project knows the rules and limits of", works)
 
 
-def encrypted_on_cloud(resource: Resource) -> Violations:
+def encrypted_on_cloud(resource: DeclaredResource) -> Violations:
     """A cloud's disks and their snapshots are copied and shared by a click; encrypted ones are
     useless without the key.
 
@@ -137,7 +137,7 @@ def encrypted_on_cloud(resource: Resource) -> Violations:
 # --- claims and volumes ---------------------------------------------------------------------------
 
 
-def single_writer_access(resource: Resource) -> Violations:
+def single_writer_access(resource: DeclaredResource) -> Violations:
     """A database or broker is its volume's only writer; block storage on several nodes at once ends
     in errors or a broken file system.
     """
@@ -150,7 +150,7 @@ def single_writer_access(resource: Resource) -> Violations:
                 yield _says(title, "spec.accessModes", mode, "a volume has one writer", " or ".join(ACCESS_MODES))
 
 
-def no_host_folders(resource: Resource) -> Violations:
+def no_host_folders(resource: DeclaredResource) -> Violations:
     """A folder of a node is gone with the node, has no size, and is seen by every other pod that
     names it.
 
@@ -173,13 +173,13 @@ def no_host_folders(resource: Resource) -> Violations:
             yield _says(resource.title, field, get(found, "path") or None, "a pod's data is on a claim", "persistentVolumeClaim")
 
 
-def _is_local_path(volume: Resource) -> bool:
+def _is_local_path(volume: DeclaredResource) -> bool:
     by = volume.get("metadata", "annotations", "pv.kubernetes.io/provisioned-by")
     storage_class = volume.get("spec", "storageClassName")
     return by in (LOCAL_PATH, UNKNOWN) or storage_class is UNKNOWN or str(storage_class).endswith("-local-path")
 
 
-def claims_on_allowed_tiers(resource: Resource, classes: Sequence[str]) -> Violations:
+def claims_on_allowed_tiers(resource: DeclaredResource, classes: Sequence[str]) -> Violations:
     """What a claim costs, and what it keeps, is decided by its class: which ones a stack may use is
     decided beforehand.
     """
@@ -190,7 +190,7 @@ def claims_on_allowed_tiers(resource: Resource, classes: Sequence[str]) -> Viola
             yield _says(claim.title, "spec.storageClassName", found, f"a class that this stack may use{default}", " or ".join(classes))
 
 
-def claims_within_allocation(resources: Iterable[Resource], limits: Mapping[str, str]) -> Violations:
+def claims_within_allocation(resources: Iterable[DeclaredResource], limits: Mapping[str, str]) -> Violations:
     """Storage is budgeted by tier: who wants more changes the budget first, where it is seen."""
     asked: dict[str, list[tuple[DeclaredClaim, Fraction]]] = defaultdict(list)
     for claim in (claim for resource in resources for claim in claims_of(resource)):
@@ -215,7 +215,7 @@ def _shown_size(size: Fraction) -> str:
 # --- the stack ------------------------------------------------------------------------------------
 
 
-def project_labels(resource: Resource) -> Violations:
+def project_labels(resource: DeclaredResource) -> Violations:
     """By its labels an object is found, counted, healed and cleaned up; one without them is
     nobody's.
 
@@ -233,7 +233,7 @@ def project_labels(resource: Resource) -> Violations:
         yield _says(resource.title, f"metadata.labels[{label}]", found, rule, wanted or "components/kube/labels.py, or a text of your own")
 
 
-def production_is_protected(resources: Iterable[Resource], stacks: Sequence[str] | None) -> Violations:
+def production_is_protected(resources: Iterable[DeclaredResource], stacks: Sequence[str] | None) -> Violations:
     """A slip in a stack file must not delete what people work with: Pulumi then refuses, until
     someone takes the protection away.
 
@@ -252,7 +252,7 @@ def production_is_protected(resources: Iterable[Resource], stacks: Sequence[str]
             yield _says(resource.title, "the resource option protect", False, rule, "true (here the setting `protect: true`)")
 
 
-def _is_production(resources: Sequence[Resource], stacks: Sequence[str] | None) -> bool:
+def _is_production(resources: Sequence[DeclaredResource], stacks: Sequence[str] | None) -> bool:
     stack = resources[0].stack
     if stacks is not None:
         return any(fnmatch.fnmatchcase(stack, pattern) for pattern in stacks)

@@ -189,7 +189,7 @@ def _fingerprint(definition: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Proof:
+class StackProof:
     """The proof of all tiers of a stack."""
 
     namespace: CanaryNamespace | None
@@ -211,10 +211,10 @@ class Proof:
         return self.canaries[tier].verdict if self.canaries else DISABLED
 
 
-def prove(stack: Stack, settings: Settings, tiers: Mapping[str, StorageTier], allocation: Allocation) -> Proof:
+def prove(stack: Stack, settings: Settings, tiers: Mapping[str, StorageTier], allocation: Allocation) -> StackProof:
     """Prove every tier, where the settings have canaries enabled."""
     if not settings.canary.enabled:
-        return Proof(None, {})
+        return StackProof(None, {})
     namespace, canary = settings.canary_namespace, settings.canary
     shared = CanaryNamespace("canary", CanaryNamespaceArgs(stack, namespace), stack.options())
     canaries = {
@@ -231,4 +231,4 @@ def prove(stack: Stack, settings: Settings, tiers: Mapping[str, StorageTier], al
         )
         for name, tier in tiers.items()
     }
-    return Proof(shared, canaries)
+    return StackProof(shared, canaries)

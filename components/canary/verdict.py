@@ -30,7 +30,7 @@ class Fault(Enum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class DataFault:
     """One fault in one file (or, with no file, in the volume); `detail` goes on after a colon."""
 
     fault: Fault
@@ -42,13 +42,13 @@ class Finding:
         return f"{where}{self.fault.value}: {self.detail}"
 
 
-def most_telling(findings: Iterable[Finding]) -> Finding | None:
+def most_telling(findings: Iterable[DataFault]) -> DataFault | None:
     """The finding that explains the others best; None where there are none."""
     ranks = list(Fault)
     return min(findings, key=lambda finding: ranks.index(finding.fault), default=None)
 
 
-def compare(folder: Mapping[str, Any], owner: Mapping[str, str], written: Sequence[File], read: Sequence[File]) -> list[Finding]:
+def compare(folder: Mapping[str, Any], owner: Mapping[str, str], written: Sequence[File], read: Sequence[File]) -> list[DataFault]:
     """Everything that is wrong with the canary's folder.
 
     `folder` says whether it is `present`, and which `owner` its mark names. `owner` is the mark
@@ -56,26 +56,26 @@ def compare(folder: Mapping[str, Any], owner: Mapping[str, str], written: Sequen
     """
     found_owner = folder.get("owner")
     if not folder.get("present") or (not read and not found_owner):
-        return [Finding(Fault.EMPTY, "", "nothing of what was written is there")]
+        return [DataFault(Fault.EMPTY, "", "nothing of what was written is there")]
     if found_owner and found_owner.get("owner") != owner["owner"]:
-        return [Finding(Fault.WRONG_VOLUME, "", f"it holds the data of {found_owner.get('owner')}")]
+        return [DataFault(Fault.WRONG_VOLUME, "", f"it holds the data of {found_owner.get('owner')}")]
     findings = []
     if found_owner and found_owner.get("run") != owner["run"]:
-        findings.append(Finding(Fault.STALE, "owner.json", f"it names run {found_owner.get('run')}, this is run {owner['run']}"))
+        findings.append(DataFault(Fault.STALE, "owner.json", f"it names run {found_owner.get('run')}, this is run {owner['run']}"))
     elif not found_owner:
-        findings.append(Finding(Fault.MISSING, "owner.json", "the file is gone or can't be read"))
+        findings.append(DataFault(Fault.MISSING, "owner.json", "the file is gone or can't be read"))
     by_name = {file["name"]: file for file in read}
     for file in written:
         if file["name"] in by_name:
             findings += compare_file(file, by_name[file["name"]])
         else:
-            findings.append(Finding(Fault.MISSING, file["name"], "the file is gone"))
+            findings.append(DataFault(Fault.MISSING, file["name"], "the file is gone"))
     known = {file["name"] for file in written}
-    findings += [Finding(Fault.EXTRA, name, "no such file was written") for name in by_name if name not in known]
+    findings += [DataFault(Fault.EXTRA, name, "no such file was written") for name in by_name if name not in known]
     return findings
 
 
-def compare_file(written: File, read: File) -> list[Finding]:
+def compare_file(written: File, read: File) -> list[DataFault]:
     """What is wrong with one file, each entry against the one that was written."""
     name: str = written["name"]
     expected, found = list(map(tuple, written["entries"])), list(map(tuple, read["entries"]))
@@ -83,20 +83,20 @@ def compare_file(written: File, read: File) -> list[Finding]:
     findings = _stale(name, odd)
     if read["size"] < written["size"] and found == expected[: len(found)] and all(each["what"] == "cut" for each in odd):
         detail = f"{read['size']} of {written['size']} bytes are left, {len(found)} of {len(expected)} entries"
-        return [*findings, Finding(Fault.TRUNCATED, name, detail)]
+        return [*findings, DataFault(Fault.TRUNCATED, name, detail)]
     damaged = [each for each in odd if each["what"] in ("damaged", "no file")]
     if damaged:
-        findings.append(Finding(Fault.DAMAGED, name, f"checksum does not fit at {_at(damaged)}"))
+        findings.append(DataFault(Fault.DAMAGED, name, f"checksum does not fit at {_at(damaged)}"))
     zeros = [each for each in odd if each["what"] == "zeros"]
     if zeros:
-        findings.append(Finding(Fault.MISSING, name, f"zeros where data was written, at {_at(zeros)}"))
+        findings.append(DataFault(Fault.MISSING, name, f"zeros where data was written, at {_at(zeros)}"))
     cut = [each for each in odd if each["what"] == "cut"]
     if cut and not damaged:
-        findings.append(Finding(Fault.TRUNCATED, name, f"an entry is cut off at {_at(cut)}"))
+        findings.append(DataFault(Fault.TRUNCATED, name, f"an entry is cut off at {_at(cut)}"))
     return [*findings, *compare_entries(name, expected, found, explained=bool(odd))]
 
 
-def compare_entries(name: str, expected: Sequence[Entry], found: Sequence[Entry], *, explained: bool = False) -> list[Finding]:
+def compare_entries(name: str, expected: Sequence[Entry], found: Sequence[Entry], *, explained: bool = False) -> list[DataFault]:
     """What is wrong with a sequence of whole entries.
 
     `explained`: a finding of another kind already says why entries are absent.
@@ -105,33 +105,35 @@ def compare_entries(name: str, expected: Sequence[Entry], found: Sequence[Entry]
     wanted, present = Counter(entry[0] for entry in expected), Counter(entry[0] for entry in found)
     missing, extra = sorted((wanted - present).elements()), sorted((present - wanted).elements())
     if missing and not explained:
-        findings.append(Finding(Fault.MISSING, name, f"{_numbers(missing)} of {len(expected)}"))
+        findings.append(DataFault(Fault.MISSING, name, f"{_numbers(missing)} of {len(expected)}"))
     if extra:
-        findings.append(Finding(Fault.EXTRA, name, _numbers(extra)))
+        findings.append(DataFault(Fault.EXTRA, name, _numbers(extra)))
     numbers = [entry[0] for entry in found]
     misplaced = [later for earlier, later in pairwise(numbers) if later < earlier]
     if misplaced:
-        findings.append(Finding(Fault.ORDER, name, f"{_numbers(misplaced)} after a later one"))
+        findings.append(DataFault(Fault.ORDER, name, f"{_numbers(misplaced)} after a later one"))
     by_number = {entry[0]: entry for entry in expected}
     if not misplaced:
         # Pages are written at random, so their times are in no order.
         in_time = all(earlier[1] <= later[1] for earlier, later in pairwise(expected))
         back = [later[0] for earlier, later in pairwise(found) if later[1] < earlier[1]]
         if in_time and back:
-            findings.append(Finding(Fault.TIMESTAMPS, name, f"at {_numbers(back)}"))
+            findings.append(DataFault(Fault.TIMESTAMPS, name, f"at {_numbers(back)}"))
     other = [entry[0] for entry in found if entry[0] in by_number and tuple(entry) != tuple(by_number[entry[0]])]
     if other and not any(finding.fault is Fault.TIMESTAMPS for finding in findings):
-        findings.append(Finding(Fault.DAMAGED, name, f"{_numbers(other)} hold something else than was written, with a checksum that fits"))
+        findings.append(
+            DataFault(Fault.DAMAGED, name, f"{_numbers(other)} hold something else than was written, with a checksum that fits")
+        )
     return findings
 
 
-def compare_stream(name: str, acknowledged: Sequence[Entry], read: File | None) -> list[Finding]:
+def compare_stream(name: str, acknowledged: Sequence[Entry], read: File | None) -> list[DataFault]:
     """What is wrong with a stream whose writer was killed.
 
     All that was acknowledged must be there. More may be, and the end may be torn.
     """
     if read is None:
-        return [Finding(Fault.MISSING, name, f"the file with {len(acknowledged)} acknowledged entries is gone")] if acknowledged else []
+        return [DataFault(Fault.MISSING, name, f"the file with {len(acknowledged)} acknowledged entries is gone")] if acknowledged else []
     found = list(map(tuple, read["entries"]))
     odd = read.get("odd", [])
     last = max((entry[0] for entry in acknowledged), default=-1)
@@ -142,7 +144,7 @@ def compare_stream(name: str, acknowledged: Sequence[Entry], read: File | None) 
     if torn_from <= last and odd:
         kinds = sorted({each["what"] for each in odd if each["what"] != "stale"})
         fault = Fault.DAMAGED if "damaged" in kinds else Fault.TRUNCATED if "cut" in kinds else Fault.MISSING
-        findings.append(Finding(fault, name, f"{last + 1 - torn_from} of {last + 1} acknowledged entries can't be read ({_at(odd)})"))
+        findings.append(DataFault(fault, name, f"{last + 1 - torn_from} of {last + 1} acknowledged entries can't be read ({_at(odd)})"))
         return findings
     return [*findings, *compare_entries(name, acknowledged, kept)]
 
@@ -169,11 +171,11 @@ def free_space_warning(free_bytes: int, allocated_bytes: int) -> str | None:
     return f"{free_bytes / gib:.2f} GiB are free where the tier's volumes are, and {allocated_bytes / gib:.2f} GiB are provisioned on it"
 
 
-def _stale(name: str, odd: Iterable[Mapping[str, Any]]) -> list[Finding]:
+def _stale(name: str, odd: Iterable[Mapping[str, Any]]) -> list[DataFault]:
     stale = [each for each in odd if each["what"] == "stale"]
     if not stale:
         return []
-    return [Finding(Fault.STALE, name, f"{len(stale)} entries are of run {stale[0]['run']}")]
+    return [DataFault(Fault.STALE, name, f"{len(stale)} entries are of run {stale[0]['run']}")]
 
 
 def _numbers(numbers: Sequence[int]) -> str:

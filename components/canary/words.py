@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from components.canary.events import Event
 from components.canary.plan import ProofPlan
 from components.canary.report import ProbeReport
-from components.canary.verdict import Finding, most_telling
+from components.canary.verdict import DataFault, most_telling
 from components.kube.errors import ApiError, UnusableContext
 
 SHOWN_LOG_LINES = 10
@@ -25,7 +25,7 @@ class NotProven(Exception):
         self.hint = hint
 
 
-def not_kept(findings: Sequence[Finding]) -> NotProven | None:
+def not_kept(findings: Sequence[DataFault]) -> NotProven | None:
     """What is wrong with what was read, the most telling finding first; None where nothing is."""
     worst = most_telling(findings)
     if worst is None:

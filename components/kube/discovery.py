@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from components.kube.errors import ApiError
 
 
-class Api(Protocol):
+class ReadingApi(Protocol):
     """The request that discovery needs."""
 
     def get(self, path: str) -> dict[str, Any]:
@@ -17,7 +17,7 @@ class Api(Protocol):
 
 
 @dataclass(frozen=True)
-class Resource:
+class ApiResource:
     """A kind of objects.
 
     `base` is the path of its version (`/api/v1`, `/apis/apps/v1`), `plural` its name in paths.
@@ -41,11 +41,11 @@ class Discovery:
     See https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api.
     """
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: ReadingApi) -> None:
         self._api = api
-        self._known: dict[str, tuple[Resource, ...]] = {}
+        self._known: dict[str, tuple[ApiResource, ...]] = {}
 
-    def find(self, version: str, kind: str) -> Resource | None:
+    def find(self, version: str, kind: str) -> ApiResource | None:
         """The resource of a kind of an apiVersion (`v1`, `apps/v1`).
 
         None where the cluster doesn't know it (any more).
@@ -58,7 +58,7 @@ class Discovery:
             raise
         return next((each for each in known if each.kind == kind), None)
 
-    def in_namespaces(self) -> Iterator[Resource]:
+    def in_namespaces(self) -> Iterator[ApiResource]:
         """What namespaces can hold and a list can show, each once.
 
         That is as its group's preferred version has it, or another one where that hasn't got it: a
@@ -72,12 +72,12 @@ class Discovery:
                         seen.add(resource.plural)
                         yield resource
 
-    def _of(self, base: str) -> tuple[Resource, ...]:
+    def _of(self, base: str) -> tuple[ApiResource, ...]:
         """The resources of a version, without what is a part of another one (`pods/log`)."""
         if base not in self._known:
             listed = self._api.get(base).get("resources") or []
             self._known[base] = tuple(
-                Resource(base, each["name"], each["kind"], each["namespaced"], "list" in each["verbs"])
+                ApiResource(base, each["name"], each["kind"], each["namespaced"], "list" in each["verbs"])
                 for each in listed
                 if "/" not in each["name"]
             )

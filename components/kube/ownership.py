@@ -90,7 +90,7 @@ def due(claims: Iterable[Mapping[str, Any]], volumes: Iterable[Mapping[str, Any]
             yield volume, stamp
 
 
-class Api(Protocol):
+class StampingApi(Protocol):
     """The two requests that stamping needs."""
 
     def get(self, path: str) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Api(Protocol):
         """
 
 
-def stamp_volumes(api: Api, namespace: str, stack: str) -> list[str]:
+def stamp_volumes(api: StampingApi, namespace: str, stack: str) -> list[str]:
     """Stamp the volumes that are bound to claims of `stack` in `namespace`.
 
     The names of those that were stamped now.

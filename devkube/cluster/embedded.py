@@ -22,7 +22,7 @@ from devkube.cluster.access import Access, NodeFolder, write_kubeconfig
 from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.daemons import Daemon, end, stop_all, wait_for
 from devkube.cluster.layout import NODE_NAME, Layout
-from devkube.cluster.local_path import PROVISIONER, LocalPath
+from devkube.cluster.local_path import PROVISIONER, LocalPathProvisioner
 from devkube.cluster.node import Node, find_runtime
 from devkube.errors import MachineError
 from devkube.images import build_image
@@ -91,7 +91,7 @@ class EmbeddedCluster:
             _check_disk(layout.home)
             control_plane = ControlPlane(layout, binaries)
             node = Node(layout, binaries, runtime)
-            local_paths = [LocalPath(control_plane, program, name) for name in self.provisioners]
+            local_paths = [LocalPathProvisioner(control_plane, program, name) for name in self.provisioners]
             daemons = [*control_plane.daemons, node.containerd, node.kubelet, *(each.daemon for each in local_paths)]
             if not all(daemon.process() for daemon in daemons) or not control_plane.ready():
                 with step("Kubernetes", estimate=20) as progress, self._nothing_half_started(layout):
@@ -228,7 +228,7 @@ class EmbeddedCluster:
         control_plane.scheduler.start()
         wait_for(node.containerd_ready, "does not answer", [*started, node.containerd], 30)
 
-    def _start_node(self, control_plane: ControlPlane, node: Node, local_paths: list[LocalPath]) -> None:
+    def _start_node(self, control_plane: ControlPlane, node: Node, local_paths: list[LocalPathProvisioner]) -> None:
         began = datetime.now(UTC).replace(microsecond=0)
         fresh = node.kubelet.process() is None
         node.kubelet.start()

@@ -28,7 +28,7 @@ _SCRIPTS = {
 }
 
 
-class LocalPath:
+class LocalPathProvisioner:
     """One instance: answers for classes whose provisioner is `name`.
 
     Each volume is a directory in the cluster's volumes folder.

@@ -33,7 +33,7 @@ import filelock
 
 from devkube import cache, paths
 from devkube.errors import MachineError
-from devkube.progress import Step, say, step
+from devkube.progress import ProgressStep, say, step
 
 Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner", "actionlint"]
 
@@ -300,7 +300,7 @@ def go_environment() -> dict[str, str]:
 # --- one build ------------------------------------------------------------------------------------
 
 
-def _make(name: Name, recipe: Recipe, go: str, folder: Path, shown: Step) -> Path:
+def _make(name: Name, recipe: Recipe, go: str, folder: Path, shown: ProgressStep) -> Path:
     """Build everything of the recipe in `folder`.
 
     The returned folder below it holds the result and nothing else.

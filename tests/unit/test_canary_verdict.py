@@ -73,7 +73,7 @@ def volume(written: Written, tmp_path: Path) -> Callable[[str], Path]:
     return lambda profile: Path(shutil.copytree(written[profile][0], tmp_path / profile))
 
 
-def findings(root: Path, profile: str, written: Written, **options: str) -> list[verdict.Finding]:
+def findings(root: Path, profile: str, written: Written, **options: str) -> list[verdict.DataFault]:
     """What a comparison says of the volume as it is now."""
     status, report = run_probe(root, profile, "verify", **options)
     assert status == 0, report
@@ -368,7 +368,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
 class TestKilledStream:
     """The stream of a writer that was killed for real, and what may be missing from it."""
 
-    def compare(self, content: bytes, acknowledged: list[Any], tmp_path: Path) -> list[verdict.Finding]:
+    def compare(self, content: bytes, acknowledged: list[Any], tmp_path: Path) -> list[verdict.DataFault]:
         path = tmp_path / "killed.entries"
         path.write_bytes(content)
         return verdict.compare_stream("killed.entries", acknowledged, probe.Reader(RUN).file(path))

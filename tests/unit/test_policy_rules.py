@@ -16,48 +16,48 @@ from components.kube.labels import recommended
 from components.provisioners import PROVISIONERS
 from devkube import paths
 from policy import rules
-from policy.resources import CLAIM, NAMESPACE, POD_SPECS, STATEFUL_SET, STORAGE_CLASS, UNKNOWN, VOLUME, Resource, plain
+from policy.resources import CLAIM, NAMESPACE, POD_SPECS, STATEFUL_SET, STORAGE_CLASS, UNKNOWN, VOLUME, DeclaredResource, plain
 
 POD = "kubernetes:core/v1:Pod"
 LABELS = recommended("postgres", "aws", "database")
 
 
-def storage_class(**fields: Any) -> Resource:
+def storage_class(**fields: Any) -> DeclaredResource:
     metadata = {"name": "fast", "annotations": fields.pop("annotations", {}), "labels": fields.pop("labels", LABELS)}
-    return Resource(STORAGE_CLASS, "fast", {"metadata": metadata, **fields}, stack="aws")
+    return DeclaredResource(STORAGE_CLASS, "fast", {"metadata": metadata, **fields}, stack="aws")
 
 
-def claim(name: str = "it", *, protect: bool = True, stack: str = "aws", **spec: Any) -> Resource:
-    return Resource(CLAIM, name, {"metadata": {"name": name, "namespace": "data"}, "spec": spec}, protect, stack)
+def claim(name: str = "it", *, protect: bool = True, stack: str = "aws", **spec: Any) -> DeclaredResource:
+    return DeclaredResource(CLAIM, name, {"metadata": {"name": name, "namespace": "data"}, "spec": spec}, protect, stack)
 
 
-def volume(annotations: Mapping[str, str] | None = None, **spec: Any) -> Resource:
-    return Resource(VOLUME, "disk", {"metadata": {"name": "disk", "annotations": annotations or {}}, "spec": spec})
+def volume(annotations: Mapping[str, str] | None = None, **spec: Any) -> DeclaredResource:
+    return DeclaredResource(VOLUME, "disk", {"metadata": {"name": "disk", "annotations": annotations or {}}, "spec": spec})
 
 
-def stateful_set(**template: Any) -> Resource:
+def stateful_set(**template: Any) -> DeclaredResource:
     templates = [{"metadata": {"name": "data"}, "spec": template}]
-    return Resource(
+    return DeclaredResource(
         STATEFUL_SET,
         "queue",
         {"metadata": {"name": "queue", "namespace": "shop"}, "spec": {"replicas": 3, "volumeClaimTemplates": templates}},
     )
 
 
-def ephemeral(kind: str, *path: str, **template: Any) -> Resource:
+def ephemeral(kind: str, *path: str, **template: Any) -> DeclaredResource:
     spec: dict[str, Any] = {"volumes": [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": template}}}, {"name": "w"}]}
     for key in reversed(path):
         spec = {key: spec}
     if "template" in spec["spec"]:
         spec["spec"]["replicas"] = 3
-    return Resource(kind, "it", {"metadata": {"name": "it", "namespace": "shop"}, **spec})
+    return DeclaredResource(kind, "it", {"metadata": {"name": "it", "namespace": "shop"}, **spec})
 
 
-def on_host(kind: str, *path: str) -> Resource:
+def on_host(kind: str, *path: str) -> DeclaredResource:
     spec: dict[str, Any] = {"volumes": [{"name": "v", "hostPath": {"path": "/srv"}}, {"name": "w", "emptyDir": {}}]}
     for key in reversed(path):
         spec = {key: spec}
-    return Resource(kind, "it", {"metadata": {"name": "it"}, **spec})
+    return DeclaredResource(kind, "it", {"metadata": {"name": "it"}, **spec})
 
 
 EBS = "ebs.csi.aws.com"
@@ -73,7 +73,7 @@ CLASS_RULES: list[Callable[..., Any]] = [
     rules.encrypted_on_cloud,
 ]
 
-KEPT: list[tuple[Callable[..., Any], Resource]] = [
+KEPT: list[tuple[Callable[..., Any], DeclaredResource]] = [
     (rules.reclaim_policy_retain, storage_class(reclaimPolicy="Retain")),
     (rules.reclaim_policy_retain, volume(persistentVolumeReclaimPolicy="Retain")),
     (rules.reclaim_policy_retain, volume()),
@@ -100,14 +100,17 @@ KEPT: list[tuple[Callable[..., Any], Resource]] = [
     (rules.no_host_folders, volume({"pv.kubernetes.io/provisioned-by": "rancher.io/local-path"}, hostPath={"path": "/a"})),
     (rules.no_host_folders, volume(local={"path": "/a"}, storageClassName=UNKNOWN)),
     (rules.no_host_folders, on_host("kubernetes:apps/v1:DaemonSet", "spec", "template", "spec")),
-    (rules.no_host_folders, Resource(POD, "it", {"spec": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}})),
+    (
+        rules.no_host_folders,
+        DeclaredResource(POD, "it", {"spec": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}}),
+    ),
     (rules.project_labels, storage_class()),
     (rules.project_labels, storage_class(labels=UNKNOWN)),
-    (rules.project_labels, Resource(POD, "it", {"metadata": {}})),
+    (rules.project_labels, DeclaredResource(POD, "it", {"metadata": {}})),
     *((rule, UNKNOWN_CLASS) for rule in CLASS_RULES),
 ]
 
-BROKEN: list[tuple[Callable[..., Any], Resource, str]] = [
+BROKEN: list[tuple[Callable[..., Any], DeclaredResource, str]] = [
     (
         rules.reclaim_policy_retain,
         storage_class(reclaimPolicy="Delete"),
@@ -210,12 +213,12 @@ BROKEN: list[tuple[Callable[..., Any], Resource, str]] = [
 
 
 @pytest.mark.parametrize(("rule", "resource"), KEPT)
-def test_what_keeps_a_rule(rule: Callable[..., Any], resource: Resource) -> None:
+def test_what_keeps_a_rule(rule: Callable[..., Any], resource: DeclaredResource) -> None:
     assert list(rule(resource)) == []
 
 
 @pytest.mark.parametrize(("rule", "resource", "message"), BROKEN)
-def test_what_breaks_a_rule_and_its_words(rule: Callable[..., Any], resource: Resource, message: str) -> None:
+def test_what_breaks_a_rule_and_its_words(rule: Callable[..., Any], resource: DeclaredResource, message: str) -> None:
     assert list(rule(resource)) == [message]
 
 
@@ -247,11 +250,11 @@ def test_claims_of_generic_ephemeral_volumes_are_claims(kind: str, path: tuple[s
     pods = 3 if path[:2] == ("spec", "template") else 1
     assert not list(rules.claims_within_allocation([resource], {"gp2": f"{5 * pods}Gi"}))
     assert title in next(rules.claims_within_allocation([resource], {"gp2": f"{5 * pods - 1}Gi"}))
-    namespace = Resource(NAMESPACE, "shop", {"metadata": {"name": "shop"}}, protect=False, stack="prod")
+    namespace = DeclaredResource(NAMESPACE, "shop", {"metadata": {"name": "shop"}}, protect=False, stack="prod")
     assert not list(rules.production_is_protected([namespace, resource], None))
 
 
-def of_size(size: Any, name: str = "it", storage_class_name: Any = "fast") -> Resource:
+def of_size(size: Any, name: str = "it", storage_class_name: Any = "fast") -> DeclaredResource:
     return claim(name, storageClassName=storage_class_name, resources={"requests": {"storage": size}})
 
 
@@ -270,7 +273,7 @@ def of_size(size: Any, name: str = "it", storage_class_name: Any = "fast") -> Re
         ([of_size("10000000001")], "10G", "9537Mi"),
     ],
 )
-def test_claims_within_allocation(resources: list[Resource], limit: str, asked: str | None) -> None:
+def test_claims_within_allocation(resources: list[DeclaredResource], limit: str, asked: str | None) -> None:
     messages = list(rules.claims_within_allocation(resources, {"fast": limit}))
     if asked is None:
         assert messages == []
@@ -282,8 +285,8 @@ def test_claims_within_allocation(resources: list[Resource], limit: str, asked: 
         assert f"gives it, {limit}; these do: " in message and f"Works: smaller claims, or at least {asked} for fast" in message
 
 
-def namespace(protect: bool, name: str = "data") -> Resource:
-    return Resource(NAMESPACE, name, {"metadata": {"name": name}}, protect, "aws")
+def namespace(protect: bool, name: str = "data") -> DeclaredResource:
+    return DeclaredResource(NAMESPACE, name, {"metadata": {"name": name}}, protect, "aws")
 
 
 CLOUD_CLASS = storage_class(provisioner="pd.csi.storage.gke.io")
@@ -304,7 +307,7 @@ CLOUD_CLASS = storage_class(provisioner="pd.csi.storage.gke.io")
         ([], None, []),
     ],
 )
-def test_production_is_protected(resources: list[Resource], stacks: list[str] | None, titles: list[str]) -> None:
+def test_production_is_protected(resources: list[DeclaredResource], stacks: list[str] | None, titles: list[str]) -> None:
     messages = list(rules.production_is_protected(resources, stacks))
     assert [message.split(": ")[0] for message in messages] == titles
     assert all("Works: true (here the setting `protect: true`)" in message for message in messages)
