@@ -73,7 +73,7 @@ def one_installation_at_a_time() -> Iterator[None]:
         waiting = False
         while not try_lock(file):
             if not waiting:
-                print("Python packages: another command is installing them, waiting for that …", flush=True)
+                print("Python packages: another command is installing them, waiting for that …", file=sys.stderr)
                 waiting = True
             time.sleep(0.2)
         yield
@@ -92,7 +92,7 @@ def make_venv() -> None:
         before = stamp()
         if before == wanted_stamp():  # another command has made it while this one waited
             return
-        print("Python packages: installing into .venv (about 1 min the first time) …", flush=True)
+        print("Python packages: installing into .venv (about 1 min the first time) …", file=sys.stderr)
         if before.rpartition(" ")[0] != wanted_stamp().rpartition(" ")[0]:
             if VENV.is_symlink() or VENV.is_file():  # of a link to another clone's only the link is ours
                 VENV.unlink()
