@@ -14,6 +14,7 @@ from dev.stack import Session, kubeconfig_of
 from devkube import paths
 from devkube.cluster import Access, Cluster, choose
 from devkube.engine import ensure_engine
+from devkube.errors import MachineError
 from ops.command_line import option_of, variable_of
 from ops.console import console
 from ops.errors import UserError
@@ -77,9 +78,12 @@ class DevMachine(Machine):
     def state_and_cluster(self, stack: str, *, quiet: bool = False) -> tuple[Pulumi, KubeApi]:
         """As in `ops`. The cluster has to run: only looking must not start one."""
         console.stderr = console.stderr or quiet  # what the engine's setup says
-        cluster = cluster_of(stack)
-        _must_run(cluster, stack)
-        session = Session(ensure_engine(), cluster.start())
+        try:
+            cluster = cluster_of(stack)
+            _must_run(cluster, stack)
+            session = Session(ensure_engine(), cluster.start())
+        except MachineError as problem:
+            raise UserError(problem.message, problem.hint) from None
         return session.pulumi(stack), api_of(session.access)
 
     def way_to_adopt(self, stack: str) -> str:
