@@ -15,11 +15,9 @@ from components.canary.manifests import CLAIM_UID, canary_labels
 from components.canary.words import NotProven
 from components.kube import labels
 from components.kube.api import Json, KubeApi
-from components.kube.ownership import NOBODY
+from components.kube.ownership import BOUND_BY_CONTROLLER, NOBODY
 from components.kube.quantity import bytes_of
 
-# Kubernetes puts it on a volume that had no claim's name in it when it was bound.
-BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 # A patch that binds a volume to a claim that never was. Kubernetes makes the volume Released, and
 # no claim gets it by itself.
 RESERVED_FOR_NOBODY = {

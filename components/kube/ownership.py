@@ -19,6 +19,8 @@ SERVICE = labels.NAME
 TIER = labels.COMPONENT
 STACK = labels.INSTANCE
 
+# Kubernetes puts it on a volume that had no claim's name in it when it was bound.
+BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 NOBODY = "00000000-0000-0000-0000-000000000000"  # the UID of a claim that never was: a volume with it in its claimRef is Released
 
 _CLAIM = re.compile(r"data-(?P<service>.+)-(?P<ordinal>0|[1-9][0-9]*)")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.kube import labels
 from components.kube.api import Json
-from components.kube.ownership import stamp_volumes
+from components.kube.ownership import BOUND_BY_CONTROLLER, stamp_volumes
 from components.settings import Settings
 from ops.console import say, step
 from ops.errors import UserError
@@ -18,7 +18,7 @@ from ops.volumes import found, saved
 from ops.volumes.api import VolumesApi
 from ops.volumes.found import VolumesFolder
 from ops.volumes.matching import AdoptionPlan, make_plan
-from ops.volumes.volume import BOUND_BY_CONTROLLER, Volume
+from ops.volumes.volume import Volume
 from ops.volumes.wanted import Wanted, wanted_claims
 
 _ATTEMPTS = 5  # at a plan whose volumes somebody else changes at the same time

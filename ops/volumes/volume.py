@@ -17,7 +17,6 @@ from components.kube.quantity import bytes_of
 
 HOSTNAME = "kubernetes.io/hostname"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"  # by it the provisioner knows the volumes that it may delete
-BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 
 
 @dataclass(frozen=True)

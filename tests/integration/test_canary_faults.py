@@ -25,8 +25,9 @@ from kubernetes import client
 
 from components.canary import run
 from components.canary.run import Proof
-from components.canary.volumes import BOUND_BY_CONTROLLER, RESERVED_FOR_NOBODY
+from components.canary.volumes import RESERVED_FOR_NOBODY
 from components.canary.watch import Timeouts
+from components.kube.ownership import BOUND_BY_CONTROLLER
 from devkube.cluster import Access, Cluster
 from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon
