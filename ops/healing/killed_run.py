@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ops.console import say
-from ops.healing import locks, orphans
+from ops.healing import attributes, locks, orphans
 from ops.pulumi_command import Pulumi
 
 
 def end_killed_run(pulumi: Pulumi, stack: str) -> None:
-    """Release the lock that a killed run on `stack` has left, and end what it has left running.
+    """Release the lock that a killed run on `stack` has left, remove what it has written in part,
+    and end what it has left running.
 
     Raises UserError while a run on the stack is under way, or may be on another host. A backend
     that is no folder keeps its own locks.
@@ -17,6 +18,8 @@ def end_killed_run(pulumi: Pulumi, stack: str) -> None:
     folder = locks.folder_of(backend)
     if folder and locks.release_dead(folder, stack):
         say(f"Released the lock of a run on stack {stack} that was killed.")
+    if folder and attributes.remove_half_written(folder, stack):
+        say(f"Removed attributes of stack {stack}'s state that a killed run had written in part; the state itself is whole.")
     only_stack = folder is not None and not locks.locked_stacks(folder)
     killed = orphans.Killed(stack, backend, pulumi.environment.get("PULUMI_BACKEND_URL"), only_stack)
     ended = orphans.end(orphans.find(killed))

@@ -22,9 +22,9 @@ import psutil
 from components.kube.labels import PROJECT
 from ops.console import duration
 from ops.errors import UserError
+from ops.healing import attributes
 
 _WRITTEN_WITHIN = 2.0  # seconds in which a file of a few bytes is whole, or its writer was killed
-_ATTRIBUTES = ".attrs"  # gocloud.dev/blob/fileblob keeps a file of this ending beside each that it writes
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def locked_stacks(state: Path) -> set[str]:
 
 def _files(state: Path) -> list[Path]:
     found = (state / ".pulumi" / "locks" / "organization" / PROJECT).glob("*/*")
-    return [path for path in found if path.suffix != _ATTRIBUTES]
+    return [path for path in found if path.suffix != attributes.ENDING]
 
 
 def _read(paths: Iterable[Path]) -> Iterator[Lock]:
@@ -135,5 +135,5 @@ def release_dead(state: Path, stack: str) -> int:
             )
     for lock in found:
         lock.path.unlink(missing_ok=True)
-        lock.path.with_name(lock.path.name + _ATTRIBUTES).unlink(missing_ok=True)
+        lock.path.with_name(lock.path.name + attributes.ENDING).unlink(missing_ok=True)
     return len(found)

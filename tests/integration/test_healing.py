@@ -445,6 +445,18 @@ def test_a_live_lock_is_never_released(stack: Stack) -> None:
     stack.is_whole()
 
 
+@pytest.mark.parametrize("left", ["", '{"user.cache_control":""'], ids=["empty", "cut off"])
+def test_a_kill_while_the_state_was_written(left: str, stack: Stack) -> None:
+    """The file backend writes the attributes of a file in place, and a kill can come in between."""
+    attributes = stack_file(stack.program).with_name(stack_file(stack.program).name + ".attrs")
+    assert attributes.is_file()
+    attributes.write_text(left)
+    broken = stack.program.run("stack", "export")
+    assert broken.returncode != 0
+    assert "failed to load checkpoint" in broken.stderr
+    stack.converges("writing the state", "the attributes are " + ("cut off" if left else "empty"), "engine")
+
+
 def test_all_of_it_in_a_table(stack: Stack, record_property: Callable[[str, object], None]) -> None:
     """The last one of the file: what was killed, and what came of it, is printed at the end of all
     tests.
