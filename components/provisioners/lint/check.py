@@ -11,7 +11,7 @@ from components.kube.quantity import Size
 from components.provisioners.base import Provisioner
 from components.provisioners.findings import Finding, RequestedVolume, shown
 from components.provisioners.lint.manifests import ClassSource
-from components.provisioners.lint.mending import FIELDS, place_of
+from components.provisioners.lint.mending import FIELDS, place_of, placed
 from components.provisioners.lint.nodes import Place, plain
 from components.provisioners.lint.reading import provisioner_of, read_class
 from components.provisioners.lint.suggestions import Suggestions
@@ -106,7 +106,8 @@ def check_source(source: ClassSource, sizes: Sequence[Size]) -> ClassReport:
     """The same for a class as it is in a text, and what the API server refuses of it."""
     report = check_class(source.manifest, sizes)
     refused = {finding.place for finding in source.findings}
-    rest = [each for each in report.findings if each.volume or place_of(source.manifest, each) not in refused]
+    ruled = (each for finding in report.findings for each in placed(source.manifest, finding))
+    rest = [each for each in ruled if each.volume or place_of(source.manifest, each) not in refused]
     return replace(report, findings=[*source.findings, *rest], source=source)
 
 

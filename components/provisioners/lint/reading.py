@@ -79,6 +79,10 @@ class _Reader:
 
     def parameter(self, key: str, value: object) -> None:
         """One parameter, as it is written."""
+        if key in MISPLACED:
+            rule = "a field of the class, not a parameter: here no driver reads it, and some refuse the class"
+            self.findings.append(Finding("error", "", value, rule, self._moved(key, value), place=("parameters", key)))
+            return
         if not isinstance(value, str):
             text = text_of(value)
             rule = "a class's parameters are strings: the API server refuses the class"
@@ -109,9 +113,6 @@ class _Reader:
         if self.provisioner.topology_keys and key.startswith(RESERVED_PREFIX):
             rule = f"`{RESERVED_PREFIX}…` is reserved, and the provisioner refuses a class with a key of it that it doesn't know"
             return error(key, value, rule, Rename(FSTYPE) if key.lower() == FSTYPE else Drop(key))
-        if key in MISPLACED:
-            rule = "a field of the class, not a parameter: here no driver reads it, and some refuse the class"
-            return Finding("error", "", value, rule, self._moved(key, value), place=("parameters", key))
         finding = self.provisioner.unknown(key, value)
         near = meant_by(key, self.codecs, self.provisioner.codecs, self.present()) if isinstance(finding.remedy, Drop) else None
         remedy = Rename(near) if near else finding.remedy
@@ -125,15 +126,16 @@ class _Reader:
 
     def _moved(self, key: str, value: object) -> Remedy:
         """A field of the class in its right place, unless it is there already."""
-        manifest, there = self.manifest, StorageClassManifest("", "")
-        fields = {
-            "reclaimPolicy": (manifest.reclaim_policy != there.reclaim_policy, value),
-            "volumeBindingMode": (manifest.binding_mode != there.binding_mode, value),
-            "allowVolumeExpansion": (manifest.allow_volume_expansion, str(value).strip().lower() in ("true", "yes", "on", "1")),
-            "mountOptions": (bool(manifest.mount_options), [each for each in re.split("[, ]+", str(value)) if each]),
+        manifest, text = self.manifest, str(value).strip()
+        fields: dict[str, tuple[bool, object]] = {
+            "reclaimPolicy": (manifest.reclaim_policy != "Delete", text),
+            "volumeBindingMode": (manifest.binding_mode != "Immediate", text),
+            "allowVolumeExpansion": (manifest.allow_volume_expansion, text.lower() in ("true", "yes", "on", "1")),
+            "mountOptions": (bool(manifest.mount_options), value if isinstance(value, list) else re.split("[, ]+", text)),
+            "allowedTopologies": (bool(manifest.topologies) or not isinstance(value, list), value),
         }
-        taken, moved = fields.get(key, (True, None))
-        return Drop(key) if taken else Move((key,), moved)
+        taken, moved = fields[key]
+        return Drop(key) if taken or moved in ("", [""]) else Move((key,), moved)
 
     def zones(self, topologies: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
         """The zones among the allowed topologies; a key that no node has is a finding.
