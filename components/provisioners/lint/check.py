@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from components.kube.quantity import Size
 from components.provisioners.base import Provisioner
 from components.provisioners.findings import Finding, RequestedVolume, shown
+from components.provisioners.lint.fields import too_large
 from components.provisioners.lint.manifests import ClassSource
 from components.provisioners.lint.mending import FIELDS, place_of, placed
 from components.provisioners.lint.nodes import Place, plain
 from components.provisioners.lint.reading import provisioner_of, read_class
-from components.provisioners.lint.suggestions import Suggestions
+from components.provisioners.lint.suggestions import MOST_FINDINGS, Suggestions
 from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.remedies import Remedy, Set, as_yaml, sentence
+
+_LONGEST_VALUE = 200  # characters; a message shows fewer
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,13 @@ class ClassReport:
         raw = finding.value
         if place[:1] == ("parameters",) and len(place) == 2 and not finding.place:
             raw = self.manifest.parameters.get(str(place[1]), raw)
-        return str(raw) if raw == "(missing)" else shown(raw)
+        return str(raw) if raw == "(missing)" else shown(raw[:_LONGEST_VALUE] if isinstance(raw, str) else raw)
 
     def remedy(self, finding: Finding) -> Remedy:
         """What works, with values as the class has them: those of parameters are strings."""
         return self.suggestions.remedy(finding) if self.suggestions else finding.remedy
 
-    @property
+    @cached_property
     def suggestions(self) -> Suggestions | None:
         """What works, tried by the rules of the driver; None where these aren't known."""
         return Suggestions(self.provisioner, self.manifest, self.volumes) if self.provisioner else None
@@ -98,12 +103,18 @@ def check_class(manifest: StorageClassManifest, sizes: Sequence[Size]) -> ClassR
     fields = type(parameters).model_fields
     known = {(fields[name].alias or name).lower() for name in parameters.model_fields_set}
     misread = {finding.path.lower() for finding in findings} - known  # of which the rules would say that it isn't set
-    ruled = [finding for finding in provisioner.findings(parameters, volumes) if finding.volume or finding.path.lower() not in misread]
+    ruled = [
+        finding
+        for finding in islice(provisioner.findings(parameters, volumes), MOST_FINDINGS)
+        if finding.volume or finding.path.lower() not in misread
+    ]
     return ClassReport(manifest, provisioner, [*findings, *ruled, *provisioner.class_findings(manifest)], volumes)
 
 
 def check_source(source: ClassSource, sizes: Sequence[Size]) -> ClassReport:
     """The same for a class as it is in a text, and what the API server refuses of it."""
+    if too_large(source.manifest.parameters):  # which are refused, whatever they are
+        return ClassReport(source.manifest, provisioner_of(source.manifest), source.findings, source=source)
     report = check_class(source.manifest, sizes)
     refused = {finding.place for finding in source.findings}
     ruled = (each for finding in report.findings for each in placed(source.manifest, finding))
