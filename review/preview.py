@@ -136,6 +136,8 @@ def _show(outcome: Outcome) -> None:
         console.print(preview_report.table(outcome.comparison))
     if preview_report.note(outcome):
         say(preview_report.note(outcome))
+    for advice in outcome.head.advice:
+        say(f"Advice: {advice}")
     if outcome.problems:
         console.print("[red]Not to be merged as it is:[/]" if outcome.base else "[red]Not to be brought up as it is:[/]")
         for problem in outcome.problems:

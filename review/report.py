@@ -145,7 +145,7 @@ def _not_shown(outcomes: Sequence[Outcome]) -> str:
 def _details(outcome: Outcome, longest: int) -> list[str]:
     """What there is to say of a stack besides its verdict: nothing, where the verdict says all.
 
-    A problem is cut at `longest` bytes.
+    A problem or advice is cut at `longest` bytes.
     """
     lines: list[str] = []
     if outcome.problems:
@@ -154,6 +154,8 @@ def _details(outcome: Outcome, longest: int) -> list[str]:
         lines += ["| | object | fields |", "|---|---|---|", *map(_markdown_row, outcome.comparison.changes), ""]
     if note(outcome):
         lines += [f"`{_code(note(outcome))}`", ""]
+    if outcome.head.advice:
+        lines += ["Advice:", "", *(f"- `{_code(advice, longest)}`" for advice in outcome.head.advice), ""]
     mark = "❌" if outcome.problems else "✅"
     name = outcome.stack if _PLAIN_NAME.fullmatch(outcome.stack) else f"`{_code(outcome.stack)}`"
     against = f", against `{_code(outcome.base)}`" if outcome.base else ""

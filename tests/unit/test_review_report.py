@@ -48,6 +48,7 @@ def test_what_is_read_of_an_event_log(tmp_path: Path) -> None:
     )
     assert plan.resources == {URN: Planned(URN, INPUTS, protect=True, parent="p", provider=PROVIDER)}
     assert plan.violations == ("a-rule: The object: its value. Works: another",)
+    assert plan.advice == ("advice: The object: its value. Works: another",)
     assert plan.errors == ("it failed",)
     [claim] = plan.resources.values()
     assert (claim.type, claim.name) == ("kubernetes:core/v1:PersistentVolumeClaim", "data-kafka-0")
@@ -160,6 +161,13 @@ def test_all_verdicts_stand_whatever_the_number_of_stacks_and_their_size(number:
         assert not line.startswith("|") or len(re.findall(r"(?<!\\)\|", line)) == 4
     if number > 1:
         assert "Cut here; the job's log has all of it." in report or "There is no room for the details of" in report
+
+
+def test_advice_is_told_and_fails_nothing() -> None:
+    advised = replace(stack("dev"), head=PreviewPlan({}, advice=("a-rule: it isn't seen",)))
+    report = markdown([advised])
+    assert verdicts(report) == ["| `dev` | ✅ good | nothing would change |"]
+    assert "### ✅ Stack dev: nothing would change, against `origin/main`\n\nAdvice:\n\n- `a-rule: it isn't seen`\n" in report
 
 
 def test_a_short_stack_between_long_ones_is_whole() -> None:
