@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from pulumi_policy import PolicyResource, ResourceValidationArgs
@@ -69,13 +70,13 @@ class DeclaredResource:
         """`StorageClass`, or `StorageClassPatch`."""
         return self.type.rsplit(":", 1)[-1]
 
-    @property
+    @cached_property
     def group(self) -> str:
         """The API group, `storage.k8s.io`; empty for what is no object of Kubernetes."""
         kubernetes, _, api = self.type.rpartition(":")[0].partition(":")
         return api.partition("/")[0] if kubernetes == "kubernetes" else ""
 
-    @property
+    @cached_property
     def is_patch(self) -> bool:
         """Whether it changes some fields of an object that is declared elsewhere.
 
@@ -88,7 +89,7 @@ class DeclaredResource:
         """The kind of the object that is made or patched, `StorageClass`."""
         return self.kind.removesuffix("Patch") if self.is_patch else self.kind
 
-    @property
+    @cached_property
     def object_type(self) -> str:
         """The type without Patch, and of what Kubernetes has built in without regard to the API's
         version: one of the constants of this module.

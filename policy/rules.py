@@ -307,7 +307,7 @@ def storage_out_of_sight(resources: Iterable[DeclaredResource]) -> Violations:
     found = [resource for resource in resources if (resource.group, resource.object_kind) in TEMPLATES]
     if found:
         titles = _listed([resource.title for resource in found])
-        rule = "what these make of templates isn't seen, only the values that the program gives them"
+        rule = "what these make of templates and of files with values isn't seen, only the values in the program itself"
         works = "helm.v4.Chart instead of a Release, or `helm template … | python -m components.provisioners check -` for their classes"
         yield _says(f"Stack {found[0].stack}", "templates", titles, rule, works)
 
