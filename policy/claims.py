@@ -17,8 +17,10 @@ def claims_of(resource: DeclaredResource) -> Iterator[DeclaredClaim]:
     """Every claim that comes of a resource; none where it is no object of Kubernetes."""
     known = operators.KNOWN.get((resource.group, resource.object_kind))
     found = known(resource) if known else search.claims_in(resource) if search.root_of(resource) else _built_in(resource)
+    # A Release names the namespace of what it makes, others of its kind their own.
+    namespace = resource.get("namespace") if search.makes_of_templates(resource) else resource.namespace
     for claim in found:
-        yield replace(claim, namespace=resource.namespace, whole=claim.whole and not resource.is_patch)
+        yield replace(claim, namespace=namespace, whole=claim.whole and not resource.is_patch)
 
 
 def _built_in(resource: DeclaredResource) -> Iterator[DeclaredClaim]:

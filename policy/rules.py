@@ -30,7 +30,7 @@ from policy.resources import (
     get,
     items,
 )
-from policy.search import DEFAULT_CLASS, default_classes_in
+from policy.search import DEFAULT_CLASS, default_classes_in, makes_of_templates
 
 LOCAL_PATH = "rancher.io/local-path"
 EBS = ("ebs.csi.aws.com", "ebs.csi.eks.amazonaws.com")
@@ -53,16 +53,6 @@ LABELLED = {
     "kubernetes:core/v1:ResourceQuota",
     "kubernetes:storage.k8s.io/v1:VolumeAttributesClass",
     "kubernetes:snapshot.storage.k8s.io/v1:VolumeSnapshotClass",
-}
-
-# What makes objects of templates that this pack doesn't see, by API group and kind.
-TEMPLATES = {
-    ("helm.sh", "Release"),
-    ("helm.toolkit.fluxcd.io", "HelmRelease"),
-    ("kustomize.toolkit.fluxcd.io", "Kustomization"),
-    ("helm.cattle.io", "HelmChart"),
-    ("argoproj.io", "Application"),
-    ("argoproj.io", "ApplicationSet"),
 }
 
 Violations = Iterator[str]
@@ -304,7 +294,7 @@ def storage_out_of_sight(resources: Iterable[DeclaredResource]) -> Violations:
 
     Of these only the values are looked at. It is advice, and one message for a stack.
     """
-    found = [resource for resource in resources if (resource.group, resource.object_kind) in TEMPLATES]
+    found = [resource for resource in resources if makes_of_templates(resource)]
     if found:
         titles = _listed([resource.title for resource in found])
         rule = "what these make of templates and of files with values isn't seen, only the values in the program itself"

@@ -16,6 +16,16 @@ from policy.resources import RELEASE, UNKNOWN, DeclaredClaim, DeclaredResource, 
 
 DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
+# What makes objects of templates, which aren't seen here, by API group and kind.
+_TEMPLATES = {
+    ("helm.sh", "Release"),
+    ("helm.toolkit.fluxcd.io", "HelmRelease"),
+    ("kustomize.toolkit.fluxcd.io", "Kustomization"),
+    ("helm.cattle.io", "HelmChart"),
+    ("argoproj.io", "Application"),
+    ("argoproj.io", "ApplicationSet"),
+}
+
 _CLASSES = ("storageClassName", "storageClass", "class")  # the last one beside a size alone
 _SIZES = (("requests", "storage"), ("size",), ("storage",), ("capacity",))
 _PODS = ("replicas", "replicaCount", "instances", "count")  # of what stands below it
@@ -24,6 +34,7 @@ _PODS = ("replicas", "replicaCount", "instances", "count")  # of what stands bel
 # storage class, such as STANDARD_IA, is none.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _SIZE = re.compile(r"[0-9.]+([kMGTPE]|[KMGTPE]i)")
+_NO_QUANTITY = re.compile(r"[^0-9.]")  # it begins so: a pattern that a policy engine matches claims with
 
 
 def root_of(resource: DeclaredResource) -> str:
@@ -36,6 +47,11 @@ def root_of(resource: DeclaredResource) -> str:
         return "values"
     own = "." not in resource.group or resource.group.endswith(".k8s.io") or resource.group == "helm.sh"
     return "" if own else "spec"
+
+
+def makes_of_templates(resource: DeclaredResource) -> bool:
+    """Whether the objects that come of it are made elsewhere, of templates."""
+    return (resource.group, resource.object_kind) in _TEMPLATES
 
 
 def claims_in(resource: DeclaredResource) -> Iterator[DeclaredClaim]:
@@ -82,7 +98,10 @@ def _claim(resource: DeclaredResource, path: str, found: Mapping[str, Any], pods
 
     An empty name leaves the class to the operator or the chart.
     """
-    asked = get(found, "resources", "requests", "storage")  # no container asks for that
+    requests = get(found, "resources", "requests")
+    asked = requests.get("storage") if isinstance(requests, Mapping) else None  # no container asks for that
+    if isinstance(asked, str) and _NO_QUANTITY.match(asked):
+        return None
     sizes = (asked,) if asked is not None else (get(found, *each) for each in _SIZES)
     size = next((size for size in sizes if asked is not None or (isinstance(size, str) and _SIZE.fullmatch(size))), None)
     modes = found.get("accessModes") or ([found["accessMode"]] if found.get("accessMode") else None)
@@ -99,5 +118,5 @@ def _claim(resource: DeclaredResource, path: str, found: Mapping[str, Any], pods
         modes=modes,
         modes_field=f"{path}.{'accessModes' if 'accessModes' in found else 'accessMode'}",
         replicas=pods,
-        whole=asked is not None and resource.type != RELEASE,
+        whole=asked is not None and not makes_of_templates(resource),
     )

@@ -184,6 +184,33 @@ OTHERS = {
         [],
         0,
     ),
+    "patterns that a policy engine matches claims with (Kyverno)": (
+        """
+        apiVersion: kyverno.io/v1
+        kind: ClusterPolicy
+        metadata: {name: small-claims}
+        spec:
+          rules:
+          - match: {resources: {kinds: [PersistentVolumeClaim]}}
+            validate: {pattern: {spec: {accessModes: "?*", storageClassName: "?*", resources: {requests: {storage: "<=10Gi"}}}}}
+        """,
+        [],
+        0,
+    ),
+    "values of a chart that Flux or Argo CD renders": (
+        """
+        apiVersion: helm.toolkit.fluxcd.io/v2
+        kind: HelmRelease
+        metadata: {name: db, namespace: flux-system}
+        spec:
+          targetNamespace: shop
+          values:
+            primary: {persistence: {storageClass: gp2, size: 8Gi}}
+            backup: {volumeClaimTemplate: {spec: {resources: {requests: {storage: 1Gi}}}}}
+        """,
+        ['spec.values.primary.persistence.storageClass: "gp2"'],
+        8,
+    ),
     "a resource of another kind with the words": (
         """
         apiVersion: apiextensions.k8s.io/v1
@@ -390,6 +417,12 @@ def test_objects_of_lists() -> None:
     assert next(each.title for each in with_items(typed)) == "StorageClass gp3"
     bucket = declared("{apiVersion: example.com/v1, kind: AllowList, metadata: {name: a}, spec: {}}")
     assert list(with_items(bucket)) == [bucket]
+
+
+def test_the_namespace_of_what_flux_renders_is_not_the_releases_own() -> None:
+    flux = declared(OTHERS["values of a chart that Flux or Argo CD renders"][0])
+    own = DeclaredResource("kubernetes:core/v1:Namespace", "it", {"metadata": {"name": "flux-system"}}, stack="prod")
+    assert not list(rules.production_is_protected([own, flux], ["prod"]))
 
 
 def test_what_no_rule_sees_is_said_once() -> None:
