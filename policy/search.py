@@ -34,7 +34,6 @@ _PODS = ("replicas", "replicaCount", "instances", "count")  # of what stands bel
 # storage class, such as STANDARD_IA, is none.
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _SIZE = re.compile(r"[0-9.]+([kMGTPE]|[KMGTPE]i)")
-_NO_QUANTITY = re.compile(r"[^0-9.]")  # it begins so: a pattern that a policy engine matches claims with
 
 
 def root_of(resource: DeclaredResource) -> str:
@@ -93,26 +92,25 @@ def _below(path: str, key: str) -> str:
 
 
 def _claim(resource: DeclaredResource, path: str, found: Mapping[str, Any], pods: int) -> DeclaredClaim | None:
-    """The claim that a mapping stands for; None where it has neither the form of a claim's spec nor
-    the name of a class.
+    """The claim that a mapping stands for; None where it neither has the form of a claim's spec nor
+    names a class.
 
-    An empty name leaves the class to the operator or the chart.
+    An empty name leaves the class to the operator or the chart, but in a claim's own spec.
     """
-    requests = get(found, "resources", "requests")
-    asked = requests.get("storage") if isinstance(requests, Mapping) else None  # no container asks for that
-    if isinstance(asked, str) and _NO_QUANTITY.match(asked):
-        return None
-    sizes = (asked,) if asked is not None else (get(found, *each) for each in _SIZES)
-    size = next((size for size in sizes if asked is not None or (isinstance(size, str) and _SIZE.fullmatch(size))), None)
+    asked = _asked(found)
+    size = asked if asked is not None else next(filter(_is_size, (get(found, *each) for each in _SIZES)), None)
     modes = found.get("accessModes") or ([found["accessMode"]] if found.get("accessMode") else None)
     key = next((key for key in _CLASSES if found.get(key) is not None and (size or key != "class")), _CLASSES[0])
     name = found.get(key)
-    is_name = name is UNKNOWN or (isinstance(name, str) and _NAME.fullmatch(name)) or (name == "" and asked is not None)
-    if not is_name and asked is None and not (modes and size):
+    if name == "" and asked is None:
+        name = None
+    if name not in (None, "", UNKNOWN) and not (isinstance(name, str) and _NAME.fullmatch(name)):
+        return None
+    if name is None and asked is None and not (modes and size):
         return None
     return DeclaredClaim(
         resource.title,
-        storage_class=name if is_name else None,
+        storage_class=name,
         class_field=f"{path}.{key}",
         size=size,
         modes=modes,
@@ -120,3 +118,14 @@ def _claim(resource: DeclaredResource, path: str, found: Mapping[str, Any], pods
         replicas=pods,
         whole=asked is not None and not makes_of_templates(resource),
     )
+
+
+def _asked(found: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """What a claim's spec asks for, as no container does; None for a pattern that claims match."""
+    requests = get(found, "resources", "requests")
+    asked = requests.get("storage") if isinstance(requests, Mapping) else None
+    return None if isinstance(asked, str) and not asked[:1].isdecimal() else asked
+
+
+def _is_size(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, str) and _SIZE.fullmatch(value) is not None
