@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -61,13 +62,35 @@ class Either:
 
 
 @dataclass(frozen=True)
+class Replace:
+    """Another class in place of this one: its driver, all its parameters, its allowed topologies.
+
+    `topologies` are keys, each with its values, in the order of those that are there.
+    Where the class has none, they are one term.
+    """
+
+    provisioner: str
+    parameters: Mapping[str, object]
+    topologies: Sequence[tuple[str, Sequence[str]]] = ()
+
+    @property
+    def text(self) -> str:
+        """The fields as YAML in flow style; what has to be a string is in quotes."""
+        fields = [f"provisioner: {self.provisioner}"]
+        if self.parameters:
+            fields.append(f"parameters: {{{', '.join(f'{key}: {json.dumps(value)}' for key, value in self.parameters.items())}}}")
+        zones = ", ".join(f"{{key: {key}, values: [{', '.join(values)}]}}" for key, values in self.topologies)
+        return ", ".join([*fields, *([f"allowedTopologies: [{{matchLabelExpressions: [{zones}]}}]"] if zones else [])])
+
+
+@dataclass(frozen=True)
 class Advice:
     """What to do, in words, where no single change does."""
 
     text: str
 
 
-Remedy = Set | Add | Rename | Drop | Either | Advice
+Remedy = Set | Add | Rename | Drop | Either | Replace | Advice
 
 
 def sentence(remedy: Remedy, value: object) -> str:
@@ -84,7 +107,7 @@ def sentence(remedy: Remedy, value: object) -> str:
             return _joined(_without(remedy.key), _with(remedy.with_))
         case Either():
             return f"{sentence(remedy.first, value)}, or {sentence(remedy.second, value)}"
-        case Advice():
+        case Replace() | Advice():
             return remedy.text
 
 

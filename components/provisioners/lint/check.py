@@ -14,10 +14,18 @@ from components.provisioners.codecs import Codec
 from components.provisioners.findings import Finding, RequestedVolume, shown
 from components.provisioners.lint.reading import key_of, provisioner_of, read_class
 from components.provisioners.manifest import StorageClassManifest
+from components.provisioners.migration import Migration, migrate
 from components.provisioners.remedies import Add, Remedy, Rename, Set, as_yaml
 
 # Paths of findings that are fields of the class; all others are parameters.
-_FIELDS = ("volumeBindingMode", "allowVolumeExpansion", "reclaimPolicy", "mountOptions", "metadata.annotations.defaultVolumeType")
+_FIELDS = (
+    "provisioner",
+    "volumeBindingMode",
+    "allowVolumeExpansion",
+    "reclaimPolicy",
+    "mountOptions",
+    "metadata.annotations.defaultVolumeType",
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class ClassReport:
         """Where in the manifest, or on the command line, the cause of a finding is."""
         if finding.volume:
             return finding.volume.path
-        if finding.path in ("zones", "allowedTopologies"):
+        if finding.path == "allowedTopologies" or (finding.path == "zones" and "zones" not in self.manifest.parameters):
             return "allowedTopologies"
         return finding.path if finding.path in _FIELDS else f"parameters.{finding.path}"
 
@@ -64,6 +72,9 @@ class ClassReport:
 def check_class(manifest: StorageClassManifest, sizes: Sequence[Size]) -> ClassReport:
     """All that the rules say of the class, by itself and with volumes of these sizes."""
     provisioner = provisioner_of(manifest)
+    migration = migrate(manifest)
+    if migration is not None:
+        return _of_migrated(migration, sizes)
     if provisioner is None:
         return ClassReport(manifest, None, ())
     volumes = [RequestedVolume(f"--size {size.requested}", size.in_units_of(provisioner.size_unit)) for size in sizes]
@@ -74,6 +85,18 @@ def check_class(manifest: StorageClassManifest, sizes: Sequence[Size]) -> ClassR
     misread = {finding.path.lower() for finding in findings} - known  # of which the rules would say that it isn't set
     ruled = [finding for finding in provisioner.findings(parameters, volumes) if finding.volume or finding.path.lower() not in misread]
     return ClassReport(manifest, provisioner, [*findings, *ruled, *provisioner.class_findings(manifest)])
+
+
+def _of_migrated(migration: Migration, sizes: Sequence[Size]) -> ClassReport:
+    """What the driver says of a class that is translated for it, in terms of the written class."""
+    report = check_class(migration.manifest, sizes)
+
+    def fine(zones: Sequence[str]) -> bool:
+        (key, _), *_ = migration.manifest.topologies
+        again = check_class(replace(migration.manifest, topologies=[(key, zones)]), sizes)
+        return not any(each.severity == "error" and each.path == "zones" for each in again.findings)
+
+    return replace(report, manifest=migration.written, findings=migration.of_the_written(report.findings, fine))
 
 
 def _codec(provisioner: Provisioner[Any] | None, key: str) -> Codec[Any] | None:

@@ -60,7 +60,7 @@ def key_of(provisioner: Provisioner[Any], key: str) -> str | None:
     codecs = provisioner.codecs
     if any(isinstance(codec, Numbered) and key.startswith(codec.prefix) for codec in codecs.values()):
         return key
-    exact = key.startswith(RESERVED_PREFIX) or not provisioner.keys_in_any_case
+    exact = key.lower().startswith(RESERVED_PREFIX) or not provisioner.keys_in_any_case
     known = [alias for alias, codec in codecs.items() if isinstance(codec, Codec)]
     return next((alias for alias in known if alias == key or (not exact and alias.lower() == key.lower())), None)
 
@@ -120,12 +120,14 @@ class _Reader:
         """The zones among the allowed topologies; a key that no node has is a finding."""
         keys: Mapping[str, str] = self.provisioner.topology_keys
         zone_key = next(key for key, kind in keys.items() if kind == "zone")
+        seen: set[str] = set()  # a zone may be there under each key of the driver
         for key, values in topologies:
             if key not in keys:
                 rule = f"the driver's nodes have no such label, so no volume would ever be made; for zones it reads {zone_key}"
                 self.findings.append(error("allowedTopologies", key, rule, Set(zone_key)))
             elif keys[key] == "zone":
-                yield from values
+                yield from (value for value in values if value not in seen)
+                seen.update(values)
 
     def invalid(self, alias: str) -> None:
         """A value that the typed parameters refuse: its field says why."""
