@@ -97,7 +97,8 @@ class _Reader:
             try:
                 read = self.codecs[alias].read(value)
             except Misread as problem:
-                self.findings.append(error(key, value, problem.rule, Set(problem.works)))
+                finding = error(key, value, problem.rule, Set(problem.works))
+                self.findings.append(self.provisioner.misfit(finding, self.manifest))
             else:
                 if read != "":
                     self.values[alias] = read

@@ -1,0 +1,232 @@
+"""Classes of provisioners that Kubernetes once had built in, checked as CSI migration translates
+them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from components.kube.quantity import Size
+from components.provisioners.__main__ import main
+from components.provisioners.base import FSTYPE
+from components.provisioners.findings import Finding
+from components.provisioners.lint.check import check_class
+from components.provisioners.manifest import StorageClassManifest
+from components.provisioners.migration import PLUGINS, migrate
+from components.provisioners.remedies import Drop, Rename, Replace, Set
+
+EBS, GCE = "kubernetes.io/aws-ebs", "kubernetes.io/gce-pd"
+BETA, ZONE = "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"
+EBS_ZONE, GCE_ZONE = "topology.ebs.csi.aws.com/zone", "topology.gke.io/zone"
+GOOD: dict[str, Any] = {"reclaim_policy": "Retain", "binding_mode": "WaitForFirstConsumer", "allow_volume_expansion": True}
+ENCRYPTED = {"encrypted": "true"}
+
+
+def report(provisioner: str, parameters: dict[str, Any], *sizes: str, **fields: Any) -> tuple[Replace, list[tuple[str, str, str]]]:
+    """The class that replaces it, and (severity, where, what works) of every other finding."""
+    found = check_class(StorageClassManifest("a", provisioner, parameters, **{**GOOD, **fields}), [Size.parse(size) for size in sizes])
+    replaced = [each for each in found.findings if isinstance(each.remedy, Replace)]
+    assert [(each.severity, found.where(each), found.value(each)) for each in replaced] == [
+        ("warning", "provisioner", json.dumps(provisioner))
+    ]
+    assert found.provisioner and PLUGINS[provisioner].driver in found.provisioner.drivers
+    assert PLUGINS[provisioner].driver in replaced[0].rule
+    others = [each for each in found.findings if each not in replaced]
+    remedy = replaced[0].remedy
+    assert isinstance(remedy, Replace)
+    return remedy, sorted((each.severity, found.where(each), found.works(each)) for each in others)
+
+
+CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, str, str]]]] = {
+    "EBS: as EKS once had it": (EBS, {"type": "gp2", "fsType": "ext4", **ENCRYPTED}, {}, [("warning", "parameters.type", "gp3")]),
+    "EBS: a file system that there isn't": (EBS, {**ENCRYPTED, "fsType": "ext5"}, {}, [("error", "parameters.fsType", "ext4")]),
+    "EBS: any case of fstype": (EBS, {**ENCRYPTED, "FSType": "XFS"}, {}, [("error", "parameters.FSType", "xfs")]),
+    "EBS: the CSI driver's own key": (EBS, {**ENCRYPTED, FSTYPE: "xfs"}, {}, []),
+    "EBS: a truth that the old plugin took": (EBS, {"encrypted": "True"}, {}, [("error", "parameters.encrypted", '"true"')]),
+    "EBS: too few IOPS for its size are raised": (EBS, {**ENCRYPTED, "type": "io1", "iopsPerGB": "10"}, {}, []),
+    "EBS: too many IOPS a GiB": (EBS, {**ENCRYPTED, "type": "io1", "iopsPerGB": "51"}, {}, [("error", "parameters.iopsPerGB", '"50"')]),
+    "EBS: IOPS for gp2": (
+        EBS,
+        {**ENCRYPTED, "type": "gp2", "iopsPerGB": "10"},
+        {},
+        [("error", "parameters.iopsPerGB", "without `iopsPerGB`"), ("warning", "parameters.type", "gp3")],
+    ),
+    "EBS: an increase that is off": (
+        EBS,
+        {**ENCRYPTED, "type": "io1", "iopsPerGB": "50", "allowAutoIOPSPerGBIncrease": "false"},
+        {},
+        [("error", "parameters.allowAutoIOPSPerGBIncrease", "without `allowAutoIOPSPerGBIncrease`")],
+    ),
+    "EBS: an increase that is on": (
+        EBS,
+        {**ENCRYPTED, "type": "io1", "iopsPerGB": "50", "allowAutoIOPSPerGBIncrease": "true"},
+        {},
+        [],
+    ),
+    "EBS: an unknown key": (EBS, {**ENCRYPTED, "foo": "x"}, {}, [("error", "parameters.foo", "without `foo`")]),
+    "EBS: a zone": (EBS, {**ENCRYPTED, "zone": "eu-west-1a"}, {}, []),
+    "EBS: zones": (EBS, {**ENCRYPTED, "zones": "eu-west-1a,eu-west-1b"}, {}, []),
+    "EBS: blanks after commas": (
+        EBS,
+        {**ENCRYPTED, "zones": "eu-west-1a, eu-west-1b"},
+        {},
+        [("error", "parameters.zones", "eu-west-1a,eu-west-1b")],
+    ),
+    "EBS: a zone twice": (EBS, {**ENCRYPTED, "Zones": "eu-west-1a,eu-west-1a"}, {}, [("error", "parameters.Zones", "eu-west-1a")]),
+    "EBS: several in one": (
+        EBS,
+        {**ENCRYPTED, "zone": "eu-west-1a, eu-west-1b"},
+        {},
+        [("error", "parameters.zone", "zones: eu-west-1a,eu-west-1b")],
+    ),
+    "EBS: no zone": (EBS, {**ENCRYPTED, "zone": "europe-west1-b"}, {}, [("error", "parameters.zone", "eu-central-1a")]),
+    "EBS: zone and zones": (
+        EBS,
+        {**ENCRYPTED, "zone": "eu-west-1a", "zones": "eu-west-1b"},
+        {},
+        [("error", "parameters.zones", "without `zones`")],
+    ),
+    "EBS: two keys for the file system": (
+        EBS,
+        {**ENCRYPTED, "fstype": "xfs", "fsType": "ext4"},
+        {},
+        [("error", "parameters.fsType", "without `fsType`")],
+    ),
+    "EBS: zones and topologies": (
+        EBS,
+        {**ENCRYPTED, "zone": "eu-west-1a"},
+        {"topologies": [(ZONE, ["eu-west-1a"])]},
+        [("error", "parameters.zone", "without `zone`")],
+    ),
+    "EBS: topologies of both labels": (EBS, ENCRYPTED, {"topologies": [(BETA, ["eu-west-1a"]), (ZONE, ["eu-west-1a"])]}, []),
+    "EBS: a label that no node has": (
+        EBS,
+        ENCRYPTED,
+        {"topologies": [("failure-domain.beta.kubernetes.io/region", ["eu-west-1"])]},
+        [("error", "allowedTopologies", ZONE)],
+    ),
+    "GCE: as GKE once had it": (GCE, {"type": "pd-ssd", "fstype": "ext4"}, {}, []),
+    "GCE: a bare fstype is none any more": (GCE, {"type": "pd-ssd", "fsType": "XFS"}, {}, [("error", "parameters.fsType", "xfs")]),
+    "GCE: a type of EBS": (GCE, {"type": "gp2"}, {}, [("error", "parameters.type", "pd-balanced")]),
+    "GCE: iopsPerGB is nothing here": (
+        GCE,
+        {"type": "pd-ssd", "iopsPerGB": "10"},
+        {},
+        [("error", "parameters.iopsPerGB", "without `iopsPerGB`")],
+    ),
+    "GCE: a zone": (GCE, {"type": "pd-ssd", "zone": "europe-west1-b", "replication-type": "none"}, {}, []),
+    "GCE: a region's disk": (GCE, {"type": "pd-ssd", "zones": "europe-west1-b,europe-west1-c", "replication-type": "regional-pd"}, {}, []),
+    "GCE: a label that GKE's driver wouldn't read": (GCE, {"type": "pd-ssd"}, {"topologies": [(ZONE, ["europe-west1-b"])]}, []),
+    "GCE: no string": (
+        GCE,
+        {"type": "pd-ssd", "fstype": 4},
+        {},
+        [("error", "parameters.fstype", '"4"'), ("error", "parameters.fstype", "")],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_class(case: str) -> None:
+    provisioner, parameters, fields, expected = CASES[case]
+    assert report(provisioner, parameters, "5Gi" if provisioner == EBS else "200Gi", **fields)[1] == sorted(expected)
+
+
+def test_what_is_no_string_is_an_error_at_its_key() -> None:
+    _, found = report(GCE, {"type": "pd-ssd", "fstype": 4})
+    assert ("error", "parameters.fstype", '"4"') in found
+
+
+@pytest.mark.parametrize(
+    ("provisioner", "parameters", "topologies", "expected"),
+    [
+        (
+            EBS,
+            {"type": "io1", "iopsPerGB": "50", "fsType": "xfs", "zones": "eu-west-1a, eu-west-1b"},
+            [],
+            Replace(
+                "ebs.csi.aws.com",
+                {"type": "io1", "iopsPerGB": "50", "allowAutoIOPSPerGBIncrease": "true", FSTYPE: "xfs"},
+                [(EBS_ZONE, ["eu-west-1a", "eu-west-1b"])],
+            ),
+        ),
+        (EBS, {}, [(BETA, ["eu-west-1a"])], Replace("ebs.csi.aws.com", {}, [(EBS_ZONE, ["eu-west-1a"])])),
+        (
+            GCE,
+            {"type": "pd-ssd", "fstype": "ext4", "zone": "europe-west1-b"},
+            [],
+            Replace("pd.csi.storage.gke.io", {"type": "pd-ssd", FSTYPE: "ext4"}, [(GCE_ZONE, ["europe-west1-b"])]),
+        ),
+        (GCE, {}, [("x", ["a"])], Replace("pd.csi.storage.gke.io", {}, [("x", ["a"])])),
+    ],
+)
+def test_the_class_that_replaces_it(provisioner: str, parameters: dict[str, Any], topologies: list[Any], expected: Replace) -> None:
+    replaced, _ = report(provisioner, parameters, topologies=topologies)
+    assert replaced == expected
+    # Its words are a class: as good as the translated one, by the rules of its own driver.
+    written = yaml.safe_load(f"{{{replaced.text}}}")
+    expressions = [each for term in written.get("allowedTopologies", []) for each in term["matchLabelExpressions"]]
+    again = StorageClassManifest(
+        "a",
+        written["provisioner"],
+        written.get("parameters", {}),
+        **GOOD,
+        topologies=[(each["key"], each["values"]) for each in expressions],
+    )
+    translated = migrate(StorageClassManifest("a", provisioner, parameters, **GOOD, topologies=topologies))
+    assert translated
+    assert again.parameters == expected.parameters
+    errors = [each for each in check_class(again, []).findings if each.severity == "error"]
+    assert all(each.path == "allowedTopologies" for each in errors), errors
+
+
+def test_every_error_of_the_translation_is_mended_by_its_remedy() -> None:
+    for provisioner, parameters, fields, _ in CASES.values():
+        manifest = StorageClassManifest("a", provisioner, parameters, **GOOD, **fields)
+        migration = migrate(manifest)
+        assert migration
+        for finding in check_class(manifest, []).findings:
+            if finding.severity == "error" and finding.path in ("zone", "zones", *migration.keys.values()):
+                mended = StorageClassManifest("a", provisioner, applied(parameters, finding), **GOOD, **fields)
+                again = [each for each in check_class(mended, []).findings if each.severity == "error"]
+                assert not [each for each in again if each.path == finding.path], (parameters, finding, again)
+
+
+def applied(parameters: dict[str, Any], finding: Finding) -> dict[str, Any]:
+    match finding.remedy:
+        case Set() as remedy:
+            return {**parameters, finding.path: remedy.value}
+        case Drop() as remedy:
+            return {key: value for key, value in parameters.items() if key != remedy.key}
+        case Rename() as remedy:
+            rest = {key: value for key, value in parameters.items() if key != finding.path}
+            return {**rest, remedy.to: remedy.value or parameters[finding.path]}
+    raise AssertionError(finding)
+
+
+def test_other_provisioners_of_old_are_left_alone() -> None:
+    assert migrate(StorageClassManifest("a", "kubernetes.io/azure-disk")) is None
+    assert check_class(StorageClassManifest("a", "kubernetes.io/azure-disk"), []).provisioner is None
+
+
+def test_the_command_names_the_driver_and_the_class() -> None:
+    text = yaml.safe_dump(
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": "gp2"},
+            "provisioner": EBS,
+            "parameters": {"type": "gp2", "fsType": "ext4", "encrypted": "True"},
+        },
+        sort_keys=False,
+    )
+    done = CliRunner().invoke(main, ["check", "-", "--json"], input=text)
+    assert done.exit_code == 1, done.output
+    findings = json.loads(done.stdout)["classes"][0]["findings"]
+    works = next(each["works"] for each in findings if each["path"] == "provisioner")
+    assert works == f'provisioner: ebs.csi.aws.com, parameters: {{type: "gp2", {FSTYPE}: "ext4", encrypted: "True"}}'
+    assert [each["path"] for each in findings if each["severity"] == "error"] == ["parameters.encrypted"]
