@@ -121,12 +121,6 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], list[tuple[str, str,
     "GCE: a zone": (GCE, {"type": "pd-ssd", "zone": "europe-west1-b", "replication-type": "none"}, {}, []),
     "GCE: a region's disk": (GCE, {"type": "pd-ssd", "zones": "europe-west1-b,europe-west1-c", "replication-type": "regional-pd"}, {}, []),
     "GCE: a label that GKE's driver wouldn't read": (GCE, {"type": "pd-ssd"}, {"topologies": [(ZONE, ["europe-west1-b"])]}, []),
-    "GCE: no string": (
-        GCE,
-        {"type": "pd-ssd", "fstype": 4},
-        {},
-        [("error", "parameters.fstype", '"4"'), ("error", "parameters.fstype", "")],
-    ),
 }
 
 
