@@ -76,28 +76,28 @@ class Migration:
         remedy: Remedy = Set(",".join(zones)) if fine else finding.remedy
         if fine and key.lower() == "zone" and len(zones) > 1:
             remedy = Rename("zones", ",".join(zones))
-        return replace(finding, path=key, value=text, remedy=remedy)
+        return replace(finding, path=key, value=text, remedy=remedy, place=("parameters", key))
 
 
 def translate(
-    provisioner: str, parameters: Mapping[str, str], topologies: Sequence[tuple[str, Sequence[str]]]
-) -> tuple[dict[str, str], list[tuple[str, list[str]]]]:
+    provisioner: str, parameters: Mapping[str, object], topologies: Sequence[tuple[str, Sequence[str]]]
+) -> tuple[dict[str, object], list[tuple[str, list[str]]]]:
     """The parameters and topologies that the driver gets for those of a class.
 
     Of keys that become the same one, the last counts; Go takes them in any order.
     Raises MigrationError.
     """
     plugin = PLUGINS[provisioner]
-    translated: dict[str, str] = {}
+    translated: dict[str, object] = {}
     generated: list[tuple[str, list[str]]] = []
     for key, value in parameters.items():
         match key.lower():
             case "fstype":
                 translated[FSTYPE] = value
             case "zone":
-                generated = [(plugin.zone_key, [value])]
+                generated = [(plugin.zone_key, [str(value)])]
             case "zones":
-                generated = [(plugin.zone_key, value.split(","))]
+                generated = [(plugin.zone_key, str(value).split(","))]
             case "iopspergb" if provisioner == "kubernetes.io/aws-ebs":
                 translated |= {key: value, _INCREASE: "true"}
             case _:
@@ -115,20 +115,23 @@ def migrate(manifest: StorageClassManifest) -> Migration | None:
     if plugin is None:
         return None
     kept, findings = _without_doubles(manifest)
-    texts = {key: value for key, value in kept.items() if isinstance(value, str)}
+    zones = [key for key in kept if key.lower() in ("zone", "zones")]
+    parameters = {key: str(value) if key in zones else value for key, value in kept.items()}
     topologies: Sequence[tuple[str, Sequence[str]]] = manifest.topologies
     try:
-        translated, topologies = translate(manifest.provisioner, texts, manifest.topologies)
+        translated, topologies = translate(manifest.provisioner, parameters, manifest.topologies)
     except MigrationError as problem:
-        zones = [key for key in texts if key.lower() in ("zone", "zones")]
-        findings.extend(error(key, texts[key], str(problem), Drop(key)) for key in zones)
-        translated, topologies = translate(manifest.provisioner, {key: texts[key] for key in texts if key not in zones}, topologies)
-    others = {key: value for key, value in kept.items() if key not in texts}
-    new = replace(manifest, provisioner=plugin.driver, parameters={**translated, **others}, topologies=topologies)
-    keys = {
-        setting: key for key in texts for setting, names in ((FSTYPE, ("fstype",)), ("zones", ("zone", "zones"))) if key.lower() in names
-    }
+        findings.extend(_of_key(key, parameters[key], str(problem)) for key in zones)
+        rest = {key: value for key, value in parameters.items() if key not in zones}
+        translated, topologies = translate(manifest.provisioner, rest, topologies)
+    new = replace(manifest, provisioner=plugin.driver, parameters=translated, topologies=topologies)
+    of_settings = {"fstype": FSTYPE, "zone": "zones", "zones": "zones"}
+    keys = {of_settings[key.lower()]: key for key in parameters if key.lower() in of_settings}
     return Migration(manifest, new, keys, [_replaced(manifest, new, plugin), *findings])
+
+
+def _of_key(key: str, value: object, rule: str) -> Finding:
+    return replace(error(key, value, rule, Drop(key)), place=("parameters", key))
 
 
 def _replaced(manifest: StorageClassManifest, new: StorageClassManifest, plugin: _Plugin) -> Finding:
@@ -161,11 +164,11 @@ def _without_doubles(manifest: StorageClassManifest) -> tuple[dict[str, object],
         if per_gib and key.lower() == _INCREASE:
             if value != "true":
                 rule = "with iopsPerGB the translation sets it to true as well, and which of the two the driver takes is left to chance"
-                findings.append(error(key, value, rule, Drop(key)))
+                findings.append(_of_key(key, value, rule))
             continue
         if name in of:
             rule = f"`{of[name]}` is translated into the same, and which of the two counts is left to chance"
-            findings.append(error(key, value, rule, Drop(key)))
+            findings.append(_of_key(key, value, rule))
             continue
         of[name] = key
         kept[key] = value

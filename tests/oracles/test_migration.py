@@ -11,7 +11,7 @@ from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.migration import PLUGINS, MigrationError, migrate, translate
 from tests.oracles import ask
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.faults]
 
 KEYS = (
     *(
