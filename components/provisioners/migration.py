@@ -74,6 +74,8 @@ class Migration:
         zones = _stripped(text.split(","))
         fine = bool(zones) and zones_are_fine(zones)
         remedy: Remedy = Set(",".join(zones)) if fine else finding.remedy
+        if isinstance(remedy, Set):
+            remedy = replace(remedy, value=str(remedy.value).replace(", ", ","))
         if fine and key.lower() == "zone" and len(zones) > 1:
             remedy = Rename("zones", ",".join(zones))
         return replace(finding, path=key, value=text, remedy=remedy, place=("parameters", key))
@@ -122,8 +124,8 @@ def migrate(manifest: StorageClassManifest) -> Migration | None:
         translated, topologies = translate(manifest.provisioner, parameters, manifest.topologies)
     except MigrationError as problem:
         findings.extend(_of_key(key, parameters[key], str(problem)) for key in zones)
-        rest = {key: value for key, value in parameters.items() if key not in zones}
-        translated, topologies = translate(manifest.provisioner, rest, topologies)
+        parameters = {key: value for key, value in parameters.items() if key not in zones}
+        translated, topologies = translate(manifest.provisioner, parameters, topologies)
     new = replace(manifest, provisioner=plugin.driver, parameters=translated, topologies=topologies)
     of_settings = {"fstype": FSTYPE, "zone": "zones", "zones": "zones"}
     keys = {of_settings[key.lower()]: key for key in parameters if key.lower() in of_settings}

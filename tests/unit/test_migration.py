@@ -4,6 +4,8 @@ them."""
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,12 +15,12 @@ from click.testing import CliRunner
 from components.kube.quantity import Size
 from components.provisioners.__main__ import main
 from components.provisioners.base import FSTYPE
-from components.provisioners.findings import Finding
 from components.provisioners.lint.check import check_class
 from components.provisioners.lint.fix import fix
 from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.migration import PLUGINS, migrate
-from components.provisioners.remedies import Drop, Rename, Replace, Set
+from components.provisioners.remedies import Replace
+from tests.unit import test_check_remedies
 
 EBS, GCE = "kubernetes.io/aws-ebs", "kubernetes.io/gce-pd"
 BETA, ZONE = "failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"
@@ -179,30 +181,6 @@ def test_the_class_that_replaces_it(provisioner: str, parameters: dict[str, Any]
     assert all(each.path == "allowedTopologies" for each in errors), errors
 
 
-def test_every_error_of_the_translation_is_mended_by_its_remedy() -> None:
-    for provisioner, parameters, fields, _ in CASES.values():
-        manifest = StorageClassManifest("a", provisioner, parameters, **GOOD, **fields)
-        migration = migrate(manifest)
-        assert migration
-        for finding in check_class(manifest, []).findings:
-            if finding.severity == "error" and finding.path in ("zone", "zones", *migration.keys.values()):
-                mended = StorageClassManifest("a", provisioner, applied(parameters, finding), **GOOD, **fields)
-                again = [each for each in check_class(mended, []).findings if each.severity == "error"]
-                assert not [each for each in again if each.path == finding.path], (parameters, finding, again)
-
-
-def applied(parameters: dict[str, Any], finding: Finding) -> dict[str, Any]:
-    match finding.remedy:
-        case Set() as remedy:
-            return {**parameters, finding.path: remedy.value}
-        case Drop() as remedy:
-            return {key: value for key, value in parameters.items() if key != remedy.key}
-        case Rename() as remedy:
-            rest = {key: value for key, value in parameters.items() if key != finding.path}
-            return {**rest, remedy.to: remedy.value or parameters[finding.path]}
-    raise AssertionError(finding)
-
-
 OLD = """\
 apiVersion: storage.k8s.io/v1
 kind: StorageClass
@@ -257,6 +235,62 @@ def test_fix_keeps_the_terms_of_topologies() -> None:
     assert new["provisioner"] == "pd.csi.storage.gke.io"
     assert new["parameters"] == {"type": "pd-ssd", FSTYPE: "ext4"}
     assert [each["matchLabelExpressions"][0]["key"] for each in new["allowedTopologies"]] == [GCE_ZONE, GCE_ZONE]
+
+
+def faulty(number: int) -> Iterator[dict[str, Any]]:
+    """Seeded classes of both provisioners, most of them with several faults."""
+    chance = random.Random(3)
+    keys = (
+        *("fstype", "fsType", "FSType", FSTYPE, "zone", "zones", "Zones", "iopsPerGB", "allowAutoIOPSPerGBIncrease", "type", "encrypted"),
+        *("allowautoiopspergbincrease", "kmsKeyId", "replication-type", "labels", "foo", "fstyp", "kmsKeyArn"),
+    )
+    values = (
+        *(
+            "",
+            "true",
+            "True",
+            "gp2",
+            "io1",
+            "gp3",
+            "pd-ssd",
+            "ext4",
+            "EXT4",
+            "ntfs",
+            "x",
+            "50",
+            "1000",
+            "regional-pd",
+            "none",
+            "a=b",
+            3000,
+            True,
+        ),
+        *(
+            "eu-west-1a",
+            "eu-west-1a, eu-west-1b",
+            "eu-west-1a,us-east-1b,us-east-1a",
+            "europe-west1-b",
+            "europe-west1-b,europe-west1-c ",
+            ["a"],
+        ),
+    )
+    for _ in range(number):
+        document = {**yaml.safe_load(OLD), "provisioner": chance.choice(list(PLUGINS))}
+        document["parameters"] = {chance.choice(keys): chance.choice(values) for _ in range(chance.randint(0, 5))}
+        if chance.random() < 0.3:
+            zones = chance.choice((["eu-west-1a"], ["europe-west1-b", "x"], ["eu-west-1a", "us-east-1b"]))
+            key = chance.choice((BETA, ZONE, EBS_ZONE, GCE_ZONE, "x"))
+            document["allowedTopologies"] = [{"matchLabelExpressions": [{"key": key, "values": zones}]}]
+        yield document
+
+
+@pytest.mark.faults
+def test_every_remedy_does_away_with_its_error(full: bool) -> None:
+    made = sum(
+        test_check_remedies.check_all_remedies(document, [Size.parse("10Gi")][: turn % 2], flow=False)
+        for turn, document in enumerate(faulty(3_000 if full else 100))
+    )
+    assert made > 100
 
 
 def test_other_provisioners_of_old_are_left_alone() -> None:
