@@ -7,6 +7,7 @@ in snapshot_rules.py; the numbers are in limits.py.
 Sources, where a rule names no other: the driver's own code and documentation (aws-ebs-csi-driver
 1.64: pkg/driver/controller.go, pkg/driver/validation.go, pkg/cloud/cloud.go, docs/parameters.md,
 docs/modify-volume.md), and the text of EC2's API. None of it was tried on AWS.
+docs/provisioners.md has the files by subject.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rules for tags, which the driver puts on volumes and snapshots.
 
-Sources: the driver's pkg/driver/validation.go and docs/tagging.md.
+Sources: the driver's pkg/driver/validation.go, pkg/util/template and docs/tagging.md.
 """
 
 from __future__ import annotations

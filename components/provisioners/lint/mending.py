@@ -58,7 +58,9 @@ def edits_of(
     if isinstance(remedy, Replace):
         return _another_class(manifest, remedy)
     if isinstance(remedy, Together):
-        return [edit for part in remedy.parts for edit in edits_of(manifest, finding, part, codec, zone_key)]
+        edits = [edit for part in remedy.parts for edit in edits_of(manifest, finding, part, codec, zone_key)]
+        removed = [edit.place for edit in edits if edit.action == "remove"]
+        return [edit for edit in edits if edit.action == "remove" or edit.place not in removed]
     place = place_of(manifest, finding)
     if finding.volume or isinstance(remedy, Advice):
         edits = []
