@@ -119,7 +119,7 @@ class _Reader:
         finding = self.provisioner.unknown(key, value)
         near = meant_by(key, self.codecs, self.provisioner.codecs, self.present()) if isinstance(finding.remedy, Drop) else None
         remedy = Rename(near) if near else finding.remedy
-        whose = [name for name in owners(key) if name != self.provisioner.name]
+        whose = [] if self.provisioner.name in (names := owners(key)) else names
         rule = f"a parameter of {' and '.join(whose)}; {finding.rule}" if whose else finding.rule
         return Finding(finding.severity, finding.path, finding.value, rule, remedy)
 
