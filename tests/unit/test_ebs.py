@@ -301,6 +301,8 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "tag: Kubernetes' prefix": ({TAG: "kubernetes.io/x=y"}, [], [error(TAG, "my-kubernetes.io-x=y")]),
     "tag: not quite Kubernetes' prefix": ({TAG: "app.kubernetes.io/x=y"}, [], []),
     "tag: AWS' prefix": ({TAG: "aws:x=y"}, [], [error(TAG, "my-aws:x=y")]),
+    "tag: AWS' prefix in another case": ({TAG: "AWS:x=y"}, [], [error(TAG, "my-AWS:x=y")]),
+    "tag: a template in the key": ({TAG: "{{ .PVCName }}=x"}, [], [warning(TAG, "team=data")]),
     "tag: the driver's prefix": ({TAG: "ebs.csi.aws.com/cluster=x"}, [], [error(TAG, "my-ebs.csi.aws.com-cluster=x")]),
     "tag: longest": ({TAG: f"{LONG_KEY}={LONG_VALUE}"}, [], []),
     "tag: a key too long": ({TAG: f"{LONG_KEY}k=v"}, [], [error(TAG, "team=data")]),
