@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from components.kube.classes import DEFAULT_CLASS
 from components.kube.quantity import MI, bytes_of, quantity
 from policy.resources import (
     CLAIM,
@@ -42,7 +43,6 @@ MOST_TITLES = 5  # of claims in one message
 
 ACCESS_MODES = ("ReadWriteOnce", "ReadWriteOncePod")
 
-DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
 LABELS = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by"))
 LABELLED = {
