@@ -126,17 +126,23 @@ def pods_using(pods: Iterable[dict[str, Any]], claims: set[str]) -> dict[str, li
     return using
 
 
-def open_api(context: str) -> KubeApi:
+def open_api(context: str, instance: str) -> KubeApi:
     """The API of the context's cluster; raises Refusal when the kubeconfig doesn't have it."""
+    renamed = ""
     try:
         kubeconfig = Kubeconfig.load()
         problem = "" if context in kubeconfig.contexts else f"no context {context!r} in {', '.join(map(str, kubeconfig.files))}"
+        if kubeconfig.contexts:
+            renamed = (
+                f"\nIf it was renamed, and the settings of stack {instance} have the new name: `python -m ops heal --stack {instance}` "
+                "writes that into the state."
+            )
     except UnreadableKubeconfig as unreadable:
         problem = f"{unreadable.file} can't be read ({unreadable})"
     if problem:
         raise Refusal(
             f"the cluster can't be looked at: {problem}.\n"
-            f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`)."
+            f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`).{renamed}"
         )
     return KubeApi(kubeconfig, context, timeout=TIMEOUT)
 
@@ -297,7 +303,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--canary-namespace")
     given = parser.parse_args(arguments)
     try:
-        api = open_api(given.context)
+        api = open_api(given.context, given.instance)
         check(api, given.namespace, given.instance, given.namespace_is_ours, given.canary_namespace)
         stamp(api, given.namespace, given.instance)
         keep(api, given.namespace, given.instance)
