@@ -51,7 +51,8 @@ class Candidate:
 def in_every_namespace(api: ListingApi, namespace: str, candidates: Iterable[Candidate], own: Set[str]) -> set[Candidate]:
     """Those of the candidates, all in `namespace`, that nearly every other namespace has as well.
 
-    The same kind, name (but for a generated ending), keys of labels and, for a ConfigMap, content.
+    The same kind, name (but for a generated ending, and the namespace in it), keys of labels and,
+    for a ConfigMap, content.
     `own` are the namespaces of the stack: what they have counts, what they lack doesn't. Where the
     user may not look into other namespaces, there are none.
     """
@@ -86,8 +87,10 @@ def _having(api: ListingApi, namespace: str, path: str, candidates: list[Candida
         listed = api.get(path, METADATA).get("items") or []
         for candidate in candidates:
             for metadata in (item["metadata"] for item in listed):
-                if _stem(metadata["name"]) == _stem(candidate.name) and set(metadata.get("labels") or {}) == candidate.labels:
-                    having[candidate].add(metadata.get("namespace", ""))
+                where = metadata.get("namespace", "")
+                named = _stem(metadata["name"], where) == _stem(candidate.name, namespace)
+                if named and set(metadata.get("labels") or {}) == candidate.labels:
+                    having[candidate].add(where)
             if candidate.kind == "ConfigMap" and len(having[candidate]) > _LEAST:
                 having[candidate] &= _same_content(api, namespace, candidate)
     except ApiError as problem:
@@ -107,9 +110,11 @@ def _same_content(api: ListingApi, namespace: str, candidate: Candidate) -> set[
     return {where for where, found in content.items() if found == content.get(namespace)}
 
 
-def _stem(name: str) -> str:
+def _stem(name: str, namespace: str) -> str:
+    """A name without what is another in each namespace: a generated ending, and the namespace."""
     generated = _GENERATED.fullmatch(name)
-    return f"{generated[1]}-" if generated else name
+    name = f"{generated[1]}-" if generated else name
+    return re.sub(f"(?<![a-z0-9]){re.escape(namespace)}(?![a-z0-9])", "<namespace>", name)
 
 
 def _unless_not_allowed(problem: ApiError) -> None:

@@ -198,7 +198,7 @@ def in_namespaces(kind: str, name: str, *namespaces: str, **more: Any) -> list[d
     return [
         {
             "metadata": {
-                "name": name.format(next(endings)) if "{}" in name else name,
+                "name": name.replace("{}", next(endings)).replace("{namespace}", each),
                 "namespace": each,
                 "uid": f"{kind}-{name}-{each}",
                 "labels": more.get("labels"),
@@ -246,6 +246,7 @@ def cluster_with(kind: str, plural: str, objects: list[dict[str, Any]], namespac
         ("RoleBinding", "rolebindings", "system:image-pullers", ()),
         ("Secret", "secrets", "builder-dockercfg-{}", ()),
         ("Secret", "secrets", "builder-token-{}", ()),
+        ("RoleBinding", "rolebindings", "{namespace}-viewers", ()),
         ("Secret", "secrets", "registry-pull-secret", ()),
     ],
 )
@@ -261,6 +262,7 @@ def test_what_a_controller_puts_into_every_namespace_is_no_obstacle(kind: str, p
         ("ConfigMap", "configmaps", "settings", ("data", "team-a"), {}),  # somebody's in two places
         ("ConfigMap", "configmaps", "settings", EVERYWHERE, {"different": True}),  # of one name, and not the same
         ("PersistentVolumeClaim", "persistentvolumeclaims", "cache", EVERYWHERE, {}),  # data, which is not the same
+        ("ConfigMap", "configmaps", "{namespace}-settings", EVERYWHERE, {}),  # of other names, and so perhaps not the same
         ("Secret", "secrets", "backup-key", ("data", "team-a", "data-canary"), {}),
     ],
 )
@@ -268,7 +270,7 @@ def test_what_somebody_has_put_there_still_counts(
     kind: str, plural: str, name: str, namespaces: tuple[str, ...], more: dict[str, Any]
 ) -> None:
     objects = in_namespaces(kind, name, *namespaces, **more)
-    with pytest.raises(check.Refusal, match=f"{kind.lower()}/{name}"):
+    with pytest.raises(check.Refusal, match=f"{kind.lower()}/{name.format(namespace='data')}"):
         check.check(cluster_with(kind, plural, objects), "data", "dev", namespace_is_ours=True)
 
 
