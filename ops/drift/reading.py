@@ -70,7 +70,8 @@ def look(api: KubeApi, declared: Iterable[Declared]) -> LiveObjects:
                         objects.update({each.name: alone} if alone else {})
     claims = {name: item for name, item in objects.items() if name.kind == CLAIM}
     volumes = {item["metadata"]["name"]: item for item in api.items("/api/v1/persistentvolumes")} if declared else {}
-    return LiveObjects(objects, volumes, claims, _nodes(api) if claims else ())
+    bound = any(item["spec"].get("volumeName") for item in claims.values())
+    return LiveObjects(objects, volumes, claims, _nodes(api) if bound else ())
 
 
 def _nodes(api: KubeApi) -> Sequence[Json] | None:
