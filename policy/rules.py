@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from components.kube.classes import DEFAULT_CLASS
 from components.kube.quantity import MI, bytes_of, quantity
 from policy.claims import claims_of
 from policy.resources import (
@@ -30,7 +31,7 @@ from policy.resources import (
     get,
     items,
 )
-from policy.search import DEFAULT_CLASS, default_classes_in, makes_of_templates
+from policy.search import default_classes_in, makes_of_templates
 
 LOCAL_PATH = "rancher.io/local-path"
 EBS = ("ebs.csi.aws.com", "ebs.csi.eks.amazonaws.com")

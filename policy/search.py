@@ -12,9 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.kube.classes import DEFAULT_CLASS
 from policy.resources import RELEASE, UNKNOWN, DeclaredClaim, DeclaredResource, get
-
-DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
 # What makes objects of templates, which aren't seen here, by API group and kind.
 _TEMPLATES = {
