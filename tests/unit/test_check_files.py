@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.provisioners.__main__ import main
-from components.provisioners.lint import nodes, suggestions
+from components.provisioners.lint import driver as driver_rules
+from components.provisioners.lint import nodes
 from components.provisioners.lint.files import LARGEST_FILE, decoded
 from components.provisioners.lint.manifests import read_manifests
 from components.provisioners.lint.nodes import ManifestError, Plain, compose, plain
@@ -143,7 +144,7 @@ def test_the_work_for_a_class_is_bounded(driver: str, parameters: dict[str, str]
         characters += sum(len(value) for value in manifest.parameters.values())
         return read_class(provisioner, manifest)
 
-    monkeypatch.setattr(suggestions, "read_class", counted)
+    monkeypatch.setattr(driver_rules, "read_class", counted)
     document = {**yaml.safe_load(GOOD), "provisioner": driver, "parameters": parameters}
     status, output, _ = run("-", text=yaml.safe_dump(document))
     assert status == 1

@@ -6,18 +6,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 from components.kube.quantity import Size
 from components.provisioners.base import Provisioner
 from components.provisioners.findings import Finding, RequestedVolume, shown
+from components.provisioners.lint.driver import driver_findings
 from components.provisioners.lint.fields import too_large
 from components.provisioners.lint.manifests import ClassSource
 from components.provisioners.lint.mending import FIELDS, place_of, placed
 from components.provisioners.lint.nodes import Place, plain
-from components.provisioners.lint.reading import provisioner_of, read_class
-from components.provisioners.lint.suggestions import MOST_FINDINGS, Suggestions
+from components.provisioners.lint.reading import provisioner_of
+from components.provisioners.lint.suggestions import Suggestions
 from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.remedies import Remedy, Set, as_yaml, sentence
 
@@ -99,16 +99,7 @@ def check_class(manifest: StorageClassManifest, sizes: Sequence[Size]) -> ClassR
     if provisioner is None:
         return ClassReport(manifest, None, ())
     volumes = [RequestedVolume(f"--size {size.requested}", size.in_units_of(provisioner.size_unit)) for size in sizes]
-    parameters, findings = read_class(provisioner, manifest)
-    fields = type(parameters).model_fields
-    known = {(fields[name].alias or name).lower() for name in parameters.model_fields_set}
-    misread = {finding.path.lower() for finding in findings} - known  # of which the rules would say that it isn't set
-    ruled = [
-        finding
-        for finding in islice(provisioner.findings(parameters, volumes), MOST_FINDINGS)
-        if finding.volume or finding.path.lower() not in misread
-    ]
-    return ClassReport(manifest, provisioner, [*findings, *ruled, *provisioner.class_findings(manifest)], volumes)
+    return ClassReport(manifest, provisioner, driver_findings(provisioner, manifest, volumes), volumes)
 
 
 def check_source(source: ClassSource, sizes: Sequence[Size]) -> ClassReport:

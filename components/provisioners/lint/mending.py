@@ -10,10 +10,13 @@ from components.provisioners.codecs import Codec, CommaList, Pairs
 from components.provisioners.findings import Finding
 from components.provisioners.lint.nodes import Place
 from components.provisioners.manifest import StorageClassManifest
-from components.provisioners.remedies import Add, Advice, Drop, Either, Move, Remedy, Rename, Set, Together
+from components.provisioners.remedies import Add, Advice, Drop, Either, Move, Remedy, Rename, Replace, Set, Together
 
 # Paths of findings that are fields of the class; all others are parameters.
-FIELDS = ("volumeBindingMode", "allowVolumeExpansion", "reclaimPolicy", "mountOptions", "metadata.annotations.defaultVolumeType")
+FIELDS = (
+    *("provisioner", "volumeBindingMode", "allowVolumeExpansion", "reclaimPolicy", "mountOptions"),
+    "metadata.annotations.defaultVolumeType",
+)
 TOPOLOGY_PATHS = ("zones", "allowedTopologies")
 
 
@@ -52,8 +55,12 @@ def edits_of(
     """
     if isinstance(remedy, Either):
         return edits_of(manifest, finding, remedy.first, codec, zone_key)
+    if isinstance(remedy, Replace):
+        return _another_class(manifest, remedy)
     if isinstance(remedy, Together):
-        return [edit for part in remedy.parts for edit in edits_of(manifest, finding, part, codec, zone_key)]
+        edits = [edit for part in remedy.parts for edit in edits_of(manifest, finding, part, codec, zone_key)]
+        removed = [edit.place for edit in edits if edit.action == "remove"]
+        return [edit for edit in edits if edit.action == "remove" or edit.place not in removed]
     place = place_of(manifest, finding)
     if finding.volume or isinstance(remedy, Advice):
         edits = []
@@ -70,13 +77,31 @@ def edits_of(
     return edits
 
 
+def _another_class(manifest: StorageClassManifest, new: Replace) -> list[Edit]:
+    """The class of another driver: what is the same in it stays where it is."""
+    old = manifest.parameters
+    gone, added = [key for key in old if key not in new.parameters], [key for key in new.parameters if key not in old]
+    edits = [Edit(("provisioner",), "put", new.provisioner)]
+    for key in gone:
+        renamed = next((each for each in added if each.endswith(f"/{key.lower()}") and new.parameters[each] == old[key]), None)
+        edits.append(Edit(("parameters", key), "rename", renamed) if renamed else Edit(("parameters", key), "remove"))
+        added = [each for each in added if each != renamed]
+    edits.extend(Edit(("parameters", key), "put", new.parameters[key]) for key in added)
+    for place, (key, _), (better, _) in zip(manifest.topology_places, manifest.topologies, new.topologies, strict=False):
+        edits.extend([Edit((*place, "key"), "put", better)] if key != better else [])
+    if new.topologies and not manifest.topologies:
+        expressions = [{"key": key, "values": list(values)} for key, values in new.topologies]
+        edits.append(Edit(("allowedTopologies",), "put", [{"matchLabelExpressions": expressions}]))
+    return edits
+
+
 def _single(place: Place, remedy: Remedy) -> list[Edit]:
     """A remedy for exactly what is at `place`."""
     match remedy:
         case Set():
             return [Edit(place, "put", remedy.value)]
         case Rename():
-            return [Edit(place, "rename", remedy.to)]
+            return [*([Edit(place, "put", remedy.value)] if remedy.value is not None else []), Edit(place, "rename", remedy.to)]
         case Move():
             return [Edit(place, "remove"), Edit(remedy.to, "put", remedy.value)]
         case Drop():

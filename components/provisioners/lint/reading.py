@@ -16,6 +16,7 @@ from components.provisioners.findings import Finding, error, warning
 from components.provisioners.lint.fields import MISPLACED, text_of
 from components.provisioners.lint.near_misses import meant_by
 from components.provisioners.manifest import StorageClassManifest
+from components.provisioners.migration import PLUGINS
 from components.provisioners.remedies import Drop, Move, Remedy, Rename, Set
 
 # Keys that external-provisioner keeps for itself (controller.go, removePrefixedParameters), and two
@@ -27,8 +28,9 @@ _SECRETS = re.compile(
 
 
 def provisioner_of(manifest: StorageClassManifest) -> Provisioner[Any] | None:
-    """The provisioner whose driver the class names; None for one that isn't known here."""
-    return next((each for each in PROVISIONERS.values() if manifest.provisioner in each.drivers), None)
+    """The provisioner whose driver the class names, or is migrated to; None for an unknown one."""
+    driver = PLUGINS[manifest.provisioner].driver if manifest.provisioner in PLUGINS else manifest.provisioner
+    return next((each for each in PROVISIONERS.values() if driver in each.drivers), None)
 
 
 def read_class(provisioner: Provisioner[Any], manifest: StorageClassManifest) -> tuple[TierParameters, list[Finding]]:
@@ -61,7 +63,7 @@ def key_of(provisioner: Provisioner[Any], key: str) -> str | None:
     codecs = provisioner.codecs
     if any(isinstance(codec, Numbered) and key.startswith(codec.prefix) for codec in codecs.values()):
         return key
-    exact = key.startswith(RESERVED_PREFIX) or not provisioner.keys_in_any_case
+    exact = key.lower().startswith(RESERVED_PREFIX) or not provisioner.keys_in_any_case
     known = [alias for alias, codec in codecs.items() if isinstance(codec, Codec)]
     return next((alias for alias in known if alias == key or (not exact and alias.lower() == key.lower())), None)
 
@@ -102,7 +104,8 @@ class _Reader:
             try:
                 read = self.codecs[alias].read(value)
             except Misread as problem:
-                self.findings.append(error(key, value, problem.rule, Set(problem.works)))
+                finding = error(key, value, problem.rule, Set(problem.works))
+                self.findings.append(self.provisioner.misfit(finding, self.manifest))
             else:
                 if read != "":
                     self.values[alias] = read
@@ -117,7 +120,7 @@ class _Reader:
         finding = self.provisioner.unknown(key, value)
         near = meant_by(key, self.codecs, self.provisioner.codecs, self.present) if isinstance(finding.remedy, Drop) else None
         remedy = Rename(near) if near else finding.remedy
-        whose = [name for name in owners(key) if name != self.provisioner.name]
+        whose = [] if self.provisioner.name in (names := owners(key)) else names
         rule = f"a parameter of {' and '.join(whose)}; {finding.rule}" if whose else finding.rule
         return Finding(finding.severity, finding.path, finding.value, rule, remedy)
 

@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from components.provisioners.base import Provisioner
 from components.provisioners.codecs import Codec
 from components.provisioners.findings import Finding, RequestedVolume
+from components.provisioners.lint.driver import driver_findings
 from components.provisioners.lint.mending import Edit, edits_of, parameters_after, place_of
-from components.provisioners.lint.reading import key_of, read_class
+from components.provisioners.lint.reading import key_of
 from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.remedies import Add, Advice, Drop, Either, Move, Remedy, Rename, Set, Together, as_yaml
 
 _MOST_STEPS = 6
-MOST_FINDINGS = 200  # of the rules for one class; a list of 100,000 wrong entries is wrong enough
 # Findings of one class that are tried, and fewer with long values, so that the work has a bound.
 _MOST_TRIED = 64
 _MOST_CHARACTERS = 2**19
@@ -147,18 +147,16 @@ class Suggestions:
         places |= {("parameters", str(edit.value)) for edit in edits if edit.action == "rename"}
         parameters = parameters_after({**self._known, **self._of(finding.path)}, edits)
         changed = replace(self.manifest, parameters=parameters)
-        typed, misread = read_class(self.provisioner, changed)
-        found = [
-            *misread,
-            *islice(self.provisioner.findings(typed, self.volumes), MOST_FINDINGS),
-            *self.provisioner.class_findings(changed),
-        ]
+        found = driver_findings(self.provisioner, changed, self.volumes)
         return [each for each in found if each.severity == "error" and not each.volume and place_of(changed, each) in places]
 
     @cached_property
     def _known(self) -> dict[str, object]:
         """The parameters that the driver knows; the others have no bearing on them."""
-        return {key: value for key, value in self.manifest.parameters.items() if key_of(self.provisioner, key) is not None}
+        parameters = self.manifest.parameters
+        if self.manifest.provisioner not in self.provisioner.drivers:
+            return dict(parameters)  # they are translated for the driver, each in its own way
+        return {key: value for key, value in parameters.items() if key_of(self.provisioner, key) is not None}
 
     @cached_property
     def _most_tried(self) -> int:
