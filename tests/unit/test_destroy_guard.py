@@ -267,7 +267,7 @@ def test_what_a_controller_puts_into_every_namespace_is_no_obstacle(kind: str, p
         ("Secret", "secrets", "backup-key", ("data", "team-a", "data-canary"), {}),
         ("Secret", "secrets", "db-password", EVERYWHERE, {"manager": "kubectl-create"}),  # of one name, and each with its own content
         ("Secret", "secrets", "db-password", EVERYWHERE, {"manager": "helm"}),
-        ("Pod", "pods", "web-0", EVERYWHERE, {}),
+        ("Deployment", "deployments", "web", EVERYWHERE, {}),
         ("Service", "services", "web", EVERYWHERE, {}),
     ],
 )
