@@ -12,7 +12,7 @@ from components.provisioners import PROVISIONERS
 from components.provisioners.findings import Finding
 from components.provisioners.lint.check import ClassReport
 from components.provisioners.lint.run import FileResult, exit_status
-from components.provisioners.lint.tables import Row, table
+from components.provisioners.lint.tables import FindingRow, table
 
 
 def as_json(results: Sequence[FileResult]) -> dict[str, object]:
@@ -99,12 +99,12 @@ def _left(report: ClassReport, finding: Finding) -> str:
     return f"{where}: {report.value(finding)}: {finding.rule}. Works: {report.works(finding)}"
 
 
-def _rows(result: FileResult, report: ClassReport) -> Iterator[Row]:
+def _rows(result: FileResult, report: ClassReport) -> Iterator[FindingRow]:
     for finding in sorted(report.findings, key=lambda each: each.severity):
         line = report.line(finding)
         place = [f"{'line ' if result.name == '-' else f'{result.name}:'}{line}"] if line else []
         cells = ("\n".join((report.where(finding), report.value(finding), *place)), finding.rule, report.works(finding))
-        yield Row(finding.severity, *cells)
+        yield FindingRow(finding.severity, *cells)
 
 
 def _summary(report: ClassReport) -> str:
