@@ -30,7 +30,7 @@ from policy.resources import (
     get,
     items,
 )
-from policy.search import DEFAULT_CLASS, default_classes_in, makes_of_templates
+from policy.search import default_classes_in, makes_of_templates
 
 LOCAL_PATH = "rancher.io/local-path"
 EBS = ("ebs.csi.aws.com", "ebs.csi.eks.amazonaws.com")
@@ -43,6 +43,8 @@ REPLACED = {"kubernetes.io/aws-ebs": EBS[0], "kubernetes.io/gce-pd": GCE_PD, "ku
 MOST_TITLES = 5  # of claims or other objects in one message
 
 ACCESS_MODES = ("ReadWriteOnce", "ReadWriteOncePod")
+
+DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
 LABELS = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by"))
 LABELLED = {
@@ -100,7 +102,7 @@ def never_the_default_class(resource: DeclaredResource) -> Violations:
     """A claim that names no class must not land on a tier: the tier's space is allocated to the
     services that ask for it by name.
     """
-    found = list(default_classes_in(resource))
+    found = list(default_classes_in(resource, DEFAULT_CLASS))
     if resource.object_type == STORAGE_CLASS:
         annotations = resource.get("metadata", "annotations")
         found = [(f"metadata.annotations[{each}]", "true") for each in DEFAULT_CLASS if get(annotations, each) in ("true", True)]
