@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from components.kube.classes import DEFAULT_CLASS
 from components.kube.quantity import MI, bytes_of, quantity
 from policy.claims import claims_of
 from policy.resources import (
