@@ -12,6 +12,8 @@ from components.provisioners.lint.fields import api_findings, keys_twice
 from components.provisioners.lint.nodes import ManifestError, Node, Plain, Twice, compose, find
 from components.provisioners.manifest import StorageClassManifest
 
+_LONGEST_NAME = 320  # characters, of an object's kind and name: 63 and 253
+
 __all__ = ["ClassSource", "ManifestError", "Manifests", "read_manifests"]
 
 
@@ -78,7 +80,7 @@ def _sort(document: object, node: Node, twice: Sequence[Twice], found: Manifests
     else:
         metadata = document.get("metadata")
         name = metadata.get("name") if isinstance(metadata, dict) else None
-        found.others.append(f"{kind} {name or 'without a name'}")
+        found.others.append(f"{kind} {name or 'without a name'}"[:_LONGEST_NAME])
 
 
 def _is_class(kind: str, version: object) -> bool:

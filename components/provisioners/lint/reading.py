@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
@@ -117,12 +118,13 @@ class _Reader:
             rule = f"`{RESERVED_PREFIX}…` is reserved, and the provisioner refuses a class with a key of it that it doesn't know"
             return error(key, value, rule, Rename(FSTYPE) if key.lower() == FSTYPE else Drop(key))
         finding = self.provisioner.unknown(key, value)
-        near = meant_by(key, self.codecs, self.provisioner.codecs, self.present()) if isinstance(finding.remedy, Drop) else None
+        near = meant_by(key, self.codecs, self.provisioner.codecs, self.present) if isinstance(finding.remedy, Drop) else None
         remedy = Rename(near) if near else finding.remedy
         whose = [] if self.provisioner.name in (names := owners(key)) else names
         rule = f"a parameter of {' and '.join(whose)}; {finding.rule}" if whose else finding.rule
         return Finding(finding.severity, finding.path, finding.value, rule, remedy)
 
+    @cached_property
     def present(self) -> set[str]:
         """The parameters that the class has, as the driver calls them."""
         return {name for key in self.manifest.parameters if (name := key_of(self.provisioner, key)) is not None}
