@@ -156,8 +156,8 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
     ),
     "gce-pd: a label twice": (
         "gce-pd",
-        {"type": "pd-ssd", "labels": "a=b,a=c"},
-        [("error", "parameters.labels", "team=data,env=production")],
+        {"type": "pd-ssd", "labels": "a=b,a=c,d=e"},
+        [("error", "parameters.labels", "a=c,d=e")],
     ),
     "gce-pd: an empty availability": (
         "gce-pd",

@@ -84,7 +84,7 @@ class DiskPerformance:
             yield error(self._path(key), value, f"{self.type} takes no {unit} of its own: the API refuses the disk", Drop(key))
         elif not bounds[0] <= value <= bounds[1]:
             rule = f"from {bounds[0]} to {bounds[1]} {unit} for {self.type}: the API refuses anything else"
-            yield error(self._path(key), value, rule, remedy)
+            yield error(self._path(key), value, "below 0: the driver refuses the class" if value < 0 else rule, remedy)
 
     def _iops_bounds(self, volume: RequestedVolume, limits: DiskTypeLimits) -> tuple[int, int]:
         """The IOPS that a disk of this size can have.

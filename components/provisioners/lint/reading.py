@@ -20,7 +20,7 @@ from components.provisioners.remedies import Drop, Rename, Set
 # Keys that external-provisioner keeps for itself (controller.go, removePrefixedParameters), and two
 # that older ones had.
 _SECRETS = re.compile(
-    r"csi\.storage\.k8s\.io/(provisioner|controller-publish|node-stage|node-publish|controller-expand|node-expand)-secret-(name|namespace)"
+    r"csi\.storage\.k8s\.io/((provisioner|controller-(publish|expand|modify)|node-(stage|publish|expand))-)?secret-(name|namespace)"
     r"|csiProvisionerSecret(Name|Namespace)"
 )
 
@@ -60,7 +60,7 @@ def key_of(provisioner: Provisioner[Any], key: str) -> str | None:
     codecs = provisioner.codecs
     if any(isinstance(codec, Numbered) and key.startswith(codec.prefix) for codec in codecs.values()):
         return key
-    exact = key.startswith(RESERVED_PREFIX) or not provisioner.keys_in_any_case
+    exact = key.lower().startswith(RESERVED_PREFIX) or not provisioner.keys_in_any_case
     known = [alias for alias, codec in codecs.items() if isinstance(codec, Codec)]
     return next((alias for alias in known if alias == key or (not exact and alias.lower() == key.lower())), None)
 
@@ -101,6 +101,9 @@ class _Reader:
             else:
                 if read != "":
                     self.values[alias] = read
+                doubt = self.codecs[alias].doubt(value)
+                if doubt is not None:
+                    self.findings.append(warning(key, value, doubt.rule, Set(doubt.works)))
 
     def _unknown(self, key: str, value: object) -> Finding:
         if self.provisioner.topology_keys and _SECRETS.fullmatch(key):
