@@ -58,7 +58,7 @@ def case_of_keys(manifest: StorageClassManifest) -> Iterator[Finding]:
         looked_up["data-cache-mode: writethrough"] = ("data-cache-size",)
     for setting, keys in looked_up.items():
         for key, value in manifest.parameters.items():
-            if key.lower() in keys and key not in keys:
+            if key.lower() in keys and key not in keys and value != "":
                 rule = f"with `{setting}` the driver looks for `{key.lower()}` in lower case alone, and doesn't find this"
                 yield error(key, value, rule, Rename(key.lower()))
 

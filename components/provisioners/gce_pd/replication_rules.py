@@ -41,14 +41,14 @@ def _written(p: GcePdParameters, kind: str) -> Iterator[Finding]:
 
 def _regional(p: GcePdParameters, kind: str) -> Iterator[Finding]:
     """Types that aren't in two zones."""
-    written = p.replication_type
+    written, becomes = p.replication_type, p.hyperdisk_type or "hyperdisk-balanced"
     if kind.startswith("hyperdisk-") and kind != HIGHLY_AVAILABLE:
         rule = f"{kind} has no regional disks: the API refuses them; {HIGHLY_AVAILABLE} is replicated by itself"
         yield error("replication-type", written, rule, Drop("replication-type", with_={"type": HIGHLY_AVAILABLE}))
     if kind == "pd-extreme" or (kind == DYNAMIC and p.pd_type == "pd-extreme"):
         rule = "pd-extreme is zonal only: the API refuses regional disks (pull request #1079)"
         yield error("replication-type", written, rule, _OF_PD_SSD)
-    elif kind == DYNAMIC and p.hyperdisk_type != HIGHLY_AVAILABLE:
+    elif kind == DYNAMIC and becomes.startswith("hyperdisk-") and becomes != HIGHLY_AVAILABLE:
         rule = "where a dynamic class becomes a Hyperdisk, the driver drops it without a word, and the disk is in one zone"
         yield error("replication-type", written, rule, _OF_PD_SSD)
 

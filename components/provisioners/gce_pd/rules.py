@@ -128,7 +128,7 @@ def _encryption(p: GcePdParameters) -> Iterator[Finding]:
         works = match[0].replace(f"/locations/{match['location']}/", f"/locations/{min(own)}/")
         yield error("disk-encryption-kms-key", key, rule, Set(works))
     if p.enable_confidential_storage:
-        if match is None:
+        if not _KEY.search(key or ""):
             rule = "it needs `disk-encryption-kms-key`: the driver refuses the class"
             yield error("enable-confidential-storage", True, rule, Add({"disk-encryption-kms-key": example}))
         if not (p.type or DEFAULT_TYPE).startswith("hyperdisk-balanced"):
