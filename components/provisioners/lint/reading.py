@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,8 +12,10 @@ from components.provisioners import PROVISIONERS, owners
 from components.provisioners.base import FSTYPE, RESERVED_PREFIX, Provisioner, TierParameters
 from components.provisioners.codecs import Codec, Misread, Numbered
 from components.provisioners.findings import Finding, error, warning
+from components.provisioners.lint.fields import MISPLACED, text_of
+from components.provisioners.lint.near_misses import meant_by
 from components.provisioners.manifest import StorageClassManifest
-from components.provisioners.remedies import Drop, Rename, Set
+from components.provisioners.remedies import Drop, Move, Remedy, Rename, Set
 
 # Keys that external-provisioner keeps for itself (controller.go, removePrefixedParameters), and two
 # that older ones had.
@@ -43,7 +43,7 @@ def read_class(provisioner: Provisioner[Any], manifest: StorageClassManifest) ->
     if "mount_options" in model.model_fields:
         reader.values["mountOptions"] = list(manifest.mount_options)
     if provisioner.topology_keys:
-        reader.values["zones"] = list(reader.zones(manifest.topologies))
+        reader.values["zones"] = list(dict.fromkeys(reader.zones(manifest.topologies)))
     while True:
         try:
             return model.model_validate(reader.values), reader.findings
@@ -80,7 +80,7 @@ class _Reader:
     def parameter(self, key: str, value: object) -> None:
         """One parameter, as it is written."""
         if not isinstance(value, str):
-            text = json.dumps(value, default=str)
+            text = text_of(value)
             rule = "a class's parameters are strings: the API server refuses the class"
             self.findings.append(error(key, value, rule, Set(text)))
             value = text
@@ -112,15 +112,37 @@ class _Reader:
         if self.provisioner.topology_keys and key.startswith(RESERVED_PREFIX):
             rule = f"`{RESERVED_PREFIX}…` is reserved, and the provisioner refuses a class with a key of it that it doesn't know"
             return error(key, value, rule, Rename(FSTYPE) if key.lower() == FSTYPE else Drop(key))
+        if key in MISPLACED:
+            rule = "a field of the class, not a parameter: here no driver reads it, and some refuse the class"
+            return Finding("error", "", value, rule, self._moved(key, value), place=("parameters", key))
         finding = self.provisioner.unknown(key, value)
-        near = difflib.get_close_matches(key, self.codecs, 1, 0.75)
-        remedy = Rename(near[0]) if near and isinstance(finding.remedy, Drop) else finding.remedy
+        near = meant_by(key, self.codecs, self.provisioner.codecs, self.present()) if isinstance(finding.remedy, Drop) else None
+        remedy = Rename(near) if near else finding.remedy
         whose = [name for name in owners(key) if name != self.provisioner.name]
         rule = f"a parameter of {' and '.join(whose)}; {finding.rule}" if whose else finding.rule
         return Finding(finding.severity, finding.path, finding.value, rule, remedy)
 
+    def present(self) -> set[str]:
+        """The parameters that the class has, as the driver calls them."""
+        return {name for key in self.manifest.parameters if (name := key_of(self.provisioner, key)) is not None}
+
+    def _moved(self, key: str, value: object) -> Remedy:
+        """A field of the class in its right place, unless it is there already."""
+        manifest, there = self.manifest, StorageClassManifest("", "")
+        fields = {
+            "reclaimPolicy": (manifest.reclaim_policy != there.reclaim_policy, value),
+            "volumeBindingMode": (manifest.binding_mode != there.binding_mode, value),
+            "allowVolumeExpansion": (manifest.allow_volume_expansion, str(value).strip().lower() in ("true", "yes", "on", "1")),
+            "mountOptions": (bool(manifest.mount_options), [each for each in re.split("[, ]+", str(value)) if each]),
+        }
+        taken, moved = fields.get(key, (True, None))
+        return Drop(key) if taken else Move((key,), moved)
+
     def zones(self, topologies: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
-        """The zones among the allowed topologies; a key that no node has is a finding."""
+        """The zones among the allowed topologies; a key that no node has is a finding.
+
+        A zone may be in several terms, and under several keys: the driver takes any of them.
+        """
         keys: Mapping[str, str] = self.provisioner.topology_keys
         zone_key = next(key for key, kind in keys.items() if kind == "zone")
         for key, values in topologies:
