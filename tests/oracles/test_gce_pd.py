@@ -142,7 +142,7 @@ def findings(parameters: Mapping[str, str]) -> Sequence[Finding]:
 def differences(parameters: Mapping[str, str], answer: Answer | None) -> Iterator[str]:
     """How the findings here differ from the driver's answer; it is None where the sidecar refuses.
 
-    Of a key that is there twice the driver takes one, now this and now that: such a class is refused.
+    Of a key that is there twice the driver takes one, now this and now that: an error here.
     """
     found = findings(parameters)
     errors = [each for each in found if each.severity == "error"]
@@ -153,7 +153,7 @@ def differences(parameters: Mapping[str, str], answer: Answer | None) -> Iterato
     others = set(changed(passed_on(parameters) or {}, answer))
     for each in errors:
         named = [*CLOUDS_OWN.values(), *LATER.values()]
-        by_name = any(re.fullmatch(keys, each.path) and re.search(words, each.rule) for keys, words in named)
+        by_name = any(re.fullmatch(keys, each.path, re.IGNORECASE) and re.search(words, each.rule) for keys, words in named)
         if each.path.lower() not in others and not by_name:
             yield f"taken as it is, and an error here: {each.path}: {each.rule}"
     for key in sorted(others - {each.path.lower() for each in found}):

@@ -379,6 +379,7 @@ class TestForms:
         assert MiB().read(MiB().write(number)) == number
         assert GiB().read(GiB().write(number)) == number
 
+    @settings(deadline=None)
     @given(st.text(max_size=20))
     def test_any_text_is_read_or_misread(self, text: str) -> None:
         for name, provisioner in PROVISIONERS.items():

@@ -13,6 +13,7 @@ from components.provisioners.findings import Finding, RequestedVolume, error
 from components.provisioners.gce_pd import key_rules, rules
 from components.provisioners.gce_pd.parameters import DRIVER, ZONE_KEY, GcePdParameters
 from components.provisioners.manifest import StorageClassManifest
+from components.provisioners.remedies import Drop, Rename
 
 
 class GcePd(Provisioner[GcePdParameters]):
@@ -86,8 +87,8 @@ class GcePd(Provisioner[GcePdParameters]):
         yield from key_rules.empty_types(manifest)
 
     def unknown(self, key: str, value: object) -> Finding:
-        """A near miss is renamed, such as a bare fstype, which EBS takes."""
-        return error(key, value, self.why_refused(key), key_rules.meant(key, value, self.codecs))
+        """A bare fstype, which EBS takes, is renamed to the right key."""
+        return error(key, value, self.why_refused(key), Rename(FSTYPE) if key.lower() == "fstype" else Drop(key))
 
     def why_refused(self, key: str) -> str:
         """What the driver does with an unknown key.

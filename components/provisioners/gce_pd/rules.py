@@ -35,7 +35,7 @@ from components.provisioners.gce_pd.parameters import (
     GcePdAttributes,
     GcePdParameters,
 )
-from components.provisioners.gce_pd.performance_rules import DiskPerformance
+from components.provisioners.gce_pd.performance_rules import BELOW_ZERO, DiskPerformance
 from components.provisioners.gce_pd.pool_rules import storage_pools
 from components.provisioners.gce_pd.replication_rules import replication
 from components.provisioners.gce_pd.snapshot_rules import snapshots
@@ -93,6 +93,8 @@ def _left_out(p: GcePdParameters) -> Iterator[Finding]:
     rule = "the driver leaves it out, and the disk has what the API gives it"
     if iops is not None and iops < 0:
         yield error(IOPS, iops, f"below 0: {rule}", Drop(IOPS))
+    if throughput is not None and throughput < 0 and not types_of(p):
+        yield error(THROUGHPUT, throughput, BELOW_ZERO, Drop(THROUGHPUT))
     for key, figure in ((IOPS, iops), (THROUGHPUT, throughput)):
         if figure == 0:
             yield warning(key, figure, f"0 is as good as none: {rule}", Drop(key))
@@ -145,7 +147,7 @@ def _data_cache(p: GcePdParameters) -> Iterator[Finding]:
         yield error("data-cache-mode", p.data_cache_mode, rule, Set("writethrough"))
     if p.data_cache_mode is not None and p.data_cache_size is None:
         rule = "it needs `data-cache-size`: without one there is no cache"
-        yield error("data-cache-mode", p.data_cache_mode, rule, Add({"data-cache-size": "100Gi"}))
+        yield error("data-cache-mode", p.data_cache_mode, rule, Add({"data-cache-size": 100}))
     if p.data_cache_size is not None:
         rule = "it needs a cluster and nodes with GKE Data Cache (local SSDs): others refuse the class"
         yield warning("data-cache-size", p.data_cache_size, rule, Drop("data-cache-size"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from components.provisioners.lint.nodes import Place, plain
 from components.provisioners.lint.reading import provisioner_of, read_class
 from components.provisioners.lint.suggestions import Suggestions
 from components.provisioners.manifest import StorageClassManifest
-from components.provisioners.remedies import Remedy, Set, as_yaml, sentence
+from components.provisioners.remedies import Add, Remedy, Set, as_yaml, sentence
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,16 @@ def check_class(manifest: StorageClassManifest, sizes: Sequence[Size]) -> ClassR
     fields = type(parameters).model_fields
     known = {(fields[name].alias or name).lower() for name in parameters.model_fields_set}
     misread = {finding.path.lower() for finding in findings} - known  # of which the rules would say that it isn't set
-    ruled = [finding for finding in provisioner.findings(parameters, volumes) if finding.volume or finding.path.lower() not in misread]
+    ruled = [finding for finding in provisioner.findings(parameters, volumes) if not _of_misread(finding, misread)]
     return ClassReport(manifest, provisioner, [*findings, *ruled, *provisioner.class_findings(manifest)], volumes)
+
+
+def _of_misread(finding: Finding, misread: Collection[str]) -> bool:
+    """Whether it is only that a parameter is missing, which is there and has a finding already."""
+    if finding.volume:
+        return False
+    wanted = finding.remedy.with_ if isinstance(finding.remedy, Add) else {}
+    return finding.path.lower() in misread or any(key.lower() in misread for key in wanted)
 
 
 def check_source(source: ClassSource, sizes: Sequence[Size]) -> ClassReport:
