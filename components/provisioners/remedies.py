@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -78,6 +79,28 @@ class Either:
 
 
 @dataclass(frozen=True)
+class Replace:
+    """Another class in place of this one: its driver, all its parameters, its allowed topologies.
+
+    `topologies` are keys, each with its values, in the order of those that are there.
+    Where the class has none, they are one term.
+    """
+
+    provisioner: str
+    parameters: Mapping[str, object]
+    topologies: Sequence[tuple[str, Sequence[str]]] = ()
+
+    @property
+    def text(self) -> str:
+        """The fields as YAML in flow style; what has to be a string is in quotes."""
+        fields = [f"provisioner: {self.provisioner}"]
+        if self.parameters:
+            fields.append(f"parameters: {{{', '.join(f'{key}: {json.dumps(value)}' for key, value in self.parameters.items())}}}")
+        zones = ", ".join(f"{{key: {key}, values: [{', '.join(values)}]}}" for key, values in self.topologies)
+        return ", ".join([*fields, *([f"allowedTopologies: [{{matchLabelExpressions: [{zones}]}}]"] if zones else [])])
+
+
+@dataclass(frozen=True)
 class Together:
     """Several changes, which work together alone."""
 
@@ -91,7 +114,7 @@ class Advice:
     text: str
 
 
-Remedy = Set | Add | Rename | Drop | Move | Either | Together | Advice
+Remedy = Set | Add | Rename | Drop | Move | Either | Together | Replace | Advice
 
 
 def sentence(remedy: Remedy, value: object, written: Callable[[object], str] | None = None) -> str:
@@ -119,7 +142,7 @@ def sentence(remedy: Remedy, value: object, written: Callable[[object], str] | N
             words = f"{sentence(remedy.first, value, written)}, or {sentence(remedy.second, value, written)}"
         case Together():
             words = _joined(*(sentence(each, value, written) for each in remedy.parts))
-        case Advice():
+        case Replace() | Advice():
             words = remedy.text
     return words
 

@@ -10,7 +10,7 @@ from components.provisioners.ebs.tag_rules import FUNCTIONS, VOLUME_FIELDS, temp
 from components.provisioners.go_template import TemplateError, parse
 from tests.oracles import ask
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.faults]
 
 # Words of templates, whole and broken: the generator puts them side by side.
 ACTIONS = """

@@ -1,6 +1,6 @@
 """Rules for tags, which the driver puts on volumes and snapshots.
 
-Sources: the driver's pkg/driver/validation.go and docs/tagging.md.
+Sources: the driver's pkg/driver/validation.go, pkg/util/template and docs/tagging.md.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from components.provisioners.ebs.limits import LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS
 from components.provisioners.ebs.parameters import AUTO_MODE_DRIVER, DRIVER
-from components.provisioners.findings import Finding, error
+from components.provisioners.findings import Finding, error, warning
 from components.provisioners.go_template import BUILT_IN, TemplateError, parse
 from components.provisioners.remedies import Advice, Drop, Set
 
@@ -23,7 +23,7 @@ VOLUME_FIELDS = ("PVCNamespace", "PVCName", "PVName")
 SNAPSHOT_FIELDS = ("VolumeSnapshotNamespace", "VolumeSnapshotName", "VolumeSnapshotContentName")
 
 _EXAMPLE = "team=data"
-# What driver and EC2 keep for themselves.
+# What driver and EC2 keep for themselves: EC2 its prefix in any case.
 _RESERVED_TAGS = ("CSIVolumeName", "CSIVolumeSnapshotName")
 _RESERVED_PREFIXES = ("kubernetes.io", "aws:", f"{DRIVER}/", f"{AUTO_MODE_DRIVER}/")
 
@@ -51,10 +51,14 @@ def _tag(path: str, text: str, key: str, value: str | None, fields: Sequence[str
     if value is None or not key:
         yield error(path, text, "a tag is `key=value`, with a key: the driver refuses the class", Set(_EXAMPLE))
         return
-    reserved = next((each for each in _RESERVED_PREFIXES if key.startswith(each)), key if key in _RESERVED_TAGS else None)
+    prefixes = (each for each in _RESERVED_PREFIXES if (key.lower() if each == "aws:" else key).startswith(each))
+    reserved = next(prefixes, key if key in _RESERVED_TAGS else None)
     if reserved:
         works = f"my-{key.replace('/', '-')}={value}"
         yield error(path, text, f"`{reserved}` is reserved: the driver or EC2 refuses the tag", Set(works))
+    if "{{" in key and "}}" in key:
+        rule = "only the value of a tag is a template: the key stays as it is written, with its braces"
+        yield warning(path, text, rule, Set(_EXAMPLE))
     faults = list(template_faults(value, fields))
     for fault in faults:
         yield error(path, text, f"{fault}: the driver refuses the class", Set(f"{key}={{{{ .{fields[1]} }}}}"))

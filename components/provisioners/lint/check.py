@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from components.kube.quantity import Size
 from components.provisioners.base import Provisioner
 from components.provisioners.findings import Finding, RequestedVolume, shown
+from components.provisioners.lint.driver import driver_findings
 from components.provisioners.lint.manifests import ClassSource
-from components.provisioners.lint.mending import FIELDS, place_of
+from components.provisioners.lint.mending import FIELDS, place_of, placed
 from components.provisioners.lint.nodes import Place, plain
-from components.provisioners.lint.reading import provisioner_of, read_class
+from components.provisioners.lint.reading import provisioner_of
 from components.provisioners.lint.suggestions import Suggestions
 from components.provisioners.manifest import StorageClassManifest
-from components.provisioners.remedies import Add, Remedy, Set, as_yaml, sentence
+from components.provisioners.remedies import Remedy, Set, as_yaml, sentence
 
 
 @dataclass(frozen=True)
@@ -94,27 +95,15 @@ def check_class(manifest: StorageClassManifest, sizes: Sequence[Size]) -> ClassR
     if provisioner is None:
         return ClassReport(manifest, None, ())
     volumes = [RequestedVolume(f"--size {size.requested}", size.in_units_of(provisioner.size_unit)) for size in sizes]
-    parameters, findings = read_class(provisioner, manifest)
-    fields = type(parameters).model_fields
-    known = {(fields[name].alias or name).lower() for name in parameters.model_fields_set}
-    misread = {finding.path.lower() for finding in findings} - known  # of which the rules would say that it isn't set
-    ruled = [finding for finding in provisioner.findings(parameters, volumes) if not _of_misread(finding, misread)]
-    return ClassReport(manifest, provisioner, [*findings, *ruled, *provisioner.class_findings(manifest)], volumes)
-
-
-def _of_misread(finding: Finding, misread: Collection[str]) -> bool:
-    """Whether it is only that a parameter is missing, which is there and has a finding already."""
-    if finding.volume:
-        return False
-    wanted = finding.remedy.with_ if isinstance(finding.remedy, Add) else {}
-    return finding.path.lower() in misread or any(key.lower() in misread for key in wanted)
+    return ClassReport(manifest, provisioner, driver_findings(provisioner, manifest, volumes), volumes)
 
 
 def check_source(source: ClassSource, sizes: Sequence[Size]) -> ClassReport:
     """The same for a class as it is in a text, and what the API server refuses of it."""
     report = check_class(source.manifest, sizes)
     refused = {finding.place for finding in source.findings}
-    rest = [each for each in report.findings if each.volume or place_of(source.manifest, each) not in refused]
+    ruled = (each for finding in report.findings for each in placed(source.manifest, finding))
+    rest = [each for each in ruled if each.volume or place_of(source.manifest, each) not in refused]
     return replace(report, findings=[*source.findings, *rest], source=source)
 
 

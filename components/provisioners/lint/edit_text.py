@@ -114,11 +114,18 @@ def _insertion(text: str, root: Node, place: Place, value: object) -> Splice:
     if node.style:
         gap = text[node.start + 1 : first.start]
         return Splice(first.start, first.start, f"{entry},{gap if chr(10) in gap else ' '}")
-    last = node.value[-1][1]
-    if last.kind == "scalar" and last.style in ("", "'", '"') and last.end > last.start and "\n" not in text[last.start : last.end]:
-        at = _end_of_line(text, last.end)
+    last = _leaf(node)
+    if last.style not in ("|", ">") and last.end > last.start and "\n" not in text[last.start : last.end].rstrip():
+        at = _end_of_line(text, _line_end(text, last.start, last.end))
         return Splice(at, at, f"\n{' ' * first.column}{entry}")
     return Splice(first.start, first.start, f"{entry}\n{' ' * first.column}")
+
+
+def _leaf(node: Node) -> Node:
+    """What is written last in a mapping or list without braces."""
+    while node.kind in ("mapping", "sequence") and not node.style and node.value:
+        node = node.value[-1][1] if node.kind == "mapping" else node.value[-1]
+    return node
 
 
 def _end_of_line(text: str, position: int) -> int:

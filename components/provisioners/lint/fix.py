@@ -19,7 +19,7 @@ from components.provisioners.lint.check import ClassReport, check_source
 from components.provisioners.lint.edit_text import CannotEdit, Splice, spliced, splices
 from components.provisioners.lint.manifests import read_manifests
 from components.provisioners.lint.mending import Edit, edits_of
-from components.provisioners.remedies import Drop, Move, Remedy, Rename, Set
+from components.provisioners.remedies import Drop, Move, Remedy, Rename, Replace, Set
 
 _MOST_ROUNDS = 8
 _TRUE, _FALSE = ("true", "yes", "on", "1", "t", "y"), ("false", "no", "off", "0", "f", "n")
@@ -64,7 +64,7 @@ def apply_remedy(text: str, report: ClassReport, finding: Finding, remedy: Remed
 
 def _mended(text: str, report: ClassReport, finding: Finding, made: list[Splice]) -> str:
     """Adds the changes for a finding to `made`; in words what they are, empty for none."""
-    if finding.severity != "error":
+    if finding.severity != "error" and not isinstance(finding.remedy, Replace):
         return ""
     remedy = next((each for each in _remedies(report, finding) if keeps_meaning(report, finding, each)), None)
     if remedy is None:
@@ -107,7 +107,7 @@ def keeps_meaning(report: ClassReport, finding: Finding, remedy: Remedy) -> bool
             return not remedy.with_ and (remedy.meant or _same(_written(report, finding), remedy.value))
         case Rename():
             return not remedy.without and (remedy.value is None or _same(_written(report, finding), remedy.value))
-        case Move():
+        case Move() | Replace():
             return True
         case Drop():
             return remedy.ignored and not remedy.with_

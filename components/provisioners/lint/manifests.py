@@ -96,6 +96,7 @@ def _manifest(document: Mapping[str, Any]) -> StorageClassManifest:
         ("allowedTopologies", number, "matchLabelExpressions", nth): (str(expression.get("key")), _texts(expression, "values"))
         for number, term in _mappings(document, "allowedTopologies")
         for nth, expression in _mappings(term, "matchLabelExpressions")
+        if isinstance(expression.get("key"), str)
     }
     return StorageClassManifest(
         name=str(metadata.get("name") or metadata.get("generateName") or "without a name"),

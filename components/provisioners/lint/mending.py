@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from components.provisioners.codecs import Codec, CommaList, Pairs
 from components.provisioners.findings import Finding
 from components.provisioners.lint.nodes import Place
 from components.provisioners.manifest import StorageClassManifest
-from components.provisioners.remedies import Add, Advice, Drop, Either, Move, Remedy, Rename, Set, Together
+from components.provisioners.remedies import Add, Advice, Drop, Either, Move, Remedy, Rename, Replace, Set, Together
 
 # Paths of findings that are fields of the class; all others are parameters.
-FIELDS = ("volumeBindingMode", "allowVolumeExpansion", "reclaimPolicy", "mountOptions", "metadata.annotations.defaultVolumeType")
+FIELDS = (
+    *("provisioner", "volumeBindingMode", "allowVolumeExpansion", "reclaimPolicy", "mountOptions"),
+    "metadata.annotations.defaultVolumeType",
+)
 TOPOLOGY_PATHS = ("zones", "allowedTopologies")
 
 
@@ -42,23 +45,29 @@ def _spelled(parameters: Mapping[str, object], key: str) -> str:
     return key if key in parameters else next((each for each in parameters if each.lower() == key.lower()), key)
 
 
-def edits_of(manifest: StorageClassManifest, finding: Finding, remedy: Remedy, codec: Codec[object] | None = None) -> list[Edit]:
+def edits_of(
+    manifest: StorageClassManifest, finding: Finding, remedy: Remedy, codec: Codec[object] | None = None, zone_key: str = ""
+) -> list[Edit]:
     """The edits that make the remedy of a finding; none for what is no change of a manifest.
 
     The values of a remedy for a parameter are strings, as the class has them.
-    `codec` is that of the parameter.
+    `codec` is that of the parameter, `zone_key` the driver's key of allowedTopologies for zones.
     """
     if isinstance(remedy, Either):
-        return edits_of(manifest, finding, remedy.first, codec)
+        return edits_of(manifest, finding, remedy.first, codec, zone_key)
+    if isinstance(remedy, Replace):
+        return _another_class(manifest, remedy)
     if isinstance(remedy, Together):
-        return [edit for part in remedy.parts for edit in edits_of(manifest, finding, part, codec)]
+        edits = [edit for part in remedy.parts for edit in edits_of(manifest, finding, part, codec, zone_key)]
+        removed = [edit.place for edit in edits if edit.action == "remove"]
+        return [edit for edit in edits if edit.action == "remove" or edit.place not in removed]
     place = place_of(manifest, finding)
     if finding.volume or isinstance(remedy, Advice):
         edits = []
     elif finding.place:
         edits = _single(place, remedy)
     elif finding.path in TOPOLOGY_PATHS:
-        edits = _topology(manifest, finding, remedy)
+        edits = _topology(manifest, finding, remedy, zone_key)
     elif finding.path == "mountOptions":
         edits = _mount_option(manifest, finding, remedy)
     elif place[0] == "parameters":
@@ -68,23 +77,37 @@ def edits_of(manifest: StorageClassManifest, finding: Finding, remedy: Remedy, c
     return edits
 
 
+def _another_class(manifest: StorageClassManifest, new: Replace) -> list[Edit]:
+    """The class of another driver: what is the same in it stays where it is."""
+    old = manifest.parameters
+    gone, added = [key for key in old if key not in new.parameters], [key for key in new.parameters if key not in old]
+    edits = [Edit(("provisioner",), "put", new.provisioner)]
+    for key in gone:
+        renamed = next((each for each in added if each.endswith(f"/{key.lower()}") and new.parameters[each] == old[key]), None)
+        edits.append(Edit(("parameters", key), "rename", renamed) if renamed else Edit(("parameters", key), "remove"))
+        added = [each for each in added if each != renamed]
+    edits.extend(Edit(("parameters", key), "put", new.parameters[key]) for key in added)
+    for place, (key, _), (better, _) in zip(manifest.topology_places, manifest.topologies, new.topologies, strict=False):
+        edits.extend([Edit((*place, "key"), "put", better)] if key != better else [])
+    if new.topologies and not manifest.topologies:
+        expressions = [{"key": key, "values": list(values)} for key, values in new.topologies]
+        edits.append(Edit(("allowedTopologies",), "put", [{"matchLabelExpressions": expressions}]))
+    return edits
+
+
 def _single(place: Place, remedy: Remedy) -> list[Edit]:
     """A remedy for exactly what is at `place`."""
     match remedy:
         case Set():
             return [Edit(place, "put", remedy.value)]
         case Rename():
-            return [Edit(place, "rename", remedy.to)]
+            return [*([Edit(place, "put", remedy.value)] if remedy.value is not None else []), Edit(place, "rename", remedy.to)]
         case Move():
             return [Edit(place, "remove"), Edit(remedy.to, "put", remedy.value)]
         case Drop():
-            of_expression = len(place) == 5 and place[4] in ("key", "values") and remedy.key in ("key", "values", *_text(place))
+            of_expression = place[0] == "allowedTopologies" and place[4:] in (("key",), ("values",))
             return [Edit(place[:-1] if of_expression else place, "remove")]
     return []
-
-
-def _text(place: Place) -> tuple[str, ...]:
-    return tuple(str(each) for each in place)
 
 
 def _parameter(manifest: StorageClassManifest, place: Place, finding: Finding, remedy: Remedy, codec: Codec[object] | None) -> list[Edit]:
@@ -156,29 +179,46 @@ def _mount_option(manifest: StorageClassManifest, finding: Finding, remedy: Reme
     return []
 
 
-def _topology(manifest: StorageClassManifest, finding: Finding, remedy: Remedy) -> list[Edit]:
-    """The keys and values of allowedTopologies, wherever in its terms they are."""
-    if not isinstance(remedy, Set) or not manifest.topology_places:
+def _topology(manifest: StorageClassManifest, finding: Finding, remedy: Remedy, zone_key: str) -> list[Edit]:
+    """The zones of allowedTopologies, wherever in its terms they are."""
+    if not isinstance(remedy, Set):
         return []
+    if not manifest.topologies and isinstance(remedy.value, list | tuple):
+        terms = [{"matchLabelExpressions": [{"key": zone_key, "values": list(remedy.value)}]}]
+        return [Edit(("allowedTopologies",), "put", terms)]
     edits: list[Edit] = []
-    wanted = list(remedy.value) if isinstance(remedy.value, list | tuple) else None
+    wanted = list(remedy.value) if isinstance(remedy.value, list | tuple) else str(remedy.value).split(", ")
     given = False
-    for place, (key, values) in zip(manifest.topology_places, manifest.topologies, strict=True):
-        if key == finding.value:
-            edits.append(Edit((*place, "key"), "put", remedy.value))
-        elif wanted is not None and isinstance(finding.value, list | tuple):
+    for place, (_, values) in zip(manifest.topology_places, manifest.topologies, strict=False):
+        if isinstance(finding.value, list | tuple) and set(values) & set(finding.value):
             keep = [each for each in values if each in wanted] if given or set(wanted) <= set(values) else wanted
             given = True
             edits.append(Edit((*place, "values"), "put", keep) if keep else Edit(place, "remove"))
-        elif finding.value in values:
-            edits.extend(_entry(place, values, finding.value, remedy.value))
     return edits
 
 
-def _entry(place: Place, values: Sequence[str], wrong: object, better: object) -> list[Edit]:
-    numbers = [number for number, each in enumerate(values) if each == wrong]
-    there = better in values
-    return [Edit((*place, "values", number), "remove" if there or number != numbers[0] else "put", better) for number in numbers]
+def placed(manifest: StorageClassManifest, finding: Finding) -> list[Finding]:
+    """The finding at each part of a list that it is about: a mount option, a zone, its key."""
+    if finding.path == "mountOptions" and isinstance(finding.value, str) and not finding.place:
+        options = manifest.mount_options
+        places: list[Place] = [("mountOptions", number) for number, each in enumerate(options) if each == finding.value]
+        return [replace(finding, place=each, remedy=_unless_there(finding, options)) for each in places] or [finding]
+    if finding.path not in TOPOLOGY_PATHS or finding.place or not isinstance(finding.value, str):
+        return [finding]
+    found: list[Finding] = []
+    for place, (key, values) in zip(manifest.topology_places, manifest.topologies, strict=False):
+        in_term = [each for where, (each, _) in zip(manifest.topology_places, manifest.topologies, strict=True) if where[:2] == place[:2]]
+        if key == finding.value:
+            found.append(replace(finding, place=(*place, "key"), remedy=_unless_there(finding, in_term)))
+        places = [(*place, "values", number) for number, each in enumerate(values) if each == finding.value]
+        found.extend(replace(finding, place=each, remedy=_unless_there(finding, values)) for each in places)
+    return found or [finding]
+
+
+def _unless_there(finding: Finding, others: Sequence[str]) -> Remedy:
+    """What is there already isn't set again."""
+    there = isinstance(finding.remedy, Set) and finding.remedy.value in others
+    return Drop(str(finding.value)) if there else finding.remedy
 
 
 def parameters_after(parameters: Mapping[str, object], edits: Sequence[Edit]) -> dict[str, object]:

@@ -15,6 +15,7 @@ from components.provisioners.findings import Finding, error, warning
 from components.provisioners.lint.fields import MISPLACED, text_of
 from components.provisioners.lint.near_misses import meant_by
 from components.provisioners.manifest import StorageClassManifest
+from components.provisioners.migration import PLUGINS
 from components.provisioners.remedies import Drop, Move, Remedy, Rename, Set
 
 # Keys that external-provisioner keeps for itself (controller.go, removePrefixedParameters), and two
@@ -26,8 +27,9 @@ _SECRETS = re.compile(
 
 
 def provisioner_of(manifest: StorageClassManifest) -> Provisioner[Any] | None:
-    """The provisioner whose driver the class names; None for one that isn't known here."""
-    return next((each for each in PROVISIONERS.values() if manifest.provisioner in each.drivers), None)
+    """The provisioner whose driver the class names, or is migrated to; None for an unknown one."""
+    driver = PLUGINS[manifest.provisioner].driver if manifest.provisioner in PLUGINS else manifest.provisioner
+    return next((each for each in PROVISIONERS.values() if driver in each.drivers), None)
 
 
 def read_class(provisioner: Provisioner[Any], manifest: StorageClassManifest) -> tuple[TierParameters, list[Finding]]:
@@ -79,6 +81,10 @@ class _Reader:
 
     def parameter(self, key: str, value: object) -> None:
         """One parameter, as it is written."""
+        if key in MISPLACED:
+            rule = "a field of the class, not a parameter: here no driver reads it, and some refuse the class"
+            self.findings.append(Finding("error", "", value, rule, self._moved(key, value), place=("parameters", key)))
+            return
         if not isinstance(value, str):
             text = text_of(value)
             rule = "a class's parameters are strings: the API server refuses the class"
@@ -97,7 +103,8 @@ class _Reader:
             try:
                 read = self.codecs[alias].read(value)
             except Misread as problem:
-                self.findings.append(error(key, value, problem.rule, Set(problem.works)))
+                finding = error(key, value, problem.rule, Set(problem.works))
+                self.findings.append(self.provisioner.misfit(finding, self.manifest))
             else:
                 if read != "":
                     self.values[alias] = read
@@ -112,13 +119,10 @@ class _Reader:
         if self.provisioner.topology_keys and key.startswith(RESERVED_PREFIX):
             rule = f"`{RESERVED_PREFIX}…` is reserved, and the provisioner refuses a class with a key of it that it doesn't know"
             return error(key, value, rule, Rename(FSTYPE) if key.lower() == FSTYPE else Drop(key))
-        if key in MISPLACED:
-            rule = "a field of the class, not a parameter: here no driver reads it, and some refuse the class"
-            return Finding("error", "", value, rule, self._moved(key, value), place=("parameters", key))
         finding = self.provisioner.unknown(key, value)
         near = meant_by(key, self.codecs, self.provisioner.codecs, self.present()) if isinstance(finding.remedy, Drop) else None
         remedy = Rename(near) if near else finding.remedy
-        whose = [name for name in owners(key) if name != self.provisioner.name]
+        whose = [] if self.provisioner.name in (names := owners(key)) else names
         rule = f"a parameter of {' and '.join(whose)}; {finding.rule}" if whose else finding.rule
         return Finding(finding.severity, finding.path, finding.value, rule, remedy)
 
@@ -128,15 +132,16 @@ class _Reader:
 
     def _moved(self, key: str, value: object) -> Remedy:
         """A field of the class in its right place, unless it is there already."""
-        manifest, there = self.manifest, StorageClassManifest("", "")
-        fields = {
-            "reclaimPolicy": (manifest.reclaim_policy != there.reclaim_policy, value),
-            "volumeBindingMode": (manifest.binding_mode != there.binding_mode, value),
-            "allowVolumeExpansion": (manifest.allow_volume_expansion, str(value).strip().lower() in ("true", "yes", "on", "1")),
-            "mountOptions": (bool(manifest.mount_options), [each for each in re.split("[, ]+", str(value)) if each]),
+        manifest, text = self.manifest, str(value).strip()
+        fields: dict[str, tuple[bool, object]] = {
+            "reclaimPolicy": (manifest.reclaim_policy != "Delete", text),
+            "volumeBindingMode": (manifest.binding_mode != "Immediate", text),
+            "allowVolumeExpansion": (manifest.allow_volume_expansion, text.lower() in ("true", "yes", "on", "1")),
+            "mountOptions": (bool(manifest.mount_options), value if isinstance(value, list) else re.split("[, ]+", text)),
+            "allowedTopologies": (bool(manifest.topologies) or not isinstance(value, list), value),
         }
-        taken, moved = fields.get(key, (True, None))
-        return Drop(key) if taken else Move((key,), moved)
+        taken, moved = fields[key]
+        return Drop(key) if taken or moved in ("", [""]) else Move((key,), moved)
 
     def zones(self, topologies: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
         """The zones among the allowed topologies; a key that no node has is a finding.

@@ -14,12 +14,15 @@ from typing import Any
 from components.provisioners.base import Provisioner
 from components.provisioners.codecs import Codec
 from components.provisioners.findings import Finding, RequestedVolume
-from components.provisioners.lint.mending import Edit, edits_of, parameters_after
-from components.provisioners.lint.reading import key_of, read_class
+from components.provisioners.lint.driver import driver_findings
+from components.provisioners.lint.mending import Edit, edits_of, parameters_after, place_of
+from components.provisioners.lint.reading import key_of
 from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.remedies import Add, Advice, Drop, Either, Move, Remedy, Rename, Set, Together, as_yaml
 
 _MOST_STEPS = 6
+# The fields that drivers have rules for.
+_FIELDS = {"allowVolumeExpansion": "allow_volume_expansion", "volumeBindingMode": "binding_mode", "mountOptions": "mount_options"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class Suggestions:
 
     def remedy(self, finding: Finding) -> Remedy:
         """What works for a finding, with values as the class has them."""
-        if finding.volume or finding.place or not self._is_parameter(finding):
+        if finding.place:
+            return self._of_field(finding)
+        if finding.volume or not self._is_parameter(finding):
             return finding.remedy
         written = self.written(finding.path, finding.remedy)
         if finding.severity != "error" or isinstance(written, Move):
@@ -48,7 +53,8 @@ class Suggestions:
 
     def edits(self, finding: Finding, remedy: Remedy) -> list[Edit]:
         """The changes of the manifest that make a remedy."""
-        return edits_of(self.manifest, finding, remedy, self._codec(finding.path))
+        zone_key = next((key for key, kind in self.provisioner.topology_keys.items() if kind == "zone"), "")
+        return edits_of(self.manifest, finding, remedy, self._codec(finding.path), zone_key)
 
     def written(self, key: str, remedy: Remedy) -> Remedy:
         """A remedy with its values as strings, as the class has them."""
@@ -67,6 +73,20 @@ class Suggestions:
                 assert isinstance(second, Set | Add | Rename | Drop)
                 return Either(first, second)
         return remedy
+
+    def _of_field(self, finding: Finding) -> Remedy:
+        """What works for a field that the API server refuses: what the driver takes as well."""
+        remedy, name = finding.remedy, str(finding.place[0])
+        value = remedy.value if isinstance(remedy, Set | Move) else finding.value
+        name = remedy.to if isinstance(remedy, Rename) else remedy.to[-1] if isinstance(remedy, Move) else name
+        if name not in _FIELDS or isinstance(remedy, Drop) or len(finding.place) > 2 or not isinstance(value, bool | str | list):
+            return remedy
+        changed = replace(self.manifest, **{_FIELDS[name]: value})
+        refused = [each for each in self.provisioner.class_findings(changed) if each.path == name and each.severity == "error"]
+        if not refused:
+            return remedy
+        better = refused[0].remedy
+        return better if isinstance(better, Set) and finding.place == (name,) else Drop(str(finding.place[-1]))
 
     def _is_parameter(self, finding: Finding) -> bool:
         """Whether it is about a parameter: one that the driver or the class has."""
@@ -116,12 +136,11 @@ class Suggestions:
         if isinstance(remedy, Either):
             return [*self._left(finding, remedy.first), *self._left(finding, remedy.second)]
         edits = self.edits(finding, remedy)
-        keys = {finding.path.lower(), *(str(edit.place[-1]).lower() for edit in edits if edit.action == "put")}
-        keys |= {str(edit.value).lower() for edit in edits if edit.action == "rename"}
+        places = {place_of(self.manifest, finding), *(edit.place for edit in edits if edit.action == "put")}
+        places |= {("parameters", str(edit.value)) for edit in edits if edit.action == "rename"}
         changed = replace(self.manifest, parameters=parameters_after(self.manifest.parameters, edits))
-        parameters, misread = read_class(self.provisioner, changed)
-        found = [*misread, *self.provisioner.findings(parameters, self.volumes), *self.provisioner.class_findings(changed)]
-        return [each for each in found if each.severity == "error" and not each.volume and each.path.lower() in keys]
+        found = driver_findings(self.provisioner, changed, self.volumes)
+        return [each for each in found if each.severity == "error" and not each.volume and place_of(changed, each) in places]
 
     def _codec(self, key: str) -> Codec[Any] | None:
         """How the parameter is written, whatever the case of its key."""
@@ -152,11 +171,17 @@ def _added(parts: Sequence[Set | Add | Rename | Drop], more: Remedy, key: str) -
         more = more.first
     if not isinstance(more, Set | Add | Rename | Drop):
         return list(parts)
-    first = parts[0] if parts else None
-    if isinstance(more, Set) and isinstance(first, Rename):
-        return [replace(first, value=more.value), *parts[1:], *([Add(more.with_)] if more.with_ else [])]
-    if isinstance(more, Set) and isinstance(first, Set):
-        return [replace(more, with_={**first.with_, **more.with_}), *parts[1:]]
-    if isinstance(more, Drop) and more.key.lower() == key.lower():
-        return [more]
+    renamed = next((each for each in parts if isinstance(each, Rename)), None)
+    if isinstance(more, Drop) and more.key in (key, renamed.to if renamed else key):
+        return [Drop(key, more.with_)]
+    if isinstance(more, Set):
+        rest = [each for each in parts if not isinstance(each, Set | Rename)]
+        with_ = {key: value for each in parts if isinstance(each, Set) for key, value in each.with_.items()} | dict(more.with_)
+        if renamed:
+            return [replace(renamed, value=more.value), *rest, *([Add(with_)] if with_ else [])]
+        return [replace(more, with_=with_), *rest]
+    if isinstance(more, Rename):
+        written = next((each.value for each in parts if isinstance(each, Set)), None)
+        rest = [each for each in parts if not isinstance(each, Set | Rename)]
+        return [replace(more, value=written if more.value is None else more.value), *rest]
     return [*parts, more]

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
-from components.provisioners.go_lexer import Token, tokens
 from components.provisioners.go_template import TemplateError, parse
+from components.provisioners.go_template.lexer import Token, tokens
 
 _NAMESPACE, _NAME, _VOLUME = "PVC.Namespace", "PVC.Name", "PVName"
 # Of metav1.ObjectMeta: what can be asked further, and what is a value of its own.
