@@ -253,7 +253,9 @@ def _meant(text: str, suffix: str) -> str:
 
     Empty where there is no telling.
     """
-    found = re.match(r"\s*(?P<number>[0-9]{1,9})\s*(?P<unit>[A-Za-z]?)(?!\.)", re.sub(r"(?<=[0-9])[,_'](?=[0-9]{3})", "", text), re.ASCII)
+    found = re.match(
+        r"\s*(?P<number>[0-9]{1,9})(?![0-9.])\s*(?P<unit>[A-Za-z]?)", re.sub(r"(?<=[0-9])[,_'](?=[0-9]{3})", "", text), re.ASCII
+    )
     if found is None or (suffix and found["unit"].lower() == "k"):
         return ""
     unit = found["unit"].upper()

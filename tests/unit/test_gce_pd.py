@@ -251,6 +251,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
         [],
         [error("zones", "[europe-west1-b, europe-west1-c]")],
     ),
+    "replication: in one zone of another region": (
+        {"replication-type": "regional-pd", "zones": ["us-east1-d"]},
+        [],
+        [error("zones", "[us-east1-d, us-east1-b]")],
+    ),
     "replication: highly available in one zone": (
         {**AVAILABLE, "zones": ["europe-west1-b"]},
         [],

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from components.provisioners.findings import Finding, error, warning
 from components.provisioners.gce_pd.limits import DEFAULT_TYPE, DYNAMIC, HIGHLY_AVAILABLE
-from components.provisioners.gce_pd.parameters import GcePdParameters
+from components.provisioners.gce_pd.parameters import EXAMPLE_ZONE, ZONE, GcePdParameters
 from components.provisioners.remedies import Add, Drop, Either, Set
 
 _OF_PD_SSD = Either(Drop("replication-type"), Add({"type": "pd-ssd"}))
@@ -23,7 +23,9 @@ def replication(p: GcePdParameters) -> Iterator[Finding]:
         yield from _regional(p, kind)
     if (regional or kind == HIGHLY_AVAILABLE) and len(p.zones) == 1:
         rule = "a regional disk is in two zones: with one the driver finds no second"
-        yield error("zones", p.zones, rule, Set(["europe-west1-b", "europe-west1-c"]))
+        zone = p.zones[0] if ZONE.fullmatch(p.zones[0]) else EXAMPLE_ZONE
+        second = f"{zone[:-1]}{'c' if zone.endswith('b') else 'b'}"
+        yield error("zones", p.zones, rule, Set([zone, second]))
     yield from _availability(p, kind)
 
 
