@@ -138,8 +138,11 @@ def _taints(node: Json, pod: Mapping[str, Any]) -> list[Mapping[str, str]]:
 def _tainted(taints: Sequence[Mapping[str, str]]) -> str:
     if any(taint["key"] == CORDONED for taint in taints):
         return "is cordoned"
+    if not taints:
+        return ""
     named = [f"{taint['key']}{'=' + taint['value'] if taint.get('value') else ''}:{taint['effect']}" for taint in taints]
-    return f"has the taint {' and '.join(named)}, which canary.pod.tolerations doesn't tolerate" if named else ""
+    lasting = any(not taint["key"].startswith(PASSING) for taint in taints)
+    return f"has the taint {' and '.join(named)}" + (", which canary.pod.tolerations doesn't tolerate" if lasting else "")
 
 
 def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, str]) -> bool:

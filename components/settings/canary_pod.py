@@ -79,7 +79,7 @@ class CanaryPod(Section):
     annotations: Annotated[
         dict[Annotated[str, AfterValidator(pod_values.own_annotation)], str],
         Field(description="annotations, a text each", examples=['{example.com/owner: "storage"}']),
-        AfterValidator(pod_values.annotations),
+        AfterValidator(pod_values.admitted),
     ] = Field(default_factory=dict)
     node_selector: Annotated[
         dict[Key, LabelValue],

@@ -76,7 +76,7 @@ def label(text: str) -> str:
     return text
 
 
-def annotations(found: dict[str, str]) -> dict[str, str]:
+def admitted(found: dict[str, str]) -> dict[str, str]:
     """All annotations of a pod that Pod Security admits."""
     for name, value in found.items():
         if name.startswith(_APPARMOR):
