@@ -145,10 +145,14 @@ class StartWatch:
 
 
 def _waiting_first(pod: Mapping[str, Any]) -> str:
-    """The container before the probe's that doesn't get ready; empty where none keeps it."""
+    """The container before the probe's that doesn't get done; empty where none keeps it.
+
+    One that runs on beside the probe (restartPolicy Always) is done when it has started.
+    """
+    beside = [each["name"] for each in pod["spec"].get("initContainers") or [] if each.get("restartPolicy") == "Always"]
     for each in pod["status"].get("initContainerStatuses") or []:
         state = each.get("state") or {}
-        if not each.get("ready") and not each.get("started"):
+        if not each.get("ready") and not (each["name"] in beside and each.get("started")):
             why = (state.get("waiting") or state.get("terminated") or {}).get("reason") or "does not end"
             return f"its container {each['name']}, which somebody has added, comes first: {why}"
     return ""

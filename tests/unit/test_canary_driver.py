@@ -313,17 +313,26 @@ class TestTimeouts:
         with pytest.raises(NotProven, match="the pod does not start on node n: no such directory"):
             waiting.watch.has_started(pod)
 
-    def test_a_container_that_comes_first_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize(
+        ("last", "why"),
+        [
+            ({"state": {"waiting": {"reason": "ImagePullBackOff"}}}, "ImagePullBackOff"),
+            ({"started": True, "state": {"running": {}}}, "does not end"),
+        ],
+    )
+    def test_a_container_that_comes_first_is_named(self, last: dict[str, Any], why: str, monkeypatch: pytest.MonkeyPatch) -> None:
         waiting = Waiting(monkeypatch)
-        first = [
+        statuses = [
             {"name": "done", "ready": True, "state": {"terminated": {"reason": "Completed"}}},
             {"name": "sidecar", "started": True, "ready": False, "state": {"running": {}}},
-            {"name": "mesh-init", "ready": False, "state": {"waiting": {"reason": "ImagePullBackOff"}}},
+            {"name": "mesh-init", "ready": False, **last},
         ]
-        pod = {"spec": {"nodeName": "n"}, "status": {"phase": "Pending", "initContainerStatuses": first}}
+        first = [{"name": "done"}, {"name": "sidecar", "restartPolicy": "Always"}, {"name": "mesh-init"}]
+        spec = {"nodeName": "n", "initContainers": first}
+        pod = {"spec": spec, "status": {"phase": "Pending", "initContainerStatuses": statuses}}
         assert not waiting.watch.has_started(pod)
         waiting.seconds = 121
-        says = "node n: its container mesh-init, which somebody has added, comes first: ImagePullBackOff; no event says why"
+        says = f"node n: its container mesh-init, which somebody has added, comes first: {why}; no event says why"
         with pytest.raises(NotProven, match=says):
             waiting.watch.has_started(pod)
 
