@@ -14,6 +14,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.storage.v1 import StorageClass, VolumeAttributesClass
 
 from components.kube import labels
+from components.kube.classes import DEFAULT_CLASS, REPLACING
 from components.provisioners import SNAPSHOT_API, Provisioner
 from components.settings import Settings, Tier
 from components.stack import Stack
@@ -73,12 +74,12 @@ class StorageTier(pulumi.ComponentResource):
                 args,
                 tier.class_name,
                 f"{tier.kind.purpose} {provisioner.caveat}",
-                {"storageclass.kubernetes.io/is-default-class": "false", **fields.annotations},
+                {DEFAULT_CLASS[0]: "false", **fields.annotations},
             ),
             **declared,
             # The kubernetes plugin knows of the first two only that they can't be changed (its
             # forceNew list).
-            opts=self._immutable("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
+            opts=self._immutable("StorageClass"),
         )
         snapshots = provisioner.snapshot_class(tier.parameters)
         if snapshots:
@@ -94,7 +95,7 @@ class StorageTier(pulumi.ComponentResource):
                     "deletionPolicy": snapshots.deletion_policy,
                     "parameters": dict(snapshots.parameters),
                 },
-                self._immutable("parameters", "driver", "deletionPolicy"),
+                self._immutable("VolumeSnapshotClass"),
             )
         for change, parameters in provisioner.attributes_classes(tier.parameters).items():
             VolumeAttributesClass(
@@ -106,7 +107,7 @@ class StorageTier(pulumi.ComponentResource):
                 ),
                 driver_name=driver,
                 parameters=dict(parameters),
-                opts=self._immutable("parameters", "driverName"),
+                opts=self._immutable("VolumeAttributesClass"),
             )
         self.register_outputs({"className": tier.class_name})
 
@@ -117,13 +118,13 @@ class StorageTier(pulumi.ComponentResource):
             annotations={DESCRIPTION: description, **(annotations or {})},
         )
 
-    def _immutable(self, *fields: str) -> pulumi.ResourceOptions:
-        """Options of a class: for another value of these fields it is replaced.
+    def _immutable(self, kind: str) -> pulumi.ResourceOptions:
+        """Options of a class: for another value of the fields that can't change it is replaced.
 
-        Kubernetes refuses to change them. The old class goes first, because both have one name.
+        The old class goes first, because both have one name.
         """
         return pulumi.ResourceOptions(
-            parent=self, replace_on_changes=list(fields), delete_before_replace=True, custom_timeouts=DELETE_TIMEOUT
+            parent=self, replace_on_changes=list(REPLACING[kind]), delete_before_replace=True, custom_timeouts=DELETE_TIMEOUT
         )
 
 

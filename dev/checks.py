@@ -29,8 +29,9 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
         if pytest_arguments:
             run([*pytest, *pytest_arguments])
         else:  # most of the time a test waits for its cluster: two at a time, file by file, each process with a cluster of its own
-            run([*pytest, "--numprocesses=2", "--dist=loadfile", "-m", "not alone"])
-            run([*pytest, "-m", "alone"])
+            slowest = ["--durations=30", "--durations-min=10"]
+            run([*pytest, "--numprocesses=2", "--dist=loadfile", *slowest, "-m", "not alone"])
+            run([*pytest, *slowest, "-m", "alone"])
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

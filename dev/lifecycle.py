@@ -9,7 +9,7 @@ import click
 
 from components.settings import DEFAULT_IMAGE
 from dev import report
-from dev.machine import cluster_of, one_at_a_time, volumes_of
+from dev.machine import cluster_by, cluster_of, one_at_a_time, volumes_of
 from dev.stack import Session
 from devkube.cluster import Cluster, KindCluster
 from devkube.engine import ensure_engine
@@ -29,7 +29,7 @@ def up(stack: str, adopt: bool, saved: Path | None) -> None:
     """From nothing to a dev stack that is up: engine, plugins, cluster, `pulumi up`."""
     settings = load_settings(stack)  # a wrong setting is said at once, not after ten minutes of building
     with one_at_a_time():
-        cluster = cluster_of(stack)  # that there can be none is said before anything is built, too
+        cluster = cluster_by(settings)  # that there can be none is said before anything is built, too
         engine = ensure_engine()
         access = cluster.start()
         # The nodes of a cluster of the user's own can't be reached. The canary then says so, and
@@ -39,7 +39,7 @@ def up(stack: str, adopt: bool, saved: Path | None) -> None:
         session = Session(engine, access)
         session.write_env()
         session.select(settings)
-        volumes = volumes_of(stack, access, cluster, saved)
+        volumes = volumes_of(settings, access, cluster, saved)
         volume_commands.stamp(volumes)
         plan = volume_commands.reserve(volumes) if adopt else AdoptionPlan()
         say(f"pulumi up --stack {stack}")
@@ -90,10 +90,11 @@ def destroy(stack: str) -> None:
     """`pulumi destroy` of the stack; the volumes and their data are retained."""
     with one_at_a_time():
         engine = ensure_engine()
-        cluster = cluster_of(stack)
+        settings = load_settings(stack)
+        cluster = cluster_by(settings)
         session = Session(engine, cluster.start())
         session.write_env()
-        session.select(load_settings(stack), destroying=True)
+        session.select(settings, destroying=True)
         status = session.pulumi(stack).stream("destroy", "--yes", "--skip-preview", "--stack", stack)
         if status != 0:
             _say_if_stopped(cluster)

@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from components.kube.api import KubeApi
+from components.settings import Settings
 from dev.paths import KUBECONFIG
 from dev.stack import Session, kubeconfig_of
 from devkube import paths
@@ -45,10 +46,14 @@ def one_at_a_time(lock_name: str = "lock", what: str = "changing this clone's cl
         lock.release()
 
 
-def cluster_of(stack: str) -> Cluster:
-    """The stack's cluster: the user's own where its context exists, else this clone's."""
-    settings = load_settings(stack)
+def cluster_by(settings: Settings) -> Cluster:
+    """A stack's cluster: the user's own where its context exists, else this clone's."""
     return choose(settings.cluster.context, f"dev-{paths.clone_identity()}", KUBECONFIG)
+
+
+def cluster_of(stack: str) -> Cluster:
+    """The same by the stack's name."""
+    return cluster_by(load_settings(stack))
 
 
 def api_of(access: Access) -> KubeApi:
@@ -56,11 +61,11 @@ def api_of(access: Access) -> KubeApi:
     return open_api(access.context, kubeconfig_of(access))
 
 
-def volumes_of(stack: str, access: Access, cluster: Cluster, saved: Path | None = None) -> StackVolumes:
-    """The stack's volumes on a cluster that runs, also those that are only folders here."""
+def volumes_of(settings: Settings, access: Access, cluster: Cluster, saved: Path | None = None) -> StackVolumes:
+    """A stack's volumes on a cluster that runs, also those that are only folders here."""
     folder = cluster.folder()
     in_ops = VolumesFolder(folder.here, folder.in_node) if folder else None
-    return StackVolumes(load_settings(stack), kubeconfig_of(access), in_ops, saved)
+    return StackVolumes(settings, kubeconfig_of(access), in_ops, saved)
 
 
 class DevMachine(Machine):
@@ -73,7 +78,7 @@ class DevMachine(Machine):
             cluster = cluster_of(stack)
             if quiet:
                 _must_run(cluster, stack)
-            yield volumes_of(stack, cluster.start(), cluster, saved)
+            yield volumes_of(load_settings(stack), cluster.start(), cluster, saved)
 
     def state_and_cluster(self, stack: str, *, quiet: bool = False) -> tuple[Pulumi, KubeApi]:
         """As in `ops`. The cluster has to run: only looking must not start one."""

@@ -102,7 +102,7 @@ class Session:
         # A dev cluster is this clone's alone. On a cluster of the user's own, another clone may
         # have a stack of this name.
         ours_alone = self.access.kind != "existing"
-        Healing(pulumi, Objects(api), settings).complete_state(ours_alone=ours_alone, destroying=destroying)
+        Healing(pulumi, Objects(api), settings, api.contexts).complete_state(ours_alone=ours_alone, destroying=destroying)
         recount(api, settings.namespace.name, stack)
 
 

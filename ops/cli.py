@@ -51,7 +51,7 @@ def heal(stack: str, take_over: bool, before_destroy: bool) -> None:
     pulumi = Pulumi()
     end_killed_run(pulumi, stack)
     api = open_api(settings.cluster.context)
-    Healing(pulumi, Objects(api), settings).complete_state(ours_alone=take_over, destroying=before_destroy)
+    Healing(pulumi, Objects(api), settings, api.contexts).complete_state(ours_alone=take_over, destroying=before_destroy)
     recount(api, settings.namespace.name, stack)
 
 

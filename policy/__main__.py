@@ -1,6 +1,4 @@
-"""The policy pack's wiring: each rule of rules.py by its name, mandatory, described by its own
-text.
-"""
+"""The policy pack's wiring: each rule of rules.py by its name, described by its own text."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ from pulumi_policy import (
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from policy import rules
-from policy.resources import DeclaredResource, of_policy
+from policy.resources import DeclaredResource, of_policy, with_items
 
 
 class _Configured(Protocol):
@@ -56,8 +54,9 @@ def on_resources(rule: Callable[..., rules.Violations], option: str = "", schema
 
     def validate(given: ResourceValidationArgs, report: ReportViolation) -> None:
         options = [_option(given, option)] if option else []
-        for message in rule(of_policy(given), *options):
-            report(message, None)
+        for resource in with_items(of_policy(given)):
+            for message in rule(resource, *options):
+                report(message, None)
 
     config = PolicyConfigSchema({option: schema}) if schema else None
     return ResourceValidationPolicy(_name(rule), _about(rule), validate, config_schema=config)
@@ -67,18 +66,20 @@ def on_the_stack(
     validate: Callable[[list[DeclaredResource], StackValidationArgs], rules.Violations],
     rule: Any,  # noqa: ANN401
     schema: dict[str, Any],
+    level: EnforcementLevel | None = None,
 ) -> Policy:
     """A rule that looks at all resources together."""
 
     def check(given: StackValidationArgs, report: ReportViolation) -> None:
-        for message in validate([of_policy(resource) for resource in given.resources], given):
+        for message in validate([each for resource in given.resources for each in with_items(of_policy(resource))], given):
             report(message, None)
 
-    return StackValidationPolicy(_name(rule), _about(rule), check, config_schema=PolicyConfigSchema(schema))
+    return StackValidationPolicy(_name(rule), _about(rule), check, level, PolicyConfigSchema(schema))
 
 
 NAMES = {"type": "array", "items": {"type": "string"}}
-LIMITS = {"type": "object", "additionalProperties": {"type": "string"}}
+QUANTITY = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?$"}
+LIMITS = {"type": "object", "additionalProperties": QUANTITY}
 
 PolicyPack(
     "storage-tiers",
@@ -103,5 +104,6 @@ PolicyPack(
             rules.production_is_protected,
             {"stacks": NAMES},
         ),
+        on_the_stack(lambda resources, _: rules.storage_out_of_sight(resources), rules.storage_out_of_sight, {}, EnforcementLevel.ADVISORY),
     ],
 )

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from components.kube.classes import DEFAULT_CLASS
 from components.kube.quantity import MI, bytes_of, quantity
+from policy.claims import claims_of
 from policy.resources import (
     CLAIM,
     NAMESPACE,
@@ -25,10 +27,11 @@ from policy.resources import (
     VOLUME,
     DeclaredClaim,
     DeclaredResource,
-    claims_of,
+    class_of,
     get,
     items,
 )
+from policy.search import default_classes_in, makes_of_templates
 
 LOCAL_PATH = "rancher.io/local-path"
 EBS = ("ebs.csi.aws.com", "ebs.csi.eks.amazonaws.com")
@@ -38,11 +41,9 @@ PROVISIONERS = (LOCAL_PATH, *CLOUDS)
 # Names that were built into Kubernetes once, and the drivers that took their place.
 REPLACED = {"kubernetes.io/aws-ebs": EBS[0], "kubernetes.io/gce-pd": GCE_PD, "kubernetes.io/no-provisioner": LOCAL_PATH}
 
-MOST_TITLES = 5  # of claims in one message
+MOST_TITLES = 5  # of claims or other objects in one message
 
 ACCESS_MODES = ("ReadWriteOnce", "ReadWriteOncePod")
-
-DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
 LABELS = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by"))
 LABELLED = {
@@ -72,11 +73,12 @@ def reclaim_policy_retain(resource: DeclaredResource) -> Violations:
 
     A StorageClass without reclaimPolicy has Delete.
     """
-    field = {STORAGE_CLASS: ("reclaimPolicy",), VOLUME: ("spec", "persistentVolumeReclaimPolicy")}.get(resource.type)
+    field = {STORAGE_CLASS: ("reclaimPolicy",), VOLUME: ("spec", "persistentVolumeReclaimPolicy")}.get(resource.object_type)
     if field is None:
         return
     found = resource.get(*field)
-    if found in ("Retain", UNKNOWN) or (found is None and resource.type == VOLUME):  # a PersistentVolume's own default is Retain
+    kept = resource.is_patch or resource.object_type == VOLUME  # a PersistentVolume's own default is Retain
+    if found in ("Retain", UNKNOWN) or (found is None and kept):
         return
     default = ", and without it Kubernetes takes Delete" if found is None else ""
     yield _says(resource.title, ".".join(field), found, f"data outlives its claim{default}", "Retain")
@@ -88,8 +90,8 @@ def wait_for_first_consumer(resource: DeclaredResource) -> Violations:
 
     A StorageClass without volumeBindingMode has Immediate.
     """
-    found = resource.get("volumeBindingMode")
-    if resource.type == STORAGE_CLASS and found not in ("WaitForFirstConsumer", UNKNOWN):
+    found = _of_class(resource, "volumeBindingMode")
+    if found not in ("WaitForFirstConsumer", UNKNOWN):
         default = "; without it Kubernetes takes Immediate" if found is None else ""
         rule = f"a volume is made where its first pod is scheduled{default}"
         yield _says(resource.title, "volumeBindingMode", found, rule, "WaitForFirstConsumer")
@@ -99,18 +101,18 @@ def never_the_default_class(resource: DeclaredResource) -> Violations:
     """A claim that names no class must not land on a tier: the tier's space is allocated to the
     services that ask for it by name.
     """
-    if resource.type != STORAGE_CLASS:
-        return
-    for annotation in DEFAULT_CLASS:
-        found = resource.get("metadata", "annotations", annotation)
-        if found == "true":
-            yield _says(resource.title, f"metadata.annotations[{annotation}]", found, "a tier is used by name, never by default", '"false"')
+    found = list(default_classes_in(resource))
+    if resource.object_type == STORAGE_CLASS:
+        annotations = resource.get("metadata", "annotations")
+        found = [(f"metadata.annotations[{each}]", "true") for each in DEFAULT_CLASS if get(annotations, each) in ("true", True)]
+    for field, value in found:
+        yield _says(resource.title, field, value, "a tier is used by name, never by default", '"false"' if value == "true" else "false")
 
 
 def known_provisioner(resource: DeclaredResource) -> Violations:
     """Parameters of other drivers are checked by nobody before the first pod fails."""
-    found = resource.get("provisioner")
-    if resource.type == STORAGE_CLASS and found not in (*PROVISIONERS, UNKNOWN):
+    found = _of_class(resource, "provisioner")
+    if found not in (*PROVISIONERS, UNKNOWN):
         works = REPLACED.get(str(found), f"one of {', '.join(PROVISIONERS)}")
         yield _says(resource.title, "provisioner", found, "a driver that this project knows the rules and limits of", works)
 
@@ -123,15 +125,23 @@ def encrypted_on_cloud(resource: DeclaredResource) -> Violations:
     other, also "True", as false. A kmsKeyId has the driver ask for encryption too. GCE encrypts
     every disk; there is nothing to turn on.
     """
-    if resource.type != STORAGE_CLASS or resource.get("provisioner") not in EBS:
+    if resource.object_type != STORAGE_CLASS or resource.get("provisioner") not in EBS:
         return
-    given = resource.get("parameters")
+    given = _of_class(resource, "parameters")
     if given is UNKNOWN:
         return
     parameters = {key.lower(): value for key, value in (given or {}).items()}  # as the driver reads them
     encrypted = parameters.get("encrypted")
     if encrypted not in ("true", UNKNOWN) and parameters.get("kmskeyid") in (None, ""):
         yield _says(resource.title, "parameters.encrypted", encrypted, "volumes on EBS are encrypted", '"true"')
+
+
+def _of_class(resource: DeclaredResource, field: str) -> Any:  # noqa: ANN401
+    """A field of a StorageClass; UNKNOWN for any other object, and for one that a patch leaves as
+    it is.
+    """
+    found = resource.get(field) if resource.object_type == STORAGE_CLASS else UNKNOWN
+    return UNKNOWN if found is None and resource.is_patch else found
 
 
 # --- claims and volumes ---------------------------------------------------------------------------
@@ -141,13 +151,13 @@ def single_writer_access(resource: DeclaredResource) -> Violations:
     """A database or broker is its volume's only writer; block storage on several nodes at once ends
     in errors or a broken file system.
     """
-    specs: Iterable[tuple[str, Any]] = [(claim.title, claim.spec) for claim in claims_of(resource)]
-    if resource.type == VOLUME:
-        specs = [(resource.title, resource.get("spec"))]
-    for title, spec in specs:
-        for mode in items(get(spec, "accessModes")):
+    found = [(claim.title, claim.modes_field, claim.modes) for claim in claims_of(resource)]
+    if resource.object_type == VOLUME:
+        found = [(resource.title, "spec.accessModes", resource.get("spec", "accessModes"))]
+    for title, field, modes in found:
+        for mode in items(modes):
             if mode not in ACCESS_MODES:
-                yield _says(title, "spec.accessModes", mode, "a volume has one writer", " or ".join(ACCESS_MODES))
+                yield _says(title, field, mode, "a volume has one writer", " or ".join(ACCESS_MODES))
 
 
 def no_host_folders(resource: DeclaredResource) -> Violations:
@@ -157,7 +167,7 @@ def no_host_folders(resource: DeclaredResource) -> Violations:
     local-path is the one place for such volumes: its provisioner makes and owns the folders. A
     DaemonSet, which tends the nodes themselves, may have them.
     """
-    if resource.type == VOLUME:
+    if resource.object_type == VOLUME:
         if _is_local_path(resource):
             return
         for source in ("hostPath", "local"):
@@ -165,7 +175,7 @@ def no_host_folders(resource: DeclaredResource) -> Violations:
             if found:
                 rule = "a node's own folder holds data only as a volume of local-path"
                 yield _says(resource.title, f"spec.{source}", get(found, "path") or None, rule, "a claim on a tier's StorageClass")
-    path = POD_SPECS.get(resource.type)
+    path = POD_SPECS.get(resource.object_type)
     for volume in items(resource.get(*path, "volumes")) if path else []:
         found = get(volume, "hostPath")
         if found:
@@ -175,7 +185,7 @@ def no_host_folders(resource: DeclaredResource) -> Violations:
 
 def _is_local_path(volume: DeclaredResource) -> bool:
     by = volume.get("metadata", "annotations", "pv.kubernetes.io/provisioned-by")
-    storage_class = volume.get("spec", "storageClassName")
+    storage_class, _ = class_of(volume.get("metadata"), volume.get("spec"))
     return by in (LOCAL_PATH, UNKNOWN) or storage_class is UNKNOWN or str(storage_class).endswith("-local-path")
 
 
@@ -183,29 +193,56 @@ def claims_on_allowed_tiers(resource: DeclaredResource, classes: Sequence[str]) 
     """What a claim costs, and what it keeps, is decided by its class: which ones a stack may use is
     decided beforehand.
     """
-    for claim in claims_of(resource):
-        found = get(claim.spec, "storageClassName")
+    named = [(claim.title, claim.class_field, claim.storage_class) for claim in claims_of(resource) if claim.whole or claim.storage_class]
+    if resource.object_type == VOLUME:  # one without a class is for claims that name none, or the volume
+        found, field = class_of(resource.get("metadata"), resource.get("spec"))
+        named = [(resource.title, field, found)] if found else []
+    for title, field, found in named:
         if found is not UNKNOWN and found not in classes:
-            default = "; without one the cluster's default class is taken" if not found else ""
-            yield _says(claim.title, "spec.storageClassName", found, f"a class that this stack may use{default}", " or ".join(classes))
+            default = "; without one the cluster's default class is taken" if found is None else ""
+            yield _says(title, field, found, f"a class that this stack may use{default}", " or ".join(classes))
 
 
 def claims_within_allocation(resources: Iterable[DeclaredResource], limits: Mapping[str, str]) -> Violations:
-    """Storage is budgeted by tier: who wants more changes the budget first, where it is seen."""
+    """Storage is budgeted by tier: who wants more changes the budget first, where it is seen.
+
+    A claim that a StatefulSet finds under the name of its template is counted once.
+    """
+    claims = [claim for resource in resources for claim in claims_of(resource)]
+    own = {(claim.namespace, claim.name) for claim in claims if claim.name and claim.whole and not claim.ordinals}
     asked: dict[str, list[tuple[DeclaredClaim, Fraction]]] = defaultdict(list)
-    for claim in (claim for resource in resources for claim in claims_of(resource)):
-        storage_class, size = get(claim.spec, "storageClassName"), get(claim.spec, "resources", "requests", "storage")
-        if isinstance(storage_class, str) and isinstance(size, str | int | float):
-            asked[storage_class].append((claim, bytes_of(str(size)) * Fraction(claim.replicas)))
+    for claim in claims:
+        size = _bytes(claim.size) * (claim.replicas - _made_already(claim, own))
+        if isinstance(claim.storage_class, str) and size:
+            asked[claim.storage_class].append((claim, size))
     for storage_class, limit in limits.items():
         total = sum((size for _, size in asked[storage_class]), Fraction(0))
         if total > bytes_of(limit):
-            titles = ", ".join(claim.title for claim, _ in asked[storage_class][:MOST_TITLES])
-            more = len(asked[storage_class]) - MOST_TITLES
-            titles += f" and {more} more" if more > 0 else ""
+            titles = _listed([claim.title for claim, _ in asked[storage_class]])
             rule = f"all claims of a class ask for no more than the pack's config gives it, {limit}; these do: {titles}"
             works = f"smaller claims, or at least {_shown_size(total)} for {storage_class} in the config of claims-within-allocation"
             yield _says(f"StorageClass {storage_class}", "spec.resources.requests.storage", _shown_size(total), rule, works)
+
+
+def _made_already(claim: DeclaredClaim, own: set[tuple[Any, str]]) -> int:
+    """How many of a template's claims, or of a patch's, the program declares by themselves."""
+    if not claim.whole and (claim.namespace, claim.name) in own:
+        return claim.replicas
+    ordinals = [_ordinal(name, claim.name) for namespace, name in own if claim.ordinals and namespace == claim.namespace]
+    return sum(ordinal in claim.ordinals for ordinal in ordinals)
+
+
+def _ordinal(name: str, template: str) -> int:
+    prefix, _, ordinal = name.rpartition("-")
+    return int(ordinal) if prefix == template and ordinal.isdecimal() else -1
+
+
+def _bytes(size: Any) -> Fraction:  # noqa: ANN401
+    """Nothing where it isn't known, and where it is no size: Kubernetes refuses that one."""
+    try:
+        return Fraction(bytes_of(str(size)))
+    except ValueError:
+        return Fraction(0)
 
 
 def _shown_size(size: Fraction) -> str:
@@ -222,7 +259,7 @@ def project_labels(resource: DeclaredResource) -> Violations:
     They are Kubernetes' recommended ones, with the stack as the instance.
     """
     labels = resource.get("metadata", "labels")
-    if resource.type not in LABELLED or labels is UNKNOWN:
+    if resource.object_type not in LABELLED or resource.is_patch or labels is UNKNOWN:
         return
     expected = {"app.kubernetes.io/instance": resource.stack, "app.kubernetes.io/managed-by": "pulumi"}
     for label in LABELS:
@@ -246,15 +283,34 @@ def production_is_protected(resources: Iterable[DeclaredResource], stacks: Seque
     claims = [claim for resource in everything for claim in claims_of(resource) if not claim.ephemeral]
     namespaces = {claim.namespace for claim in claims if isinstance(claim.namespace, str)}
     for resource in everything:
-        holds_claims = resource.type == NAMESPACE and resource.get("metadata", "name") in namespaces
-        if (resource.type == CLAIM or holds_claims) and not resource.protect:
+        holds_claims = resource.object_type == NAMESPACE and resource.get("metadata", "name") in namespaces
+        if (resource.object_type == CLAIM or holds_claims) and not (resource.protect or resource.is_patch):
             rule = f"claims and their namespace are protected in a production stack, as {resource.stack} is"
             yield _says(resource.title, "the resource option protect", False, rule, "true (here the setting `protect: true`)")
+
+
+def storage_out_of_sight(resources: Iterable[DeclaredResource]) -> Violations:
+    """Who reads that no rule is broken must know what no rule has seen: the objects that Helm or an
+    operator makes of templates elsewhere.
+
+    Of these only the values are looked at. It is advice, and one message for a stack.
+    """
+    found = [resource for resource in resources if makes_of_templates(resource)]
+    if found:
+        titles = _listed([resource.title for resource in found])
+        rule = "what these make of templates and of files with values isn't seen, only the values in the program itself"
+        works = "helm.v4.Chart instead of a Release, or `helm template … | python -m components.provisioners check -` for their classes"
+        yield _says(f"Stack {found[0].stack}", "templates", titles, rule, works)
+
+
+def _listed(titles: Sequence[str]) -> str:
+    more = len(titles) - MOST_TITLES
+    return ", ".join(titles[:MOST_TITLES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_production(resources: Sequence[DeclaredResource], stacks: Sequence[str] | None) -> bool:
     stack = resources[0].stack
     if stacks is not None:
         return any(fnmatch.fnmatchcase(stack, pattern) for pattern in stacks)
-    on_cloud = any(resource.type == STORAGE_CLASS and resource.get("provisioner") in CLOUDS for resource in resources)
+    on_cloud = any(resource.object_type == STORAGE_CLASS and resource.get("provisioner") in CLOUDS for resource in resources)
     return on_cloud or fnmatch.fnmatchcase(stack, "prod*")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,13 @@ class Planned:
 class PreviewPlan:
     """All that a program declares, by URN, and what the preview said against it.
 
-    That is `errors`, and `violations` of policies.
+    That is `errors`, `violations` of policies, and their `advice`, which fails nothing.
     """
 
     resources: Mapping[str, Planned]
     errors: tuple[str, ...] = ()
-    violations: tuple[str, ...] = field(default=())
+    violations: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
 
 
 def read(event_log: Path) -> PreviewPlan:
@@ -70,6 +71,7 @@ def read(event_log: Path) -> PreviewPlan:
     resources: dict[str, Planned] = {}
     errors: list[str] = []
     violations: list[str] = []
+    advice: list[str] = []
     lines = event_log.read_text(encoding="utf-8").splitlines() if event_log.exists() else []
     for line in lines:
         try:
@@ -81,11 +83,11 @@ def read(event_log: Path) -> PreviewPlan:
                 resources[planned["urn"]] = _planned(planned["new"])
         elif violation := event.get("policyEvent"):
             message = violation["message"].strip().splitlines()[-1]
-            mandatory = violation["enforcementLevel"] != "advisory"
-            violations.extend([f"{violation['policyName']}: {message}"] if mandatory else [])
+            said_by = advice if violation["enforcementLevel"] == "advisory" else violations
+            said_by.append(f"{violation['policyName']}: {message}")
         elif (said := event.get("diagnosticEvent")) and said["severity"] == "error":
             errors.append(" ".join(said["message"].split()))
-    return PreviewPlan(resources, tuple(errors), tuple(dict.fromkeys(violations)))
+    return PreviewPlan(resources, tuple(errors), tuple(dict.fromkeys(violations)), tuple(dict.fromkeys(advice)))
 
 
 def _planned(declared: Mapping[str, Any]) -> Planned:

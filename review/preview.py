@@ -18,7 +18,7 @@ import click
 
 from devkube import paths
 from devkube.engine import Engine, ensure_engine
-from ops.console import console, say, step
+from ops.console import console, errors, say, step
 from ops.errors import UserError
 from ops.settings import stack_file
 from review import plan
@@ -76,7 +76,10 @@ class _Previews:
         return committed_stacks()
 
     def outcome(self, stack: str) -> Outcome:
-        """The head's plan, with pulumi's own output, and what it would change of a base."""
+        """The head's plan, with pulumi's own output, and what it would change of a base.
+
+        What can't be planned, of head or base, is the outcome's failure.
+        """
         head_copy = self.folder / f"head-{stack}"
         copy_project(head_copy)
         config = paths.ROOT / POLICY / f"{stack}.json"
@@ -86,7 +89,11 @@ class _Previews:
         failure = "" if status == 0 or head.violations else (head.errors[0] if head.errors else f"pulumi preview: exit status {status}")
         if failure or self.commit is None:
             return Outcome(stack, head, failure, base=self.base_name)
-        before = self._base_plan(stack)
+        try:
+            before = self._base_plan(stack)
+        except UserError as problem:  # the other stacks have their report all the same
+            errors.print(f"error: {problem}", markup=False)
+            return Outcome(stack, head, str(problem), base=self.base_name)
         return Outcome(stack, head, failure, compare(before, head), self.base_name, new=before is None)
 
     def _base_plan(self, stack: str) -> PreviewPlan | None:
@@ -129,6 +136,8 @@ def _show(outcome: Outcome) -> None:
         console.print(preview_report.table(outcome.comparison))
     if preview_report.note(outcome):
         say(preview_report.note(outcome))
+    for advice in outcome.head.advice:
+        say(f"Advice: {advice}")
     if outcome.problems:
         console.print("[red]Not to be merged as it is:[/]" if outcome.base else "[red]Not to be brought up as it is:[/]")
         for problem in outcome.problems:

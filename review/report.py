@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,19 @@ from rich.table import Table
 from rich.text import Text
 
 from review.comparison import CLASS, Action, Change, Comparison, Field
+from review.fitting import first_of, fitted, size
 from review.plan import PreviewPlan
 
-# GitHub takes at most 65536 characters in a comment (and 1 MiB in a job's summary).
-LONGEST_MARKDOWN = 60_000
+# GitHub takes at most 65536 characters in a comment, and the workflow puts a mark before it (a
+# job's summary may have 1 MiB).
+LONGEST_MARKDOWN = 65_000
 LONGEST_VALUE = 60
+LONGEST_CODE = 300  # of a name or a path; Kubernetes' own end at 253 and 316
+LONGEST_PROBLEM = 8_000  # of one stack; of many it is less, so that each has its first one
 MOST_FIELDS = 8  # of one object; the rest is counted
+
+# Of a stack, as it can stand in a heading: Markdown makes nothing of it, not even a link.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9-]+")
 
 _COLOURS: dict[Action, str] = {"create": "green", "change": "yellow", "replace": "magenta", "delete": "red", "release": "cyan"}
 _VERBS: dict[Action, str] = {
@@ -100,27 +108,58 @@ def _value(value: object) -> str:
 
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
-    """All stacks, for a comment on a pull request.
+    """All stacks, for a comment on a pull request: the verdict of every stack first, then the
+    details of each, those that must not be merged before the others.
 
     What comes from the plans is shown as code: it links and mentions nothing.
     """
+    ordered = sorted(outcomes, key=lambda outcome: (not outcome.failure, not outcome.problems))
+    lines = _verdicts(ordered)
+    longest = min(LONGEST_PROBLEM, max(LONGEST_CODE, LONGEST_MARKDOWN // 2 // max(len(ordered), 1)))
+    lines += fitted([section for outcome in ordered if (section := _details(outcome, longest))], LONGEST_MARKDOWN - size(lines))
+    return "\n".join(lines)
+
+
+def _verdicts(outcomes: Sequence[Outcome]) -> list[str]:
+    """A row for each stack; where there is no room for all, the last ones are counted."""
+    head = ["| stack | verdict | what would be done |", "|---|---|---|"]
+    rows = [f"| {_cell(outcome.stack)} | {_verdict(outcome)} | {'' if outcome.failure else summary(outcome)} |" for outcome in outcomes]
+    room = LONGEST_MARKDOWN - size([*head, _not_shown(outcomes), ""])
+    shown = first_of(rows, room)
+    rest = outcomes[len(shown) :]
+    return [*head, *shown, "", *([_not_shown(rest), ""] if rest else [])]
+
+
+def _verdict(outcome: Outcome) -> str:
+    if outcome.failure:
+        return "❌ failed"
+    number = len(outcome.problems)
+    return f"❌ refused: {number} problem{'s' if number > 1 else ''}" if number else "✅ good"
+
+
+def _not_shown(outcomes: Sequence[Outcome]) -> str:
+    bad = sum(bool(outcome.problems) for outcome in outcomes)
+    return f"There is no room for {len(outcomes)} more stacks, {bad} of them failed or refused; the job's log has them."
+
+
+def _details(outcome: Outcome, longest: int) -> list[str]:
+    """What there is to say of a stack besides its verdict: nothing, where the verdict says all.
+
+    A problem or advice is cut at `longest` bytes.
+    """
     lines: list[str] = []
-    for outcome in outcomes:
-        mark = "❌" if outcome.problems else "✅"
-        against = f", against `{_code(outcome.base)}`" if outcome.base else ""
-        lines += [f"### {mark} Stack {_code(outcome.stack)}: {summary(outcome)}{against}", ""]
-        if outcome.problems:
-            lines += ["**Not to be merged as it is:**", "", *(f"- `{_code(problem)}`" for problem in outcome.problems), ""]
-        if outcome.comparison and outcome.comparison.changes:
-            lines += ["| | object | fields |", "|---|---|---|"]
-            lines += [_markdown_row(change) for change in outcome.comparison.changes]
-            lines.append("")
-        if note(outcome):
-            lines += [_code(note(outcome)), ""]
-    text = "\n".join(lines)
-    if len(text) > LONGEST_MARKDOWN:
-        text = f"{text[:LONGEST_MARKDOWN].rpartition(chr(10))[0]}\n\nCut here; the job's log has all of it.\n"
-    return text
+    if outcome.problems:
+        lines += ["**Not to be merged as it is:**", "", *(f"- `{_code(problem, longest)}`" for problem in outcome.problems), ""]
+    if outcome.comparison and outcome.comparison.changes:
+        lines += ["| | object | fields |", "|---|---|---|", *map(_markdown_row, outcome.comparison.changes), ""]
+    if note(outcome):
+        lines += [f"`{_code(note(outcome))}`", ""]
+    if outcome.head.advice:
+        lines += ["Advice:", "", *(f"- `{_code(advice, longest)}`" for advice in outcome.head.advice), ""]
+    mark = "❌" if outcome.problems else "✅"
+    name = outcome.stack if _PLAIN_NAME.fullmatch(outcome.stack) else f"`{_code(outcome.stack)}`"
+    against = f", against `{_code(outcome.base)}`" if outcome.base else ""
+    return [f"### {mark} Stack {name}: {summary(outcome)}{against}", "", *lines] if lines else []
 
 
 def _markdown_row(change: Change) -> str:
@@ -129,13 +168,24 @@ def _markdown_row(change: Change) -> str:
 
 
 def _cell(text: str) -> str:
-    """The text as code in a table, where a bar would begin the next cell, in code too."""
-    return f"`{_code(text)}`".replace("|", "\\|")
+    """The text as code in a table, where a bar would begin the next cell, in code too.
+
+    A backslash before a bar is escaped by the bar's own, so a blank parts them.
+    """
+    return f"`{_code(text)}`".replace("\\|", "\\ |").replace("|", "\\|")
 
 
-def _code(text: str) -> str:
-    """The text as it can stand between two backticks."""
-    return " ".join(text.split()).replace("`", "'")
+def _code(text: str, longest: int = LONGEST_CODE) -> str:
+    """The text as it can stand between two backticks: on one line, of characters that are seen, in
+    at most `longest` bytes.
+    """
+    shown = " ".join(text[:longest].split())
+    if not shown.isprintable():
+        shown = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in shown)
+    shown = shown.replace("`", "'") or "(empty)"
+    if len(text) <= longest and len(shown.encode()) <= longest:
+        return shown
+    return f"{shown.encode()[: longest - len('…'.encode())].decode(errors='ignore')}…"
 
 
 def as_json(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

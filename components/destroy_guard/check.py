@@ -21,8 +21,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project folder: this file is run by its path
 try:
     from components.kube import labels
-    from components.kube.api import JSON, ApiError, KubeApi, UnusableContext
+    from components.kube.api import ApiError, KubeApi, UnusableContext
+    from components.kube.bindings import broken, node_terms, unreachable
     from components.kube.discovery import Discovery
+    from components.kube.everywhere import METADATA, Candidate, in_every_namespace
+    from components.kube.kept import NotKept, keep_volumes
     from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
     from components.kube.ownership import stamp_volumes
 except ImportError as missing:
@@ -36,6 +39,12 @@ CANARY_KINDS = {"ConfigMap", "Pod", "PersistentVolumeClaim"}  # what a stack and
 PASSING_KINDS = {"Event"}  # records of what happened, which expire
 # Kubernetes makes these in every namespace by itself.
 GIVEN = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
+# What else works than to delete what is in a namespace.
+LET_GO = ",\nor let the stack go of the namespace: set `create: false` under storage-tiers:namespace and run `pulumi up`"
+NO_CANARY = (
+    ",\nor do without a canary: set `enabled: false` under storage-tiers:canary and run `pulumi up`, "
+    "which deletes its namespace with what is in it"
+)
 TOKEN_OF = "kubernetes.io/service-account.name"
 
 
@@ -53,12 +62,15 @@ class Object:
     labels: dict[str, str]
     annotations: dict[str, str]
     owners: tuple[str, ...]
+    path: str = ""
+    """The path of the list of its kind in all namespaces."""
 
     @classmethod
-    def of(cls, kind: str, metadata: dict[str, Any]) -> Object:
+    def of(cls, kind: str, metadata: dict[str, Any], path: str = "") -> Object:
         """From the object's `metadata`, as the API's JSON has it."""
         owners = tuple(owner["uid"] for owner in metadata.get("ownerReferences") or [])
-        return cls(kind, metadata["name"], metadata.get("uid", ""), metadata.get("labels") or {}, metadata.get("annotations") or {}, owners)
+        marks, notes = metadata.get("labels") or {}, metadata.get("annotations") or {}
+        return cls(kind, metadata["name"], metadata.get("uid", ""), marks, notes, owners, path)
 
     def __str__(self) -> str:
         return f"{self.kind.lower()}/{self.name}"
@@ -114,17 +126,23 @@ def pods_using(pods: Iterable[dict[str, Any]], claims: set[str]) -> dict[str, li
     return using
 
 
-def open_api(context: str) -> KubeApi:
+def open_api(context: str, instance: str) -> KubeApi:
     """The API of the context's cluster; raises Refusal when the kubeconfig doesn't have it."""
+    renamed = ""
     try:
         kubeconfig = Kubeconfig.load()
         problem = "" if context in kubeconfig.contexts else f"no context {context!r} in {', '.join(map(str, kubeconfig.files))}"
+        if kubeconfig.contexts:
+            renamed = (
+                f"\nIf it was renamed, and the settings of stack {instance} have the new name: `python -m ops heal --stack {instance}` "
+                "writes that into the state."
+            )
     except UnreadableKubeconfig as unreadable:
         problem = f"{unreadable.file} can't be read ({unreadable})"
     if problem:
         raise Refusal(
             f"the cluster can't be looked at: {problem}.\n"
-            f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`)."
+            f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`).{renamed}"
         )
     return KubeApi(kubeconfig, context, timeout=TIMEOUT)
 
@@ -136,24 +154,37 @@ def namespace_exists(api: KubeApi, namespace: str) -> bool:
 
 def objects_in(api: KubeApi, namespace: str) -> Iterator[Object]:
     """Every object of the namespace, of every kind that the API knows, only by its metadata."""
-    metadata_only = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
     for resource in Discovery(api).in_namespaces():
         if resource.kind in PASSING_KINDS or resource.base.startswith("/apis/metrics.k8s.io/"):  # readings, not objects
             continue
         try:
-            found = api.get(resource.path(namespace), metadata_only)
+            found = api.get(resource.path(namespace), METADATA)
         except ApiError as problem:
             # a kind that was removed just now, or can't be listed after all
             if problem.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                 continue
             raise
-        yield from (Object.of(resource.kind, item["metadata"]) for item in found.get("items") or [])
+        yield from (Object.of(resource.kind, item["metadata"], resource.path()) for item in found.get("items") or [])
+
+
+def foreign_in(api: KubeApi, namespace: str, instance: str, kinds: Set[str], own: Set[str]) -> list[Object]:
+    """The objects in a namespace that are somebody else's, without those that a controller puts
+    into every namespace.
+
+    `own` are the namespaces that the stack has made.
+    """
+    found = foreign(objects_in(api, namespace), instance, kinds)
+    asked = [Candidate(each.kind, each.name, each.path, frozenset(each.labels)) for each in found]
+    controllers = in_every_namespace(api, namespace, asked, own)
+    return [each for each, candidate in zip(found, asked, strict=True) if candidate not in controllers]
 
 
 def check(api: KubeApi, namespace: str, instance: str, namespace_is_ours: bool, canary_namespace: str | None = None) -> None:
     """Raise Refusal when claims are in use, or an own namespace holds somebody else's objects."""
     reasons = []
     hints = {}
+    own = {*([namespace] if namespace_is_ours else []), *([canary_namespace] if canary_namespace else [])}
+    both = False
     if namespace_exists(api, namespace):
         selector = labels.selector_of_stack(instance)
         claims = {
@@ -161,31 +192,30 @@ def check(api: KubeApi, namespace: str, instance: str, namespace_is_ours: bool, 
             for claim in api.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={selector}")
         }
         using = pods_using(api.items(f"/api/v1/namespaces/{namespace}/pods"), claims)
-        others = foreign(objects_in(api, namespace), instance) if namespace_is_ours else []
+        others = foreign_in(api, namespace, instance, OUR_KINDS, own) if namespace_is_ours else []
         if using:
             lines = _listed([f"pod/{pod} uses {', '.join(mounted)}" for pod, mounted in sorted(using.items())])
             reasons.append(f"Pods use claims of stack {instance} in namespace {namespace}:\n{lines}")
         if others:
             reasons.append(_others(namespace, others))
         if using or others:
-            hints[namespace] = (
-                ",\nor let the stack go of the namespace: set `create: false` under storage-tiers:namespace and run `pulumi up`"
-                if others
-                else ""
-            )
+            hints[namespace] = LET_GO if others else ""
     if canary_namespace and namespace_exists(api, canary_namespace):
-        others = foreign(objects_in(api, canary_namespace), instance, CANARY_KINDS)
+        others = foreign_in(api, canary_namespace, instance, CANARY_KINDS, own)
         if others:
             reasons.append(_others(canary_namespace, others))
-            hints[canary_namespace] = ""
+            both = LET_GO in hints.values()
+            hints[canary_namespace] = NO_CANARY
     if not reasons:
         return
-    advice = "\n".join(
+    advice = [
         f"Delete what is listed first, or what made it (`kubectl --context {api.context} -n {where} get all`; "
         f"a StatefulSet makes its pods again){more}."
         for where, more in hints.items()
-    )
-    raise Refusal("\n".join([*reasons, advice, "Then run `pulumi destroy` again. Nothing was deleted."]))
+    ]
+    if both:
+        advice.append("Where a controller puts back what is deleted, both settings are needed, and one `pulumi up`.")
+    raise Refusal("\n".join([*reasons, *advice, "Then run `pulumi destroy` again. Nothing was deleted."]))
 
 
 def _others(namespace: str, others: list[Object]) -> str:
@@ -213,6 +243,46 @@ def stamp(api: KubeApi, namespace: str, instance: str) -> None:
         )
 
 
+def keep(api: KubeApi, namespace: str, instance: str) -> None:
+    """Declare the data of volumes again that are being deleted, and so would go with their claims.
+
+    Raises Refusal where this user may not.
+    """
+    try:
+        for kept in keep_volumes(api, namespace, instance):
+            print(f"Volume {kept}.", file=sys.stderr)
+    except NotKept as problem:
+        raise Refusal(
+            f"Volume {problem.volume} is being deleted, and goes with claim {namespace}/{problem.claim}. Its data stays, but nothing would "
+            f"say where that is:\nit could not be declared again ({problem.reason}).\n"
+            "Use a context that may create persistentvolumes. Or write down where the data is, and delete that claim yourself:\n"
+            f"  kubectl --context {api.context} get pv {problem.volume} -o yaml > {problem.volume}.yaml\n"
+            f"  kubectl --context {api.context} -n {namespace} delete pvc {problem.claim}\n"
+            "Then run `pulumi destroy` again. Nothing was deleted."
+        ) from None
+    except ApiError:
+        pass  # volumes may not be read: that was said when they were to be stamped
+
+
+def warn(api: KubeApi, namespace: str, instance: str) -> None:
+    """Say of which claims the volume is gone, or can't be reached, before the claims go."""
+    try:
+        claims = api.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={labels.selector_of_stack(instance)}")
+        volumes = api.items("/api/v1/persistentvolumes") if claims else []
+        nodes = api.items("/api/v1/nodes") if claims else []
+    except ApiError:
+        return  # a warning is no reason to refuse
+    for each in broken(claims, volumes):
+        if each.gone:
+            where = f", on node {each.node}" if each.node else ""
+            print(f"Warning: {each.fact}. What is left of its data is in no list{where}.", file=sys.stderr)
+    held = {claim["spec"].get("volumeName") for claim in claims}
+    for volume in volumes:
+        where_it_is = unreachable(node_terms(volume), nodes) if volume["metadata"]["name"] in held else None
+        if where_it_is and where_it_is.missing:
+            print(f"Warning: the volume {volume['metadata']['name']} {where_it_is.fact}. It is retained.", file=sys.stderr)
+
+
 def refused(why: str) -> int:
     """Say why on stderr, which the command plugin shows; the exit status."""
     print(f"The deletion was refused.\n{why}", file=sys.stderr)
@@ -233,9 +303,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--canary-namespace")
     given = parser.parse_args(arguments)
     try:
-        api = open_api(given.context)
+        api = open_api(given.context, given.instance)
         check(api, given.namespace, given.instance, given.namespace_is_ours, given.canary_namespace)
         stamp(api, given.namespace, given.instance)
+        keep(api, given.namespace, given.instance)
+        warn(api, given.namespace, given.instance)
     except Refusal as refusal:
         return refused(str(refusal))
     except ApiError as problem:

@@ -13,7 +13,7 @@ import http.client
 import json
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -54,6 +54,11 @@ class KubeApi:
         self._credentials: Credentials | None = None
         self._connection: Connection | None = None
         self._certificate: tuple[bytes, bytes] | None = None  # of `_connection`
+
+    @property
+    def contexts(self) -> Collection[str]:
+        """The names of all contexts of the kubeconfig."""
+        return self._kubeconfig.contexts
 
     def get(self, path: str, accept: str = JSON) -> Json:
         """What is at a path of the API."""

@@ -71,6 +71,14 @@ class Stamp:
         return f"{self.service} {self.ordinal} of stack {self.stack}"
 
 
+def stamp_for(claim: Mapping[str, Any], stack: str) -> Stamp | None:
+    """The stamp of the volume of a claim, given as the API's JSON; None for one not of `stack`."""
+    found, parsed = labels.of(claim), parse_claim_name(claim["metadata"]["name"])
+    if labels.stack_of(found) != stack or not parsed or parsed[0] != found.get(SERVICE) or not found.get(TIER):
+        return None
+    return Stamp(stack, parsed[0], parsed[1], found[TIER])
+
+
 def due(claims: Iterable[Mapping[str, Any]], volumes: Iterable[Mapping[str, Any]], stack: str) -> Iterator[tuple[Mapping[str, Any], Stamp]]:
     """Each volume that is bound to a claim of `stack` without saying so; with its right stamp.
 
@@ -79,12 +87,9 @@ def due(claims: Iterable[Mapping[str, Any]], volumes: Iterable[Mapping[str, Any]
     """
     wanted: dict[tuple[str, str], Stamp] = {}
     for claim in claims:
-        metadata = claim["metadata"]
-        found = labels.of(claim)
-        parsed = parse_claim_name(metadata["name"])
-        ours = labels.stack_of(found) == stack
-        if ours and parsed and parsed[0] == found.get(SERVICE) and found.get(TIER) and claim["spec"].get("volumeName"):
-            wanted[metadata["uid"], claim["spec"]["volumeName"]] = Stamp(stack, parsed[0], parsed[1], found[TIER])
+        stamp = stamp_for(claim, stack)
+        if stamp and claim["spec"].get("volumeName"):
+            wanted[claim["metadata"]["uid"], claim["spec"]["volumeName"]] = stamp
     for volume in volumes:
         reference = volume["spec"].get("claimRef") or {}
         stamp = wanted.get((reference.get("uid", ""), volume["metadata"]["name"]))

@@ -36,6 +36,7 @@ REPLACING: Mapping[str, str] = {
 }
 # The fields that Kubernetes refuses to change, and for which nothing is replaced.
 FIXED = ("spec.volumeMode", "spec.dataSource", "spec.dataSourceRef")
+SMALLER = "a volume can't be made smaller"
 FIELDS = (*REPLACING, *FIXED, SIZE)
 
 ClaimValues = Mapping[str, Any]
@@ -97,7 +98,7 @@ def compare_sizes(old: int, new: int, grower: str, grows: bool) -> Iterator[Clai
     `grower` is what makes a volume larger, as a sentence calls it, and `grows` whether it can.
     """
     if new < old:
-        yield ClaimFinding(Effect.REFUSED, "a volume can't be made smaller", SIZE)
+        yield ClaimFinding(Effect.REFUSED, SMALLER, SIZE)
     if new > old and not grows:
         yield ClaimFinding(Effect.REFUSED, f"{grower} can't make a volume larger", SIZE)
 

@@ -20,6 +20,7 @@ from components.preflight.claim_rules import ACCESS_MODES, NAMESPACE, STORAGE_CL
 from components.preflight.cluster import load_kubeconfig
 from components.preflight.previous import PreviousClaim, PreviousStack
 from components.preflight.snapshot import ClaimSnapshot, ClaimState, read_claims, read_claims_of_stack
+from components.preflight.volumes import warn_of_volumes
 from components.provisioners import class_name, shown
 from components.settings import Problem, ServiceSettings, Settings, SettingsError
 
@@ -63,6 +64,8 @@ def check_claims(settings: Settings) -> defaultdict[str, QuotaHeadroom]:
     found = problems(before, settings, snapshot, elsewhere)
     if found:
         raise SettingsError(found, settings.stack)
+    if not elsewhere:
+        warn_of_volumes(api, snapshot, settings.stack)
     return defaultdict(QuotaHeadroom) if elsewhere else quota_headroom(before, settings, snapshot)
 
 

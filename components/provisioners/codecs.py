@@ -127,7 +127,7 @@ class Int32(Whole):
 
     def read(self, text: str) -> int:
         """Misread is what the driver refuses: a fraction, a unit, a space, more than 32 bits."""
-        number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,20}", text, re.ASCII) else None
+        number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,1000}", text, re.ASCII) else None
         if number is None or number not in _INT32:
             digits = re.search("[0-9]{1,9}", re.sub(r"[,_' ]", "", text))
             rule = "the driver takes a whole number of 32 bits (at most 2147483647), without a unit: `Could not parse invalid …`"

@@ -39,6 +39,8 @@ class Finding:
     `path` is a key of the tier's settings: `iops`, `attributes.fast.iops`.
     `volume` is the one whose size is at fault, where it is the size; `path` is empty then.
     `rule` says in words what the value breaks, `remedy` what works.
+    `place` is for a field of a manifest, which is no setting: its way from the top, such as
+    ("metadata", "name") or ("mountOptions", 0).
     """
 
     severity: Literal["error", "warning"]
@@ -47,6 +49,7 @@ class Finding:
     rule: str
     remedy: Remedy
     volume: RequestedVolume | None = None
+    place: tuple[str | int, ...] = ()
 
     @property
     def works(self) -> str:

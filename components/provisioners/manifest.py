@@ -14,6 +14,7 @@ class StorageClassManifest:
 
     `parameters` are as they are written, so their values need not be strings.
     `topologies` are the keys of `allowedTopologies`, each with its values.
+    `topology_places` says where each of them is in the manifest, where that is known.
     """
 
     name: str
@@ -25,3 +26,4 @@ class StorageClassManifest:
     mount_options: Sequence[str] = ()
     topologies: Sequence[tuple[str, Sequence[str]]] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
+    topology_places: Sequence[tuple[str | int, ...]] = field(default=(), compare=False, repr=False)

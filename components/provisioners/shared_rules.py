@@ -55,7 +55,8 @@ def mount_options(options: Sequence[str]) -> Iterator[Finding]:
         elif option == "ro":
             yield error("mountOptions", option, "the volumes are written to", Drop(option))
         elif not option or option != option.strip() or "," in option:
-            yield error("mountOptions", option, "one option each, as mount has it", Set("noatime"))
+            works = option.strip() if re.fullmatch(r"\s*[\w=.-]+\s*", option) else "noatime"
+            yield error("mountOptions", option, "one option each, as mount has it", Set(works))
 
 
 def on_block_storage(manifest: StorageClassManifest) -> Iterator[Finding]:

@@ -134,8 +134,12 @@ def build(name: Name) -> Path:
     Shows its progress. Raises MachineError when there is no Go to be had, or when Go fails (with
     its last lines).
     """
-    recipe = RECIPES[name]
-    result = result_folder(name)
+    return build_module(HERE / name, RECIPES[name])
+
+
+def build_module(module: Path, recipe: Recipe) -> Path:
+    """The same for a Go module in any folder: its name is the name of what is built."""
+    name, result = module.name, _result_folder(module, recipe)
     if cache.is_whole(result):
         return result
     with _one_build_at_a_time(name, recipe.title):
@@ -148,7 +152,7 @@ def build(name: Name) -> Path:
         with step(f"{recipe.title}: building from its Go modules", estimate=recipe.estimate) as shown:
             unfinished = Path(tempfile.mkdtemp(prefix=f"{name}.unfinished-", dir=result.parent))
             try:
-                made = _make(name, recipe, go, unfinished, shown)
+                made = _make(module, recipe, go, unfinished, shown)
                 cache.seal(made)
                 made.rename(result)
             finally:
@@ -170,24 +174,26 @@ def result_folder(name: Name) -> Path:
 
     Raises MachineError when no Go can be had here at all.
     """
-    return paths.cache() / "built" / f"{name}-{_key(name)}"
+    return _result_folder(HERE / name, RECIPES[name])
 
 
-def _key(name: Name) -> str:
+def _result_folder(module: Path, recipe: Recipe) -> Path:
+    return paths.cache() / "built" / f"{module.name}-{_key(module, recipe)}"
+
+
+def _key(module: Path, recipe: Recipe) -> str:
     """Twelve hex digits that change whenever what `build` would make changes."""
     digest = hashlib.sha256()
-    recipe = RECIPES[name]
     made_by = [_RECIPE_VERSION, dict(recipe.packages), recipe.ldflags, recipe.links]
     about = [made_by, go_version(), sys.platform, platform.machine()]
     digest.update(json.dumps(about).encode())
-    module = HERE / name
     for file in sorted(path for path in module.rglob("*") if path.is_file()):
         digest.update(f"\0{file.relative_to(module).as_posix()}\0".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
 
-def _remove_leftovers(folder: Path, name: Name) -> None:
+def _remove_leftovers(folder: Path, name: str) -> None:
     """Remove what killed builds of `name` have left.
 
     Call it with the lock held: no build of `name` is then alive.
@@ -300,15 +306,15 @@ def go_environment() -> dict[str, str]:
 # --- one build ------------------------------------------------------------------------------------
 
 
-def _make(name: Name, recipe: Recipe, go: str, folder: Path, shown: ProgressStep) -> Path:
+def _make(module: Path, recipe: Recipe, go: str, folder: Path, shown: ProgressStep) -> Path:
     """Build everything of the recipe in `folder`.
 
     The returned folder below it holds the result and nothing else.
     """
     source, out = folder / "source", folder / "out"
-    shutil.copytree(HERE / name, source)
+    shutil.copytree(module, source)
     out.mkdir()
-    log = folder.parent / f"{name}.log"
+    log = folder.parent / f"{module.name}.log"
     log.write_bytes(b"")
 
     def run(*arguments: str, watch: Callable[[str], None] | None = None) -> str:
@@ -318,7 +324,7 @@ def _make(name: Name, recipe: Recipe, go: str, folder: Path, shown: ProgressStep
         if line.startswith("go: downloading "):
             shown.detail = f"downloading {line.split()[2]}"
 
-    if name == "kubernetes-provider":
+    if module.name == "kubernetes-provider":
         directory = run("list", "-m", "-f", "{{.Dir}}", KUBERNETES_PROVIDER_MODULE, watch=downloading).strip()
         if not directory:  # listed, but its files are not in Go's module cache yet
             downloaded = json.loads(run("mod", "download", "-json", KUBERNETES_PROVIDER_MODULE, watch=downloading))

@@ -17,6 +17,7 @@ from ops.volumes import listing, prune
 from ops.volumes.matching import AdoptionPlan
 from ops.volumes.saved import SavedVolume
 from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes, said_reserved
+from ops.volumes.trouble import to_do_for_binding
 from ops.volumes.usage import used_bytes
 from ops.volumes.volume import Volume
 
@@ -80,16 +81,20 @@ def show(stack: StackVolumes, as_json: bool, adopt: str) -> None:
     """Print the stack's volumes; `adopt` is how the user adopts, in words for the table."""
     stack.stamp()
     seen = stack.look()
-    found = _records(stack, seen, adopt)
+    found, lost = _records(stack, seen, adopt), listing.lost_claims(stack.settings, seen)
     if as_json:
-        click.echo(listing.saved_list(stack.settings, found).model_dump_json(by_alias=True, indent=2))
+        click.echo(listing.saved_list(stack.settings, found, lost).model_dump_json(by_alias=True, indent=2))
         return
-    if not found:
+    if not found and not lost:
         say(f"Stack {stack.settings.stack} has no volumes in the cluster of context {stack.settings.cluster.context}.")
         return
-    console.print(listing.table(found, datetime.now(UTC)))
+    if found:
+        console.print(listing.table(found, datetime.now(UTC)))
     for line in listing.details(found):
         say(line)
+    for broken in lost:
+        say(f"Claim {broken.namespace}/{broken.claim} is without its volume {broken.volume}, which was deleted:")
+        say(f"  {to_do_for_binding(broken, stack.settings.stack)}")
 
 
 def _records(stack: StackVolumes, seen: ObservedVolumes, adopt: str) -> list[SavedVolume]:
@@ -120,7 +125,12 @@ def stamp(stack: StackVolumes) -> None:
 
 
 def reserve(stack: StackVolumes) -> AdoptionPlan:
-    """Reserve, and say for which claim what."""
+    """Reserve, and say for which claim what.
+
+    What is being deleted under a claim is declared again first.
+    """
+    for kept in stack.keep():
+        say(f"Volume {kept}.")
     plan = stack.reserve()
     if plan.gives:
         say("Reserved:")

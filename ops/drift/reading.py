@@ -6,11 +6,13 @@ Nothing is written anywhere.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 
 from components.kube.api import KubeApi
 from components.kube.discovery import Discovery
-from ops.drift.compare import CLAIM, Declared, Json, LiveObjects, Name
+from components.kube.errors import ApiError
+from ops.drift.objects import CLAIM, Declared, Json, LiveObjects, Name
 from ops.pulumi_command import Pulumi
 
 _KUBERNETES = "kubernetes:"  # types of Pulumi's kubernetes plugin: `kubernetes:<group>/<version>:<kind>`
@@ -42,9 +44,10 @@ def _declared(resource: Json) -> Declared:
 
 
 def look(api: KubeApi, declared: Iterable[Declared]) -> LiveObjects:
-    """Read what the state names, and all volumes.
+    """Read what the state names, and all volumes and nodes.
 
-    Raises ApiError, for a right that is missing as well.
+    Raises ApiError, for a right that is missing as well; but not for that to list the nodes, which
+    is no more than asked for.
     """
     declared = list(declared)
     discovery = Discovery(api)
@@ -67,4 +70,14 @@ def look(api: KubeApi, declared: Iterable[Declared]) -> LiveObjects:
                         objects.update({each.name: alone} if alone else {})
     claims = {name: item for name, item in objects.items() if name.kind == CLAIM}
     volumes = {item["metadata"]["name"]: item for item in api.items("/api/v1/persistentvolumes")} if declared else {}
-    return LiveObjects(objects, volumes, claims)
+    bound = any(item["spec"].get("volumeName") for item in claims.values())
+    return LiveObjects(objects, volumes, claims, _nodes(api) if bound else ())
+
+
+def _nodes(api: KubeApi) -> Sequence[Json] | None:
+    try:
+        return api.items("/api/v1/nodes")
+    except ApiError as problem:
+        if problem.status == HTTPStatus.FORBIDDEN:
+            return None
+        raise

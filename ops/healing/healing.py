@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from components.settings import Settings
 from ops.console import say, step
 from ops.errors import UserError
 from ops.healing import state
+from ops.healing.contexts import rename_unknown
 from ops.healing.objects import Found, Objects
 from ops.healing.state import Ref
 from ops.pulumi_command import Pulumi
@@ -36,9 +37,13 @@ class Findings:
 
 
 class Healing:
-    """The state of one stack, and the cluster's objects beside it."""
+    """The state of one stack, and the cluster's objects beside it.
 
-    def __init__(self, pulumi: Pulumi, objects: Objects, settings: Settings) -> None:
+    `contexts` are those that the kubeconfig has; None where that isn't known.
+    """
+
+    def __init__(self, pulumi: Pulumi, objects: Objects, settings: Settings, contexts: Collection[str] | None = None) -> None:
+        self.contexts = contexts
         self.pulumi = pulumi
         self.objects = objects
         self.settings = settings
@@ -61,6 +66,7 @@ class Healing:
         known = state.known_objects(deployment)
         begun = state.pending(deployment)
         live = list(self.objects.list_all(self._namespaces()))
+        self._rename_contexts(exported, certain=ours_alone or any(each.is_of(self.stack) for each in live))
         going = [] if destroying else [each.ref for each in live if each.terminating and each.is_of(self.stack)]
         if going:
             self._wait_until_gone(going)
@@ -99,7 +105,7 @@ class Healing:
                     f"{_listed(findings.ours.values())}: what the program declares of it is not known before `pulumi up` has run.",
                     "Nothing was changed. Please report this, with the stack's settings.",
                 )
-            self.pulumi.ask("stack", "import", "--non-interactive", "--stack", self.stack, stdin=json.dumps(exported))
+            self._import(exported)
         if going:
             self._refresh()
         else:
@@ -110,6 +116,28 @@ class Healing:
             [entry for _, entry in begun if entry["urn"] not in findings.ours],
             [each.ref for each in unexplained if each.is_of(self.stack) and each.ref not in declared_refs],
         )
+
+    def _rename_contexts(self, exported: dict[str, Any], certain: bool) -> None:
+        """Have the state name the settings' context where it names one that no kubeconfig has.
+
+        `certain`: it is the same cluster. Otherwise a destroy would forget what is in the other.
+        """
+        cluster = self.settings.cluster
+        names = [] if self.contexts is None else rename_unknown(exported["deployment"], cluster.identifier, cluster.context, self.contexts)
+        if not names:
+            return
+        said = f"The state names the context {', '.join(map(repr, names))}, which the kubeconfig doesn't have"
+        if not certain:
+            raise UserError(
+                f"{said[0].lower()}{said[1:]}, and the cluster of context {cluster.context!r} has nothing of stack {self.stack}.",
+                "Set KUBECONFIG to a file that has it. If it is the same cluster under another name: "
+                f"`python -m ops heal --stack {self.stack} --take-over`. Nothing was changed.",
+            )
+        self._import(exported)
+        say(f"{said}: now {cluster.context!r}, as in the settings.")
+
+    def _import(self, exported: Mapping[str, Any]) -> None:
+        self.pulumi.ask("stack", "import", "--non-interactive", "--stack", self.stack, stdin=json.dumps(exported))
 
     def _namespaces(self) -> list[str]:
         settings = self.settings

@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from components.kube.node_affinity import HOSTNAME
 from components.kube.ownership import parse_claim_name
 from components.kube.quantity import as_quantity
 from components.provisioners.local_path import PATH_PATTERN_BEGINNING
-from ops.volumes.volume import HOSTNAME, PROVISIONED_BY, Location, Reference, Volume
+from ops.volumes.volume import PROVISIONED_BY, Location, Reference, Volume
 from ops.volumes.wanted import Wanted
 
 Json = Mapping[str, Any]

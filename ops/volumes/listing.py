@@ -4,19 +4,21 @@ back to its claim.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich import box
 from rich.table import Table
 
 from components.kube import labels
+from components.kube.bindings import BrokenBinding, Json, broken, unreachable
 from components.kube.ownership import parse_claim_name
 from components.settings import Settings
 from ops.volumes.matching import AdoptionPlan, is_own, maybe_own, unfit
-from ops.volumes.saved import FORMAT, Adoption, Data, SavedClaim, SavedList, SavedVolume
+from ops.volumes.saved import FORMAT, Adoption, Data, LostClaim, SavedClaim, SavedList, SavedVolume, VolumeProblem
 from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes
-from ops.volumes.volume import Volume
+from ops.volumes.trouble import to_do_for_binding, to_do_for_node
+from ops.volumes.volume import Reference, Volume
 from ops.volumes.wanted import Wanted
 
 
@@ -47,19 +49,29 @@ def records(stack: StackVolumes, seen: ObservedVolumes, used: Mapping[str, int],
     """
     plan = stack.plan(seen)
     found = [
-        _record(stack.settings, volume, used.get(volume.name), _adoption(stack, seen, plan, volume, adopt))
+        _record(stack.settings, volume, used.get(volume.name), _adoption(stack, seen, plan, volume, adopt), seen.nodes)
         for volume in of_stack(stack.settings, stack.wanted, seen)
     ]
     return sorted(found, key=lambda each: (each.service, each.ordinal, each.phase, each.created or "", each.name))
 
 
-def saved_list(settings: Settings, found: list[SavedVolume]) -> SavedList:
+def lost_claims(settings: Settings, seen: ObservedVolumes) -> list[BrokenBinding]:
+    """The stack's claims whose volume isn't there any more."""
+    ours = [claim for claim in seen.claims if labels.stack_of(labels.of(claim)) == settings.stack]
+    there = [{"metadata": {"name": volume.name}} for volume in seen.volumes if volume.exists]
+    return [each for each in broken(ours, there) if each.gone]
+
+
+def saved_list(settings: Settings, found: list[SavedVolume], lost: Sequence[BrokenBinding] = ()) -> SavedList:
     """The whole list, in the form that is printed with --json."""
+    without = [LostClaim(namespace=each.namespace, name=each.claim, volume=each.volume) for each in lost]
     cluster = {"context": settings.cluster.context, "identifier": settings.cluster.identifier}
-    return SavedList(format=FORMAT, stack=settings.stack, namespace=settings.namespace.name, cluster=cluster, volumes=found)
+    return SavedList(
+        format=FORMAT, stack=settings.stack, namespace=settings.namespace.name, cluster=cluster, volumes=found, lost_claims=without
+    )
 
 
-def _record(settings: Settings, volume: Volume, used: int | None, adoption: Adoption) -> SavedVolume:
+def _record(settings: Settings, volume: Volume, used: int | None, adoption: Adoption, nodes: Sequence[Json]) -> SavedVolume:
     named = parse_claim_name(volume.claim.name) if volume.claim else None
     service, ordinal = (volume.stamp.service, volume.stamp.ordinal) if volume.stamp else named or ("", -1)
     tier = volume.stamp.tier if volume.stamp else volume.storage_class.removesuffix(f"-{settings.provisioner.name}")
@@ -90,7 +102,20 @@ def _record(settings: Settings, volume: Volume, used: int | None, adoption: Adop
             fs_type=volume.location.fs_type,
         ),
         adoption=adoption,
+        problems=list(_problems(settings, volume, nodes)),
     )
+
+
+def _problems(settings: Settings, volume: Volume, nodes: Sequence[Json]) -> Iterator[VolumeProblem]:
+    claim = volume.claim or Reference("", "")
+    if volume.deleting and volume.phase == "Bound":
+        binding = BrokenBinding(claim.namespace, claim.name, volume.name, "now")
+        fact = "is being deleted, and goes with its claim"
+        yield VolumeProblem(mark="being deleted", fact=fact, todo=to_do_for_binding(binding, settings.stack))
+    where = unreachable(volume.node_terms, nodes)
+    if where:
+        mark = f"{'no' if where.missing else 'unready'} {'node there' if where.returns else 'node'}"
+        yield VolumeProblem(mark=mark, fact=where.fact, todo=to_do_for_node(where, str(claim)))
 
 
 def _adoption(stack: StackVolumes, seen: ObservedVolumes, plan: AdoptionPlan, volume: Volume, adopt: str) -> Adoption:
@@ -131,7 +156,7 @@ def table(found: Sequence[SavedVolume], now: datetime) -> Table:
             each.tier,
             readable(each.capacity_bytes),
             "?" if each.used_bytes is None else readable(each.used_bytes),
-            each.phase if each.stamped else f"{each.phase}, not stamped",
+            ", ".join([each.phase, *([] if each.stamped else ["not stamped"]), *(problem.mark for problem in each.problems)]),
             age((now - created).total_seconds()) if created else "–",
             last,
             each.node or each.zone or "any",
@@ -141,12 +166,13 @@ def table(found: Sequence[SavedVolume], now: datetime) -> Table:
 
 
 def details(found: Sequence[SavedVolume]) -> list[str]:
-    """Per volume its name and where its data is, and below that how it is adopted, or why it can't
-    be.
+    """Per volume its name and where its data is; below that what is wrong with it, and how it is
+    adopted, or why it can't be.
     """
     lines = []
     for each in found:
         lines.append(f"{whose(each)}: {each.name}, {each.data.path or each.data.handle or each.data.type}")
+        lines += [f"  {problem.fact}: {problem.todo}" for problem in each.problems]
         if each.phase != "Bound":
             lines.append(f"  {'to adopt it' if each.adoption.possible else 'not adopted'}: {each.adoption.how}")
     return lines

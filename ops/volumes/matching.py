@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from components.kube import labels
+from components.kube.node_affinity import describe, served_by
 from components.kube.quantity import as_quantity
 from components.settings import NEW_VOLUME
-from ops.volumes.node_affinity import describe, served_by
-from ops.volumes.volume import Volume, give_up
+from ops.volumes.volume import Volume, give_up, retain
 from ops.volumes.wanted import Wanted
 
 Json = Mapping[str, Any]
@@ -85,16 +85,31 @@ def _claim_problems(wanted: Wanted, claim: Json | None, volumes: Sequence[Volume
         yield f"a claim of this name is there that isn't stack {wanted.stack}'s. Delete or rename it ({delete})"
     if metadata.get("deletionTimestamp"):
         yield "the claim is being deleted, and goes when no pod uses it any more. Stop the pods, then try again"
+    volume = next((each for each in volumes if each.exists and each.name == held), None)
+    lost = f"the claim has lost its volume {held}, whose object was deleted. Delete the claim ({delete}), then try again"
     if phase == "Lost":
-        yield f"the claim has lost its volume {held}, whose object was deleted. Delete the claim ({delete}), then try again"
+        yield lost
+    if volume and volume.deleting:
+        what = f"the volume {held} is being deleted, and goes with the claim{_kept(volume, volumes)}"
+        yield f"{what}. Stop the pods, delete the claim ({delete}), then try again"
     if held and wanted.choice and wanted.choice not in (NEW_VOLUME, held):
-        if not any(volume.name == held and volume.location.named(wanted.choice) for volume in volumes):
+        if not any(each.name == held and each.location.named(wanted.choice) for each in volumes):
             yield (
                 f"the claim is bound to {held} already, and the setting adopt.{wanted.service}.{wanted.ordinal} names {wanted.choice}. "
                 f"Remove that setting; or stop the pods and delete the claim ({delete}), which retains {held}"
             )
+    elif held and phase != "Pending" and volume is None:
+        yield lost
     elif not held and storage_class != wanted.storage_class:
         yield f"the empty claim is of class {storage_class}, the settings say {wanted.storage_class}. Delete the claim ({delete})"
+
+
+def _kept(volume: Volume, volumes: Sequence[Volume]) -> str:
+    """What becomes of the data of a volume that is being deleted, as a part of a sentence."""
+    kept = next((each.name for each in volumes if each.exists and not each.deleting and volume.location.shares(each.location)), "")
+    if kept:
+        return f"; its data is declared as {kept} too"
+    return "" if volume.policy == "Retain" else f" and its data, unless its policy becomes Retain: `{retain(volume.name)}`"
 
 
 def _choose(wanted: Wanted, volumes: Sequence[Volume], nodes: Sequence[Json], declare: Declare | None) -> Volume | str | None:
@@ -205,7 +220,8 @@ def _lacks(wanted: Wanted, volume: Volume, volumes: Iterable[Volume], nodes: Seq
     if not served_by(volume.node_terms, nodes):
         there = ", ".join(sorted(node["metadata"]["name"] for node in nodes)) or "none"
         yield f"is usable on {describe(volume.node_terms)} alone, and the cluster has no such node (nodes: {there})"
-    sharing = [other.name for other in volumes if other.exists and other.name != volume.name and volume.location.shares(other.location)]
+    others = [other for other in volumes if other.exists and other.name != volume.name and (other.phase == "Bound" or not other.deleting)]
+    sharing = [other.name for other in others if volume.location.shares(other.location)]
     if sharing:
         yield f"has its data in {volume.location}, which volume {sharing[0]} names too"
 

@@ -56,6 +56,16 @@ class Adoption(_Part):
     how: str
 
 
+class VolumeProblem(_Part):
+    """What is wrong with a volume now: in two words, as the rest of a sentence that begins with its
+    name, and what to do about it.
+    """
+
+    mark: str
+    fact: str
+    todo: str
+
+
 class SavedVolume(_Part):
     """One volume.
 
@@ -82,6 +92,15 @@ class SavedVolume(_Part):
     node_selector_terms: list[dict[str, Any]]
     data: Data
     adoption: Adoption
+    problems: list[VolumeProblem] = []
+
+
+class LostClaim(_Part):
+    """A claim whose volume isn't there any more."""
+
+    namespace: str
+    name: str
+    volume: str
 
 
 class SavedList(_Part):
@@ -92,6 +111,7 @@ class SavedList(_Part):
     namespace: str
     cluster: dict[str, str]
     volumes: list[SavedVolume]
+    lost_claims: list[LostClaim] = []
 
 
 def read(path: Path, settings: Settings, known: Sequence[Volume]) -> Iterator[Volume]:

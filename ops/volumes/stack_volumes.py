@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.kube import labels
 from components.kube.api import Json
+from components.kube.kept import KeptVolume, keep_volumes
 from components.kube.ownership import BOUND_BY_CONTROLLER, stamp_volumes
 from components.settings import Settings
 from ops.console import say, step
@@ -61,15 +62,22 @@ class StackVolumes:
         """
         return stamp_volumes(self.api.kube, self.namespace, self.settings.stack)
 
+    def keep(self) -> list[KeptVolume]:
+        """Declare the data again of what is being deleted under the stack's claims."""
+        return keep_volumes(self.api.kube, self.namespace, self.settings.stack)
+
     def look(self) -> ObservedVolumes:
-        """The cluster as it is now."""
-        nodes = self.api.nodes()
+        """The cluster as it is now.
+
+        Claims first: what they are bound to is then among the volumes, unless it is gone.
+        """
+        claims, nodes = self.api.claims(self.namespace), self.api.nodes()
         volumes = [Volume.of(each) for each in self.api.volumes()]
         if self.list_file:
             volumes += saved.read(self.list_file, self.settings, volumes)
         if self.folder:
             volumes += found.directories(self.folder, self.wanted, volumes, nodes)
-        return ObservedVolumes(self.api.claims(self.namespace), volumes, nodes)
+        return ObservedVolumes(claims, volumes, nodes)
 
     def plan(self, seen: ObservedVolumes) -> AdoptionPlan:
         """What an adoption would do."""

@@ -12,10 +12,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from components.kube import labels
+from components.kube.node_affinity import HOSTNAME
 from components.kube.ownership import NOBODY, Stamp
 from components.kube.quantity import bytes_of
 
-HOSTNAME = "kubernetes.io/hostname"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"  # by it the provisioner knows the volumes that it may delete
 
 
@@ -212,6 +212,11 @@ def give_up(name: str) -> str:
     With no claimRef at all any claim could have it.
     """
     return f"""kubectl patch pv {name} -p '{{"spec":{{"claimRef":{{"uid":"{NOBODY}"}}}}}}'"""
+
+
+def retain(name: str) -> str:
+    """The command by which a volume's data outlives its claim."""
+    return f"""kubectl patch pv {name} -p '{{"spec":{{"persistentVolumeReclaimPolicy":"Retain"}}}}'"""
 
 
 def parse_time(text: str | None) -> datetime | None:

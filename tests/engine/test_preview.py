@@ -195,6 +195,16 @@ def test_a_base_that_cannot_be_planned_is_named(preview: Preview) -> None:
     assert done.returncode == 1 and "error: stack dev of HEAD (" in done.stderr and 'services.postgres.size: "5GB"' in done.stderr
 
 
+def test_the_other_stacks_have_their_report_when_the_base_of_one_cannot_be_planned(preview: Preview) -> None:
+    preview.edit("Pulumi.aws.yaml", ("identifier:", "identifiers:"))
+    preview.commit()
+    preview.edit("Pulumi.aws.yaml", ("identifiers:", "identifier:"))
+    file = preview.temporary.parent / "report.md"
+    assert preview.run("--stack", "aws", "--stack", "dev", "--base", "HEAD", "--markdown", str(file)).returncode == 1
+    rows = [line for line in file.read_text().splitlines() if line.startswith("| `")]
+    assert rows == ["| `aws` | ❌ failed |  |", "| `dev` | ✅ good | nothing would change |"]
+
+
 def test_ctrl_c_leaves_nothing_behind(preview: Preview) -> None:
     process = preview.clone.start(preview.clone.python, "-m", "dev", "preview", **preview.variables)
     end = time.monotonic() + 60

@@ -148,10 +148,53 @@ def test_changed_fields_are_found_and_an_up_with_refresh_puts_them_back(stack: S
     assert stack.claim().metadata.uid == before
 
 
-def test_foreign_labels(stack: Stack) -> None:
-    stack.core.patch_namespace(NAMESPACE, {"metadata": {"labels": {"team": "blue"}}})
-    assert stack.found() == [(NAMESPACE, "metadata.labels.team", "(none)", "blue")]
-    stack.core.patch_namespace(NAMESPACE, {"metadata": {"labels": {"team": None}}})
+def test_what_a_platform_adds_is_none_and_can_be_looked_at(stack: Stack) -> None:
+    labels_of_it = {"field.cattle.io/projectId": "p-1", "pod-security.kubernetes.io/warn": "restricted"}
+    notes = {"openshift.io/sa.scc.uid-range": "1000680000/10000"}
+    stack.core.patch_namespace(NAMESPACE, {"metadata": {"labels": labels_of_it, "annotations": notes}})
+    assert stack.found() == []
+    shown = stack.drift("--all")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "as declared" in shown.stdout
+    added = {each["what"]: each["found"] for each in json.loads(stack.drift("--json").stdout)["undeclared"]}
+    expected = {f"metadata.labels.{key}": value for key, value in labels_of_it.items()}
+    assert added == {**expected, **{f"metadata.annotations.{key}": value for key, value in notes.items()}}
+    gone = {"labels": dict.fromkeys(labels_of_it), "annotations": dict.fromkeys(notes)}
+    stack.core.patch_namespace(NAMESPACE, {"metadata": gone})
+
+
+def test_what_nobody_declared_and_storage_reads_is_found_and_goes_by_the_way_that_is_named(stack: Stack) -> None:
+    beta = "storageclass.beta.kubernetes.io/is-default-class"
+    options = {"mountOptions": ["noatime"], "allowVolumeExpansion": True}
+    stack.storage.patch_storage_class(CLASS, {"metadata": {"annotations": {beta: "true"}}, **options})
+    made = client.ApiClient().sanitize_for_serialization(stack.storage.read_storage_class("database-local-path"))
+    stack.storage.delete_storage_class("database-local-path")
+    metadata = {key: made["metadata"][key] for key in ("name", "labels", "annotations")}
+    stack.storage.create_storage_class({**made, "metadata": metadata, "parameters": {"nodePath": "/fast"}})
+    stack.core.patch_namespaced_resource_quota(CLASS, NAMESPACE, {"spec": {"hard": {"pods": "70"}}})
+    differences = json.loads(stack.drift("--json").stdout)["drift"]
+    assert sorted((each["object"]["name"], each["what"], each["found"]) for each in differences) == [
+        ("database-local-path", "parameters", '{"nodePath": "/fast"}'),
+        (CLASS, "allowVolumeExpansion", "true"),
+        (CLASS, f"metadata.annotations.{beta}", "true"),
+        (CLASS, "mountOptions", '["noatime"]'),
+        (CLASS, "spec.hard.pods", "70"),
+    ]
+    uid = stack.storage.read_storage_class(CLASS).metadata.uid
+    stack.program.up("--refresh")
+    assert {what for _, what, _, _ in stack.found()} == {"parameters", f"metadata.annotations.{beta}", "mountOptions", "spec.hard.pods"}
+    assert stack.storage.read_storage_class(CLASS).metadata.uid == uid, "allowVolumeExpansion is updated in place"
+    todo = {each["what"]: each["todo"] for each in differences}
+    assert todo[f"metadata.annotations.{beta}"] == f"storage reads it: `kubectl annotate storageclass {CLASS} {beta}-`"
+    stack.storage.patch_storage_class(CLASS, {"metadata": {"annotations": {beta: None}}})
+    assert "`kubectl delete storageclass database-local-path`" in todo["parameters"]
+    stack.storage.delete_storage_class("database-local-path")
+    assert f"`kubectl delete storageclass {CLASS}`" in todo["mountOptions"]
+    stack.storage.delete_storage_class(CLASS)
+    assert f"`kubectl -n {NAMESPACE} delete resourcequota {CLASS}`" in todo["spec.hard.pods"]
+    stack.core.delete_namespaced_resource_quota(CLASS, NAMESPACE)
+    stack.program.up("--refresh")
+    assert stack.found() == []
 
 
 def test_a_volume_that_lost_its_protection_or_its_name(stack: Stack) -> None:
@@ -211,6 +254,23 @@ def test_a_claim_with_the_stacks_labels_that_is_not_its_own(stack: Stack) -> Non
     )
     assert stack.found() == [("mine", f"metadata.labels.{labels.INSTANCE}", "(none)", "dev")]
     stack.core.delete_namespaced_persistent_volume_claim("mine", NAMESPACE)
+
+
+def test_a_volume_that_is_being_deleted(stack: Stack) -> None:
+    volume = stack.claim().spec.volume_name
+    stack.core.delete_persistent_volume(volume)
+    since = f"{stack.core.read_persistent_volume(volume).metadata.deletion_timestamp:%Y-%m-%dT%H:%M:%SZ}"
+    assert stack.found() == [(volume, "is being deleted", "no", f"since {since}")]
+    (listed,) = json.loads(stack.program.ops("volumes", "--json").stdout)["volumes"]
+    assert [problem["mark"] for problem in listed["problems"]] == ["being deleted"]
+    refused = stack.program.ops("volumes", "adopt")
+    assert refused.returncode == 1
+    assert f"the volume {volume} is being deleted, and goes with the claim; its data is declared as kept-kafka-0-" in refused.stderr
+    (kept,) = (each for each in stack.core.list_persistent_volume().items if each.metadata.name != volume)
+    assert kept.spec.local.path == stack.core.read_persistent_volume(volume).spec.local.path
+    eventually(lambda: stack.core.read_persistent_volume(kept.metadata.name).status.phase == "Released", "no claim takes it by itself")
+    assert stack.found() == [(volume, "is being deleted", "no", f"since {since}")]
+    stack.core.delete_persistent_volume(kept.metadata.name)
 
 
 def test_a_claim_whose_volume_is_lost(stack: Stack) -> None:

@@ -50,6 +50,7 @@ UNSAFE_PATTERN = "{{ .PVC.Namespace }}-{{ .PVC.Name }}"
 SAFE_PATTERN = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"
 ENCRYPTED = {"encrypted": "true"}
 NOT_ENCRYPTED = ("warning", "parameters.encrypted", '"true"')
+CONFIDENTIAL = f'"true", with `disk-encryption-kms-key: {CLOUD_KEY}`, with `type: hyperdisk-balanced`'
 SLOW = ("warning", "parameters.type", "pd-balanced")
 
 RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
@@ -59,7 +60,34 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
     "ebs: any case of a key": ("ebs", {"TYPE": "gp3", "Encrypted": "true", "IOPS": "3000", "kmskeyid": EXAMPLE_KEY}, []),
     "ebs: True": ("ebs", {"encrypted": "True"}, [("error", "parameters.encrypted", '"true"')]),
     "ebs: yes": ("ebs", {"encrypted": "yes"}, [("error", "parameters.encrypted", '"true"')]),
-    "ebs: False": ("ebs", {"encrypted": "False"}, [("error", "parameters.encrypted", '"false"')]),
+    "ebs: False": ("ebs", {"encrypted": "False"}, [("warning", "parameters.encrypted", '"false"')]),
+    "ebs: no": (
+        "ebs",
+        {**ENCRYPTED, "allowAutoIOPSPerGBIncrease": "No"},
+        [("warning", "parameters.allowAutoIOPSPerGBIncrease", '"false"')],
+    ),
+    "ebs: neither": ("ebs", {"encrypted": "maybe"}, [("error", "parameters.encrypted", '"false"')]),
+    "ebs: True with a key": ("ebs", {"encrypted": "True", "kmskeyid": EXAMPLE_KEY}, [("warning", "parameters.encrypted", '"true"')]),
+    "ebs: False with a key": ("ebs", {"encrypted": "False", "kmsKeyId": EXAMPLE_KEY}, [("error", "parameters.encrypted", '"true"')]),
+    "ebs: many digits": ("ebs", {**ENCRYPTED, "iops": "0" * 40 + "3000"}, []),
+    "ebs: past 64 bits": ("ebs", {**ENCRYPTED, "iops": "9" * 40}, [("error", "parameters.iops", '"3000"')]),
+    "ebs: an empty number": ("ebs", {**ENCRYPTED, "iops": ""}, [("error", "parameters.iops", '"3000"')]),
+    "ebs: a reserved key in another case": (
+        "ebs",
+        {**ENCRYPTED, "CSI.storage.k8s.io/fstype": "xfs"},
+        [("error", "parameters.CSI.storage.k8s.io/fstype", f"{FSTYPE}: xfs")],
+    ),
+    "ebs: both keys, one empty": (
+        "ebs",
+        {**ENCRYPTED, "fsType": "", FSTYPE: "xfs"},
+        [("error", "parameters.fsType", "without `fsType`")],
+    ),
+    "ebs: both keys empty": ("ebs", {**ENCRYPTED, "fstype": "", FSTYPE: ""}, [("error", "parameters.fstype", "without `fstype`")]),
+    "ebs: a tag's template": (
+        "ebs",
+        {**ENCRYPTED, "tagSpecification_1": "id={{ .PVCName | lower }}"},
+        [("error", "parameters.tagSpecification_1", "id={{ .PVCName }}")],
+    ),
     "ebs: a space": ("ebs", {"encrypted": " true"}, [("error", "parameters.encrypted", '"true"')]),
     "ebs: an empty truth": ("ebs", {"encrypted": ""}, [NOT_ENCRYPTED]),
     "ebs: empty texts are as good as none": ("ebs", {**ENCRYPTED, "type": "", "kmsKeyId": "", FSTYPE: "", "blockSize": ""}, []),
@@ -77,7 +105,7 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
         [("error", "parameters.iops", '"3000"'), ("error", "parameters.iops", '"80000"')],
     ),
     "ebs: unknown": ("ebs", {**ENCRYPTED, "foo": "x"}, [("error", "parameters.foo", "without `foo`")]),
-    "ebs: a typing mistake": ("ebs", {**ENCRYPTED, "iopsPerGi": "50"}, [("error", "parameters.iopsPerGi", "iopsPerGB: 50")]),
+    "ebs: a typing mistake": ("ebs", {**ENCRYPTED, "iopsPerGi": "50"}, [("error", "parameters.iopsPerGi", 'iopsPerGB: "50"')]),
     "ebs: of gce-pd": (
         "ebs",
         {**ENCRYPTED, "replication-type": "none"},
@@ -92,7 +120,7 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
     "ebs: the tags' prefix in another case": (
         "ebs",
         {**ENCRYPTED, "tagspecification_1": "a=b"},
-        [("error", "parameters.tagspecification_1", "without `tagspecification_1`")],
+        [("error", "parameters.tagspecification_1", "tagSpecification_1: a=b")],
     ),
     "ebs: a bare fstype": ("ebs", {**ENCRYPTED, "fsType": "xfs"}, [("warning", "parameters.fstype", f"{FSTYPE}: xfs")]),
     "ebs: both keys": (
@@ -146,7 +174,7 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
     "gce-pd: yes": (
         "gce-pd",
         {"type": "pd-ssd", "enable-confidential-storage": "yes"},
-        [("error", "parameters.enable-confidential-storage", '"true"')],
+        [("error", "parameters.enable-confidential-storage", CONFIDENTIAL)],
     ),
     "gce-pd: labels": ("gce-pd", {"type": "pd-ssd", "labels": "team=data, env = test"}, []),
     "gce-pd: labels with two equals signs": (
@@ -167,7 +195,7 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
     "gce-pd: the README's spelling": (
         "gce-pd",
         {"type": "pd-ssd", "use-allowed-disk-topologies": "true"},
-        [("error", "parameters.use-allowed-disk-topologies", "use-allowed-disk-topology: true")],
+        [("error", "parameters.use-allowed-disk-topologies", 'use-allowed-disk-topology: "true"')],
     ),
     "gce-pd: a key that is looked up in lower case": (
         "gce-pd",
@@ -447,7 +475,9 @@ class TestManifests:
         ],
     )
     def test_one_many_and_lists(self, text: str, classes: int, others: list[str]) -> None:
-        assert read_manifests(text) == ([MANIFEST] * classes, others)
+        read = read_manifests(text)
+        assert ([each.manifest for each in read.classes], read.others) == ([MANIFEST] * classes, others)
+        assert not any(each.findings for each in read.classes)
 
     @pytest.mark.parametrize(
         "text",
@@ -458,12 +488,6 @@ class TestManifests:
             "{}",
             "kind: 1",
             "kind: List\nitems: [1]",
-            "kind: StorageClass\nparameters: []\n",
-            "kind: StorageClass\nallowedTopologies: x\n",
-            "kind: StorageClass\nmountOptions: noatime\n",
-            "kind: StorageClass\nallowedTopologies: [{matchLabelExpressions: [{key: a, values: b}]}]\n",
-            "kind: StorageClass\nallowedTopologies: [x]\n",
-            "kind: StorageClass\nmetadata: 2001-13-01\n",
         ],
     )
     def test_what_is_no_manifest_is_refused(self, text: str) -> None:
@@ -471,7 +495,7 @@ class TestManifests:
             read_manifests(text)
 
     def test_kubernetes_defaults(self) -> None:
-        ((manifest,), _) = read_manifests("kind: StorageClass\nprovisioner: ebs.csi.aws.com\n")
+        manifest = read_manifests("kind: StorageClass\nprovisioner: ebs.csi.aws.com\n").classes[0].manifest
         assert (manifest.reclaim_policy, manifest.binding_mode, manifest.allow_volume_expansion) == ("Delete", "Immediate", False)
 
 
@@ -516,14 +540,18 @@ class TestCommand:
         )
         assert status == 1
         assert json.loads(output) == {
+            "status": 1,
             "classes": [
                 {
+                    "file": "-",
+                    "line": 1,
                     "name": "gp3",
                     "provisioner": "ebs.csi.aws.com",
                     "checked": True,
                     "findings": [
                         {
                             "severity": "error",
+                            "line": 16,
                             "path": "parameters.encrypted",
                             "value": '"yes"',
                             "rule": "only the exact text `true` is true to the driver: it reads this as false, without a word",
@@ -533,8 +561,10 @@ class TestCommand:
                 }
             ],
             "ignored": ["ConfigMap settings"],
+            "unreadable": [],
             "errors": 1,
             "warnings": 0,
+            "unchecked": 0,
         }
 
     @pytest.mark.parametrize(

@@ -131,8 +131,8 @@ def test_leftovers_of_another_provisioner_are_named(stack: str, key: str, value:
         (
             "aws",
             {"csi.storage.k8s.io/fstype": "XFS"},
-            'tiers.database["csi.storage.k8s.io/fstype"]: "XFS": ext4, xfs, ext3, in lower case: with any other the volume is made, and '
-            "its pod never starts. Works: xfs",
+            'tiers.database["csi.storage.k8s.io/fstype"]: "XFS": ext4, xfs, ext3, ext2, in lower case: with any other the volume is made, '
+            "and its pod never starts. Works: xfs",
         ),
         (
             "gcp",

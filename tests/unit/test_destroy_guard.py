@@ -185,9 +185,111 @@ def test_in_the_canarys_namespace_its_own_pods_claims_and_records_are_no_obstacl
         "Namespace data-canary is deleted with the stack, and holds objects that are not the stack's:\n"
         "  configmap/notes\n"
         "Delete what is listed first, or what made it (`kubectl --context here -n data-canary get all`; "
-        "a StatefulSet makes its pods again).\n"
+        "a StatefulSet makes its pods again),\n"
+        "or do without a canary: set `enabled: false` under storage-tiers:canary and run `pulumi up`, "
+        "which deletes its namespace with what is in it.\n"
         "Then run `pulumi destroy` again. Nothing was deleted."
     )
+
+
+def in_namespaces(kind: str, name: str, *namespaces: str, **more: Any) -> list[dict[str, Any]]:
+    """An object of this name in each namespace; `{}` in it stands for an ending of its own."""
+    endings = iter(["2x4zk", "bcdfg", "vwxz7", "mnpqr", "55555", "ghjkl"])
+    return [
+        {
+            "metadata": {
+                "name": name.replace("{}", next(endings)).replace("{namespace}", each),
+                "namespace": each,
+                "uid": f"{kind}-{name}-{each}",
+                "labels": more.get("labels"),
+            },
+            "data": {"in": each} if more.get("different") else {"in": "all"},
+        }
+        for each in namespaces
+    ]
+
+
+EVERYWHERE = ("default", "team-a", "team-b", "istio-system", "data", "data-canary")
+
+
+def cluster_with(kind: str, plural: str, objects: list[dict[str, Any]], namespaces: tuple[str, ...] = EVERYWHERE) -> Recorded:
+    """A cluster that has these objects of one kind, and `data` as the stack's namespace."""
+    resources = {item["name"]: item for item in answers()["/api/v1"]["resources"]}
+    served = {**resources, plural: resource(plural, kind)}
+    listed = {
+        f"/api/v1/namespaces/{each}/{plural}": {"items": [item for item in objects if item["metadata"]["namespace"] == each]}
+        for each in namespaces
+    }
+    there = [{"metadata": {"name": each}} for each in (*namespaces, "kube-system", "kube-public")]
+    return Recorded(
+        answers(
+            **{
+                "/api/v1": {"resources": list(served.values())},
+                "/api/v1/namespaces": {"items": there},
+                "/api/v1/namespaces/data-canary": {},
+                "/api/v1/namespaces/data-canary/configmaps": {"items": []},
+                "/api/v1/namespaces/data-canary/persistentvolumeclaims": {"items": []},
+                **listed,
+                f"/api/v1/{plural}": {"items": objects},
+            }
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "plural", "name", "without"),
+    [
+        ("ConfigMap", "configmaps", "istio-ca-root-cert", ()),
+        ("ConfigMap", "configmaps", "istio-ca-root-cert", ("team-b",)),  # one may be left out of the mesh
+        ("ConfigMap", "configmaps", "openshift-service-ca.crt", ()),
+        ("ServiceAccount", "serviceaccounts", "builder", ()),
+        ("RoleBinding", "rolebindings", "system:image-pullers", ()),
+        ("Secret", "secrets", "builder-dockercfg-{}", ()),
+        ("Secret", "secrets", "builder-token-{}", ()),
+        ("RoleBinding", "rolebindings", "{namespace}-viewers", ()),
+        ("Secret", "secrets", "registry-pull-secret", ()),
+    ],
+)
+def test_what_a_controller_puts_into_every_namespace_is_no_obstacle(kind: str, plural: str, name: str, without: tuple[str, ...]) -> None:
+    objects = in_namespaces(kind, name, *(each for each in EVERYWHERE if each not in without))
+    check.check(cluster_with(kind, plural, objects), "data", "dev", namespace_is_ours=True, canary_namespace="data-canary")
+
+
+@pytest.mark.parametrize(
+    ("kind", "plural", "name", "namespaces", "more"),
+    [
+        ("ConfigMap", "configmaps", "settings", ("data",), {}),
+        ("ConfigMap", "configmaps", "settings", ("data", "team-a"), {}),  # somebody's in two places
+        ("ConfigMap", "configmaps", "settings", EVERYWHERE, {"different": True}),  # of one name, and not the same
+        ("PersistentVolumeClaim", "persistentvolumeclaims", "cache", EVERYWHERE, {}),  # data, which is not the same
+        ("ConfigMap", "configmaps", "{namespace}-settings", EVERYWHERE, {}),  # of other names, and so perhaps not the same
+        ("Secret", "secrets", "backup-key", ("data", "team-a", "data-canary"), {}),
+    ],
+)
+def test_what_somebody_has_put_there_still_counts(
+    kind: str, plural: str, name: str, namespaces: tuple[str, ...], more: dict[str, Any]
+) -> None:
+    objects = in_namespaces(kind, name, *namespaces, **more)
+    with pytest.raises(check.Refusal, match=f"{kind.lower()}/{name.format(namespace='data')}"):
+        check.check(cluster_with(kind, plural, objects), "data", "dev", namespace_is_ours=True)
+
+
+def test_what_may_not_be_looked_up_in_other_namespaces_counts_as_somebodys() -> None:
+    for path in ("/api/v1/namespaces", "/api/v1/configmaps"):
+        cluster = cluster_with("ConfigMap", "configmaps", in_namespaces("ConfigMap", "istio-ca-root-cert", *EVERYWHERE))
+        cluster.answers[path] = 403
+        with pytest.raises(check.Refusal, match="configmap/istio-ca-root-cert"):
+            check.check(cluster, "data", "dev", namespace_is_ours=True)
+
+
+def test_where_both_namespaces_hold_objects_both_settings_are_named() -> None:
+    objects = in_namespaces("ConfigMap", "mine", "data", "data-canary")
+    with pytest.raises(check.Refusal) as refused:
+        check.check(cluster_with("ConfigMap", "configmaps", objects), "data", "dev", True, "data-canary")
+    lines = str(refused.value).splitlines()
+    assert "or let the stack go of the namespace: set `create: false` under storage-tiers:namespace and run `pulumi up`." in lines
+    assert [line for line in lines if line.startswith("or do without a canary: set `enabled: false` under storage-tiers:canary")]
+    assert "Where a controller puts back what is deleted, both settings are needed, and one `pulumi up`." in lines
 
 
 def test_a_kind_that_its_group_serves_in_an_older_version_alone_counts_and_none_is_listed_twice() -> None:
@@ -246,6 +348,67 @@ def test_without_the_right_to_stamp_the_destroy_goes_on(capsys: pytest.CaptureFi
         "Warning: the volumes of stack dev could not be labelled with what they hold (403 Forbidden). They are retained; "
         "to get them back later, name each one in the setting `adopt`.\n"
     )
+
+
+class Keeping(Recorded):
+    """A cluster in which the volume of data-kafka-0 is being deleted; it takes new volumes, or
+    answers `refused`.
+    """
+
+    def __init__(self, refused: int = 0, volumes: list[dict[str, Any]] | None = None) -> None:
+        claim = {
+            "metadata": {"name": "data-kafka-0", "namespace": "data", "uid": "1", "labels": OURS},
+            "spec": {"volumeName": "pv"},
+            "status": {"phase": "Bound"},
+        }
+        reference = {"namespace": "data", "name": "data-kafka-0", "uid": "1"}
+        spec = {"claimRef": reference, "persistentVolumeReclaimPolicy": "Retain", "local": {"path": "/x"}}
+        going = {"metadata": {"name": "pv", "uid": "2", "deletionTimestamp": "2026-01-01T00:00:00Z"}, "spec": spec}
+        super().__init__(
+            {
+                "/api/v1/namespaces/data/persistentvolumeclaims": {"items": [claim]},
+                "/api/v1/persistentvolumes": {"items": [going] if volumes is None else volumes},
+                "/api/v1/nodes": {"items": []},
+            }
+        )
+        self.refused = refused
+        self.made: list[dict[str, Any]] = []
+
+    def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if self.refused:
+            raise ApiError("recorded", self.refused)
+        self.made.append(body)
+        return body
+
+
+def test_the_data_of_a_volume_that_is_being_deleted_is_declared_again_before_the_claim_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    cluster = Keeping()
+    check.keep(cluster, "data", "dev")
+    (made,) = cluster.made
+    assert made["spec"]["local"] == {"path": "/x"}
+    assert capsys.readouterr().err == f"Volume pv is being deleted: its data is declared again as {made['metadata']['name']}.\n"
+
+
+def test_where_that_may_not_be_the_destroy_is_refused_with_two_ways() -> None:
+    with pytest.raises(check.Refusal) as refused:
+        check.keep(Keeping(refused=403), "data", "dev")
+    assert str(refused.value) == (
+        "Volume pv is being deleted, and goes with claim data/data-kafka-0. Its data stays, but nothing would say where that is:\n"
+        "it could not be declared again (403 Forbidden).\n"
+        "Use a context that may create persistentvolumes. Or write down where the data is, and delete that claim yourself:\n"
+        "  kubectl --context here get pv pv -o yaml > pv.yaml\n"
+        "  kubectl --context here -n data delete pvc data-kafka-0\n"
+        "Then run `pulumi destroy` again. Nothing was deleted."
+    )
+    by_hand = Keeping(refused=403, volumes=[])
+    by_hand.answers["/api/v1/namespaces/data/persistentvolumeclaims"] = {"items": []}
+    check.keep(by_hand, "data", "dev")
+
+
+def test_a_claim_without_its_volume_may_go_and_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    check.keep(Keeping(volumes=[]), "data", "dev")
+    check.warn(Keeping(volumes=[]), "data", "dev")
+    assert "Warning: the volume pv of claim data/data-kafka-0 was deleted." in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from components.kube import labels
-from ops.drift.compare import Declared, Difference, LiveObjects, Name, differences
+from ops.drift.compare import Declared, Difference, LiveObjects, Name, differences, remarks
 from ops.drift.reading import declared_objects
+from ops.drift.undeclared import others
 from ops.errors import UserError
 
 CLASS = Name("StorageClass", "", "streaming-local-path")
@@ -54,6 +55,7 @@ STATE: dict[Name, dict[str, Any]] = {
 }
 DECLARED = [Declared(name, "v1", fields) for name, fields in STATE.items()]
 VOLUME = "pvc-1"
+NODES = [{"metadata": {"name": "here", "labels": {"kubernetes.io/hostname": "here", "topology.kubernetes.io/zone": "one"}}}]
 
 
 def cluster() -> dict[Any, Any]:
@@ -81,7 +83,12 @@ def compared(found: dict[Any, Any], declared: list[Declared] | None = None) -> l
     objects = {name: item for name, item in found.items() if isinstance(name, Name)}
     volumes = {name: item for name, item in found.items() if isinstance(name, str)}
     claims = {name: item for name, item in objects.items() if name.kind == CLAIM.kind}
-    return differences(DECLARED if declared is None else declared, LiveObjects(objects, volumes, claims), "dev")
+    return differences(DECLARED if declared is None else declared, LiveObjects(objects, volumes, claims, NODES), "dev")
+
+
+def on(host: str) -> dict[str, Any]:
+    expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": [host]}
+    return {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}
 
 
 def put(*path: Any) -> Callable[[dict[Any, Any]], None]:
@@ -130,11 +137,13 @@ def strange(found: dict[Any, Any]) -> None:
 PV = Name("PersistentVolume", "", VOLUME)
 REFRESH = "`pulumi up --refresh` puts it back"
 NEW_CLASS = f"{REFRESH}: the class is made anew, no claim is touched"
+DELETE_CLASS = "`kubectl delete storageclass streaming-local-path`, then `pulumi up --refresh` makes it anew"
+DELETE_QUOTA = "`kubectl -n data delete resourcequota streaming-local-path`, then `pulumi up --refresh` makes it anew"
 ADOPT = "its volume is retained: `python -m ops volumes adopt`, then `pulumi up --refresh` makes it anew"
 GOING = "it can't be brought back: what uses or is in it has to end first; then `pulumi up --refresh` makes it anew"
-SHRINK = "a volume can't shrink: set the service's `size` to that, then `pulumi up --refresh`"
+SMALLER = "a volume can't be made smaller: set the service's `size` to that, then `pulumi up --refresh`"
 RETAIN = """kubectl patch pv pvc-1 -p '{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}'"""
-TEAM = "metadata.labels.team"
+BETA = "storageclass.beta.kubernetes.io/is-default-class"
 WHOSE = "metadata.labels: whose data it holds"
 INSTANCE = f"metadata.labels.{labels.INSTANCE}"
 STORAGE = f"spec.hard.{HARD}requests.storage"
@@ -147,23 +156,47 @@ KINDS: dict[str, tuple[Callable[[dict[Any, Any]], None], list[Difference]]] = {
     ),
     "a class with a parameter more": (
         put(CLASS, "parameters", {"nodePath": "/fast"}),
-        [Difference(CLASS, "parameters", "{}", '{"nodePath": "/fast"}', NEW_CLASS)],
+        [Difference(CLASS, "parameters", "{}", '{"nodePath": "/fast"}', f"{DELETE_CLASS}: no claim is touched")],
     ),
     "a class that expands": (
         put(CLASS, "allowVolumeExpansion", True),
-        [Difference(CLASS, "allowVolumeExpansion", "false", "true", NEW_CLASS)],
+        [Difference(CLASS, "allowVolumeExpansion", "false", "true", REFRESH)],
+    ),
+    "a class with a mount option more": (
+        put(CLASS, "mountOptions", ["noatime"]),
+        [Difference(CLASS, "mountOptions", "[]", '["noatime"]', f"{DELETE_CLASS}: no claim is touched")],
+    ),
+    "a class that binds at once": (
+        put(CLASS, "volumeBindingMode", "Immediate"),
+        [Difference(CLASS, "volumeBindingMode", "WaitForFirstConsumer", "Immediate", NEW_CLASS)],
     ),
     "a class that became the default": (
         put(CLASS, "metadata", "annotations", "storageclass.kubernetes.io/is-default-class", "true"),
         [Difference(CLASS, "metadata.annotations.storageclass.kubernetes.io/is-default-class", "false", "true", REFRESH)],
     ),
-    "a foreign label on a class": (
-        put(CLASS, "metadata", "labels", "team", "blue"),
-        [Difference(CLASS, TEAM, "(none)", "blue", "a foreign label: `kubectl label storageclass streaming-local-path team-`")],
+    "a class that became the default by the older annotation": (
+        put(CLASS, "metadata", "annotations", BETA, "true"),
+        [
+            Difference(
+                CLASS,
+                f"metadata.annotations.{BETA}",
+                "(none)",
+                "true",
+                f"storage reads it: `kubectl annotate storageclass streaming-local-path {BETA}-`",
+            )
+        ],
     ),
-    "a foreign label on a claim": (
-        put(CLAIM, "metadata", "labels", "team", "blue"),
-        [Difference(CLAIM, TEAM, "(none)", "blue", "a foreign label: `kubectl -n data label persistentvolumeclaim data-kafka-0 team-`")],
+    "a claim of another class by the older annotation": (
+        put(CLAIM, "metadata", "annotations", "volume.beta.kubernetes.io/storage-class", "gp2"),
+        [
+            Difference(
+                CLAIM,
+                "metadata.annotations.volume.beta.kubernetes.io/storage-class",
+                "(none)",
+                "gp2",
+                "storage reads it: `kubectl -n data annotate persistentvolumeclaim data-kafka-0 volume.beta.kubernetes.io/storage-class-`",
+            )
+        ],
     ),
     "a label of ours gone": (
         drop(CLAIM, "metadata", "labels", labels.INSTANCE),
@@ -184,17 +217,72 @@ KINDS: dict[str, tuple[Callable[[dict[Any, Any]], None], list[Difference]]] = {
     ),
     "a claim made larger": (
         put(CLAIM, "spec", "resources", "requests", "storage", "4Gi"),
-        [Difference(CLAIM, "spec.resources.requests.storage", "3380Mi", "4Gi", SHRINK)],
+        [Difference(CLAIM, "spec.resources.requests.storage", "3380Mi", "4Gi", SMALLER)],
     ),
     "a claim that lost its volume": (
         lost,
         [Difference(CLAIM, "status.phase", "Bound", "Lost", "its volume was deleted: see `python -m ops volumes`")],
     ),
+    "a volume that is being deleted": (
+        put(VOLUME, "metadata", "deletionTimestamp", "2026-01-01T00:00:00Z"),
+        [
+            Difference(
+                PV,
+                "is being deleted",
+                "no",
+                "since 2026-01-01T00:00:00Z",
+                "`python -m ops volumes adopt` declares its data once more; then stop the pods, `kubectl -n data delete pvc data-kafka-0`, "
+                "`python -m ops volumes adopt` again and `pulumi up --refresh`",
+            )
+        ],
+    ),
+    "a volume that is gone while its claim says Bound": (
+        drop(VOLUME),
+        [
+            Difference(
+                CLAIM,
+                "its volume exists",
+                "yes",
+                "no pvc-1",
+                "its data may be there still: stop the pods, `kubectl -n data delete pvc data-kafka-0`, then `python -m ops volumes adopt` "
+                "(with `--from` and a saved list where its folder isn't on this machine) and `pulumi up --refresh`",
+            )
+        ],
+    ),
+    "a volume whose node is gone": (
+        put(VOLUME, "spec", "nodeAffinity", on("old")),
+        [
+            Difference(
+                PV,
+                "is usable on",
+                "a node of the cluster",
+                "node old alone, which is not there",
+                "start it again, or join it under the same name; where its disk is lost, so is the data: stop the pods, "
+                "`kubectl -n data delete pvc data-kafka-0`, then `pulumi up --refresh` makes an empty claim",
+            )
+        ],
+    ),
+    "a claim made again by hand with another class": (
+        put(CLAIM, "spec", "storageClassName", "standard"),
+        [
+            Difference(
+                CLAIM,
+                "spec.storageClassName",
+                CLASS.name,
+                "standard",
+                "it is another claim under its name: save what is in it, stop its pods, "
+                "`kubectl -n data delete persistentvolumeclaim data-kafka-0`, then `pulumi up --refresh` makes it anew",
+            )
+        ],
+    ),
     "a quota raised": (
         put(QUOTA, "spec", "hard", f"{HARD}requests.storage", "20Gi"),
         [Difference(QUOTA, STORAGE, "10140Mi", "20Gi", REFRESH)],
     ),
-    "a quota with a limit more": (put(QUOTA, "spec", "hard", "pods", "0"), [Difference(QUOTA, "spec.hard.pods", "(none)", "0", REFRESH)]),
+    "a quota with a limit more": (
+        put(QUOTA, "spec", "hard", "pods", "0"),
+        [Difference(QUOTA, "spec.hard.pods", "(none)", "0", DELETE_QUOTA)],
+    ),
     "a volume that would be deleted": (
         put(VOLUME, "spec", "persistentVolumeReclaimPolicy", "Delete"),
         [Difference(PV, "spec.persistentVolumeReclaimPolicy", "Retain", "Delete", RETAIN)],
@@ -294,6 +382,20 @@ def test_a_command_names_a_stack_that_is_not_the_default_one() -> None:
     assert todo == [ADOPT.replace("adopt`", "adopt --stack mine`")]
 
 
+def test_what_a_class_has_none_of_is_not_in_the_state_and_counts() -> None:
+    """Pulumi's state leaves out empty lists and mappings."""
+    fields = {key: value for key, value in STATE[CLASS].items() if key not in ("parameters", "mountOptions")}
+    found = cluster()
+    declared = [Declared(CLASS, "v1", fields) if each.name == CLASS else each for each in DECLARED]
+    assert compared(found, declared) == []
+    found[CLASS].update(
+        {"parameters": {"nodePath": "/fast"}, "mountOptions": ["noatime"], "allowedTopologies": [{"matchLabelExpressions": []}]}
+    )
+    differ = compared(found, declared)
+    assert [each.what for each in differ] == ["parameters", "mountOptions", "allowedTopologies"]
+    assert {each.todo for each in differ} == {f"{DELETE_CLASS}: no claim is touched"}
+
+
 def test_a_claim_that_waits_for_its_first_pod_is_none() -> None:
     found = cluster()
     del found[CLAIM]["spec"]["volumeName"], found[VOLUME]
@@ -314,6 +416,79 @@ def test_a_namespace_of_somebody_else_only_has_to_be_there() -> None:
     there = {NAMESPACE: {"metadata": {"name": "data", "labels": {"team": "blue"}}}}
     assert compared(there, theirs) == []
     assert compared({}, theirs) == [Difference(NAMESPACE, "exists", "yes", "no", "`kubectl create namespace data`")]
+
+
+PLATFORM: list[tuple[Name, str, str, str]] = [
+    (NAMESPACE, "labels", "field.cattle.io/projectId", "p-1"),
+    (NAMESPACE, "annotations", "field.cattle.io/projectId", "c-1:p-1"),
+    (NAMESPACE, "labels", "pod-security.kubernetes.io/warn", "restricted"),
+    (NAMESPACE, "annotations", "openshift.io/sa.scc.uid-range", "1000680000/10000"),
+    (CLASS, "labels", "argocd.argoproj.io/instance", "storage"),
+    (CLASS, "annotations", BETA, "false"),
+    (CLAIM, "labels", "kustomize.toolkit.fluxcd.io/name", "apps"),
+    (CLAIM, "annotations", "ebs.csi.aws.com/iops", "4000"),  # no volume of that driver
+    (CLAIM, "annotations", "volumeType", "hostPath"),  # read when a volume is made, and this claim has one
+    (QUOTA, "labels", "team", "blue"),
+]
+
+
+@pytest.mark.parametrize(("name", "field", "key", "value"), PLATFORM)
+def test_what_platforms_add_and_storage_does_not_read_is_none_and_can_be_looked_at(name: Name, field: str, key: str, value: str) -> None:
+    found = cluster()
+    found[name]["metadata"].setdefault(field, {})[key] = value
+    assert compared(found) == []
+    objects = {each: item for each, item in found.items() if isinstance(each, Name)}
+    shown = [(each.object, each.what, each.declared, each.found) for each in others(DECLARED, objects)]
+    assert shown == [(name, f"metadata.{field}.{key}", "(none)", value)]
+
+
+@pytest.mark.parametrize(
+    ("driver", "key", "value", "bound"),
+    [
+        ("ebs.csi.aws.com", "ebs.csi.aws.com/iops", "4000", True),
+        ("rancher.io/local-path", "volumeType", "hostPath", False),
+    ],
+)
+def test_what_a_driver_reads_on_a_claim_is_drift_on_its_volumes(driver: str, key: str, value: str, bound: bool) -> None:
+    declared = [Declared(CLASS, "v1", {**STATE[CLASS], "provisioner": driver}), Declared(CLAIM, "v1", STATE[CLAIM])]
+    found = cluster()
+    found[CLASS]["provisioner"] = driver
+    found[CLAIM]["metadata"]["annotations"][key] = value
+    if not bound:
+        del found[CLAIM]["spec"]["volumeName"], found[VOLUME]
+    assert [(each.object, each.what) for each in compared(found, declared)] == [(CLAIM, f"metadata.annotations.{key}")]
+
+
+def test_a_declared_label_that_a_platform_took_away_is_drift_as_ever() -> None:
+    found = cluster()
+    found[NAMESPACE]["metadata"]["labels"] = {"field.cattle.io/projectId": "p-1"}
+    assert {each.what for each in compared(found)} == {f"metadata.labels.{key}" for key in STATE[NAMESPACE]["metadata"]["labels"]}
+
+
+def test_a_node_that_is_not_ready_and_a_zone_without_one_are_worth_a_word_and_no_drift() -> None:
+    found = cluster()
+    found[VOLUME]["spec"]["nodeAffinity"] = on("here")
+    not_ready = [{**NODES[0], "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}]
+    zone = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["two"]}
+    in_zone = {"required": {"nodeSelectorTerms": [{"matchExpressions": [zone]}]}}
+    for affinity, nodes, words in (
+        (on("here"), not_ready, "node here alone, which is not Ready"),
+        (in_zone, NODES, "zone two alone, which is not there"),
+    ):
+        found[VOLUME]["spec"]["nodeAffinity"] = affinity
+        objects = {name: item for name, item in found.items() if isinstance(name, Name)}
+        seen = LiveObjects(objects, {VOLUME: found[VOLUME]}, {CLAIM: found[CLAIM]}, nodes)
+        assert differences(DECLARED, seen, "dev") == []
+        assert [(each.object, each.found) for each in remarks(DECLARED, seen)] == [(PV, words)]
+
+
+def test_where_nodes_may_not_be_read_nothing_is_said_of_them() -> None:
+    found = cluster()
+    found[VOLUME]["spec"]["nodeAffinity"] = on("old")
+    objects = {name: item for name, item in found.items() if isinstance(name, Name)}
+    seen = LiveObjects(objects, {VOLUME: found[VOLUME]}, {CLAIM: found[CLAIM]}, None)
+    assert differences(DECLARED, seen, "dev") == []
+    assert remarks(DECLARED, seen) == []
 
 
 def test_an_empty_state_has_none() -> None:

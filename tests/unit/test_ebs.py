@@ -176,7 +176,22 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "iopsPerGB: zero": ({"iopsPerGB": 0}, ["100Gi"], [error("iopsPerGB", 30)]),
     "iopsPerGB: gp3, too few": ({"iopsPerGB": 299}, ["10Gi"], [error("iopsPerGB", 300)]),
     "iopsPerGB: gp3, enough": ({"iopsPerGB": 300}, ["10Gi"], []),
-    "iopsPerGB: gp3, highest in all": ({"iopsPerGB": 500}, ["160Gi"], []),
+    "iopsPerGB: gp3, highest in all": ({"iopsPerGB": 500}, ["160Gi"], [warning("iopsPerGB", 100)]),
+    "iopsPerGB: gp3, what every driver knows": ({"iopsPerGB": 500}, ["32Gi"], []),
+    "iopsPerGB: gp3, more than every driver knows": ({"iopsPerGB": 500}, ["33Gi"], [warning("iopsPerGB", 484)]),
+    "iopsPerGB: gp3, sizes far apart": (
+        {"iopsPerGB": 500},
+        ["6Gi", "64Gi"],
+        [warning("iopsPerGB", "sizes that are nearer to each other")],
+    ),
+    "iopsPerGB: io2, without Nitro": ({"type": "io2", "iopsPerGB": 1000}, ["40Gi"], [warning("iopsPerGB", 800)]),
+    "iopsPerGB: zero beside iops": ({"iops": 3000, "iopsPerGB": 0}, ["10Gi"], [warning("iopsPerGB", "without `iopsPerGB`")]),
+    "iops: zero beside iopsPerGB": ({"iops": 0, "iopsPerGB": 300}, ["10Gi"], [warning("iops", "without `iops`")]),
+    "iopsPerGB: zero beside wrong iops": (
+        {"iops": 6000, "iopsPerGB": 0},
+        ["10Gi"],
+        [error("iops", 5000), warning("iopsPerGB", "without `iopsPerGB`")],
+    ),
     "iopsPerGB: gp3, beyond in all": ({"iopsPerGB": 500}, ["161Gi"], [error("iopsPerGB", 80000 // 161)]),
     "iopsPerGB: io1, 50 at 4Gi": ({"type": "io1", "iopsPerGB": 50}, ["4Gi"], []),
     "iopsPerGB: io1, 51": ({"type": "io1", "iopsPerGB": 51}, ["4Gi"], [error("iopsPerGB", 50)]),
@@ -220,7 +235,13 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     # file system
     **{f"fstype: {kind}": ({FSTYPE: kind}, [], []) for kind in ("ext4", "xfs", "ext3")},
     "fstype: upper case": ({FSTYPE: "XFS"}, [], [error(FSTYPE, "xfs")]),
-    "fstype: ext2": ({FSTYPE: "ext2"}, [], [error(FSTYPE, "ext4")]),
+    "fstype: ext2": ({FSTYPE: "ext2"}, [], [warning(FSTYPE, "ext4")]),
+    "fstype: ext2, with what it has": ({FSTYPE: "ext2", "blockSize": "4096", "numberOfInodes": "100"}, [], [warning(FSTYPE, "ext4")]),
+    "fstype: ext2, with what ext4 alone has": (
+        {FSTYPE: "ext2", "ext4EncryptionSupport": True},
+        [],
+        [error("ext4EncryptionSupport", "without `ext4EncryptionSupport`"), warning(FSTYPE, "ext4")],
+    ),
     "fstype: btrfs": ({FSTYPE: "btrfs"}, [], [error(FSTYPE, "ext4")]),
     "fstype: ntfs": ({FSTYPE: "ntfs"}, [], [warning(FSTYPE, "ext4")]),
     "fstype: bare, beside the default": ({"fstype": "xfs"}, [], [error("fstype", f"{FSTYPE}: xfs, without `fstype`")]),
@@ -280,11 +301,37 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "tag: Kubernetes' prefix": ({TAG: "kubernetes.io/x=y"}, [], [error(TAG, "my-kubernetes.io-x=y")]),
     "tag: not quite Kubernetes' prefix": ({TAG: "app.kubernetes.io/x=y"}, [], []),
     "tag: AWS' prefix": ({TAG: "aws:x=y"}, [], [error(TAG, "my-aws:x=y")]),
+    "tag: AWS' prefix in another case": ({TAG: "AWS:x=y"}, [], [error(TAG, "my-AWS:x=y")]),
+    "tag: a template in the key": ({TAG: "{{ .PVCName }}=x"}, [], [warning(TAG, "team=data")]),
     "tag: the driver's prefix": ({TAG: "ebs.csi.aws.com/cluster=x"}, [], [error(TAG, "my-ebs.csi.aws.com-cluster=x")]),
     "tag: longest": ({TAG: f"{LONG_KEY}={LONG_VALUE}"}, [], []),
     "tag: a key too long": ({TAG: f"{LONG_KEY}k=v"}, [], [error(TAG, "team=data")]),
     "tag: a value too long": ({TAG: f"k={LONG_VALUE}v"}, [], [error(TAG, "team=data")]),
-    "tag: a letter that EC2 refuses": ({TAG: "a=b;c"}, [], [error(TAG, "team=data")]),
+    "tag: letters of any kind": ({TAG: "a=b;c, größe (€)!*?\\"}, [], []),
+    "tag: braces that are no template": ({TAG: "{{a=b}} {"}, [], []),
+    "tag: a function of the driver": ({TAG: 'id={{ .PVCNamespace | field "-" 2 | toUpper }}'}, [], []),
+    "tag: one of Go's": ({TAG: 'id={{ printf "%s/%s" .PVCNamespace .PVCName }}{{/* both */}}'}, [], []),
+    "tag: branches": ({TAG: 'id={{ if contains "prod" .PVCName }}yes{{ else if .PVName }}no{{ else }}?{{ end }}'}, [], []),
+    "tag: with": ({TAG: "id={{ with .PVCName }}{{ . }}-{{ $.PVName }}{{ end }}"}, [], []),
+    "tag: text in branches isn't in every value": (
+        {TAG: f"k={{{{ if .PVName }}}}{LONG_VALUE}{{{{ else }}}}{LONG_VALUE}{{{{ end }}}}"},
+        [],
+        [],
+    ),
+    "tag: a function that there isn't": ({TAG: "id={{ .PVCName | upper }}"}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: a function that is turned off": ({TAG: "id={{ html .PVCName }}"}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: a field without a dot": ({TAG: "id={{ PVCName }}"}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: an empty template": ({TAG: "id={{ }}"}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: a block without an end": ({TAG: "id={{ if .PVCName }}x"}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: wrong nesting": ({TAG: "id={{ if .PVName }}a{{ else }}b{{ else }}c{{ end }}"}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: an end too many": ({TAG: "id={{ .PVName }}{{ end }}"}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: too few arguments": ({TAG: 'id={{ field "-" .PVName }}'}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: a field of a field": ({TAG: "id={{ .PVCName.Name }}"}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: a field inside of with": ({TAG: "id={{ with .PVCName }}{{ .PVName }}{{ end }}"}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: an argument to a field": ({TAG: 'id={{ .PVCName "a" }}'}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: a template that isn't defined": ({TAG: 'id={{ template "x" }}'}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: nested beyond reason": ({TAG: f"id={{{{ {'(' * 5000}.PVName{')' * 5000} }}}}"}, [], [error(TAG, "id={{ .PVCName }}")]),
+    "tag: too long in bytes": ({TAG: f"k={'ü' * 129}"}, [], [error(TAG, "team=data")]),
     "tag: twice": ({TAG: "a=b", "tagSpecification_2": "a=c"}, [], [error("tagSpecification_2", "without `tagSpecification_2`")]),
     "tag: as many as EC2 takes": ({f"tagSpecification_{n}": f"k{n}=v" for n in range(48)}, [], []),
     "tag: more": ({f"tagSpecification_{n}": f"k{n}=v" for n in range(49)}, [], [error("tagSpecification_48", "48 tags")]),
@@ -292,6 +339,12 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "zones": ({"zones": ["eu-central-1a", "eu-central-1b"]}, [], []),
     "zones: a local one": ({"zones": ["us-west-2-lax-1a", "us-west-2a"]}, [], []),
     "zones: of government": ({"zones": ["us-gov-west-1a"]}, [], []),
+    "zones: of the sovereign cloud": ({"zones": ["eusc-de-east-1a", "eusc-de-east-1b"]}, [], []),
+    "zones: of the secret regions": ({"zones": ["us-isob-east-1a"]}, [], []),
+    "zones: Wavelength": ({"zones": ["us-east-1-wl1-bos-wlz-1", "us-east-1a", "us-east-1-iah-2a"]}, [], []),
+    "zones: Wavelength of another region": ({"zones": ["us-east-1a", "us-west-2-wl1-las-wlz-1"]}, [], [error("zones", "us-east-1a")]),
+    "zones: with a hyphen too many": ({"zones": ["eu-central-1-a"]}, [], [error("zones", "eu-central-1a")]),
+    "zones: of Azure": ({"zones": ["westeurope-1"]}, [], [error("zones", "eu-central-1a")]),
     "zones: a region": ({"zones": ["eu-central-1"]}, [], [error("zones", "eu-central-1a")]),
     "zones: of Google": ({"zones": ["europe-west1-b"]}, [], [error("zones", "eu-central-1a")]),
     "zones: of two regions": ({"zones": ["eu-west-1a", "eu-central-1a"]}, [], [error("zones", "eu-central-1a")]),
@@ -370,7 +423,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "snapshots: a volume's tag": (
         snapshots(**{TAG: "s={{ .PVCName }}"}),
         [],
-        [error(f"snapshots.{TAG}", "claim={{ .VolumeSnapshotName }}")],
+        [error(f"snapshots.{TAG}", "s={{ .VolumeSnapshotName }}")],
     ),
     # attributes
     "attributes: nothing": (fast(), [], [error("attributes.fast", "{iops: 4000}")]),
@@ -514,8 +567,8 @@ GRAMMAR = {
     "blockExpress": re.compile("true|false"),
     "ext4BigAlloc": re.compile("true|false"),
     "ext4EncryptionSupport": re.compile("true|false"),
-    FSTYPE: re.compile("ext4|xfs|ext3|ntfs"),
-    "fstype": re.compile("ext4|xfs|ext3|ntfs"),
+    FSTYPE: re.compile("ext4|xfs|ext3|ext2|ntfs"),
+    "fstype": re.compile("ext4|xfs|ext3|ext2|ntfs"),
     **dict.fromkeys(("blockSize", "inodeSize", "bytesPerInode", "numberOfInodes", "ext4ClusterSize"), re.compile("[A-Za-z0-9]+")),
 }
 IOPS = {"gp3": (3000, 80000, 500), "io1": (100, 64000, 50), "io2": (100, 256000, 1000)}
@@ -589,6 +642,9 @@ def _figures(written: dict[str, str], gib: int) -> Iterator[str]:
     if not SIZES[kind][0] <= gib <= SIZES[kind][1]:
         yield "the size"
     given = {"iops", "iopsPerGB"} & written.keys()
+    if len(given) == 2 and any(int(written[key]) for key in given):
+        given = {key for key in given if int(written[key])}
+        written = {key: value for key, value in written.items() if key in given or key not in ("iops", "iopsPerGB")}
     asked = int(written["iops"]) if "iops" in written else int(written.get("iopsPerGB", 0)) * gib
     if len(given) == 2:
         yield "both figures"

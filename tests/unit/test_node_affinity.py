@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.volumes.node_affinity import describe, served_by
+from components.kube.node_affinity import describe, served_by
 
 NODE = {"metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "h1", "topology.kubernetes.io/zone": "a", "size": "8"}}}
 

@@ -75,6 +75,19 @@ def test_drift_reads_lists_in_namespaces_and_the_clusters_objects_one_by_one() -
     assert "/apis/storage.k8s.io/v1/storageclasses" not in api.asked, "the right to read these alone is enough"
 
 
+@pytest.mark.parametrize(("answer", "nodes"), [({"items": [named("n1")]}, ["n1"]), (403, None)])
+def test_drift_reads_the_nodes_of_bound_volumes_where_it_may(answer: Any, nodes: list[str] | None) -> None:
+    claim = {**named("data-kafka-0", "data"), "spec": {"volumeName": "pv1"}}
+    answers = {
+        "/api/v1": CORE,
+        "/api/v1/namespaces/data/persistentvolumeclaims": {"items": [claim]},
+        "/api/v1/persistentvolumes": {"items": [named("pv1")]},
+        "/api/v1/nodes": answer,
+    }
+    seen = look(Recorded(answers), [Declared(Name("PersistentVolumeClaim", "data", "data-kafka-0"), "v1", {})])
+    assert (None if seen.nodes is None else [each["metadata"]["name"] for each in seen.nodes]) == nodes
+
+
 def test_a_right_that_is_missing_for_drift_is_no_absence() -> None:
     with pytest.raises(ApiError) as refused:
         look(Recorded({"/api/v1": 403}), [Declared(Name("Namespace", "", "data"), "v1", {})])

@@ -53,8 +53,9 @@ INITIALIZATION_RATE = (100, 300)
 
 # EC2 takes 50 tags, and the driver sets two on every volume.
 MOST_TAGS = 48
-LONGEST_TAG_KEY = 128  # characters
-LONGEST_TAG_VALUE = 256  # characters
+# Bytes, as the driver counts them (pkg/driver/validation.go).
+LONGEST_TAG_KEY = 128
+LONGEST_TAG_VALUE = 256
 
 LONGEST_LOCK = 36_500  # days (LockSnapshot)
 LONGEST_COOL_OFF = 72  # hours (LockSnapshot)

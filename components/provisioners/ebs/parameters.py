@@ -17,8 +17,9 @@ AUTO_MODE_DRIVER = "ebs.csi.eks.amazonaws.com"
 ZONE_KEY = "topology.kubernetes.io/zone"
 AUTO_MODE_KEY = "eks.amazonaws.com/compute-type"
 
-# An availability zone, a local zone or a Wavelength zone.
-ZONE = re.compile(r"(?P<region>[a-z]{2}(?:-[a-z]+)+-[0-9]+)(?:-[a-z]+-[0-9]+)?[a-z]")
+# An availability zone (eu-central-1a, eusc-de-east-1a), a local zone (us-west-2-lax-1a) or a
+# Wavelength zone (us-east-1-wl1-bos-wlz-1).
+ZONE = re.compile(r"(?P<region>[a-z]+(?:-[a-z]+)+-[0-9]+)(?:[a-z]|(?:-[a-z]+[0-9]*)+-[0-9]+[a-z]?)")
 
 EXAMPLE_REGION = "eu-central-1"
 EXAMPLE_ZONE = f"{EXAMPLE_REGION}a"
@@ -140,7 +141,7 @@ class EbsParameters(_Tagged):
         str | None,
         Field(
             alias=FSTYPE,
-            description="the file system: ext4, xfs or ext3; default ext4, for a tier of kind streaming xfs",
+            description="the file system: ext4, xfs, ext3 or ext2; default ext4, for a tier of kind streaming xfs",
             examples=["ext4"],
         ),
         Text(),

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from components.kube.quantity import GI, quantity
 from components.provisioners.ebs.limits import IOPS_PER_MIB, MOST_WITHOUT_NITRO, OLD_GP3, TYPES, VolumeTypeLimits
 from components.provisioners.findings import Finding, RequestedVolume, error, warning
-from components.provisioners.remedies import Add, Drop, Remedy, Rename, Set
+from components.provisioners.remedies import Add, Advice, Drop, Remedy, Rename, Set
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,13 @@ class EbsPerformance:
 
     def check(self, volumes: Sequence[RequestedVolume]) -> Iterator[Finding]:
         """The figures against the type's limits, by themselves; an unknown type has none."""
-        limits = TYPES.get(self.type)
+        limits, figures = TYPES.get(self.type), self._in_effect()
         if limits is not None:
-            yield from self._iops(limits, volumes)
-            yield from self._throughput(limits, volumes)
+            if figures is not self:
+                key = "iops" if figures.iops is None else self.per_gib_key
+                yield warning(self._path(key), 0, "0 is as good as none: the driver takes the other figure", Drop(key))
+            yield from figures._iops(limits, volumes)
+            yield from figures._throughput(limits, volumes)
 
     def check_at(self, volume: RequestedVolume, volumes: Sequence[RequestedVolume]) -> Iterator[Finding]:
         """IOPS for each GiB at the size of `volume`, one of `volumes`.
@@ -49,10 +52,22 @@ class EbsPerformance:
         is 500".
         A gp3 of any size may have 3,000 (kops#10843).
         """
-        limits = TYPES.get(self.type)
-        if limits is None or limits.iops is None or (self.iops is not None and self.iops_per_gib is not None):
+        limits, figures = TYPES.get(self.type), self._in_effect()
+        if limits is None or limits.iops is None or (figures.iops is not None and figures.iops_per_gib is not None):
             return
-        least, most = limits.iops
+        yield from figures._at(limits, limits.iops, volume, volumes)
+
+    def _in_effect(self) -> EbsPerformance:
+        """The figures without the one that is 0 beside another: to the driver it is none."""
+        if self.iops == 0 and self.iops_per_gib:
+            return replace(self, iops=None)
+        return replace(self, iops_per_gib=None) if self.iops_per_gib == 0 and self.iops else self
+
+    def _at(
+        self, limits: VolumeTypeLimits, bounds: tuple[int, int], volume: RequestedVolume, volumes: Sequence[RequestedVolume]
+    ) -> Iterator[Finding]:
+        """One of the two figures, at the size of `volume`."""
+        least, most = bounds
         ceiling, at = _highest_iops(limits, [volume]), _at(volume)
         if self.iops is not None and ceiling < self.iops <= most:
             rule = f"at most {limits.iops_per_gib} IOPS a GiB for {self.type}, so {ceiling} {at}: the driver lowers it or EC2 refuses it"
@@ -68,12 +83,25 @@ class EbsPerformance:
         elif total < least and not self.increase:
             rule = f"at least {least} IOPS for {self.type}, and {product}: EC2 refuses or raises it"
             yield error(self._path(self.per_gib_key), per_gib, rule, remedy)
+        elif total > (usual := OLD_GP3["iops"] if self.type == "gp3" else MOST_WITHOUT_NITRO):
+            rule = f"{product}: {self._why_fewer(usual)}"
+            fits = max(1, min(per_gib, *(usual // each.gib for each in volumes)))
+            enough = self.increase or all(fits * each.gib >= least for each in volumes)
+            yield warning(
+                self._path(self.per_gib_key), per_gib, rule, Set(fits) if enough else Advice("sizes that are nearer to each other")
+            )
+
+    def _why_fewer(self, usual: int) -> str:
+        """Why a volume may have no more than the `usual` IOPS, though EC2's limit is higher."""
+        if self.type == "gp3":
+            return f"above {usual} needs driver 1.50 or newer that can ask EC2 for its limits: any other lowers it without a word"
+        return f"instances that aren't built on Nitro give at most {usual} IOPS"
 
     def _path(self, key: str) -> str:
         return f"{self.prefix}{key}"
 
     def _iops(self, limits: VolumeTypeLimits, volumes: Sequence[RequestedVolume]) -> Iterator[Finding]:
-        """The driver sends iops for gp3, io1 and io2 alone, and lowers what is above the maximum.
+        """The driver sends iops for every type, and lowers what is above a maximum that it knows.
 
         EC2 wants them for io1 and io2 (aws-ebs-csi-driver#766).
         """
@@ -85,7 +113,7 @@ class EbsPerformance:
         given = [(key, value) for key, value in wanted.items() if value is not None]
         if limits.iops is None:
             for key, value in given:
-                rule = f"{self.type} takes no IOPS, its size decides: the driver drops this without a word. gp3, io1 and io2 take it"
+                rule = f"{self.type} takes no IOPS, its size decides: EC2 refuses what the driver sends. gp3, io1 and io2 take it"
                 yield error(self._path(key), value, rule, Drop(key))
             return
         if not given and self.type in ("io1", "io2") and not self.prefix:
@@ -107,19 +135,17 @@ class EbsPerformance:
             what = "EC2 raises it without a word" if self.type == "gp3" else "EC2 refuses it"
             yield error(path, iops, f"at least {least} for {self.type}: {what}", Set(least))
         elif self.type == "gp3" and iops > OLD_GP3["iops"]:
-            rule = f"above {OLD_GP3['iops']} needs driver 1.50 or newer: older ones lower it without a word"
-            yield warning(path, iops, rule, Set(min(OLD_GP3["iops"], highest)))
+            yield warning(path, iops, self._why_fewer(OLD_GP3["iops"]), Set(min(OLD_GP3["iops"], highest)))
         elif self.type in ("io1", "io2") and iops > MOST_WITHOUT_NITRO:
-            rule = f"instances that aren't built on Nitro give at most {MOST_WITHOUT_NITRO} IOPS"
-            yield warning(path, iops, rule, Set(min(MOST_WITHOUT_NITRO, highest)))
+            yield warning(path, iops, self._why_fewer(MOST_WITHOUT_NITRO), Set(min(MOST_WITHOUT_NITRO, highest)))
 
     def _throughput(self, limits: VolumeTypeLimits, volumes: Sequence[RequestedVolume]) -> Iterator[Finding]:
-        """The driver sends throughput for gp3 alone; EC2 wants four IOPS for each MiB/s."""
+        """Throughput is for gp3 alone; EC2 wants four IOPS for each MiB/s."""
         if self.throughput is None:
             return
         path = self._path("throughput")
         if limits.throughput is None:
-            rule = f"{self.type} takes no throughput: the driver drops it without a word. gp3 takes it"
+            rule = f"{self.type} takes no throughput: the driver drops it, or EC2 refuses it. gp3 takes it"
             yield error(path, self.throughput, rule, Drop("throughput"))
             return
         least, most = limits.throughput

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from components.kinds import TierKind
 from components.kube.quantity import GI
 from components.provisioners.base import FSTYPE, RESERVED_PREFIX, Provisioner, SnapshotClassFields, StorageClassFields
-from components.provisioners.codecs import class_parameters
+from components.provisioners.codecs import ExactTruth, class_parameters
 from components.provisioners.ebs import rules
 from components.provisioners.ebs.parameters import AUTO_MODE_DRIVER, AUTO_MODE_KEY, DRIVER, ZONE_KEY, EbsParameters
 from components.provisioners.findings import Finding, RequestedVolume
@@ -89,9 +89,15 @@ class Ebs(Provisioner[EbsParameters]):
         return {name: class_parameters(each) for name, each in parameters.attributes.items()}
 
     def class_findings(self, manifest: StorageClassManifest) -> Iterator[Finding]:
-        """As for every block storage, and what EKS Auto Mode needs."""
+        """As for every block storage, what Auto Mode needs, and keys that exclude each other."""
         yield from super().class_findings(manifest)
         yield from rules.auto_mode(manifest)
+        yield from rules.file_system_keys(manifest)
+
+    def misfit(self, finding: Finding, manifest: StorageClassManifest) -> Finding:
+        """A class may have a truth of another form, whose effect is the one that is meant."""
+        codec = next((codec for key, codec in self.codecs.items() if key.lower() == finding.path.lower()), None)
+        return rules.written_truth(finding, manifest) if isinstance(codec, ExactTruth) else finding
 
     def why_refused(self, key: str) -> str:
         """What the driver does with an unknown key.

@@ -7,6 +7,7 @@ in snapshot_rules.py; the numbers are in limits.py.
 Sources, where a rule names no other: the driver's own code and documentation (aws-ebs-csi-driver
 1.64: pkg/driver/controller.go, pkg/driver/validation.go, pkg/cloud/cloud.go, docs/parameters.md,
 docs/modify-volume.md), and the text of EC2's API. None of it was tried on AWS.
+docs/provisioners.md has the files by subject.
 """
 
 from __future__ import annotations
@@ -36,16 +37,17 @@ from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.remedies import Add, Advice, Drop, Either, Rename, Set
 from components.provisioners.shared_rules import attribute_names, mount_options, regions, zones
 
-FILE_SYSTEMS = ("ext4", "xfs", "ext3")
+# What the driver takes on Linux (ValidFSTypes, pkg/driver/node.go): its image makes each of them.
+FILE_SYSTEMS = ("ext4", "xfs", "ext3", "ext2")
 # Options for making a file system, and on which ones they can't be had (FileSystemConfigs).
 _FORMATTING = {
     "block_size": ("blockSize", ("ntfs",)),
     "inode_size": ("inodeSize", ("ntfs",)),
     "bytes_per_inode": ("bytesPerInode", ("xfs", "ntfs")),
     "number_of_inodes": ("numberOfInodes", ("xfs", "ntfs")),
-    "ext4_big_alloc": ("ext4BigAlloc", ("ext3", "xfs", "ntfs")),
-    "ext4_cluster_size": ("ext4ClusterSize", ("ext3", "xfs", "ntfs")),
-    "ext4_encryption_support": ("ext4EncryptionSupport", ("ext3", "xfs", "ntfs")),
+    "ext4_big_alloc": ("ext4BigAlloc", ("ext2", "ext3", "xfs", "ntfs")),
+    "ext4_cluster_size": ("ext4ClusterSize", ("ext2", "ext3", "xfs", "ntfs")),
+    "ext4_encryption_support": ("ext4EncryptionSupport", ("ext2", "ext3", "xfs", "ntfs")),
 }
 
 _KEY_ID = r"(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|mrk-[0-9a-f]{32})"
@@ -88,6 +90,34 @@ def auto_mode(manifest: StorageClassManifest) -> Iterator[Finding]:
     if manifest.provisioner == AUTO_MODE_DRIVER and AUTO_MODE_KEY not in dict(manifest.topologies):
         rule = f"without {AUTO_MODE_KEY}: auto a pod may come to another node, which can't attach the volume"
         yield warning("allowedTopologies", dict(manifest.topologies), rule, Advice(f"{AUTO_MODE_KEY}: [auto]"))
+
+
+def written_truth(finding: Finding, manifest: StorageClassManifest) -> Finding:
+    """What becomes of a class with a truth that isn't exactly `true` or `false`.
+
+    The driver takes it for false.
+    A text that means false is what it is taken for, and a KMS key encrypts whatever is written.
+    """
+    false = str(finding.value).strip().lower() in ("false", "no", "off", "0", "f", "n")
+    key = any(name.lower() == "kmskeyid" and value for name, value in manifest.parameters.items())
+    if finding.path.lower() != "encrypted" or not key:
+        return replace(finding, severity="warning") if false else finding
+    if false:
+        return replace(finding, rule="with kmsKeyId the driver encrypts all the same", remedy=Set("true"))
+    rule = "only the exact text `true` is true to the driver: the volumes are encrypted, because of kmsKeyId alone"
+    return replace(finding, severity="warning", rule=rule)
+
+
+def file_system_keys(manifest: StorageClassManifest) -> Iterator[Finding]:
+    """The provisioner counts the keys for the file system, one without a value among them.
+
+    In external-provisioner: controller.go, "fstype specified in parameters with both".
+    """
+    keys = [key for key in manifest.parameters if key.lower() == "fstype" or key == FSTYPE]
+    for key in keys[: len(keys) - 1] if all(manifest.parameters[each] == "" for each in keys) else keys:
+        if len(keys) > 1 and manifest.parameters[key] == "":
+            rule = f"with both {' and '.join(f'`{each}`' for each in keys)} the provisioner refuses the class, though one is empty"
+            yield error(key, "", rule, Drop(key))
 
 
 def _type(name: str | None, path: str) -> Iterator[Finding]:
@@ -176,6 +206,9 @@ def _file_system(p: EbsParameters) -> Iterator[Finding]:
     key, kind = (FSTYPE, p.csi_fstype) if p.csi_fstype is not None else ("fstype", p.fstype)
     if kind == "ntfs":
         yield warning(key, kind, "ntfs is for Windows nodes", Set("ext4"))
+    elif kind == "ext2":
+        rule = "ext2 has no journal: after a crash the whole volume is checked before it can be mounted, and may lose data"
+        yield warning(key, kind, rule, Set("ext4"))
     elif kind is not None and kind not in FILE_SYSTEMS:
         rule = f"{', '.join(FILE_SYSTEMS)}, in lower case: with any other the volume is made, and its pod never starts"
         yield error(key, kind, rule, Set(kind.lower() if kind.lower() in FILE_SYSTEMS else "ext4"))

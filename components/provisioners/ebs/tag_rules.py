@@ -1,24 +1,29 @@
 """Rules for tags, which the driver puts on volumes and snapshots.
 
-Sources: the driver's pkg/driver/validation.go and docs/tagging.md.
+Sources: the driver's pkg/driver/validation.go, pkg/util/template and docs/tagging.md.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from components.provisioners.ebs.limits import LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS
 from components.provisioners.ebs.parameters import AUTO_MODE_DRIVER, DRIVER
-from components.provisioners.findings import Finding, error
+from components.provisioners.findings import Finding, error, warning
+from components.provisioners.go_template import BUILT_IN, TemplateError, parse
 from components.provisioners.remedies import Advice, Drop, Set
+
+# Of the driver's own, each with the number of its arguments; and those that it has turned off
+# (pkg/util/template/funcs.go).
+_ARGUMENTS = {"contains": 2, "toUpper": 1, "toLower": 1, "substring": 3, "field": 3, "index": 2, "lastIndex": 2}
+TURNED_OFF = ("html", "js", "call", "urlquery")
+FUNCTIONS = BUILT_IN | set(_ARGUMENTS)
 
 VOLUME_FIELDS = ("PVCNamespace", "PVCName", "PVName")
 SNAPSHOT_FIELDS = ("VolumeSnapshotNamespace", "VolumeSnapshotName", "VolumeSnapshotContentName")
 
 _EXAMPLE = "team=data"
-_TAG_TEXT = re.compile(r"[\w .:/=+\-@]*")
-# What driver and EC2 keep for themselves.
+# What driver and EC2 keep for themselves: EC2 its prefix in any case.
 _RESERVED_TAGS = ("CSIVolumeName", "CSIVolumeSnapshotName")
 _RESERVED_PREFIXES = ("kubernetes.io", "aws:", f"{DRIVER}/", f"{AUTO_MODE_DRIVER}/")
 
@@ -26,7 +31,7 @@ _RESERVED_PREFIXES = ("kubernetes.io", "aws:", f"{DRIVER}/", f"{AUTO_MODE_DRIVER
 def tags(written: Mapping[str, str], prefix: str, fields: Sequence[str]) -> Iterator[Finding]:
     """Tags, each `key=value`; `fields` are those that `{{ .Field }}` may name in a value.
 
-    The driver's own check of letters lets everything pass: its expression isn't anchored.
+    A tag may have any characters: EC2 takes all, and the driver's own check lets all pass.
     """
     seen: dict[str, str] = {}
     for name, text in written.items():
@@ -46,34 +51,46 @@ def _tag(path: str, text: str, key: str, value: str | None, fields: Sequence[str
     if value is None or not key:
         yield error(path, text, "a tag is `key=value`, with a key: the driver refuses the class", Set(_EXAMPLE))
         return
-    reserved = next((each for each in _RESERVED_PREFIXES if key.startswith(each)), key if key in _RESERVED_TAGS else None)
+    prefixes = (each for each in _RESERVED_PREFIXES if (key.lower() if each == "aws:" else key).startswith(each))
+    reserved = next(prefixes, key if key in _RESERVED_TAGS else None)
     if reserved:
         works = f"my-{key.replace('/', '-')}={value}"
         yield error(path, text, f"`{reserved}` is reserved: the driver or EC2 refuses the tag", Set(works))
-    yield from _letters(path, text, key, value, fields)
-    for field in _fields_of(value):
-        if field not in fields:
-            known = ", ".join(f".{each}" for each in fields)
-            yield error(path, text, f"no such field .{field}; there are {known}", Set(_template(fields)))
-
-
-def _letters(path: str, text: str, key: str, value: str, fields: Sequence[str]) -> Iterator[Finding]:
-    """The text of a tag outside its templates."""
-    literal = re.sub(r"\{\{.*?\}\}", "", value)
-    if len(key) > LONGEST_TAG_KEY or len(literal) > LONGEST_TAG_VALUE:
-        rule = f"a tag's key has at most {LONGEST_TAG_KEY} characters, its value at most {LONGEST_TAG_VALUE}"
+    if "{{" in key and "}}" in key:
+        rule = "only the value of a tag is a template: the key stays as it is written, with its braces"
+        yield warning(path, text, rule, Set(_EXAMPLE))
+    faults = list(template_faults(value, fields))
+    for fault in faults:
+        yield error(path, text, f"{fault}: the driver refuses the class", Set(f"{key}={{{{ .{fields[1]} }}}}"))
+    always = "" if faults else parse(value, FUNCTIONS).text
+    if len(key.encode()) > LONGEST_TAG_KEY or len(always.encode()) > LONGEST_TAG_VALUE:
+        rule = f"a tag's key has at most {LONGEST_TAG_KEY} bytes, its value at most {LONGEST_TAG_VALUE}: the driver refuses the class"
         yield error(path, text, rule, Set(_EXAMPLE))
-    if "{{" in literal or "}}" in literal:
-        yield error(path, text, "an open template: the driver refuses the class", Set(_template(fields)))
-    elif not _TAG_TEXT.fullmatch(key) or not _TAG_TEXT.fullmatch(literal):
-        yield error(path, text, "a tag has letters, digits, spaces and `_ . : / = + - @`: EC2 refuses others", Set(_EXAMPLE))
 
 
-def _fields_of(value: str) -> Iterable[str]:
-    """The fields that the templates in a tag's value name, each once."""
-    templates = re.findall(r"\{\{(.*?)\}\}", value)
-    return dict.fromkeys(name for each in templates for name in re.findall(r"(?<![\w\"])\.([A-Za-z]\w*)", each))
+def template_faults(value: str, fields: Sequence[str]) -> Iterator[str]:
+    """What the driver fails on in a tag's value that is a template; `fields` are those it has.
 
-
-def _template(fields: Sequence[str]) -> str:
-    return f"claim={{{{ .{fields[1]} }}}}"
+    Every field is a text.
+    A branch that some claims alone come to may fail for these alone, and counts as well.
+    """
+    try:
+        found = parse(value, FUNCTIONS)
+    except TemplateError as problem:
+        yield f"no template of Go, {problem}"
+        return
+    known = ", ".join(f".{each}" for each in fields)
+    for field in found.fields:
+        if field not in fields:
+            yield f"no such field .{field}; there are {known}"
+    for field in found.inner_fields:
+        yield f".{field} inside of `with` or `range` is a field of that value, which has none: `$.{field}` is the tag's"
+    for name in found.undefined:
+        yield f"it uses a template {name}, and defines none"
+    for operand in found.given:
+        yield f"`{operand}` is no function, and takes no arguments"
+    for name, number in found.calls:
+        if name in TURNED_OFF:
+            yield f"the driver has turned off the function {name}"
+        elif _ARGUMENTS.get(name, number) != number:
+            yield f"the function {name} takes {_ARGUMENTS[name]} arguments, not {number}"

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from components.kube.quantity import Size
 from components.provisioners.base import Provisioner
-from components.provisioners.codecs import Codec
 from components.provisioners.findings import Finding, RequestedVolume, shown
-from components.provisioners.lint.reading import key_of, provisioner_of, read_class
+from components.provisioners.lint.driver import driver_findings
+from components.provisioners.lint.manifests import ClassSource
+from components.provisioners.lint.mending import FIELDS, place_of, placed
+from components.provisioners.lint.nodes import Place, plain
+from components.provisioners.lint.reading import provisioner_of
+from components.provisioners.lint.suggestions import Suggestions
 from components.provisioners.manifest import StorageClassManifest
-from components.provisioners.remedies import Add, Remedy, Rename, Set, as_yaml
-
-# Paths of findings that are fields of the class; all others are parameters.
-_FIELDS = ("volumeBindingMode", "allowVolumeExpansion", "reclaimPolicy", "mountOptions", "metadata.annotations.defaultVolumeType")
+from components.provisioners.remedies import Remedy, Set, as_yaml, sentence
 
 
 @dataclass(frozen=True)
 class ClassReport:
     """What was found in a class.
 
-    `provisioner` is None for one that isn't known here; the class isn't checked then.
+    `provisioner` is None for one that isn't known here; its parameters aren't checked then.
+    `volumes` have the sizes that the class was checked with.
+    `source` is where the class is written, if it was read from a text.
     """
 
     manifest: StorageClassManifest
     provisioner: Provisioner[Any] | None
     findings: Sequence[Finding]
+    volumes: Sequence[RequestedVolume] = ()
+    source: ClassSource | None = None
 
     def count(self, severity: str) -> int:
         """How many findings of this severity there are: `error` or `warning`."""
@@ -39,96 +43,71 @@ class ClassReport:
         """Where in the manifest, or on the command line, the cause of a finding is."""
         if finding.volume:
             return finding.volume.path
-        if finding.path in ("zones", "allowedTopologies"):
-            return "allowedTopologies"
-        return finding.path if finding.path in _FIELDS else f"parameters.{finding.path}"
+        place = place_of(self.manifest, finding)
+        return f"parameters.{finding.path}" if place[:1] == ("parameters",) and not finding.place else path_text(place)
+
+    def line(self, finding: Finding) -> int:
+        """The line of the cause of a finding in its file; 0 for one that is in none."""
+        return self.source.line(place_of(self.manifest, finding)) if self.source and not finding.volume else 0
 
     def value(self, finding: Finding) -> str:
         """The value as the manifest has it."""
-        raw = next((value for key, value in self.manifest.parameters.items() if key.lower() == finding.path.lower()), finding.value)
-        return raw if raw == "(missing)" else shown(finding.value if finding.volume or finding.path in _FIELDS else raw)
+        place = place_of(self.manifest, finding)
+        raw = finding.value
+        if place[:1] == ("parameters",) and len(place) == 2 and not finding.place:
+            raw = self.manifest.parameters.get(str(place[1]), raw)
+        return str(raw) if raw == "(missing)" else shown(raw)
+
+    def remedy(self, finding: Finding) -> Remedy:
+        """What works, with values as the class has them: those of parameters are strings."""
+        return self.suggestions.remedy(finding) if self.suggestions else finding.remedy
+
+    @property
+    def suggestions(self) -> Suggestions | None:
+        """What works, tried by the rules of the driver; None where these aren't known."""
+        return Suggestions(self.provisioner, self.manifest, self.volumes) if self.provisioner else None
 
     def works(self, finding: Finding) -> str:
         """What works, in words; a value of a parameter is the string that the class needs.
 
         What YAML would read as a number, or as true or false, has quotes.
         """
-        remedy = finding.remedy
-        if finding.volume or not self.where(finding).startswith("parameters.") or not isinstance(remedy, Set) or remedy.with_:
-            return finding.works
-        text = _as_string(self.provisioner, finding.path, remedy.value)
-        quoted = isinstance(remedy.value, int) or re.fullmatch("[0-9]+|true|false", text)
-        return json.dumps(text) if quoted else text
+        return self.words(finding, self.remedy(finding))
+
+    def words(self, finding: Finding, remedy: Remedy) -> str:
+        """A remedy of a finding in words."""
+        if finding.volume or finding.place or finding.path in FIELDS or not self.where(finding).startswith("parameters."):
+            return sentence(remedy, finding.value)
+        number = isinstance(finding.remedy, Set) and isinstance(finding.remedy.value, int)
+        if number and isinstance(remedy, Set) and isinstance(remedy.value, str) and not remedy.with_:
+            return json.dumps(remedy.value)
+        return sentence(remedy, self.manifest.parameters.get(finding.path, finding.value), _in_class)
+
+
+def path_text(place: Place) -> str:
+    """A place in words, such as `allowedTopologies[0].matchLabelExpressions`."""
+    return "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in place).removeprefix(".")
 
 
 def check_class(manifest: StorageClassManifest, sizes: Sequence[Size]) -> ClassReport:
-    """All that the rules say of the class, by itself and with volumes of these sizes."""
+    """All that the rules of its driver say of the class, with volumes of these sizes too."""
     provisioner = provisioner_of(manifest)
     if provisioner is None:
         return ClassReport(manifest, None, ())
     volumes = [RequestedVolume(f"--size {size.requested}", size.in_units_of(provisioner.size_unit)) for size in sizes]
-    parameters, findings = read_class(provisioner, manifest)
-    findings = [_with_remedy(provisioner, manifest, volumes, finding) for finding in findings]
-    fields = type(parameters).model_fields
-    known = {(fields[name].alias or name).lower() for name in parameters.model_fields_set}
-    misread = {finding.path.lower() for finding in findings} - known  # of which the rules would say that it isn't set
-    ruled = [finding for finding in provisioner.findings(parameters, volumes) if finding.volume or finding.path.lower() not in misread]
-    return ClassReport(manifest, provisioner, [*findings, *ruled, *provisioner.class_findings(manifest)])
+    return ClassReport(manifest, provisioner, driver_findings(provisioner, manifest, volumes), volumes)
 
 
-def _codec(provisioner: Provisioner[Any] | None, key: str) -> Codec[Any] | None:
-    """How the parameter is written, whatever the case of its key."""
-    codecs = provisioner.codecs if provisioner else {}
-    return next((codec for name, codec in codecs.items() if name.lower() == key.lower() and isinstance(codec, Codec)), None)
+def check_source(source: ClassSource, sizes: Sequence[Size]) -> ClassReport:
+    """The same for a class as it is in a text, and what the API server refuses of it."""
+    report = check_class(source.manifest, sizes)
+    refused = {finding.place for finding in source.findings}
+    ruled = (each for finding in report.findings for each in placed(source.manifest, finding))
+    rest = [each for each in ruled if each.volume or place_of(source.manifest, each) not in refused]
+    return replace(report, findings=[*source.findings, *rest], source=source)
 
 
-def _example(provisioner: Provisioner[Any], key: str) -> str:
-    """An example of the parameter from the settings, whatever the case of its key."""
-    fields = provisioner.parameters_model.model_fields
-    return next(str((field.examples or [""])[0]) for name, field in fields.items() if (field.alias or name).lower() == key.lower())
-
-
-def _as_string(provisioner: Provisioner[Any] | None, key: str, value: object) -> str:
-    """A value as the class has it; a text is that already, or one entry of a list."""
-    codec = _codec(provisioner, key)
-    return codec.write(value) if codec and not isinstance(value, str) else as_yaml(value)
-
-
-def _with_remedy(
-    provisioner: Provisioner[Any], manifest: StorageClassManifest, volumes: Sequence[RequestedVolume], finding: Finding
-) -> Finding:
-    """A finding about a string, with one that the rules take as well.
-
-    Tried are what the text seems to mean and the field's example; else it is what the rules say.
-    """
-    codec = _codec(provisioner, finding.path)
-    known = key_of(provisioner, finding.path) is not None and finding.path in manifest.parameters
-    if codec is None or not known or not isinstance(finding.remedy, Set):
-        return finding
-    refused: list[Finding] = []
-    for works in filter(None, (as_yaml(finding.remedy.value), codec.of_example(_example(provisioner, finding.path)))):
-        refused = list(_refused(provisioner, manifest, volumes, finding.path, works))
-        if not refused:
-            return replace(finding, remedy=Set(works))
-    return replace(finding, remedy=_of_the_class(provisioner, refused[0])) if refused else finding
-
-
-def _refused(
-    provisioner: Provisioner[Any], manifest: StorageClassManifest, volumes: Sequence[RequestedVolume], key: str, text: str
-) -> Sequence[Finding]:
-    """The errors about `key` with this `text`, but those that another parameter would mend."""
-    parameters, misread = read_class(provisioner, replace(manifest, parameters={**manifest.parameters, key: text}))
-    found = [*misread, *provisioner.findings(parameters, volumes)]
-    own = [each for each in found if each.severity == "error" and not each.volume and each.path.lower() == key.lower()]
-    return [each for each in own if not isinstance(each.remedy, Add)]
-
-
-def _of_the_class(provisioner: Provisioner[Any], finding: Finding) -> Remedy:
-    """The remedy of a finding for another one: with its own value, as the class has it."""
-    match finding.remedy:
-        case Set() as remedy:
-            return replace(remedy, value=_as_string(provisioner, finding.path, remedy.value))
-        case Rename(value=None) as remedy:
-            return replace(remedy, value=finding.value)
-        case remedy:
-            return remedy
+def _in_class(value: object) -> str:
+    """A parameter's value as YAML needs it: what isn't read as that text has quotes."""
+    text = value if isinstance(value, str) else as_yaml(value)
+    return text if plain(text) == text else json.dumps(text, ensure_ascii=False)

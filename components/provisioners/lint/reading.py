@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,8 +12,11 @@ from components.provisioners import PROVISIONERS, owners
 from components.provisioners.base import FSTYPE, RESERVED_PREFIX, Provisioner, TierParameters
 from components.provisioners.codecs import Codec, Misread, Numbered
 from components.provisioners.findings import Finding, error, warning
+from components.provisioners.lint.fields import MISPLACED, text_of
+from components.provisioners.lint.near_misses import meant_by
 from components.provisioners.manifest import StorageClassManifest
-from components.provisioners.remedies import Drop, Rename, Set
+from components.provisioners.migration import PLUGINS
+from components.provisioners.remedies import Drop, Move, Remedy, Rename, Set
 
 # Keys that external-provisioner keeps for itself (controller.go, removePrefixedParameters), and two
 # that older ones had.
@@ -26,8 +27,9 @@ _SECRETS = re.compile(
 
 
 def provisioner_of(manifest: StorageClassManifest) -> Provisioner[Any] | None:
-    """The provisioner whose driver the class names; None for one that isn't known here."""
-    return next((each for each in PROVISIONERS.values() if manifest.provisioner in each.drivers), None)
+    """The provisioner whose driver the class names, or is migrated to; None for an unknown one."""
+    driver = PLUGINS[manifest.provisioner].driver if manifest.provisioner in PLUGINS else manifest.provisioner
+    return next((each for each in PROVISIONERS.values() if driver in each.drivers), None)
 
 
 def read_class(provisioner: Provisioner[Any], manifest: StorageClassManifest) -> tuple[TierParameters, list[Finding]]:
@@ -43,7 +45,7 @@ def read_class(provisioner: Provisioner[Any], manifest: StorageClassManifest) ->
     if "mount_options" in model.model_fields:
         reader.values["mountOptions"] = list(manifest.mount_options)
     if provisioner.topology_keys:
-        reader.values["zones"] = list(reader.zones(manifest.topologies))
+        reader.values["zones"] = list(dict.fromkeys(reader.zones(manifest.topologies)))
     while True:
         try:
             return model.model_validate(reader.values), reader.findings
@@ -60,7 +62,7 @@ def key_of(provisioner: Provisioner[Any], key: str) -> str | None:
     codecs = provisioner.codecs
     if any(isinstance(codec, Numbered) and key.startswith(codec.prefix) for codec in codecs.values()):
         return key
-    exact = key.startswith(RESERVED_PREFIX) or not provisioner.keys_in_any_case
+    exact = key.lower().startswith(RESERVED_PREFIX) or not provisioner.keys_in_any_case
     known = [alias for alias, codec in codecs.items() if isinstance(codec, Codec)]
     return next((alias for alias in known if alias == key or (not exact and alias.lower() == key.lower())), None)
 
@@ -79,8 +81,12 @@ class _Reader:
 
     def parameter(self, key: str, value: object) -> None:
         """One parameter, as it is written."""
+        if key in MISPLACED:
+            rule = "a field of the class, not a parameter: here no driver reads it, and some refuse the class"
+            self.findings.append(Finding("error", "", value, rule, self._moved(key, value), place=("parameters", key)))
+            return
         if not isinstance(value, str):
-            text = json.dumps(value, default=str)
+            text = text_of(value)
             rule = "a class's parameters are strings: the API server refuses the class"
             self.findings.append(error(key, value, rule, Set(text)))
             value = text
@@ -97,7 +103,8 @@ class _Reader:
             try:
                 read = self.codecs[alias].read(value)
             except Misread as problem:
-                self.findings.append(error(key, value, problem.rule, Set(problem.works)))
+                finding = error(key, value, problem.rule, Set(problem.works))
+                self.findings.append(self.provisioner.misfit(finding, self.manifest))
             else:
                 if read != "":
                     self.values[alias] = read
@@ -110,14 +117,34 @@ class _Reader:
             rule = f"`{RESERVED_PREFIX}…` is reserved, and the provisioner refuses a class with a key of it that it doesn't know"
             return error(key, value, rule, Rename(FSTYPE) if key.lower() == FSTYPE else Drop(key))
         finding = self.provisioner.unknown(key, value)
-        near = difflib.get_close_matches(key, self.codecs, 1, 0.75)
-        remedy = Rename(near[0]) if near and isinstance(finding.remedy, Drop) else finding.remedy
-        whose = [name for name in owners(key) if name != self.provisioner.name]
+        near = meant_by(key, self.codecs, self.provisioner.codecs, self.present()) if isinstance(finding.remedy, Drop) else None
+        remedy = Rename(near) if near else finding.remedy
+        whose = [] if self.provisioner.name in (names := owners(key)) else names
         rule = f"a parameter of {' and '.join(whose)}; {finding.rule}" if whose else finding.rule
         return Finding(finding.severity, finding.path, finding.value, rule, remedy)
 
+    def present(self) -> set[str]:
+        """The parameters that the class has, as the driver calls them."""
+        return {name for key in self.manifest.parameters if (name := key_of(self.provisioner, key)) is not None}
+
+    def _moved(self, key: str, value: object) -> Remedy:
+        """A field of the class in its right place, unless it is there already."""
+        manifest, text = self.manifest, str(value).strip()
+        fields: dict[str, tuple[bool, object]] = {
+            "reclaimPolicy": (manifest.reclaim_policy != "Delete", text),
+            "volumeBindingMode": (manifest.binding_mode != "Immediate", text),
+            "allowVolumeExpansion": (manifest.allow_volume_expansion, text.lower() in ("true", "yes", "on", "1")),
+            "mountOptions": (bool(manifest.mount_options), value if isinstance(value, list) else re.split("[, ]+", text)),
+            "allowedTopologies": (bool(manifest.topologies) or not isinstance(value, list), value),
+        }
+        taken, moved = fields[key]
+        return Drop(key) if taken or moved in ("", [""]) else Move((key,), moved)
+
     def zones(self, topologies: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:
-        """The zones among the allowed topologies; a key that no node has is a finding."""
+        """The zones among the allowed topologies; a key that no node has is a finding.
+
+        A zone may be in several terms, and under several keys: the driver takes any of them.
+        """
         keys: Mapping[str, str] = self.provisioner.topology_keys
         zone_key = next(key for key, kind in keys.items() if kind == "zone")
         for key, values in topologies:

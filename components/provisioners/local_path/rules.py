@@ -39,7 +39,7 @@ def fields(manifest: StorageClassManifest) -> Iterator[Finding]:
         yield error("volumeBindingMode", manifest.binding_mode, rule, Set(WAIT))
     if manifest.mount_options:
         rule = "local-path drops mount options without a word"
-        yield error("mountOptions", list(manifest.mount_options), rule, Drop("mountOptions"))
+        yield error("mountOptions", list(manifest.mount_options), rule, Drop("mountOptions", ignored=True))
     yield from deletes(manifest)
 
 
@@ -60,7 +60,7 @@ def path_pattern(finding: Finding, manifest: StorageClassManifest) -> Finding:
 def unknown(key: str, value: object) -> Finding:
     """A parameter of newer releases works there; any other is ignored, whoever's it is."""
     make = warning if key in NEWER_PARAMETERS else error
-    return make(key, value, why_ignored(key), Drop(key))
+    return make(key, value, why_ignored(key), Drop(key, ignored=key not in NEWER_PARAMETERS))
 
 
 def why_ignored(key: str) -> str:

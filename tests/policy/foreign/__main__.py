@@ -1,6 +1,5 @@
 """Somebody else's storage: each object breaks the rule that its comment names."""
 
-# mypy: ignore-errors
 # ruff: noqa: ANN001, ANN003, ANN201 - written as such programs are: plain dictionaries, no types
 import pulumi
 from pulumi_command.local import Command

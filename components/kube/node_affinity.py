@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ops.volumes.volume import HOSTNAME
+HOSTNAME = "kubernetes.io/hostname"
 
 
 def served_by(terms: Sequence[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]]) -> bool:
@@ -16,6 +16,21 @@ def served_by(terms: Sequence[Mapping[str, Any]], nodes: Iterable[Mapping[str, A
     None at all are satisfied by every node.
     """
     return not terms or any(_matches(term, node) for node in nodes for term in terms)
+
+
+def ready(node: Mapping[str, Any]) -> bool:
+    """Whether a node is Ready: its kubelet reports, and says that it can run pods."""
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return all(each["status"] == "True" for each in conditions if each["type"] == "Ready")
+
+
+def names_node(terms: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the terms tie a volume to nodes by their names.
+
+    A node of that name doesn't come by itself, while an autoscaler may start one in a zone.
+    """
+    expressions = [each for term in terms for each in [*(term.get("matchExpressions") or []), *(term.get("matchFields") or [])]]
+    return any(each["key"] in (HOSTNAME, "metadata.name") for each in expressions)
 
 
 def describe(terms: Sequence[Mapping[str, Any]]) -> str:

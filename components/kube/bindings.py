@@ -1,0 +1,102 @@
+"""How a claim and its volume stand to each other where one of them is going or gone.
+
+A PersistentVolume that somebody deletes stays while its claim is there (the finalizer
+`kubernetes.io/pv-protection`), and goes with it, whatever its reclaim policy says. Retain keeps the
+data, but then nothing in the cluster says any more where that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.kube.node_affinity import describe, names_node, ready, served_by
+
+Json = Mapping[str, Any]
+
+SELECTED_NODE = "volume.kubernetes.io/selected-node"  # on a claim: where its first pod was
+
+
+@dataclass(frozen=True)
+class BrokenBinding:
+    """A claim whose volume is being deleted, or was."""
+
+    namespace: str
+    """The claim's."""
+    claim: str
+    """Its name."""
+    volume: str
+    """The name of its volume."""
+    since: str
+    """When the volume was told to go (RFC 3339); empty where it is gone."""
+    node: str = ""
+    """The node that the claim's first pod was on; empty where that isn't known."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the volume isn't there any more."""
+        return not self.since
+
+    @property
+    def fact(self) -> str:
+        """What is wrong, as a sentence without its end."""
+        what = f"is being deleted since {self.since}, and goes with the claim" if self.since else "was deleted"
+        return f"the volume {self.volume} of claim {self.namespace}/{self.claim} {what}"
+
+    @property
+    def delete(self) -> str:
+        """The command that deletes the claim."""
+        return f"kubectl -n {self.namespace} delete pvc {self.claim}"
+
+
+def broken(claims: Iterable[Json], volumes: Iterable[Json]) -> Iterator[BrokenBinding]:
+    """The claims whose volume is being deleted or gone.
+
+    Both are the API's JSON, and the claims are the older answer: a claim may be bound in between.
+    """
+    by_name = {volume["metadata"]["name"]: volume for volume in volumes}
+    for claim in claims:
+        metadata, name = claim["metadata"], claim["spec"].get("volumeName")
+        if not name or (claim.get("status") or {}).get("phase") == "Pending":
+            continue
+        node = (metadata.get("annotations") or {}).get(SELECTED_NODE, "")
+        volume = by_name.get(name)
+        if volume is None:
+            yield BrokenBinding(metadata.get("namespace", ""), metadata["name"], name, "", node)
+        elif volume["metadata"].get("deletionTimestamp") and is_of(volume, claim):
+            yield BrokenBinding(metadata.get("namespace", ""), metadata["name"], name, volume["metadata"]["deletionTimestamp"], node)
+
+
+def is_of(volume: Json, claim: Json) -> bool:
+    """Whether a volume says that it is this claim's, by the claim's UID."""
+    return bool((volume["spec"].get("claimRef") or {}).get("uid") == claim["metadata"]["uid"])
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """A volume that no node of the cluster can use as things are."""
+
+    where: str
+    """Where it can be used, in words: `node storage-tiers`, `zone eu-central-1a`."""
+    missing: bool
+    """Whether the cluster has no such node. Otherwise it has, and none of them is Ready."""
+    returns: bool
+    """Whether a node of another name would do, such as a new one in the zone."""
+
+    @property
+    def fact(self) -> str:
+        """What is wrong, as the rest of a sentence that begins with the volume's name."""
+        return f"is usable on {self.where} alone, {'which the cluster does not have' if self.missing else 'which is not Ready'}"
+
+
+def unreachable(terms: Sequence[Json], nodes: Sequence[Json]) -> Unreachable | None:
+    """Why a volume with these nodeSelectorTerms can't be used on `nodes`; None where it can."""
+    if served_by(terms, [node for node in nodes if ready(node)]):
+        return None
+    return Unreachable(describe(terms), not served_by(terms, nodes), not names_node(terms))
+
+
+def node_terms(volume: Json) -> Sequence[Json]:
+    """The nodeSelectorTerms of a PersistentVolume; empty where it can be used on every node."""
+    return ((volume["spec"].get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or []

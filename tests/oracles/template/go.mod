@@ -1,0 +1,3 @@
+module storage-tiers.invalid/oracles/template
+
+go 1.26
