@@ -39,7 +39,8 @@ class Toleration(Section):
 
     @model_validator(mode="after")
     def _as_the_api_takes_it(self) -> "Toleration":
-        return pod_values.toleration(self)
+        pod_values.toleration(self.model_dump(by_alias=True, exclude_unset=True))
+        return self
 
 
 class SecretReference(Section):
@@ -64,7 +65,8 @@ class PodResources(Section):
 
     @model_validator(mode="after")
     def _within_limits(self) -> "PodResources":
-        return pod_values.within_limits(self)
+        pod_values.within_limits(self.requests, self.limits)
+        return self
 
 
 class CanaryPod(Section):

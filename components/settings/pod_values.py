@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from components.kube import labels
 from components.kube.quantity import number_of
 from components.provisioners import shown
 from components.settings.problems import nearest
 from components.settings.values import require
-
-if TYPE_CHECKING:
-    from components.settings.canary_pod import PodResources, Toleration
 
 _NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)
 _SUBDOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
@@ -137,30 +135,28 @@ def quantity(value: object) -> str:
     return str(text)
 
 
-def within_limits(resources: PodResources) -> PodResources:
+def within_limits(requests: Mapping[str, str], limits: Mapping[str, str]) -> None:
     """No request is above its limit, which the API refuses."""
-    wrong = [name for name, text in resources.requests.items() if name in resources.limits and _above(text, resources.limits[name])]
+    wrong = [name for name, text in requests.items() if name in limits and _above(text, limits[name])]
     if wrong:
-        mended = {**resources.requests, **{name: resources.limits[name] for name in wrong}}
-        says = " and ".join(f"{name} {resources.requests[name]} is above {resources.limits[name]}" for name in wrong)
-        require(False, f"a request is at most its limit: {says}", json.dumps({"requests": mended, "limits": dict(resources.limits)}))
-    return resources
+        mended = {**requests, **{name: limits[name] for name in wrong}}
+        says = " and ".join(f"{name} {requests[name]} is above {limits[name]}" for name in wrong)
+        require(False, f"a request is at most its limit: {says}", json.dumps({"requests": mended, "limits": limits}))
 
 
-def toleration(found: Toleration) -> Toleration:
-    """A toleration that the API takes."""
-    as_written: dict[str, Any] = found.model_dump(by_alias=True, exclude_unset=True)
+def toleration(written: Mapping[str, Any]) -> None:
+    """A toleration, with the keys that it has in the settings, that the API takes."""
+    key, value, exists = written.get("key"), written.get("value"), written.get("operator") == "Exists"
 
     def must(holds: bool, rule: str, **changes: Any) -> None:  # noqa: ANN401 - whatever the setting has
-        mended = {name: value for name, value in {**as_written, **changes}.items() if value is not None}
+        mended = {name: value for name, value in {**written, **changes}.items() if value is not None}
         require(holds, rule, json.dumps(mended))
 
     every = "without a `key` the operator is Exists and there is no `value`"
-    must(bool(found.key) or (found.operator == "Exists" and not found.value), every, key=None, operator="Exists", value=None)
-    must(found.operator == "Equal" or not found.value, "with the operator Exists there is no `value`", value=None)
-    is_timed = found.toleration_seconds is not None
-    must(not is_timed or found.effect == "NoExecute", "`tolerationSeconds` is for the effect NoExecute alone", tolerationSeconds=None)
-    return found
+    must(bool(key) or (exists and not value), every, key=None, operator="Exists", value=None)
+    must(not (exists and value), "with the operator Exists there is no `value`", value=None)
+    untimed = written.get("tolerationSeconds") is None
+    must(untimed or written.get("effect") == "NoExecute", "`tolerationSeconds` is for the effect NoExecute alone", tolerationSeconds=None)
 
 
 def _above(one: str, other: str) -> bool:
