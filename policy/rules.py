@@ -45,8 +45,6 @@ MOST_TITLES = 5  # of claims or other objects in one message
 
 ACCESS_MODES = ("ReadWriteOnce", "ReadWriteOncePod")
 
-DEFAULT_CLASS = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
-
 LABELS = tuple(f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by"))
 LABELLED = {
     STORAGE_CLASS,

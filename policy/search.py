@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from components.kube.classes import DEFAULT_CLASS
 from policy.resources import RELEASE, UNKNOWN, DeclaredClaim, DeclaredResource, get
 
 # What makes objects of templates, which aren't seen here, by API group and kind.
