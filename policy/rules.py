@@ -101,7 +101,7 @@ def never_the_default_class(resource: DeclaredResource) -> Violations:
     """A claim that names no class must not land on a tier: the tier's space is allocated to the
     services that ask for it by name.
     """
-    found = list(default_classes_in(resource, DEFAULT_CLASS))
+    found = list(default_classes_in(resource))
     if resource.object_type == STORAGE_CLASS:
         annotations = resource.get("metadata", "annotations")
         found = [(f"metadata.annotations[{each}]", "true") for each in DEFAULT_CLASS if get(annotations, each) in ("true", True)]

@@ -9,9 +9,10 @@ that is named in another way isn't seen.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.kube.classes import DEFAULT_CLASS
 from policy.resources import RELEASE, UNKNOWN, DeclaredClaim, DeclaredResource, get
 
 # What makes objects of templates, which aren't seen here, by API group and kind.
@@ -60,13 +61,13 @@ def claims_in(resource: DeclaredResource) -> Iterator[DeclaredClaim]:
             yield claim
 
 
-def default_classes_in(resource: DeclaredResource, annotations: Iterable[str]) -> Iterator[tuple[str, Any]]:
+def default_classes_in(resource: DeclaredResource) -> Iterator[tuple[str, Any]]:
     """Each place in a resource that makes a class the default one, and its value: one of the
     annotations, or what charts of provisioners have for it.
     """
     root = root_of(resource)
     for path, found, _ in _mappings(root, resource.get(root), 1) if root else []:
-        keys = list(annotations)
+        keys: list[str] = list(DEFAULT_CLASS)
         if re.search(r"storageclass|persistence", path, re.IGNORECASE):
             keys += ["enabled"] if path.endswith(".defaultStorageClass") else ["defaultClass"]
         yield from ((_below(path, key), found[key]) for key in keys if str(found.get(key)).lower() == "true")
