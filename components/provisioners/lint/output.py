@@ -13,6 +13,7 @@ from components.provisioners.findings import Finding
 from components.provisioners.lint.check import ClassReport
 from components.provisioners.lint.run import FileResult, exit_status
 from components.provisioners.lint.tables import FindingRow, table
+from components.provisioners.migration import PLUGINS
 
 
 def as_json(results: Sequence[FileResult]) -> dict[str, object]:
@@ -111,7 +112,7 @@ def _summary(report: ClassReport) -> str:
     counts = [(report.count(severity), severity) for severity in ("error", "warning")]
     found = [f"{number} {name}{'s' if number > 1 else ''}" for number, name in counts if number]
     if report.provisioner is None:
-        known = ", ".join(driver for each in PROVISIONERS.values() for driver in each.drivers)
+        known = ", ".join([*(driver for each in PROVISIONERS.values() for driver in each.drivers), *PLUGINS])
         return ", ".join([*found, f"not checked, its provisioner isn't known here (known: {known})"])
     return ", ".join(found) or "nothing to object to"
 

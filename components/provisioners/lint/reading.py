@@ -22,7 +22,7 @@ from components.provisioners.remedies import Drop, Move, Remedy, Rename, Set
 # Keys that external-provisioner keeps for itself (controller.go, removePrefixedParameters), and two
 # that older ones had.
 _SECRETS = re.compile(
-    r"csi\.storage\.k8s\.io/(provisioner|controller-publish|node-stage|node-publish|controller-expand|node-expand)-secret-(name|namespace)"
+    r"csi\.storage\.k8s\.io/((provisioner|controller-(publish|expand|modify)|node-(stage|publish|expand))-)?secret-(name|namespace)"
     r"|csiProvisionerSecret(Name|Namespace)"
 )
 
@@ -117,6 +117,9 @@ class _Reader:
             else:
                 if read != "":
                     self.values[alias] = read
+                doubt = self.codecs[alias].doubt(value)
+                if doubt is not None:
+                    self.findings.append(warning(key, value, doubt.rule, Set(doubt.works)))
 
     def _unknown(self, key: str, value: object) -> Finding:
         if self.provisioner.topology_keys and _SECRETS.fullmatch(key):
