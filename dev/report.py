@@ -46,6 +46,10 @@ def canary_table(outputs: dict[str, Any]) -> Table:
     for tier, verdict in outputs["canary"].items():
         figures = _figures(verdict) if verdict["verdict"] == "proven" else []
         table.add_row(tier, _PROOFS[verdict["verdict"]], *figures)
+        for place in verdict.get("places", []):
+            kind = verdict["spread"].removesuffix("s")
+            measured = _figures(place) if place["verdict"] == "proven" else []
+            table.add_row("", f"{kind} {place[kind]}" if measured else f"{kind} {place[kind]}: [yellow]not proven[/]", *measured)
         if verdict.get("previous"):
             table.add_row("", "the run before", *_figures(verdict["previous"]), style="dim")
     return table

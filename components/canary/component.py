@@ -108,6 +108,13 @@ class ProofArgs:
 
     None by default.
     """
+    pod: Mapping[str, Any] = field(default_factory=dict)
+    """What the cluster asks of the pods, by its name in the settings (`canary.pod`).
+
+    Only what differs from the defaults.
+    """
+    spread: str | None = None
+    """In which places it is proven: `none`, `zones` or `nodes`; by default the class says it."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +142,8 @@ class TierCanary(pulumi.ComponentResource):
     What is in `opts.depends_on` is there before.
 
     It runs when the class, the probe, `run` or the cluster changes, and (then as an update) when an
-    argument of its own does: image, limits, context. All inputs are the same bytes on every
-    machine. `verdict` is the driver's JSON, with a warning where little space is free.
+    argument of its own does: image, limits, pod, spread, context. All inputs are the same bytes on
+    every machine. `verdict` is the driver's JSON, with warnings.
     """
 
     verdict: pulumi.Output[dict[str, Any]]
@@ -159,6 +166,8 @@ class TierCanary(pulumi.ComponentResource):
                 f"--size={args.claim_bytes}",
                 *(["--sizes-enforced"] if args.storage_tier.enforces_size else []),
                 *(f"--limit={limit}={json.dumps(number)}" for limit, number in sorted(proof.limits.items())),
+                *([f"--pod={json.dumps(proof.pod, sort_keys=True, separators=(',', ':'))}"] if proof.pod else []),
+                *([f"--spread={proof.spread}"] if proof.spread else []),
             ],
             create="prove",
             triggers=[stack.identifier, _fingerprint(args.storage_tier.definition), proof.probe, proof.run],
@@ -175,13 +184,18 @@ def with_warnings(verdict: dict[str, Any], args: TierCanaryArgs) -> dict[str, An
 
     That changes with the services, not with the proof.
 
-    Where sizes are enforced the canary's file system is its own, and says nothing of the room for
-    others.
+    That is a place without a proof, and too little room for the services. Where sizes are enforced
+    the canary's file system is its own, and says nothing of the room for others.
     """
-    warning = None if args.storage_tier.enforces_size else free_space_warning(verdict["fileSystem"]["freeBytes"], args.allocated_bytes)
-    if warning:
+    places = verdict.get("places", [])
+    warnings = [f"not proven everywhere: {each['reason']}" for each in places if each["verdict"] != "proven"]
+    if not args.storage_tier.enforces_size:
+        free = [each["fileSystem"]["freeBytes"] for each in (places or [verdict]) if "fileSystem" in each]
+        # Claims may land in any of the places, so only what is too much for all of them is told.
+        warnings += filter(None, [free_space_warning(sum(free), args.allocated_bytes)])
+    for warning in warnings:
         pulumi.log.warn(f"{args.storage_tier.tier.class_name}: {warning}")
-    return {**verdict, "warnings": [warning] if warning else []}
+    return {**verdict, "warnings": warnings}
 
 
 def _fingerprint(definition: Mapping[str, Any]) -> str:
@@ -223,7 +237,15 @@ def prove(stack: Stack, settings: Settings, tiers: Mapping[str, StorageTier], al
             TierCanaryArgs(
                 stack=stack,
                 storage_tier=tier,
-                proof=ProofArgs(namespace, shared.probe, canary.image, canary.run, settings.limits.get(name, {})),
+                proof=ProofArgs(
+                    namespace,
+                    shared.probe,
+                    canary.image,
+                    canary.run,
+                    settings.limits.get(name, {}),
+                    canary.pod.model_dump(by_alias=True, exclude_defaults=True),
+                    canary.spread,
+                ),
                 claim_bytes=settings.smallest_bytes(name, CLAIM_BYTES),
                 allocated_bytes=allocation["tiers"][name]["provisionedBytes"],
             ),

@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 from contextlib import suppress
+from dataclasses import replace
 
 try:
     from components.canary.limits import FigureLimit
@@ -21,8 +22,9 @@ try:
     from components.canary.report import ProbeReport
     from components.canary.run import Proof
     from components.canary.signals import Interrupted, raise_on_signals
+    from components.canary.spread import NotProvenIn, Spread, find_places
     from components.canary.sweep import SweepScope, sweep
-    from components.canary.words import NotProven, explanation, no_answer, no_way
+    from components.canary.words import NotProven, explanation, no_answer, no_way, refused
     from components.kube.api import KubeApi
     from components.kube.errors import ApiError, UnusableContext
     from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
@@ -37,7 +39,7 @@ PATIENCE = 20  # seconds over which a request is repeated to an API that can't a
 def progress(line: str) -> None:
     """A line for the user while it lasts; nobody may be listening any more."""
     with suppress(OSError, ValueError):
-        print(line, file=sys.stderr, flush=True)
+        print(f"{line}\n", end="", file=sys.stderr, flush=True)  # in one piece: several canaries may speak at once
 
 
 def limit(text: str) -> FigureLimit:
@@ -59,6 +61,8 @@ def parse(arguments: list[str]) -> tuple[str, ProofPlan]:
     parser.add_argument("--size", type=int, default=0, help="of the claim, in bytes")
     parser.add_argument("--sizes-enforced", action="store_true", help="the provisioner's volumes are as large as their claims")
     parser.add_argument("--limit", action="append", default=[], type=limit, metavar="NAME=NUMBER")
+    parser.add_argument("--pod", default={}, type=json.loads, metavar="JSON", help="the setting canary.pod")
+    parser.add_argument("--spread", default="", choices=["none", "zones", "nodes"], help="the setting canary.spread")
     given = vars(parser.parse_args(arguments))
     return given.pop("operation"), ProofPlan(limits=tuple(given.pop("limit")), **given)
 
@@ -80,10 +84,13 @@ def open_api(context: str) -> KubeApi:
 
 def failure(plan: ProofPlan, problem: NotProven, proof: Proof | None) -> str:
     """What the user reads of it; `proof` is None where none was begun."""
+    if isinstance(problem, NotProvenIn):
+        plan, proof = replace(plan, place=problem.worst.place), problem.worst.proof
     if proof is None:
         return f"{problem.sentence}.\n{problem.hint}"
     last = proof.pods[-1] if proof.pods else None
-    return explanation(plan, problem, last.name if last else "", last.report if last else ProbeReport(), proof.events)
+    elsewhere = [str(outcome) for outcome in problem.others] if isinstance(problem, NotProvenIn) else []
+    return explanation(plan, problem, last.name if last else "", last.report if last else ProbeReport(), proof.events, elsewhere=elsewhere)
 
 
 def main(arguments: list[str]) -> int:
@@ -98,7 +105,9 @@ def main(arguments: list[str]) -> int:
             return 0
         progress(f"proving {plan.storage_class} with a volume of {quantity(plan.size)}, profile {plan.profile}")
         proof = Proof(api, plan, progress)
-        print(json.dumps(proof.prove(), separators=(",", ":")), flush=True)
+        places = find_places(api, plan, progress)
+        verdict = Spread(lambda: open_api(plan.context), plan, progress).prove(places) if places else proof.prove()
+        print(json.dumps(verdict, separators=(",", ":")), flush=True)
     except NotProven as problem:
         progress(failure(plan, problem, proof))
         return 1
@@ -106,8 +115,8 @@ def main(arguments: list[str]) -> int:
         if problem.status is None:
             progress(failure(plan, no_answer(plan.context, problem), proof))
         else:
-            said = problem.message or problem.reason
-            progress(f"the API of context {plan.context!r} refused a request of the canary ({problem.status}): {said}")
+            answer = refused(plan.context, problem)
+            progress(f"{answer.sentence}.\n{answer.hint}" if answer.hint else answer.sentence)
         return 1
     except Interrupted:
         progress("interrupted; what the canary had made is being removed")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from components.canary import objects
+from components.canary.manifests import CONTAINER
 from components.kube.api import KubeApi
+
+_CONTAINER = re.compile(r"spec\.containers\{(.+)\}")  # an event's fieldPath, as the kubelet writes it
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,8 @@ class Event:
     reason: str
     about: str
     message: str
+    container: str = ""
+    """Of the pod's main containers the one that it is about; empty where it is about none alone."""
 
     @property
     def is_warning(self) -> bool:
@@ -37,6 +43,7 @@ class Event:
             found.get("reason") or "",
             f"{about.get('kind', '').lower()}/{about.get('name', '')}",
             found.get("message") or "",
+            match[1] if (match := _CONTAINER.fullmatch(about.get("fieldPath") or "")) else "",
         )
 
 
@@ -52,8 +59,12 @@ def has_reason(events: Sequence[Event], *reasons: str) -> bool:
 
 
 def last_warning(events: Sequence[Event], about: str = "") -> str:
-    """The message of the newest warning whose reason has `about` in it; empty without one."""
-    return next((event.message for event in reversed(events) if event.is_warning and about in event.reason), "")
+    """The message of the newest warning whose reason has `about` in it; empty without one.
+
+    What befalls a container that somebody has added beside the probe's is no reason for anything.
+    """
+    own = (event for event in reversed(events) if event.container in ("", CONTAINER))
+    return next((event.message for event in own if event.is_warning and about in event.reason), "")
 
 
 def _time(found: dict[str, Any]) -> datetime:

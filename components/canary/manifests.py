@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.canary.places import LINUX
 from components.canary.plan import ProofPlan
 from components.kube import labels
 
@@ -14,6 +15,7 @@ CLAIM_UID = "storage-tiers/claim-uid"
 MOUNT = "/volume"
 CONTAINER = "probe"  # a mesh or an agent may add others to the pod
 USER = 65532  # no user of any image; the number that distroless images made customary for "nonroot"
+RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}}
 LIFETIME = 900  # seconds after which Kubernetes ends a pod whose driver is gone
 
 
@@ -51,14 +53,22 @@ def claim(plan: ProofPlan, run: str) -> dict[str, Any]:
 def pod(plan: ProofPlan, run: str, role: str, steps: Sequence[str]) -> dict[str, Any]:
     """A pod that mounts the run's claim and runs the probe's `steps`.
 
-    It passes Pod Security level `restricted`.
+    It passes Pod Security level `restricted`, whatever the settings ask of it.
     """
+    asked = plan.pod
+    # Without numbers of its own a cluster such as OpenShift chooses them.
+    user = asked.get("runAsUser", USER)
+    numbers = {"runAsUser": user, "runAsGroup": user, "fsGroup": user} if user is not None else {}
+    copied = {key: asked[key] for key in ("tolerations", "imagePullSecrets", "priorityClassName", "serviceAccountName") if key in asked}
     arguments = [f"--root={MOUNT}", f"--run={run}", f"--profile={plan.profile}", f"--owner={plan.owner}"]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": _metadata(plan, run, f"canary-{plan.tier}-{run[:8]}-{role}"),
+        "metadata": _metadata(plan, run, f"canary-{plan.tier}-{run[:8]}-{role}", asked),
         "spec": {
+            **copied,
+            "nodeSelector": {**asked.get("nodeSelector", {}), **LINUX},
+            **({"affinity": plan.place.affinity} if plan.place else {}),
             "restartPolicy": "Never",
             "activeDeadlineSeconds": LIFETIME,
             "terminationGracePeriodSeconds": 2,
@@ -67,9 +77,7 @@ def pod(plan: ProofPlan, run: str, role: str, steps: Sequence[str]) -> dict[str,
             "dnsPolicy": "Default",  # it looks nothing up; a cluster without DNS would warn
             "securityContext": {
                 "runAsNonRoot": True,
-                "runAsUser": USER,
-                "runAsGroup": USER,
-                "fsGroup": USER,
+                **numbers,
                 "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
@@ -84,7 +92,7 @@ def pod(plan: ProofPlan, run: str, role: str, steps: Sequence[str]) -> dict[str,
                         "readOnlyRootFilesystem": True,
                         "capabilities": {"drop": ["ALL"]},
                     },
-                    "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}},
+                    "resources": asked.get("resources", RESOURCES),
                     "volumeMounts": [
                         {"name": "volume", "mountPath": MOUNT},
                         {"name": "probe", "mountPath": "/probe", "readOnly": True},
@@ -99,5 +107,18 @@ def pod(plan: ProofPlan, run: str, role: str, steps: Sequence[str]) -> dict[str,
     }
 
 
-def _metadata(plan: ProofPlan, run: str, name: str) -> dict[str, Any]:
-    return {"name": name, "namespace": plan.namespace, "labels": {**canary_labels(plan.instance, plan.tier), RUN: run}}
+def other_containers(pod: Mapping[str, Any]) -> list[str]:
+    """The names of the containers that somebody has added to a pod: a mesh, or an agent.
+
+    Such as are there for the pod's lifetime, and those that only come first.
+    """
+    spec = pod["spec"]
+    return [each["name"] for each in [*spec.get("containers", []), *(spec.get("initContainers") or [])] if each["name"] != CONTAINER]
+
+
+def _metadata(plan: ProofPlan, run: str, name: str, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The project's own labels are added last: nothing that is asked for takes their place."""
+    added = asked or {}
+    own = {**canary_labels(plan.instance, plan.tier), RUN: run}
+    annotations = {"annotations": added["annotations"]} if "annotations" in added else {}
+    return {"name": name, "namespace": plan.namespace, "labels": {**added.get("labels", {}), **own}, **annotations}

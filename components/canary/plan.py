@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from components.canary.limits import FigureLimit
+from components.canary.places import Place
 
 
 @dataclass(frozen=True)
@@ -13,6 +16,9 @@ class ProofPlan:
 
     `probe` is the name of the ConfigMap with the probe, `size` the size of the claim in bytes.
     `sizes_enforced`: the provisioner's volumes are as large as their claims.
+    `pod` is what the settings have in `canary.pod`, as they are written.
+    `spread` is `none`, `zones` or `nodes`, and empty where the class decides (see places.py).
+    `place` is the one that is proven, None for wherever the scheduler puts it.
     """
 
     context: str
@@ -26,6 +32,14 @@ class ProofPlan:
     size: int
     sizes_enforced: bool
     limits: tuple[FigureLimit, ...] = ()
+    pod: Mapping[str, Any] = field(default_factory=dict)
+    spread: str = ""
+    place: Place | None = None
+
+    @property
+    def where(self) -> str:
+        """The tier's class and the place, for a sentence."""
+        return f"{self.tier} ({self.storage_class}){f' in {self.place}' if self.place else ''}"
 
     @property
     def owner(self) -> str:

@@ -14,14 +14,19 @@ SHOWN = ("provenAt", "writeMBps", "writeIOPS", "syncMs", "secondsToRunning")
 
 
 def load(api: KubeApi, plan: ProofPlan) -> dict[str, Any] | None:
-    """The figures of the last proof; None where the namespace has none. Raises ApiError."""
+    """The figures of the last proof of the plan's tier, or of its place.
+
+    None where there are none. Raises ApiError.
+    """
     found = api.find(objects.namespaced(plan.namespace, "configmaps", _name(plan)))
     if found is None:
         return None
     try:
         remembered = json.loads(found["data"]["verdict"])
+        if plan.place:
+            remembered = next(each for each in remembered["places"] if each.get(plan.place.kind) == plan.place.name and "syncMs" in each)
         return {key: remembered.get(key) for key in SHOWN}
-    except (KeyError, TypeError, ValueError, AttributeError):  # somebody has changed it
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration):  # somebody has changed it, or the place is new
         return None
 
 

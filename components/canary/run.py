@@ -11,13 +11,13 @@ import secrets
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from components.canary import objects, record, verdict
 from components.canary.events import Event, events_about
-from components.canary.manifests import claim
+from components.canary.manifests import claim, other_containers
 from components.canary.plan import ProofPlan
 from components.canary.pods import ProbePod
 from components.canary.profiles import PROFILES
@@ -35,17 +35,27 @@ SLOW = 30  # seconds after which it is killed on a disk that hasn't acknowledged
 
 
 class Proof:
-    """One run for one tier. `say` takes a line of progress.
+    """One run for one tier, in one place. `say` takes a line of progress.
+
+    No end is asked for within `undisturbed`: what is made is then cleaned up.
 
     The steps are methods, in the order in which `prove` calls them. Each raises NotProven and
     ApiError. `pods` and `events` are what there was, for whoever explains a failure.
     """
 
-    def __init__(self, api: KubeApi, plan: ProofPlan, say: Callable[[str], None], timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        plan: ProofPlan,
+        say: Callable[[str], None],
+        timeouts: Timeouts | None = None,
+        undisturbed: Callable[[], AbstractContextManager[None]] = undisturbed,
+    ) -> None:
         self.api = api
         self.plan = plan
         self.say = say
         self.timeouts = timeouts or Timeouts()
+        self.undisturbed = undisturbed
         self.profile = PROFILES[plan.profile]
         self.run = secrets.token_hex(8)
         self.began = time.monotonic()
@@ -53,16 +63,33 @@ class Proof:
         self.claim: Json | None = None
         self.volume: Json | None = None
         self.node = ""
+        self.others: list[str] = []  # containers that somebody has added to the pods
         self.written: list[dict[str, Any]] = []
         self.acknowledged: dict[str, list[Any]] = {}  # by file
         self.figures: dict[str, Any] = {}
         self.events: list[Event] = []
 
     def prove(self) -> dict[str, Any]:
-        """All steps; returns the verdict. Cleans up whatever happens."""
+        """All steps; returns the verdict, and keeps it for the next run.
+
+        Cleans up whatever happens.
+        """
+        self.prepare()
+        result = self.prove_here()
+        self.remember(result)
+        return result
+
+    def prepare(self) -> None:
+        """What is done once, in however many places the tier is proven."""
+        self.sweep()
+        self.refuse_free_volumes()
+
+    def prove_here(self) -> dict[str, Any]:
+        """The steps on a claim of this run's own; returns the verdict.
+
+        Cleans up whatever happens.
+        """
         try:
-            self.sweep()
-            self.refuse_free_volumes()
             self.make_claim()
             self.write()
             self.read_back_and_kill()
@@ -73,9 +100,8 @@ class Proof:
                 self.events = self.find_events()
             raise
         finally:
-            with undisturbed():
+            with self.undisturbed():
                 self.clean_up(wait=not isinstance(sys.exc_info()[1], Interrupted))
-        self.remember(result)
         return result
 
     # --- the steps ------------------------------------------------------------------------------
@@ -181,6 +207,7 @@ class Proof:
             "node": self.node,
             "acknowledgedBeforeKill": sum(map(len, self.acknowledged.values())),
             **self.figures,
+            **({"otherContainers": self.others} if self.others else {}),
             "previous": record.load(self.api, self.plan),
         }
 
@@ -205,6 +232,9 @@ class Proof:
             self.node = found["spec"]["nodeName"]
             self.figures["secondsToRunning"] = round(time.monotonic() - pod.created, 2)
             self.say(f"volume bound and pod running on node {self.node} after {self.figures['secondsToRunning']:.1f} s")
+            self.others = other_containers(found)
+            if self.others:
+                self.say(f"somebody has added to the pod: {', '.join(self.others)}; the verdict is of the probe's own container alone")
         return pod
 
     def find_volume(self, pod: ProbePod) -> None:

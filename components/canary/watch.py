@@ -11,13 +11,14 @@ from components.canary import objects
 from components.canary.events import Event, has_reason, last_warning
 from components.canary.plan import ProofPlan
 from components.canary.pods import container_state
-from components.canary.words import NotProven
+from components.canary.words import POD_SETTINGS, NotProven
 from components.kube.api import KubeApi
 
 # Reasons for which a container waits, from the kubelet (pkg/kubelet/images/types.go and
 # pkg/kubelet/kuberuntime/kuberuntime_container.go).
 IMAGE_TROUBLES = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError")
 CONTAINER_TROUBLES = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+RUN_AS_USER = "`canary.pod.runAsUser` is null in the stack's settings, and the cluster chooses no user: without it 65532 is the pods' user."
 # Reasons of events with which an autoscaler says that it adds a node: that of the Cluster
 # Autoscaler, and that of Karpenter and EKS Auto Mode.
 SCALE_UP = ("TriggeredScaleUp", "Nominated")
@@ -74,9 +75,10 @@ class StartWatch:
             return False
         self._since.pop("image", None)
         if waiting.get("reason") in CONTAINER_TROUBLES and self._seconds("container") > self._timeouts.image:
-            raise NotProven(f"the pod's container can't be started: {waiting.get('message')}")
+            hint = RUN_AS_USER if "runAsNonRoot" in (waiting.get("message") or "") else ""
+            raise NotProven(f"the pod's container can't be started: {waiting.get('message')}", hint)
         if node:
-            self._check_mount(node)
+            self._check_mount(pod)
         else:
             self._check_scheduling(pod)
         return False
@@ -90,17 +92,24 @@ class StartWatch:
         if reason == "InvalidImageName" or self._seconds("image") > self._timeouts.image:
             raise NotProven(
                 f"the image {self._plan.image} can't be pulled ({reason})",
-                "Name one that this cluster's nodes can pull, with Python 3.9 or newer: `pulumi config set --path canary.image IMAGE`.",
+                "Name one that this cluster's nodes can pull, with Python 3.9 or newer: `pulumi config set --path canary.image IMAGE`. "
+                "For a registry that asks who one is: `canary.pod.imagePullSecrets` (docs/proof.md).",
             )
 
-    def _check_mount(self, node: str) -> None:
-        """A pod with a node waits for its volume to be mounted, or for its image."""
+    def _check_mount(self, pod: Mapping[str, Any]) -> None:
+        """A pod with a node waits for its volume to be mounted, or for its image.
+
+        Or for a container that somebody has put before the probe's.
+        """
+        node = pod["spec"]["nodeName"]
         seconds = self._seconds("mount")
         if seconds <= min(self._timeouts.mount, self._timeouts.pulling):
             return
         events = self._events()
         if seconds > (self._timeouts.pulling if has_reason(events, "Pulling") else self._timeouts.mount):
-            raise NotProven(f"the pod does not start on node {node}: {last_warning(events) or 'no event says why'}")
+            first = _waiting_first(pod)
+            said = last_warning(events) or "no event says why"
+            raise NotProven(f"the pod does not start on node {node}: {f'{first}; {said}' if first else said}")
 
     def _check_scheduling(self, pod: Mapping[str, Any]) -> None:
         """A pod without a node waits for the scheduler, for a new node, or for its volume."""
@@ -112,7 +121,7 @@ class StartWatch:
             self._check_provisioning(claim)
         elif unschedulable:
             if waited > self._timeouts.scheduling and (waited > self._timeouts.scale_up or not has_reason(self._events(), *SCALE_UP)):
-                raise NotProven(f"no node can take the pod: {unschedulable}")
+                raise NotProven(f"no node can take the pod: {unschedulable}", POD_SETTINGS)
         elif waited > self._timeouts.scale_up:
             raise NotProven("the pod was not scheduled; the scheduler gives no reason: is it running?")
 
@@ -133,6 +142,20 @@ class StartWatch:
                 f"{driver} has made no volume for class {name} in {asked:.0f} s{why}",
                 f"`kubectl --context {self._plan.context} get storageclass {name} -o yaml` shows the class.",
             )
+
+
+def _waiting_first(pod: Mapping[str, Any]) -> str:
+    """The container before the probe's that doesn't get done; empty where none keeps it.
+
+    One that runs on beside the probe (restartPolicy Always) is done when it has started.
+    """
+    beside = [each["name"] for each in pod["spec"].get("initContainers") or [] if each.get("restartPolicy") == "Always"]
+    for each in pod["status"].get("initContainerStatuses") or []:
+        state = each.get("state") or {}
+        if not each.get("ready") and not (each["name"] in beside and each.get("started")):
+            why = (state.get("waiting") or state.get("terminated") or {}).get("reason") or "does not end"
+            return f"its container {each['name']}, which somebody has added, comes first: {why}"
+    return ""
 
 
 def _unschedulable(pod: Mapping[str, Any]) -> str:

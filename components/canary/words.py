@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
 from components.canary.events import Event
 from components.canary.plan import ProofPlan
@@ -14,6 +15,13 @@ from components.kube.errors import ApiError, UnusableContext
 SHOWN_LOG_LINES = 10
 SHOWN_EVENTS = 8
 SHOWN_FINDINGS = 3  # beside the one that names the verdict
+
+
+# What can be done about a cluster that asks more of pods, or has no room for them.
+POD_SETTINGS = (
+    "`canary.pod` in the stack's settings fits the canary's pods to the cluster: labels, annotations, tolerations, nodeSelector, "
+    "resources and more (docs/proof.md)."
+)
 
 
 class NotProven(Exception):
@@ -53,6 +61,14 @@ def no_answer(context: str, problem: ApiError) -> NotProven:
     )
 
 
+def refused(context: str, problem: ApiError) -> NotProven:
+    """The API answered, and refused a request (`problem` has an HTTP status)."""
+    said = problem.message or problem.reason
+    is_pod = problem.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY) and problem.path.endswith("/pods")
+    sentence = f"the API of context {context!r} refused a request of the canary ({problem.status}): {said}"
+    return NotProven(sentence, POD_SETTINGS if is_pod else "")
+
+
 def reason_of(problem: NotProven | ApiError, context: str) -> str:
     """Why something that isn't needed for the verdict didn't work, in few words."""
     if isinstance(problem, ApiError):
@@ -79,13 +95,16 @@ def failed_operation(fault: Mapping[str, str]) -> str:
     return f"{what}: {fault['message']} ({fault['errno']}){where}"
 
 
-def explanation(plan: ProofPlan, problem: NotProven, pod: str, report: ProbeReport, events: Sequence[Event]) -> str:
+def explanation(
+    plan: ProofPlan, problem: NotProven, pod: str, report: ProbeReport, events: Sequence[Event], *, elsewhere: Sequence[str] = ()
+) -> str:
     """All that the user reads of a failed proof.
 
     That is the sentence, what the last pod has said, and the events that matter.
     `pod` is that pod's name; without a pod the report is empty.
+    `elsewhere` has a line for each other place.
     """
-    lines = [f"tier {plan.tier} ({plan.storage_class}) is not proven: {problem.sentence}."]
+    lines = [f"tier {plan.where} is not proven: {problem.sentence}.", *elsewhere]
     faults = [f"fault {json.dumps(value)}" for value in report.values("fault")]
     said = [*report.other[-SHOWN_LOG_LINES:], *faults]
     if said:

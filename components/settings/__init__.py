@@ -4,11 +4,13 @@ declared.
 Pulumi's engine checks the types of the top-level keys (Pulumi.yaml), one problem at a time, and
 lets unknown keys pass. Here everything is checked, and every problem is reported at once.
 
-models.py has every setting, values.py what single values must be, loading.py makes Settings of a
-stack's config, problems.py says what is wrong with it, reference.py writes README's table and
-Pulumi.yaml's descriptions.
+models.py has every setting, and canary_pod.py those of the canary's pods. values.py and
+pod_values.py say what single values must be, section.py what the models are made of. loading.py
+makes Settings of a stack's config, problems.py says what is wrong with it, reference.py writes
+README's table and Pulumi.yaml's descriptions.
 """
 
+from components.settings.canary_pod import CanaryPod, PodResources, SecretReference, Toleration
 from components.settings.loading import load, load_from_pulumi
 from components.settings.models import (
     DEFAULT_IMAGE,
@@ -35,16 +37,20 @@ __all__ = [
     "NEW_VOLUME",
     "VOLUME_REFERENCE_RULE",
     "CanaryLimits",
+    "CanaryPod",
     "CanarySettings",
     "ClusterSettings",
     "NamespaceSettings",
+    "PodResources",
     "Problem",
+    "SecretReference",
     "ServiceSettings",
     "Settings",
     "SettingsError",
     "StackConfig",
     "Tier",
     "TierSettings",
+    "Toleration",
     "inner_model",
     "is_volume_reference",
     "label_problem",

@@ -133,7 +133,7 @@ class _Loader:
             if field.is_required():
                 self.problems.append(missing_key(key, field))
                 return None
-            return field.get_default()
+            return field.get_default(call_default_factory=True)
         value = self.values[key]
         try:
             return self._validated(key, value)

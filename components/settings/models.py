@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from components.kinds import KINDS, TierKind
 from components.kube.quantity import Size
 from components.provisioners import PROVISIONERS, Provisioner, TierParameters
 from components.settings import values
+from components.settings.canary_pod import CanaryPod
 from components.settings.problems import Problem
+from components.settings.section import More, Section
 
 # What Pulumi.yaml gives `services` as its default. An explicit `{}` (no services) is allowed, but a
 # key that was lost would plan the deletion of every claim: so the two must not look the same.
@@ -27,30 +28,6 @@ MISSING_SERVICES = {"(missing)": True}
 # security updates.
 DEFAULT_IMAGE = "docker.io/library/python:3.13-slim"
 CANARY_ENDING = "-canary"
-
-
-@dataclass(frozen=True)
-class More:
-    """What the reference says of a field beyond its rule, and no error message needs.
-
-    `names` is what the free names below a mapping stand for, as `<tier>`. What is below each of
-    them is a `model` where the field's type doesn't say so, or a text: `values` is then its rule.
-    """
-
-    text: str = ""
-    names: str = ""
-    model: type[BaseModel] | None = None
-    values: str = ""
-
-
-class Section(BaseModel):
-    """Base of the settings' parts: no unknown keys, no silent conversion of types, never changed
-    after loading.
-    """
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, arbitrary_types_allowed=True, defer_build=True
-    )
 
 
 class ClusterSettings(Section):
@@ -179,7 +156,20 @@ class CanarySettings(Section):
             "What the tier must measure to count as proven, as `{database: {syncP99Ms: 10}, streaming: {writeMBps: 80}}`; none by default",
             "<tier>",
         ),
-    ] = {}
+    ] = Field(default_factory=dict)
+    pod: Annotated[
+        CanaryPod,
+        Field(description="a mapping with what the cluster asks of the canary's pods", examples=["{tolerations: [{operator: Exists}]}"]),
+        More("See [docs/proof.md](docs/proof.md)"),
+    ] = CanaryPod.model_construct()
+    spread: Annotated[
+        Literal["none", "zones", "nodes"] | None,
+        Field(
+            description="none, zones or nodes: a canary where the scheduler puts it, in each zone, or on each node where claims may land",
+            examples=["nodes"],
+        ),
+        More("By default zones where the class names zones, else none"),
+    ] = None
 
 
 class StackConfig(Section):
@@ -238,7 +228,7 @@ class StackConfig(Section):
         CanarySettings,
         Field(
             title="the proof of each tier before claims are made on it",
-            description="a mapping with `enabled`, `image`, `namespace`, `run` and `limits`",
+            description="a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod` and `spread`",
             examples=["{enabled: true}"],
         ),
         More("See [docs/proof.md](docs/proof.md)"),
@@ -254,7 +244,7 @@ class StackConfig(Section):
             examples=["{kafka: {1: pvc-…}}"],
         ),
         More("See [docs/recovery.md](docs/recovery.md)", "<service>.<ordinal>", values=values.VOLUME_REFERENCE_RULE),
-    ] = {}
+    ] = Field(default_factory=dict)
     protect: Annotated[
         bool,
         BeforeValidator(values.switch),

@@ -105,11 +105,18 @@ def problem_of(
     if error["type"] == "model_type" and place.entry:
         return no_mapping(place.path, value, place.entry)
     rule, works = field.description or "", example(field)
+    is_entry = get_origin(field.annotation) is dict and codec_of(field) is None  # of a mapping from free names to texts
     if error["type"] == "string_type" and isinstance(value, bool | int | float):
         numbered = isinstance(codec_of(field), Numbered)  # a tag is more than any text
         kind = "true or false" if isinstance(value, bool) else "a number"
         rule = f"{rule}; YAML reads it as {kind}, so it needs quotes"
-        works = f'"{json.dumps(value)}"' if not numbered and _takes(place.owner, place.key, json.dumps(value)) else works
+        text = json.dumps(value)
+        entry = {error["loc"][-1]: text} if is_entry else text
+        works = f'"{text}"' if not numbered and _takes(place.owner, place.key, entry) else works
+    elif error["type"] == "string_type" and value is None and is_entry:
+        rule, works = f"{rule}; nothing after the colon", '""'
+    elif place.path.endswith("]") and works.startswith("["):  # an entry of a list, whose example is a list of one
+        works = works[1:-1]
     elif error["type"] == "int_type" and isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
         rule, works = f"{rule}; in quotes it is a text", value
     elif error["type"] == "bool_type" and str(value).lower() in TRUTHS:
@@ -146,8 +153,11 @@ def _place(loc: tuple[int | str, ...], model: type[BaseModel], path: str) -> _Pl
     for part in loc:
         if isinstance(part, int):
             place = _Place(f"{place.path}[{part}]", place.key, place.owner, place.field, None)
+        elif part == "[key]":  # pydantic's word for the name itself, which is the part before
+            continue
         elif free or inner is None:
-            place = _Place(f"{place.path}.{part}", place.key, place.owner, place.field, inner)
+            path = f'{place.path}["{part}"]' if "." in part or "/" in part else f"{place.path}.{part}"
+            place = _Place(path, place.key, place.owner, place.field, inner)
             free = False
         else:
             field = next((field for name, field in inner.model_fields.items() if (field.alias or name) == part), None)
@@ -191,5 +201,5 @@ def _takes(model: type[BaseModel], key: str, value: object) -> bool:
     try:
         model.model_validate({key: value})
     except ValidationError as errors:
-        return not any(error["loc"][0] == key for error in errors.errors())
+        return not any(error["loc"][:1] == (key,) for error in errors.errors())
     return True

@@ -18,8 +18,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from components.provisioners import Numbered
-from components.settings.models import More, StackConfig
+from components.settings.models import StackConfig
 from components.settings.problems import inner_model
+from components.settings.section import More
 
 _TYPES = {bool: "boolean", int: "integer", float: "number"}
 _WIDTH = 120  # columns of Pulumi.yaml
@@ -44,7 +45,8 @@ def rows(model: type[BaseModel] = StackConfig, below: str = "") -> Iterator[Row]
         yield Row(key, json_type(field), _meaning(field, more.text))
         inner = more.model or inner_model(field)
         if inner:
-            yield from rows(inner, f"{key}.{more.names}." if more.names else f"{key}.")
+            entries = "[]" if get_origin(field.annotation) is list else f".{more.names}" if more.names else ""
+            yield from rows(inner, f"{key}{entries}.")
         elif more.names:
             yield Row(f"{key}.{more.names}", "string", more.values)
 
@@ -105,10 +107,10 @@ def json_type(field: FieldInfo) -> str:
     """
     if any(isinstance(each, Numbered) for each in field.metadata):
         return "string"
-    if inner_model(field) or get_origin(field.annotation) is dict:
-        return "object"
     if get_origin(field.annotation) is list:
         return "array"
+    if inner_model(field) or get_origin(field.annotation) is dict:
+        return "object"
     plain = {get_args(each)[0] if hasattr(each, "__metadata__") else each for each in (field.annotation, *get_args(field.annotation))}
     return next((name for kind, name in _TYPES.items() if kind in plain), "string")
 
@@ -117,7 +119,7 @@ def _meaning(field: FieldInfo, more: str) -> str:
     parts = [f"{field.title}: {field.description}" if field.title else field.description or ""]
     if field.is_required():
         parts.append("required")
-    elif isinstance(field.default, bool | int | str):
+    elif isinstance(field.default, bool | int | str) and field.default != "":
         parts.append(f"default `{_as_written(field.default)}`")
     return "; ".join(parts) + (f". {more}" if more else "")
 

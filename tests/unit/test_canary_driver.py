@@ -20,8 +20,9 @@ from components.canary.plan import ProofPlan
 from components.canary.profiles import PROFILES
 from components.canary.report import ProbeReport
 from components.canary.watch import StartWatch, Timeouts
-from components.canary.words import NotProven, explanation, failed_operation
+from components.canary.words import NotProven, explanation, failed_operation, refused
 from components.kube.api import KubeApi
+from components.kube.errors import ApiError
 from tests.unit.mocked_program import ROOT
 
 RUN = "0123456789abcdef"
@@ -203,6 +204,16 @@ class TestWords:
         assert events.last_warning(found) == "newest"
         assert events.last_warning(found, "Provisioning") == ""
 
+    def test_what_befalls_a_sidecar_is_no_reason(self) -> None:
+        def found(path: str, message: str) -> Event:
+            about = {"kind": "Pod", "name": "x", "fieldPath": path}
+            return Event.of({"type": "Warning", "reason": "Failed", "message": message, "involvedObject": about})
+
+        own = found("spec.containers{probe}", "its own")
+        assert events.last_warning([own, found("spec.containers{mesh-proxy}", "no such image")]) == "its own"
+        assert events.last_warning([own, found("spec.initContainers{mesh-init}", "no such image")]) == "no such image"
+        assert events.last_warning([found("spec.containers{mesh-proxy}", "no such image")]) == ""
+
 
 class TestTheProbesContainer:
     @pytest.mark.parametrize("order", [1, -1])
@@ -214,6 +225,14 @@ class TestTheProbesContainer:
     @pytest.mark.parametrize("status", [{}, {"containerStatuses": None}, {"containerStatuses": [{"name": "istio-proxy", "state": {}}]}])
     def test_has_no_state_before_the_kubelet_has_spoken(self, status: dict[str, Any]) -> None:
         assert pods.container_state({"status": status}) == {}
+
+    def test_others_are_told_by_their_names(self) -> None:
+        added = {
+            "containers": [{"name": "mesh-proxy"}, {"name": "probe"}],
+            "initContainers": [{"name": "agent", "restartPolicy": "Always"}],
+        }
+        assert manifests.other_containers({"spec": added}) == ["mesh-proxy", "agent"]
+        assert manifests.other_containers(manifests.pod(PLAN, RUN, "write", ["write"])) == []
 
 
 class Waiting:
@@ -294,6 +313,39 @@ class TestTimeouts:
         with pytest.raises(NotProven, match="the pod does not start on node n: no such directory"):
             waiting.watch.has_started(pod)
 
+    @pytest.mark.parametrize(
+        ("last", "why"),
+        [
+            ({"state": {"waiting": {"reason": "ImagePullBackOff"}}}, "ImagePullBackOff"),
+            ({"started": True, "state": {"running": {}}}, "does not end"),
+        ],
+    )
+    def test_a_container_that_comes_first_is_named(self, last: dict[str, Any], why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting = Waiting(monkeypatch)
+        statuses = [
+            {"name": "done", "ready": True, "state": {"terminated": {"reason": "Completed"}}},
+            {"name": "sidecar", "started": True, "ready": False, "state": {"running": {}}},
+            {"name": "mesh-init", "ready": False, **last},
+        ]
+        first = [{"name": "done"}, {"name": "sidecar", "restartPolicy": "Always"}, {"name": "mesh-init"}]
+        spec = {"nodeName": "n", "initContainers": first}
+        pod = {"spec": spec, "status": {"phase": "Pending", "initContainerStatuses": statuses}}
+        assert not waiting.watch.has_started(pod)
+        waiting.seconds = 121
+        says = f"node n: its container mesh-init, which somebody has added, comes first: {why}; no event says why"
+        with pytest.raises(NotProven, match=says):
+            waiting.watch.has_started(pod)
+
+    def test_a_cluster_that_chooses_no_user_is_explained(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting = Waiting(monkeypatch)
+        state = {"waiting": {"reason": "CreateContainerConfigError", "message": "container has runAsNonRoot and image will run as root"}}
+        pod = {"spec": {"nodeName": "n"}, "status": {"phase": "Pending", "containerStatuses": [{"name": "probe", "state": state}]}}
+        assert not waiting.watch.has_started(pod)
+        waiting.seconds = 21
+        with pytest.raises(NotProven, match="image will run as root") as failed:
+            waiting.watch.has_started(pod)
+        assert "canary.pod.runAsUser" in failed.value.hint
+
     def test_an_image_that_comes_at_last_is_no_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         waiting = Waiting(monkeypatch)
 
@@ -308,6 +360,14 @@ class TestTimeouts:
         waiting.seconds = 21
         with pytest.raises(NotProven, match=r"the image python:3 can't be pulled \(ImagePullBackOff\)"):
             waiting.watch.has_started(pod({"waiting": {"reason": "ImagePullBackOff"}}))
+
+
+def test_a_pod_that_admission_refuses_is_told_with_what_helps() -> None:
+    message = 'pods "canary-x" is forbidden: the label team is missing'
+    said = refused("ctx", ApiError("403", 403, message, path="/api/v1/namespaces/data-canary/pods"))
+    assert said.sentence == f"the API of context 'ctx' refused a request of the canary (403): {message}"
+    assert "`canary.pod`" in said.hint
+    assert refused("ctx", ApiError("403", 403, "no", path="/api/v1/namespaces/data-canary/configmaps")).hint == ""
 
 
 def test_the_command_line_is_the_plan() -> None:

@@ -47,6 +47,8 @@ def test_every_key_below_is_there_and_no_other() -> None:
     expected = names("cluster", settings.ClusterSettings) | names("namespace", settings.NamespaceSettings)
     expected |= names("services.<service>", settings.ServiceSettings) | names("canary", settings.CanarySettings)
     expected |= names("canary.limits.<tier>", settings.CanaryLimits) | names("tiers.<tier>", settings.TierSettings)
+    expected |= names("canary.pod", settings.CanaryPod) | names("canary.pod.tolerations[]", settings.Toleration)
+    expected |= names("canary.pod.imagePullSecrets[]", settings.SecretReference) | names("canary.pod.resources", settings.PodResources)
     expected |= {"adopt.<service>.<ordinal>"}
     assert {key for key in rows(README, "Settings") if "." in key} == expected
 
@@ -90,6 +92,10 @@ MODELS = [
     settings.ServiceSettings,
     settings.CanarySettings,
     settings.CanaryLimits,
+    settings.CanaryPod,
+    settings.Toleration,
+    settings.SecretReference,
+    settings.PodResources,
 ]
 
 

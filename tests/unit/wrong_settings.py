@@ -24,8 +24,14 @@ PATTERN_RULE = (
 )
 PATTERN_WORKS = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"
 KIND_RULE = "what the tier is for: database or streaming"
-CANARY_RULE = "a mapping with `enabled`, `image`, `namespace`, `run` and `limits`"
-CANARY_KEYS = "unknown key; known here: enabled, image, limits, namespace, run"
+CANARY_RULE = "a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod` and `spread`"
+CANARY_KEYS = "unknown key; known here: enabled, image, limits, namespace, pod, run, spread"
+OWN_LABELS_RULE = (
+    "one of the project's own labels, by which the canary's pods are found: app.kubernetes.io/part-of, app.kubernetes.io/instance, "
+    "app.kubernetes.io/name, app.kubernetes.io/component, app.kubernetes.io/managed-by and storage-tiers/…. Works: example.com/team"
+)
+SUBDOMAIN_RULE = "lower-case letters, digits, `-` and `.`, with a letter or digit at both ends of each part, at most 253 long"
+USER_RULE = "the number of the pods' user and group, from 1 to 2147483647, or null: the cluster chooses it"
 RESERVED_RULE = "`default` and `kube-…` are Kubernetes' own; the claims get a namespace of their own"
 RUN_RULE = "a whole number from 1 to 1000000000; another one runs the canaries again"
 TOP = "unknown key; known here: adopt, canary, cluster, namespace, protect, provisioner, services, tiers"
@@ -46,6 +52,10 @@ def named(name: str) -> dict[str, Any]:
 
 def tier(**parameters: Any) -> dict[str, Any]:
     return {"tiers": {"database": parameters, "streaming": {}}}
+
+
+def pod(**settings: Any) -> dict[str, Any]:
+    return {"canary": {"pod": settings}}
 
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
@@ -160,6 +170,125 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "canary.limits: a tier without a mapping": (
         {"canary": {"limits": {"database": 10}}},
         "canary.limits.database: 10: a mapping with `syncP50Ms`, `syncP95Ms`, `syncP99Ms`, `writeMBps`, `writeIOPS`. Works: {}",
+    ),
+    "canary.spread: a typing mistake": (
+        {"canary": {"spread": "zone"}},
+        'canary.spread: "zone": none, zones or nodes: a canary where the scheduler puts it, in each zone, or on each node where claims '
+        "may land. Works: zones",
+    ),
+    "canary.pod: a text": (
+        {"canary": {"pod": "small"}},
+        'canary.pod: "small": a mapping with what the cluster asks of the canary\'s pods. Works: {tolerations: [{operator: Exists}]}',
+    ),
+    "canary.pod: a typing mistake": (
+        pod(priorityClass="storage"),
+        'canary.pod.priorityClass: "storage": unknown key; known here: annotations, imagePullSecrets, labels, nodeSelector, '
+        "priorityClassName, resources, runAsUser, serviceAccountName, tolerations. Works: priorityClassName",
+    ),
+    "canary.pod.labels: the project's own": (
+        pod(labels={"app.kubernetes.io/instance": "x"}),
+        'canary.pod.labels["app.kubernetes.io/instance"]: "app.kubernetes.io/instance": ' + OWN_LABELS_RULE,
+    ),
+    "canary.pod.labels: the project's own prefix": (
+        pod(labels={"storage-tiers/run": "x"}),
+        'canary.pod.labels["storage-tiers/run"]: "storage-tiers/run": ' + OWN_LABELS_RULE,
+    ),
+    "canary.pod.labels: true without quotes": (
+        pod(labels={"sidecar.istio.io/inject": False}),
+        'canary.pod.labels["sidecar.istio.io/inject"]: false: labels besides the project\'s own, a text each; YAML reads it as true or '
+        'false, so it needs quotes. Works: "false"',
+    ),
+    "canary.pod.labels: nothing": (
+        pod(labels={"team": None}),
+        'canary.pod.labels.team: null: labels besides the project\'s own, a text each; nothing after the colon. Works: ""',
+    ),
+    "canary.pod.labels: a value with a blank": (
+        pod(labels={"team": "data base"}),
+        'canary.pod.labels.team: "data base": the value of a label is empty, or at most 63 letters, digits, `-`, `_` and `.`, with a '
+        "letter or digit at both ends. Works: data-base",
+    ),
+    "canary.pod.annotations: the project's own prefix": (
+        pod(annotations={"storage-tiers/note": "x"}),
+        'canary.pod.annotations["storage-tiers/note"]: "storage-tiers/note": the project keeps annotations that begin with '
+        "`storage-tiers/` for itself. Works: example.com/note",
+    ),
+    "canary.pod.annotations: a key that is none": (
+        pod(annotations={"a/b/c": "x"}),
+        'canary.pod.annotations["a/b/c"]: "a/b/c": a key is at most 63 letters, digits, `-`, `_` and `.`, a letter or digit at both '
+        "ends; before it may be a DNS name and a `/`. Works: example.com/key",
+    ),
+    "canary.pod.annotations: what Pod Security refuses": (
+        pod(annotations={"container.apparmor.security.beta.kubernetes.io/probe": "unconfined"}),
+        'canary.pod.annotations: {"container.apparmor.security.beta.kubernetes.io/probe": "unconfined"}: Pod Security `restricted` takes '
+        "`runtime/default` or `localhost/…` for container.apparmor.security.beta.kubernetes.io/probe. Works: "
+        '{"container.apparmor.security.beta.kubernetes.io/probe": "runtime/default"}',
+    ),
+    "canary.pod.nodeSelector: another system": (
+        pod(nodeSelector={"kubernetes.io/os": "windows"}),
+        'canary.pod.nodeSelector: {"kubernetes.io/os": "windows"}: the canary\'s pods run on Linux nodes alone, so `kubernetes.io/os` is '
+        '`linux` or left out. Works: {"kubernetes.io/os": "linux"}',
+    ),
+    "canary.pod.tolerations: no list": (
+        pod(tolerations={"operator": "Exists"}),
+        'canary.pod.tolerations: {"operator": "Exists"}: a list of Kubernetes\' tolerations, for tainted nodes. Works: '
+        "[{key: dedicated, operator: Equal, value: storage, effect: NoSchedule}]",
+    ),
+    "canary.pod.tolerations: a text in the list": (
+        pod(tolerations=["dedicated"]),
+        'canary.pod.tolerations[0]: "dedicated": a list of Kubernetes\' tolerations, for tainted nodes. Works: '
+        "{key: dedicated, operator: Equal, value: storage, effect: NoSchedule}",
+    ),
+    "canary.pod.tolerations: an effect in another case": (
+        pod(tolerations=[{"operator": "Exists"}, {"key": "a", "effect": "noschedule"}]),
+        'canary.pod.tolerations[1].effect: "noschedule": the taint\'s effect: NoSchedule, PreferNoSchedule, NoExecute; without it all of '
+        "them. Works: NoSchedule",
+    ),
+    "canary.pod.tolerations: every taint of a value": (
+        pod(tolerations=[{"value": "storage"}]),
+        'canary.pod.tolerations[0]: {"value": "storage"}: without a `key` the operator is Exists and there is no `value`. Works: '
+        '{"operator": "Exists"}',
+    ),
+    "canary.pod.tolerations: whatever the value, and a value": (
+        pod(tolerations=[{"key": "a", "operator": "Exists", "value": "b"}]),
+        'canary.pod.tolerations[0]: {"key": "a", "operator": "Exists", "value": "b"}: with the operator Exists there is no `value`. '
+        'Works: {"key": "a", "operator": "Exists"}',
+    ),
+    "canary.pod.tolerations: seconds for another effect": (
+        pod(tolerations=[{"key": "a", "effect": "NoSchedule", "tolerationSeconds": 5}]),
+        'canary.pod.tolerations[0]: {"key": "a", "effect": "NoSchedule", "tolerationSeconds": 5}: `tolerationSeconds` is for the effect '
+        'NoExecute alone. Works: {"key": "a", "effect": "NoSchedule"}',
+    ),
+    "canary.pod.imagePullSecrets: a name that is none": (
+        pod(imagePullSecrets=["registry", "My_Registry"]),
+        f'canary.pod.imagePullSecrets[1].name: "My_Registry": {SUBDOMAIN_RULE}. Works: my-registry',
+    ),
+    "canary.pod.priorityClassName: empty": (
+        pod(priorityClassName=""),
+        f'canary.pod.priorityClassName: "": {SUBDOMAIN_RULE}. Works: storage',
+    ),
+    "canary.pod.serviceAccountName: upper case": (
+        pod(serviceAccountName="Canary"),
+        f'canary.pod.serviceAccountName: "Canary": {SUBDOMAIN_RULE}. Works: canary',
+    ),
+    "canary.pod.resources: a unit that is none": (
+        pod(resources={"requests": {"memory": "128MB"}}),
+        'canary.pod.resources.requests.memory: "128MB": a quantity of Kubernetes, not below nothing, such as `500m` or `128Mi`. '
+        "Works: 128Mi",
+    ),
+    "canary.pod.resources: no such resource": (
+        pod(resources={"limits": {"cpus": 1}}),
+        'canary.pod.resources.limits.cpus: "cpus": resources are cpu, memory, ephemeral-storage, hugepages-<size>, or have a domain '
+        "before them. Works: cpu",
+    ),
+    "canary.pod.resources: more than the limit": (
+        pod(resources={"requests": {"cpu": 2, "memory": "64Mi"}, "limits": {"cpu": "500m"}}),
+        'canary.pod.resources: {"requests": {"cpu": 2, "memory": "64Mi"}, "limits": {"cpu": "500m"}}: a request is at most its '
+        'limit: cpu 2 is above 500m. Works: {"requests": {"cpu": "500m", "memory": "64Mi"}, "limits": {"cpu": "500m"}}',
+    ),
+    "canary.pod.runAsUser: root": (pod(runAsUser=0), f"canary.pod.runAsUser: 0: {USER_RULE}. Works: 65532"),
+    "canary.pod.runAsUser: a text": (
+        pod(runAsUser="1000"),
+        f'canary.pod.runAsUser: "1000": {USER_RULE}; in quotes it is a text. Works: 1000',
     ),
     "protect: yes": ({"protect": "yes"}, 'protect: "yes": true or false, without quotes. Works: true'),
     "protect: a number": ({"protect": 0}, 'protect: "0": true or false, without quotes. Works: false'),

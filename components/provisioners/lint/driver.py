@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from components.provisioners.base import Provisioner
@@ -12,6 +13,9 @@ from components.provisioners.lint.reading import read_class
 from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.migration import migrate
 from components.provisioners.remedies import Add
+
+# Of the rules for one class: a list of 100,000 wrong entries is wrong enough.
+_MOST_FINDINGS = 200
 
 
 def driver_findings(provisioner: Provisioner[Any], manifest: StorageClassManifest, volumes: Sequence[RequestedVolume]) -> list[Finding]:
@@ -36,7 +40,8 @@ def _of_its_own(provisioner: Provisioner[Any], manifest: StorageClassManifest, v
     fields = type(parameters).model_fields
     known = {(fields[name].alias or name).lower() for name in parameters.model_fields_set}
     misread = {finding.path.lower() for finding in findings} - known  # of which the rules would say that it isn't set
-    ruled = [finding for finding in provisioner.findings(parameters, volumes) if not _of_misread(finding, misread)]
+    bounded = islice(provisioner.findings(parameters, volumes), _MOST_FINDINGS)
+    ruled = [finding for finding in bounded if not _of_misread(finding, misread)]
     return [*findings, *ruled, *provisioner.class_findings(manifest)]
 
 
