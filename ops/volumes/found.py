@@ -71,7 +71,7 @@ def _paths(folder: VolumesFolder, wanted: Wanted) -> list[str]:
     here = folder.on_this_machine(base)
     if here is None:
         return []
-    patterns = [read_pattern(wanted.path_pattern).glob(wanted.namespace, wanted.name)] if wanted.path_pattern else []
+    patterns = read_pattern(wanted.path_pattern).globs(wanted.namespace, wanted.name) if wanted.path_pattern else []
     found = {path.relative_to(here).as_posix() for pattern in patterns for path in here.glob(pattern) if path.is_dir()}
     ending = f"_{wanted.namespace}_{wanted.name}"
     found |= {path.name for path in here.glob(f"*{ending}") if _PROVISIONED.fullmatch(path.name.removesuffix(ending)) and path.is_dir()}

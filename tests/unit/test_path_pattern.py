@@ -14,27 +14,27 @@ from components.provisioners.local_path.path_pattern import read_pattern
 BEGINNING = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/"
 
 # A pattern: whether every claim's path begins as it has to, and where a claim's folders are.
-READ: dict[str, tuple[bool | None, str]] = {
-    BEGINNING: (True, "data/web"),
-    "{{.PVC.Namespace}}/{{.PVC.Name}}/{{.PVName}}": (True, "data/web/*"),
-    "{{- $.PVC.Namespace -}} / {{- .PVC.Name }}/x": (True, "data/web/x"),
-    f"{BEGINNING}a//{{{{ .PVC.Labels.team }}}}-[b]": (True, "data/web/a/*-[[]b]"),
-    f"{BEGINNING}{{{{ if .PVName }}}}a{{{{ end }}}}/b": (True, "data/web/*"),
-    "{{/* a note */}}" + BEGINNING: (True, "data/web"),
-    "{{ .PVC.Namespace }}/{{ .PVC.Name }}": (False, "data/web"),
-    "{{ .PVC.Name }}/{{ .PVC.Namespace }}/": (False, "web/data"),
-    f"/{BEGINNING}": (False, "data/web"),
-    "x{{ .PVC.Namespace }}/{{ .PVC.Name }}/": (False, "xdata/web"),
-    "a/b/{{ len .PVName }}": (False, "a/b/*"),
-    "{{ printf `%s/%s/` .PVC.Namespace .PVC.Name }}": (None, "*"),
-    "{{ .PVC.Namespace }}{{ print `/` }}{{ .PVC.Name }}/": (None, "data*web"),
+READ: dict[str, tuple[bool | None, list[str]]] = {
+    BEGINNING: (True, ["data/web"]),
+    "{{.PVC.Namespace}}/{{.PVC.Name}}/{{.PVName}}": (True, ["data/web/*"]),
+    "{{- $.PVC.Namespace -}} / {{- .PVC.Name }}/x": (True, ["data/web/x"]),
+    f"{BEGINNING}a//{{{{ .PVC.Labels.team }}}}-[b]": (True, ["data/web/a/*-[[]b]"]),
+    f"{BEGINNING}{{{{ if .PVName }}}}a{{{{ end }}}}/b": (True, ["data/web/*", "data/web"]),
+    "{{/* a note */}}" + BEGINNING: (True, ["data/web"]),
+    "{{ .PVC.Namespace }}/{{ .PVC.Name }}": (False, ["data/web"]),
+    "{{ .PVC.Name }}/{{ .PVC.Namespace }}/": (False, ["web/data"]),
+    f"/{BEGINNING}": (False, ["data/web"]),
+    "x{{ .PVC.Namespace }}/{{ .PVC.Name }}/": (False, ["xdata/web"]),
+    "a/b/{{ len .PVName }}": (False, ["a/b/*", "a/b"]),
+    "{{ printf `%s/%s/` .PVC.Namespace .PVC.Name }}": (None, ["*", ""]),
+    "{{ .PVC.Namespace }}{{ print `/` }}{{ .PVC.Name }}/": (None, ["data*web", "dataweb"]),
 }
 
 
 @pytest.mark.parametrize("pattern", READ)
 def test_how_a_path_begins_and_where_it_is(pattern: str) -> None:
     read = read_pattern(pattern)
-    assert (read.begins, read.glob("data", "web")) == READ[pattern]
+    assert (read.begins, read.globs("data", "web")) == READ[pattern]
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_any_text_is_read_or_refused(parts: list[str]) -> None:
     except TemplateError:
         return
     assert read.begins in (True, False, None)
-    assert isinstance(read.glob("data", "web"), str)
+    assert all(isinstance(each, str) for each in read.globs("data", "web"))

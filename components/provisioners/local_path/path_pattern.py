@@ -12,7 +12,7 @@ import glob
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import islice, product, takewhile
 
 from components.provisioners.go_template import TemplateError, parse
 from components.provisioners.go_template.lexer import Token, tokens
@@ -22,6 +22,7 @@ _NAMESPACE, _NAME, _VOLUME = "PVC.Namespace", "PVC.Name", "PVName"
 _MAPS = ("Labels", "Annotations")
 _VALUES = ("Name", "GenerateName", "Namespace", "SelfLink", "UID", "ResourceVersion", "Generation", "OwnerReferences", "Finalizers")
 _OTHERS = ("CreationTimestamp", "DeletionTimestamp", "DeletionGracePeriodSeconds", "ManagedFields")
+_MOST_GLOBS = 64  # of six such pieces
 _OBJECT_NAME = r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?"
 
 
@@ -60,11 +61,15 @@ class PathPattern:
         """Whether a part of the path is `..`, which leads out of the claim's own folder."""
         return ".." in _marked(self.pieces).split("/")
 
-    def glob(self, namespace: str, name: str) -> str:
-        """The paths that it may have made for a claim, as a pattern of files."""
-        known = {_NAMESPACE: namespace, _NAME: name}
-        parts = [glob.escape(known.get(each, "")) or "*" if isinstance(each, _Part) else glob.escape(each) for each in self.pieces]
-        return re.sub("/+", "/", "".join(parts)).strip("/")
+    def globs(self, namespace: str, name: str) -> list[str]:
+        """The paths that it may have made for a claim, as patterns of files.
+
+        A piece that isn't known may be nothing, and with it a whole part of the path.
+        """
+        known = {_NAMESPACE: [glob.escape(namespace)], _NAME: [glob.escape(name)], "": ["*", ""]}
+        choices = [known.get(each, ["*"]) if isinstance(each, _Part) else [glob.escape(each)] for each in self.pieces]
+        made = ("".join(parts) for parts in islice(product(*choices), _MOST_GLOBS))
+        return list(dict.fromkeys(re.sub("/+", "/", each).strip("/") for each in made))
 
     def _beginning(self, pattern: str) -> bool:
         return re.fullmatch(pattern, _marked(self.pieces), re.DOTALL) is not None
@@ -92,7 +97,7 @@ def _is_field(path: str) -> bool:
     if not rest:
         return True
     if rest[0] in _MAPS:
-        return len(rest) <= 2  # a label that the claim doesn't have is `<no value>`
+        return True  # a label that the claim doesn't have is `<no value>`, and so is a field of it
     return (rest[0] in _VALUES and len(rest) == 1) or rest[0] in _OTHERS
 
 
