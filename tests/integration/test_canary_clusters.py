@@ -119,7 +119,7 @@ def added_container(name: str, **more: Any) -> dict[str, Any]:
 def test_sidecars_that_never_end_are_named_and_no_fault_of_the_disk(
     tiers: Tiers, plain: str, api: client.ApiClient, core: client.CoreV1Api, tmp_path: Path
 ) -> None:
-    patch = [
+    patch: list[dict[str, Any]] = [
         {"op": "add", "path": "/spec/containers/0", "value": added_container("mesh-proxy")},
         {"op": "add", "path": "/spec/initContainers", "value": [added_container("log-agent", restartPolicy="Always")]},
     ]
