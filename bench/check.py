@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 
 import click
@@ -23,23 +24,27 @@ from bench.measure import Cost, run
 from devkube import paths
 from ops.console import console, step
 
-# Nothing of it is an error: the command would fail. Every second class has warnings.
 CLASS = {
     "apiVersion": "storage.k8s.io/v1",
     "kind": "StorageClass",
-    "provisioner": "ebs.csi.aws.com",
-    "parameters": {"type": "gp3", "encrypted": "true", "iops": "3000"},
     "volumeBindingMode": "WaitForFirstConsumer",
-    "allowVolumeExpansion": True,
+    "reclaimPolicy": "Retain",
 }
-RECLAIM_POLICIES = ("Retain", "Delete")
+# Each has one error: a text that is read as false, one in bytes, a key that no driver has.
+FAULTY = (
+    ("ebs.csi.aws.com", {"type": "gp3", "encrypted": "True"}),
+    ("pd.csi.storage.gke.io", {"type": "hyperdisk-balanced", "provisioned-throughput-on-create": "250"}),
+    ("ebs.csi.aws.com", {"type": "gp3", "encrypted": "true", "iopsPerGiB": "500"}),
+    ("rancher.io/local-path", {"nodePath": "data"}),
+)
+ERRORS = 1  # the exit status
 
 
 @click.command()
 @click.option("--runs", type=click.IntRange(min=1), default=7, show_default=True, help="Counted runs of each count of classes.")
 @click.option("--classes", multiple=True, type=click.IntRange(min=1), default=(1, 1000), show_default=True, help="Classes in the file.")
 def main(runs: int, classes: tuple[int, ...]) -> None:
-    """The check of one class, and of a thousand."""
+    """The check of one class, and of a thousand, with an error each."""
     costs: dict[int, list[Cost]] = {count: [] for count in classes}
     with tempfile.TemporaryDirectory() as folder, step(f"{runs} runs of each") as progress:
         files = {count: manifests(Path(folder, f"{count}.yaml"), count) for count in classes}
@@ -54,7 +59,10 @@ def main(runs: int, classes: tuple[int, ...]) -> None:
 
 def manifests(file: Path, count: int) -> Path:
     """`file` with as many classes."""
-    classes = [{**CLASS, "metadata": {"name": f"fast-{n}"}, "reclaimPolicy": RECLAIM_POLICIES[n % 2]} for n in range(count)]
+    classes = [
+        {**CLASS, "metadata": {"name": f"fast-{n}"}, "provisioner": provisioner, "parameters": parameters}
+        for n, (provisioner, parameters) in zip(range(count), cycle(FAULTY), strict=False)
+    ]
     file.write_text(yaml.safe_dump_all(classes), encoding="utf-8")
     return file
 
@@ -65,7 +73,7 @@ def checked(file: Path) -> Cost:
     The processor time is the system's account of ended children: a run is too short for samples.
     """
     before = os.times()
-    cost = run([sys.executable, "-m", "components.provisioners", "check", str(file), "--size", "5Gi"], paths.ROOT, os.environ)
+    cost = run([sys.executable, "-m", "components.provisioners", "check", str(file), "--size", "5Gi"], paths.ROOT, os.environ, ERRORS)
     after = os.times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     return replace(cost, cpu=used)

@@ -27,10 +27,11 @@ class Cost:
     memory: int
 
 
-def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> Cost:
+def run(command: Sequence[str], folder: Path, variables: Mapping[str, str], status: int = 0) -> Cost:
     """Run `command` and measure it.
 
-    Raises RuntimeError with its output when it fails: a failed run has no cost worth comparing.
+    Raises RuntimeError with its output when it ends with another exit status: a failed run has no
+    cost worth comparing.
 
     Memory is the sum of the proportional set sizes (shared pages are counted once) where the system
     has them, else of the resident set sizes, sampled every 100 ms.
@@ -70,7 +71,7 @@ def run(command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> C
     wall = time.perf_counter() - started
     done.set()
     watcher.join()
-    if process.returncode != 0:
+    if process.returncode != status:
         raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}\n{output}")
     return Cost(wall, sum(seconds.values()), peak)
 

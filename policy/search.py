@@ -62,11 +62,13 @@ def claims_in(resource: DeclaredResource) -> Iterator[DeclaredClaim]:
 
 
 def default_classes_in(resource: DeclaredResource) -> Iterator[tuple[str, Any]]:
-    """Each place in a resource that makes a class the default one, and its value."""
+    """Each place in a resource that makes a class the default one, and its value: one of the
+    annotations, or what charts of provisioners have for it.
+    """
     root = root_of(resource)
     for path, found, _ in _mappings(root, resource.get(root), 1) if root else []:
         keys: list[str] = list(DEFAULT_CLASS)
-        if re.search(r"storageclass|persistence", path, re.IGNORECASE):  # as charts of provisioners have it
+        if re.search(r"storageclass|persistence", path, re.IGNORECASE):
             keys += ["enabled"] if path.endswith(".defaultStorageClass") else ["defaultClass"]
         yield from ((_below(path, key), found[key]) for key in keys if str(found.get(key)).lower() == "true")
 

@@ -62,6 +62,8 @@ class Object:
     labels: dict[str, str]
     annotations: dict[str, str]
     owners: tuple[str, ...]
+    managers: frozenset[str] = frozenset()
+    """Who has written it: the managers of its `managedFields`."""
     path: str = ""
     """The path of the list of its kind in all namespaces."""
 
@@ -70,7 +72,8 @@ class Object:
         """From the object's `metadata`, as the API's JSON has it."""
         owners = tuple(owner["uid"] for owner in metadata.get("ownerReferences") or [])
         marks, notes = metadata.get("labels") or {}, metadata.get("annotations") or {}
-        return cls(kind, metadata["name"], metadata.get("uid", ""), marks, notes, owners, path)
+        managers = frozenset(each.get("manager", "") for each in metadata.get("managedFields") or [])
+        return cls(kind, metadata["name"], metadata.get("uid", ""), marks, notes, owners, managers, path)
 
     def __str__(self) -> str:
         return f"{self.kind.lower()}/{self.name}"
@@ -174,7 +177,7 @@ def foreign_in(api: KubeApi, namespace: str, instance: str, kinds: Set[str], own
     `own` are the namespaces that the stack has made.
     """
     found = foreign(objects_in(api, namespace), instance, kinds)
-    asked = [Candidate(each.kind, each.name, each.path, frozenset(each.labels)) for each in found]
+    asked = [Candidate(each.kind, each.name, each.path, frozenset(each.labels), each.managers) for each in found]
     controllers = in_every_namespace(api, namespace, asked, own)
     return [each for each, candidate in zip(found, asked, strict=True) if candidate not in controllers]
 

@@ -23,8 +23,16 @@ METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,app
 _SYSTEM = re.compile(r"(kube|openshift)(-.*)?")
 # What `generateName` appends: five of these characters (k8s.io/apimachinery, pkg/util/rand).
 _GENERATED = re.compile(r"(.+)-[bcdfghjklmnpqrstvwxz2456789]{5}")
-# Data is somebody's in each namespace, whatever it is called.
-_DATA = {"PersistentVolumeClaim", "VolumeSnapshot", "VolumeGroupSnapshot"}
+# What runs or keeps data is somebody's in each namespace, whatever it is called: two teams may both
+# have a `web`.
+_SOMEBODYS = {
+    *("PersistentVolumeClaim", "VolumeSnapshot", "VolumeGroupSnapshot"),
+    *("Pod", "ReplicationController", "ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"),
+    *("Service", "Ingress"),
+}
+# Field managers of what people write with. A Secret of theirs may have the same name in every
+# namespace and another content in each, which isn't read here.
+_PEOPLES = re.compile(r"(kubectl|helm|pulumi|terraform|hashicorp|k9s)\b.*", re.IGNORECASE)
 _LEAST = 2  # other namespaces that have it: one alone may be somebody's who has two
 _MAY_LACK = 4  # of so many ordinary namespaces one may lack it, and at least one in all
 
@@ -46,6 +54,13 @@ class Candidate:
     """The path of the list of its kind in all namespaces."""
     labels: frozenset[str]
     """The keys of its labels."""
+    managers: frozenset[str]
+    """Who has written it: the managers of its `managedFields`."""
+
+    @property
+    def is_somebodys(self) -> bool:
+        """Whether it is, by its kind or by who has written it, whatever other namespaces have."""
+        return self.kind in _SOMEBODYS or (self.kind == "Secret" and any(map(_PEOPLES.fullmatch, self.managers)))
 
 
 def in_every_namespace(api: ListingApi, namespace: str, candidates: Iterable[Candidate], own: Set[str]) -> set[Candidate]:
@@ -56,7 +71,7 @@ def in_every_namespace(api: ListingApi, namespace: str, candidates: Iterable[Can
     `own` are the namespaces of the stack: what they have counts, what they lack doesn't. Where the
     user may not look into other namespaces, there are none.
     """
-    candidates = [each for each in candidates if each.kind not in _DATA]
+    candidates = [each for each in candidates if not each.is_somebodys]
     if not candidates:
         return set()
     try:

@@ -25,7 +25,7 @@ from components.kube.quantity import GI, MI, number_of
 T = TypeVar("T")
 
 _INT32 = range(-(2**31), 2**31)
-_INT64 = range(-(2**63), 2**63)
+_LARGEST = 2**63 - 2  # the GCE PD driver compares with 2^63 - 1, and refuses what is no less
 
 
 class Misread(ValueError):
@@ -54,6 +54,14 @@ class Codec(ABC, Generic[T]):
     def of_example(self, example: str) -> str:
         """An example of the settings, `250` or `{team: data}`, as a class has it."""
         return example
+
+    def doubt(self, text: str) -> Misread | None:
+        """What the driver does to a text that it takes: it rounds it, or drops a part of it.
+
+        None where it takes the text as it is, and for a text that `read` raises Misread for.
+        """
+        del text
+        return None
 
 
 class Whole(Codec[int]):
@@ -103,8 +111,7 @@ class ExactTruth(Codec[bool]):
         """Misread is whatever is meant as true, or is neither."""
         if text in ("true", "false", ""):
             return text == "true"
-        works = "true" if text.strip().lower() in ("true", "yes", "on", "1", "t", "y") else "false"
-        raise Misread("only the exact text `true` is true to the driver: it reads this as false, without a word", works)
+        raise Misread("only the exact text `true` is true to the driver: it reads this as false, without a word", _truth(text))
 
 
 class Truth(ExactTruth):
@@ -114,8 +121,28 @@ class Truth(ExactTruth):
         """Misread is what the driver refuses."""
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
-        works = "true" if text.strip().lower() in ("yes", "on", "1", "t", "y") else "false"
-        raise Misread("the driver takes true and false alone", works)
+        raise Misread("true or false: the driver refuses anything else", _truth(text))
+
+
+class LenientTruth(Truth):
+    """Like Truth, but the driver takes what is neither for false, with a line in its log."""
+
+    def read(self, text: str) -> bool:
+        """Misread is a text that means true, and is none to the driver."""
+        if text.lower() != "true" and _truth(text) == "true":
+            raise Misread("true or false: the driver ignores anything else, with a line in its log", "true")
+        return text.lower() == "true"
+
+    def doubt(self, text: str) -> Misread | None:
+        """What is neither."""
+        if text.lower() in ("true", "false"):
+            return None
+        return Misread("true or false: the driver ignores anything else, with a line in its log", "false")
+
+
+def _truth(text: str) -> str:
+    """What a text seems to mean, `true` or `false`."""
+    return "true" if text.strip().lower() in ("true", "yes", "on", "1", "t", "y") else "false"
 
 
 class Int32(Whole):
@@ -146,11 +173,12 @@ class Count(Whole):
         return str(value)
 
     def read(self, text: str) -> int:
-        """Rounded up; Misread is what is no quantity."""
-        number = math.ceil(parse_quantity(text))
-        if number not in _INT64:
-            raise Misread("the driver takes a whole number of 64 bits")
-        return number
+        """Rounded up; Misread is what is no quantity, or one of more than 64 bits."""
+        return _whole(text, 1, "")
+
+    def doubt(self, text: str) -> Misread | None:
+        """A fraction, which the driver rounds up."""
+        return _rounded(text, 1, "")
 
 
 class MiB(Whole):
@@ -164,12 +192,12 @@ class MiB(Whole):
         return f"{value}Mi"
 
     def read(self, text: str) -> int:
-        """Misread is a number without a unit, which is bytes."""
-        number = parse_quantity(text)
-        if 0 < number < MI:
-            rule = f"a number without a unit is bytes a second: the driver rounds `{text}` up to 1 MiB/s, without a word"
-            raise Misread(rule, f"{text}Mi" if text.isdigit() else "")
-        return math.ceil(number / MI)
+        """Misread is less than one MiB, such as a number without a unit, which is bytes."""
+        return _whole(text, MI, "Mi")
+
+    def doubt(self, text: str) -> Misread | None:
+        """A number of bytes that is no whole MiB: `250M` is 239 MiB to the driver."""
+        return _rounded(text, MI, "Mi")
 
 
 class GiB(Whole):
@@ -183,19 +211,69 @@ class GiB(Whole):
         return f"{value}Gi"
 
     def read(self, text: str) -> int:
-        """Misread is a number without a unit, which is bytes."""
+        """Misread is less than one GiB, such as a number without a unit, which is bytes."""
+        return _whole(text, GI, "Gi")
+
+    def doubt(self, text: str) -> Misread | None:
+        """A number of bytes that is no whole GiB: `100G` is 94 GiB to the driver."""
+        return _rounded(text, GI, "Gi")
+
+
+_NAMES = {MI: "MiB/s", GI: "GiB"}
+
+
+def _whole(text: str, unit: int, suffix: str) -> int:
+    """What the GCE PD driver reads a quantity as, in `unit`: whole ones, rounded up."""
+    try:
         number = parse_quantity(text)
-        if 0 < number < MI:
-            rule = f"a number without a unit is bytes: the driver rounds `{text}` up to 1 GiB, without a word"
-            raise Misread(rule, f"{text}Gi" if text.isdigit() else "")
-        return math.ceil(number / GI)
+    except Misread as problem:
+        raise Misread(problem.rule, _meant(text, suffix)) from None
+    if abs(number) > _LARGEST:
+        raise Misread("the driver takes less than 2^63 (9223372036854775807)")
+    if unit > 1 and 0 < number < unit:
+        bare = "a number without a unit is bytes" + (" a second" if unit == MI else "")
+        what = bare if re.fullmatch(r"[+0-9.]+", text) else f"`{text}` is less than one {_NAMES[unit]}"
+        rule = f"{what}: the driver rounds `{text}` up to 1 {_NAMES[unit]}, without a word"
+        raise Misread(rule, f"{text}{suffix}" if text.isdigit() else "")
+    whole = math.ceil(number)  # of bytes, as the driver has it
+    return math.ceil(Fraction(whole, unit)) if whole > 0 else -(-whole // unit)
+
+
+def _rounded(text: str, unit: int, suffix: str) -> Misread | None:
+    """That the driver rounds `text`, and to what; None for whole ones."""
+    number = parse_quantity(text) / unit
+    if number.denominator == 1 or number <= 0:
+        return None
+    works = f"{math.ceil(number)}{suffix}"
+    return Misread(f"no whole number{f' of {_NAMES[unit]}' if suffix else ''}: the driver rounds `{text}` up to `{works}`", works)
+
+
+def _meant(text: str, suffix: str) -> str:
+    """The quantity that a text seems to mean: `250 MiB/s` is 250Mi, `3,000 IOPS` is 3000.
+
+    Empty where there is no telling.
+    """
+    found = re.match(
+        r"\s*(?P<number>[0-9]{1,9})(?![0-9.])\s*(?P<unit>[A-Za-z]?)", re.sub(r"(?<=[0-9])[,_'](?=[0-9]{3})", "", text), re.ASCII
+    )
+    if found is None or (suffix and found["unit"].lower() == "k"):
+        return ""
+    unit = found["unit"].upper()
+    if suffix:
+        return f"{found['number']}{f'{unit}i' if unit in ('M', 'G', 'T') else suffix}"
+    return f"{found['number']}{'k' if unit == 'K' else ''}"
 
 
 class CommaList(Codec[list[str]]):
-    """Texts with commas between them; `spaces` says whether the driver drops spaces around each."""
+    """Texts with commas between them.
 
-    def __init__(self, *, spaces: bool = True) -> None:
+    `spaces` says whether the driver drops spaces around each.
+    An empty text is as good as none, unless the driver refuses it: `empty` is what works then.
+    """
+
+    def __init__(self, *, spaces: bool = True, empty: str = "") -> None:
         self.spaces = spaces
+        self.empty = empty
 
     def write(self, value: list[str]) -> str:
         """The texts, with commas between them."""
@@ -206,7 +284,9 @@ class CommaList(Codec[list[str]]):
         return self.write(example[1:-1].split(", ")) if example.startswith("[") else example
 
     def read(self, text: str) -> list[str]:
-        """The texts."""
+        """The texts; Misread is an empty one that the driver refuses."""
+        if not text and self.empty:
+            raise Misread("an empty text: the driver refuses the class", self.empty)
         return [each.strip() if self.spaces else each for each in text.split(",")] if text else []
 
 
@@ -226,16 +306,15 @@ class Pairs(Codec[dict[str, str]]):
         return self.write({key: value for key, _, value in pairs}) if example.startswith("{") else example
 
     def read(self, text: str) -> dict[str, str]:
-        """Misread is what has not exactly one `=` in each pair, or a key twice."""
-        pairs = [pair.split("=") for pair in text.split(",")] if text else []
-        if any(len(pair) != 2 for pair in pairs):
-            raise Misread(
-                "the driver takes `key=value` pairs with commas between them, and no other `=` or `,`", "team=data,env=production"
-            )
-        keys = [key.strip() for key, _ in pairs]
-        if len(set(keys)) < len(keys):
-            raise Misread("a key is there twice, and the driver takes the last of them, without a word", "team=data,env=production")
-        return {key.strip(): value.strip() for key, value in pairs}
+        """Misread is what has not exactly one `=` in each pair, or a key with two values."""
+        written = [pair.split("=") for pair in text.split(",")] if text else []
+        pairs = [(pair[0].strip(), pair[1].strip()) for pair in written if len(pair) == 2]
+        if len(pairs) < len(written):
+            rule = "the driver takes `key=value` pairs with commas between them, and no other `=` or `,`"
+            raise Misread(rule, self.write(dict(pairs)) or "team=data,env=production")
+        if len(dict(pairs)) < len(set(pairs)):
+            raise Misread("a key is there twice, and the driver takes the last of them, without a word", self.write(dict(pairs)))
+        return dict(pairs)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from components.kube.quantity import GI, Size
@@ -24,7 +25,7 @@ class RequestedVolume:
     path: str
     size: Size
 
-    @property
+    @cached_property
     def gib(self) -> int:
         """The size that a cloud makes, in whole GiB."""
         return self.size.in_units_of(GI).provisioned_bytes // GI

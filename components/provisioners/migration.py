@@ -10,7 +10,7 @@ tests/oracles holds this module against it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from components.provisioners.base import FSTYPE
@@ -61,24 +61,23 @@ class Migration:
 
         `zones_are_fine` says whether the driver has nothing against a list of zones.
         """
-        found = [self._of_the_written(each, zones_are_fine) for each in findings]
-        return [*self.findings, *(each for number, each in enumerate(found) if each not in found[:number])]
+        of_zones = [each for each in findings if each.path == "zones" and "zones" in self.keys]
+        found = [replace(each, path=self.keys.get(each.path, each.path)) for each in findings if each not in of_zones]
+        return [*self.findings, *found, *(self._of_zones(of_zones, zones_are_fine) if of_zones else ())]
 
-    def _of_the_written(self, finding: Finding, zones_are_fine: Callable[[Sequence[str]], bool]) -> Finding:
-        key = self.keys.get(finding.path)
-        if key is None or finding.volume:
-            return finding
-        if finding.path != "zones":
-            return replace(finding, path=key)
+    def _of_zones(self, findings: Sequence[Finding], zones_are_fine: Callable[[Sequence[str]], bool]) -> Iterator[Finding]:
+        """Findings about single zones, each rule once: they are about the one text that has all."""
+        key = self.keys["zones"]
         text = str(self.written.parameters[key])
         zones = _stripped(text.split(","))
-        fine = bool(zones) and zones_are_fine(zones)
-        remedy: Remedy = Set(",".join(zones)) if fine else finding.remedy
-        if isinstance(remedy, Set):
-            remedy = replace(remedy, value=str(remedy.value).replace(", ", ","))
-        if fine and key.lower() == "zone" and len(zones) > 1:
-            remedy = Rename("zones", ",".join(zones))
-        return replace(finding, path=key, value=text, remedy=remedy, place=("parameters", key))
+        fine = zones_are_fine(zones) if zones else False
+        for finding in {each.rule: each for each in reversed(findings)}.values():
+            remedy: Remedy = Set(",".join(zones)) if fine else finding.remedy
+            if isinstance(remedy, Set):
+                remedy = replace(remedy, value=str(remedy.value).replace(", ", ","))
+            if fine and key.lower() == "zone" and len(zones) > 1:
+                remedy = Rename("zones", ",".join(zones))
+            yield replace(finding, path=key, value=text, remedy=remedy, place=("parameters", key))
 
 
 def translate(

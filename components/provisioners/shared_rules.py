@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from components.provisioners.findings import Finding, error, warning
@@ -26,9 +27,10 @@ def zones(names: Sequence[str], pattern: re.Pattern[str], cloud: str, example: s
             yield error(path, name, rule, Set(example))
     found = regions(names, pattern)
     if len(found) > 1:
-        works = ", ".join(name for name in names if (match := pattern.fullmatch(name)) and match["region"] == min(found))
+        first = min(found)
+        works = ", ".join(name for name in names if (match := pattern.fullmatch(name)) and match["region"] == first)
         yield error(path, list(names), "a cluster's zones are of one region", Set(works))
-    for name in dict.fromkeys(each for each in names if names.count(each) > 1):
+    for name in (each for each, times in Counter(names).items() if times > 1):
         yield error(path, name, "listed twice: the API server refuses the class", Set(", ".join(dict.fromkeys(names))))
 
 

@@ -8,7 +8,6 @@ that `volumes --json` has saved is read in `ops.volumes.saved`.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 from components.kube.node_affinity import HOSTNAME
 from components.kube.ownership import parse_claim_name
 from components.kube.quantity import as_quantity
-from components.provisioners.local_path import PATH_PATTERN_BEGINNING
+from components.provisioners.local_path import read_pattern
 from ops.volumes.volume import PROVISIONED_BY, Location, Reference, Volume
 from ops.volumes.wanted import Wanted
 
@@ -27,7 +26,6 @@ Json = Mapping[str, Any]
 
 _DIRECTORY = re.compile(r"(?P<volume>[^_/]+)_(?P<namespace>[^_/]+)_(?P<claim>[^_/]+)")
 _PROVISIONED = re.compile(r"pvc-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # a provisioner's volume: the claim's UID is in its name
-_BRACES = re.compile(r"\{\{ *[^{}]+ *\}\}")
 _OBJECT_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _EBS = re.compile(r"(?:aws://(?P<zone>[^/]+)/)?(?P<handle>vol-[0-9a-f]+)")
 _PD = re.compile(r"projects/[^/]+/zones/(?P<zone>[^/]+)/disks/[^/]+")
@@ -73,11 +71,7 @@ def _paths(folder: VolumesFolder, wanted: Wanted) -> list[str]:
     here = folder.on_this_machine(base)
     if here is None:
         return []
-    patterns = []
-    if wanted.path_pattern:
-        rest = wanted.path_pattern.removeprefix(PATH_PATTERN_BEGINNING)
-        literal = [glob.escape(part) for part in _BRACES.split(rest)]
-        patterns.append(f"{wanted.namespace}/{wanted.name}/{'*'.join(literal)}")
+    patterns = [read_pattern(wanted.path_pattern).glob(wanted.namespace, wanted.name)] if wanted.path_pattern else []
     found = {path.relative_to(here).as_posix() for pattern in patterns for path in here.glob(pattern) if path.is_dir()}
     ending = f"_{wanted.namespace}_{wanted.name}"
     found |= {path.name for path in here.glob(f"*{ending}") if _PROVISIONED.fullmatch(path.name.removesuffix(ending)) and path.is_dir()}

@@ -19,7 +19,8 @@ ACTIONS = """
     else with .PVName|range .PVCName|range $i, $x := .PVName|break|continue|define "x"|template "x" .|template "x"
     block "y" .|$x := .PVCName|$x|$x = 1|$y, $z := 1|contains "prod" .PVCNamespace|field "-" 0 .PVCName
     .PVCNamespace ¦ field "-" 1 ¦ toUpper|substring 0 3 .PVName|len .PVCName|index "a" .PVName|(len .PVName)
-    (.PVName).X|(|)|1 ¦ print|print 1 ¦ 2|print 0x1F|print 1_000|print 0x_1p-2|print 1e5|print 1e999
+    (.PVName).X|(|)|1 ¦ print|print 1 ¦ 2|print 0x1F|print 1_000|print 1_0.5|print 1.2_5e1_0|print 1._5|print 1_2i|print 0x1p1_0
+    print 0x_1p-2|print 1e5|print 1e999
     print 99999999999999999999|print 08|print .5|print 1+2i|print 'a'|print 'ab'|print "\\n"|print "\\q"|print `x`
     print "x|nil|print nil|true|print true .X|/* note */|/* note|- .PVCName -|- /* x */ -|- 1|..X|.PVCName|toLower|not
     and .PVCName .PVName|or|printf "%s-%s" .PVName .PVCName|slice .PVName 1 2|call .PVName|js|:|:=|,|.PVCName,|print\t1

@@ -136,7 +136,8 @@ def test_what_has_no_effect_goes() -> None:
 def test_what_an_alias_stands_for_is_left_to_a_person() -> None:
     text = (
         "kind: List\napiVersion: v1\nitems:\n"
-        "- {kind: StorageClass, apiVersion: storage.k8s.io/v1, metadata: {name: a}, provisioner: ebs.csi.aws.com, parameters: &p {encrypted: 'True'}}\n"
+        "- {kind: StorageClass, apiVersion: storage.k8s.io/v1, metadata: {name: a}, provisioner: ebs.csi.aws.com,\n"
+        "   parameters: &p {encrypted: 'True'}}\n"
         "- {kind: StorageClass, apiVersion: storage.k8s.io/v1, metadata: {name: b}, provisioner: ebs.csi.aws.com, parameters: *p}\n"
     )
     status, same, told = run("-", text=text)

@@ -24,6 +24,7 @@ from components.provisioners.base import FSTYPE
 from components.provisioners.codecs import Count, GiB, Int32, MiB, Misread, parse_quantity
 from components.provisioners.ebs.parameters import EXAMPLE_KEY
 from components.provisioners.gce_pd.parameters import EXAMPLE_KEY as CLOUD_KEY
+from components.provisioners.gce_pd.parameters import EXAMPLE_POOL
 from components.provisioners.lint.check import check_class
 from components.provisioners.lint.manifests import ManifestError, read_manifests
 from components.provisioners.lint.reading import read_class
@@ -52,6 +53,8 @@ ENCRYPTED = {"encrypted": "true"}
 NOT_ENCRYPTED = ("warning", "parameters.encrypted", '"true"')
 CONFIDENTIAL = f'"true", with `disk-encryption-kms-key: {CLOUD_KEY}`, with `type: hyperdisk-balanced`'
 SLOW = ("warning", "parameters.type", "pd-balanced")
+
+HYPERDISK = {"type": "hyperdisk-balanced"}
 
 RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
     # EBS: the strings as the driver parses them
@@ -184,8 +187,8 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
     ),
     "gce-pd: a label twice": (
         "gce-pd",
-        {"type": "pd-ssd", "labels": "a=b,a=c"},
-        [("error", "parameters.labels", "team=data,env=production")],
+        {"type": "pd-ssd", "labels": "a=b,a=c,d=e"},
+        [("error", "parameters.labels", "a=c,d=e")],
     ),
     "gce-pd: an empty availability": (
         "gce-pd",
@@ -206,6 +209,85 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
         "gce-pd",
         {"type": "pd-ssd", "csiProvisionerSecretName": "x"},
         [("warning", "parameters.csiProvisionerSecretName", "without `csiProvisionerSecretName`")],
+    ),
+    "gce-pd: a reserved key in another case": (
+        "gce-pd",
+        {"type": "pd-ssd", "CSI.storage.k8s.io/fstype": "xfs"},
+        [("error", "parameters.CSI.storage.k8s.io/fstype", f"{FSTYPE}: xfs")],
+    ),
+    "gce-pd: secrets of newer sidecars": (
+        "gce-pd",
+        {"type": "pd-ssd", "csi.storage.k8s.io/secret-name": "x", "csi.storage.k8s.io/controller-modify-secret-name": "x"},
+        [
+            ("warning", f"parameters.csi.storage.k8s.io/{key}", f"without `csi.storage.k8s.io/{key}`")
+            for key in ("controller-modify-secret-name", "secret-name")
+        ],
+    ),
+    **{
+        f"gce-pd: an empty {key}": ("gce-pd", {"type": "pd-ssd", key: ""}, [("error", f"parameters.{key}", works)])
+        for key, works in {
+            "data-cache-mode": "writethrough, with `data-cache-size: 100Gi`",
+            "hyperdisk-type": "without `hyperdisk-type`",
+            "enable-confidential-storage": '"false"',
+        }.items()
+    },
+    "gce-pd: empty pools": (
+        "gce-pd",
+        {"type": "hyperdisk-balanced", "storage-pools": ""},
+        [("error", "parameters.storage-pools", EXAMPLE_POOL)],
+    ),
+    "gce-pd: empty texts are as good as none": (
+        "gce-pd",
+        {"type": "pd-ssd", "replication-type": "", "labels": "", "resource-tags": "", "disk-encryption-kms-key": "", FSTYPE: ""},
+        [],
+    ),
+    "gce-pd: a throughput that is rounded": (
+        "gce-pd",
+        {**HYPERDISK, "provisioned-throughput-on-create": "250M"},
+        [("warning", "parameters.provisioned-throughput-on-create", "239Mi")],
+    ),
+    "gce-pd: iops that are rounded": (
+        "gce-pd",
+        {**HYPERDISK, "provisioned-iops-on-create": "3.0005k"},
+        [("warning", "parameters.provisioned-iops-on-create", '"3001"')],
+    ),
+    "gce-pd: more than 64 bits": (
+        "gce-pd",
+        {**HYPERDISK, "provisioned-iops-on-create": "9223372036854775807"},
+        [("error", "parameters.provisioned-iops-on-create", '"3000"')],
+    ),
+    "gce-pd: a cache in bytes": (
+        "gce-pd",
+        {"type": "pd-ssd", "data-cache-size": "100", "data-cache-mode": "writethrough"},
+        [("error", "parameters.data-cache-size", "100Gi")],
+    ),
+    "gce-pd: a cache without its size": (
+        "gce-pd",
+        {"type": "pd-ssd", "data-cache-mode": "writethrough"},
+        [("error", "parameters.data-cache-mode", "with `data-cache-size: 100Gi`")],
+    ),
+    "gce-pd: a cache whose size is looked up in lower case": (
+        "gce-pd",
+        {"type": "pd-ssd", "Data-Cache-Size": "100Gi"},
+        [
+            ("error", "parameters.Data-Cache-Size", "data-cache-size: 100Gi"),
+            ("warning", "parameters.data-cache-size", "without `data-cache-size`"),
+        ],
+    ),
+    "gce-pd: a truth that is ignored": (
+        "gce-pd",
+        {"type": "pd-ssd", "use-allowed-disk-topology": "yes"},
+        [("error", "parameters.use-allowed-disk-topology", '"true"')],
+    ),
+    "gce-pd: the type of a dynamic class in another case": (
+        "gce-pd",
+        {"Type": "dynamic"},
+        [("warning", "parameters.type", "hyperdisk-balanced")],
+    ),
+    "gce-pd: what needs that type in lower case": (
+        "gce-pd",
+        {"Type": "dynamic", "pd-type": "pd-ssd"},
+        [("error", "parameters.Type", "type: dynamic"), ("warning", "parameters.type", "hyperdisk-balanced")],
     ),
     "gce-pd: of ebs": ("gce-pd", {"type": "gp3"}, [("error", "parameters.type", "pd-balanced")]),
     # local-path
@@ -233,6 +315,39 @@ RAW: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
             ("warning", "parameters.allowUnsafePathPattern", "without `allowUnsafePathPattern`"),
         ],
     ),
+    **{
+        f"local-path: {pattern}": ("local-path", {"pathPattern": pattern}, [])
+        for pattern in (
+            "{{ .PVC.Namespace }}/{{ .PVC.Name }}/",
+            "{{.PVC.Namespace}}/{{.PVC.Name}}/{{.PVName}}",
+            "{{- .PVC.Namespace -}} / {{- $.PVC.Name }}/a//b",
+            "{{/* a note */}}{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVC.Labels.team }}",
+            "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ if .PVC.Labels.team }}a{{ else }}b{{ end }}",
+        )
+    },
+    **{
+        f"local-path: {pattern}": ("local-path", {"pathPattern": pattern}, [("error", "parameters.pathPattern", SAFE_PATTERN)])
+        for pattern in (
+            "{{ .PVC.Namespace }}/{{ .PVC.Name }}",
+            "{{ .PVC.Name }}/{{ .PVC.Namespace }}/",
+            "/{{ .PVC.Namespace }}/{{ .PVC.Name }}/",
+            "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVC.Nam }}",
+            "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ upper .PVName }}",
+            "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ if .PVName }}a",
+            "{{ .PVC.Namespace }}/{{ .PVC.Name }}/../{{ .PVName }}",
+            "{{ .PVC.Namespace }}-{{ .PVC.Name }}/x/{{ printf `%s` .PVName }}",
+            "",
+        )
+    },
+    **{
+        f"local-path: {pattern}": ("local-path", {"pathPattern": pattern}, [("warning", "parameters.pathPattern", SAFE_PATTERN)])
+        for pattern in (
+            "prod/{{ .PVC.Name }}/",
+            '{{ printf "%s/%s/" .PVC.Namespace .PVC.Name }}',
+            "{{ if .PVName }}{{ .PVC.Namespace }}{{ end }}/a/",
+        )
+    },
+    "local-path: a path with a slash at its end": ("local-path", {"nodePath": "/data//x/"}, [("error", "parameters.nodePath", "/data/x")]),
     "local-path: another case": ("local-path", {"nodepath": "/data"}, [("error", "parameters.nodepath", "nodePath: /data")]),
     "local-path: leftovers": (
         "local-path",
@@ -253,7 +368,6 @@ def test_a_string_is_read_as_the_driver_reads_it(case: str) -> None:
     assert found(provisioner, parameters) == expected
 
 
-HYPERDISK = {"type": "hyperdisk-balanced"}
 # One misread or refused parameter beside others, a size, and what works in its place.
 SUGGESTED: list[tuple[str, dict[str, Any], str, object, str, str]] = [
     ("ebs", ENCRYPTED, "iops", "16k", "5Gi", "3000"),
@@ -261,6 +375,11 @@ SUGGESTED: list[tuple[str, dict[str, Any], str, object, str, str]] = [
     ("ebs", ENCRYPTED, "throughput", "1GiB", "5Gi", "125"),
     ("gce-pd", HYPERDISK, "provisioned-throughput-on-create", "250 MiB/s", "6Gi", "250Mi"),
     ("gce-pd", HYPERDISK, "provisioned-throughput-on-create", "10", "6Gi", "250Mi"),
+    ("gce-pd", HYPERDISK, "provisioned-throughput-on-create", "1 GB/s", "10Gi", "1Gi"),
+    ("gce-pd", HYPERDISK, "provisioned-throughput-on-create", "250.5 MiB/s", "10Gi", "250Mi"),
+    ("gce-pd", HYPERDISK, "provisioned-iops-on-create", "3,500 IOPS", "10Gi", "3500"),
+    ("gce-pd", HYPERDISK, "provisioned-iops-on-create", "4K", "10Gi", "4k"),
+    ("gce-pd", HYPERDISK, "provisioned-iops-on-create", "9223372036854775808", "10Gi", "3000"),
     ("gce-pd", HYPERDISK, "provisioned-throughput-on-create", 250, "6Gi", "250Mi"),
     ("gce-pd", {"type": "hyperdisk-throughput"}, "provisioned-throughput-on-create", "many", "2Ti", "180Mi"),
     ("gce-pd", {"type": "pd-ssd"}, "data-cache-size", "100 GB", "6Gi", "100Gi"),
@@ -315,10 +434,17 @@ FIELDS: dict[str, tuple[str, dict[str, Any], list[tuple[str, str, str]]]] = {
         [
             ("error", "allowVolumeExpansion", "false"),
             ("error", "mountOptions", "without `mountOptions`"),
-            ("error", "volumeBindingMode", "WaitForFirstConsumer"),
             ("warning", "metadata.annotations.defaultVolumeType", "local"),
+            ("warning", "volumeBindingMode", "WaitForFirstConsumer"),  # right for a shared file system
         ],
     ),
+    "local-path: a type of volume in another case": ("local-path", {"annotations": {"defaultVolumeType": "Local"}}, []),
+    "local-path: no type of volume": (
+        "local-path",
+        {"annotations": {"defaultVolumeType": "localPath"}},
+        [("error", "metadata.annotations.defaultVolumeType", "local")],
+    ),
+    "gce-pd: an AI zone": ("gce-pd", {"topologies": [("topology.gke.io/zone", ["us-central1-ai1a", "us-central1-b"])]}, []),
 }
 
 
@@ -406,6 +532,7 @@ class TestForms:
         assert MiB().read(MiB().write(number)) == number
         assert GiB().read(GiB().write(number)) == number
 
+    @settings(deadline=None)
     @given(st.text(max_size=20))
     def test_any_text_is_read_or_misread(self, text: str) -> None:
         for name, provisioner in PROVISIONERS.items():

@@ -202,6 +202,7 @@ def in_namespaces(kind: str, name: str, *namespaces: str, **more: Any) -> list[d
                 "namespace": each,
                 "uid": f"{kind}-{name}-{each}",
                 "labels": more.get("labels"),
+                "managedFields": [{"manager": more.get("manager", "controller"), "operation": "Update"}],
             },
             "data": {"in": each} if more.get("different") else {"in": "all"},
         }
@@ -264,6 +265,10 @@ def test_what_a_controller_puts_into_every_namespace_is_no_obstacle(kind: str, p
         ("PersistentVolumeClaim", "persistentvolumeclaims", "cache", EVERYWHERE, {}),  # data, which is not the same
         ("ConfigMap", "configmaps", "{namespace}-settings", EVERYWHERE, {}),  # of other names, and so perhaps not the same
         ("Secret", "secrets", "backup-key", ("data", "team-a", "data-canary"), {}),
+        ("Secret", "secrets", "db-password", EVERYWHERE, {"manager": "kubectl-create"}),  # of one name, and each with its own content
+        ("Secret", "secrets", "db-password", EVERYWHERE, {"manager": "helm"}),
+        ("Deployment", "deployments", "web", EVERYWHERE, {}),
+        ("Service", "services", "web", EVERYWHERE, {}),
     ],
 )
 def test_what_somebody_has_put_there_still_counts(

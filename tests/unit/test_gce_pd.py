@@ -19,12 +19,13 @@ from components.provisioners import PROVISIONERS, RequestedVolume, codec_of
 from components.provisioners.base import FSTYPE
 from components.provisioners.gce_pd.limits import HIGHLY_AVAILABLE, TYPES
 from components.provisioners.gce_pd.parameters import ACCESS_MODES, EXAMPLE_KEY, EXAMPLE_POOL, GcePdParameters
+from components.provisioners.remedies import as_yaml
 from tests.unit.findings import Short, findings, short
 
 GCE_PD = PROVISIONERS["gce-pd"]
 
-# gcp-compute-persistent-disk-csi-driver 1.26: pkg/parameters/constants.go, and the one key that the
-# provisioner reads for it.
+# gcp-compute-persistent-disk-csi-driver 1.28.1: pkg/parameters/constants.go, and the one key that
+# the provisioner reads for it.
 DRIVER_KEYS = {
     "type",
     "replication-type",
@@ -79,6 +80,7 @@ HA_FLAG = warning("type", "hyperdisk-balanced")
 POOL_FLAG = warning("storage-pools", "without `storage-pools`")
 DYNAMIC = {"type": "dynamic"}
 FLAG = warning("type", "hyperdisk-balanced")
+AS_MEANT = "nothing, where that is what is meant"
 SLOW = warning("type", "pd-balanced")
 OTHER_REGION = EXAMPLE_KEY.replace("europe-west1", "us-east1")
 GLOBAL_KEY = EXAMPLE_KEY.replace("europe-west1", "global")
@@ -107,6 +109,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     # type
     "type: unknown": ({"type": "pd-fast"}, ["5Gi"], [error("type", "pd-balanced")]),
     "type: upper case": ({"type": "PD-SSD"}, [], [error("type", "pd-ssd")]),
+    "type: a near miss": ({"type": "hyperdisk_balanced"}, [], [error("type", "hyperdisk-balanced")]),
     "type: of ebs": ({"type": "gp3"}, [], [error("type", "pd-balanced")]),
     "type: a hard disk": ({"type": "pd-standard"}, ["5Gi"], [SLOW]),
     "type: read-mostly": (ML, ["5Gi"], [READ_MOSTLY]),
@@ -199,7 +202,20 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "iops: pd-extreme, least and most": ({"type": "pd-extreme", IOPS: 10000}, ["500Gi"], []),
     "iops: pd-extreme, most": ({"type": "pd-extreme", IOPS: 120000}, ["500Gi"], []),
     "iops: pd-extreme, beyond": ({"type": "pd-extreme", IOPS: 120001}, ["500Gi"], [error(IOPS, 120000)]),
-    "iops: dynamic, for the Hyperdisk alone": ({**DYNAMIC, IOPS: 3000}, ["6Gi"], [FLAG]),
+    "iops: dynamic, for the Hyperdisk alone": ({**DYNAMIC, IOPS: 3000}, ["6Gi"], [FLAG, warning(IOPS, AS_MEANT)]),
+    "iops: dynamic, for both": ({**DYNAMIC, "pd-type": "pd-extreme", IOPS: 10000}, ["500Gi"], [FLAG]),
+    "iops: dynamic, for neither": (
+        {**DYNAMIC, "hyperdisk-type": "hyperdisk-throughput", IOPS: 3000},
+        ["2Ti"],
+        [FLAG, warning(IOPS, AS_MEANT), error(IOPS, f"without `{IOPS}`")],
+    ),
+    "iops: dynamic, too few for one of both": (
+        {**DYNAMIC, "pd-type": "pd-extreme", IOPS: 2400},
+        ["500Gi"],
+        [FLAG, error(IOPS, 2500), error(IOPS, 3000)],
+    ),
+    "iops: none": ({IOPS: 0}, [], [warning(IOPS, f"without `{IOPS}`")]),
+    "iops: below none": ({**BALANCED, IOPS: -3000}, ["6Gi"], [error(IOPS, f"without `{IOPS}`")]),
     # throughput
     **{
         f"throughput: {kind} takes none": ({"type": kind, THROUGHPUT: 250}, [], [error(THROUGHPUT, f"without `{THROUGHPUT}`"), *more])
@@ -223,6 +239,9 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "throughput: ml, least at more": ({**ML, THROUGHPUT: 400}, ["3334Gi"], [READ_MOSTLY, error(THROUGHPUT, 401)]),
     "throughput: ml, most at 4Gi": ({**ML, THROUGHPUT: 6400}, ["4Gi"], [READ_MOSTLY]),
     "throughput: ml, more at 4Gi": ({**ML, THROUGHPUT: 6401}, ["4Gi"], [READ_MOSTLY, error(THROUGHPUT, 6400)]),
+    "throughput: none": ({THROUGHPUT: 0}, [], [warning(THROUGHPUT, f"without `{THROUGHPUT}`")]),
+    "throughput: below none": ({**BALANCED, THROUGHPUT: -1}, [], [error(THROUGHPUT, 140)]),
+    "throughput: dynamic": ({**DYNAMIC, THROUGHPUT: 250}, ["6Gi"], [FLAG, warning(THROUGHPUT, AS_MEANT)]),
     # replication
     "replication: none": ({"replication-type": "none"}, [], []),
     "replication: regional": ({"replication-type": "regional-pd", "zones": ["europe-west1-b", "europe-west1-c"]}, [], []),
@@ -231,6 +250,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
         {"replication-type": "regional-pd", "zones": ["europe-west1-b"]},
         [],
         [error("zones", "[europe-west1-b, europe-west1-c]")],
+    ),
+    "replication: in one zone of another region": (
+        {"replication-type": "regional-pd", "zones": ["us-east1-d"]},
+        [],
+        [error("zones", "[us-east1-d, us-east1-b]")],
     ),
     "replication: highly available in one zone": (
         {**AVAILABLE, "zones": ["europe-west1-b"]},
@@ -252,6 +276,28 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
         [],
         [FLAG, error("replication-type", "without `replication-type`, or with `type: pd-ssd`")],
     ),
+    "replication: zonal is a word for none": ({"replication-type": "zonal"}, [], [error("replication-type", "none")]),
+    "replication: none, of a type in two zones": (
+        {**AVAILABLE, "replication-type": "none"},
+        [],
+        [HA_FLAG, warning("replication-type", "without `replication-type`")],
+    ),
+    "replication: anything, of a type in two zones": (
+        {**AVAILABLE, "replication-type": "zonal"},
+        [],
+        [HA_FLAG, warning("replication-type", "without `replication-type`")],
+    ),
+    "replication: of a dynamic class whose types are both in two zones": (
+        {**DYNAMIC, "replication-type": "regional-pd", "hyperdisk-type": HIGHLY_AVAILABLE},
+        ["6Gi"],
+        [FLAG],
+    ),
+    "availability: of a dynamic class": (
+        {**DYNAMIC, "availability-class": "regional-hard-failover"},
+        [],
+        [FLAG, error("availability-class", "without `availability-class`")],
+    ),
+    "availability: zonal is a word for none": ({"availability-class": "zonal"}, [], [error("availability-class", "none")]),
     "availability: regional": ({"replication-type": "regional-pd", "availability-class": "regional-hard-failover"}, [], []),
     "availability: highly available": ({**AVAILABLE, "availability-class": "regional-hard-failover"}, [], [HA_FLAG]),
     "availability: zonal": (
@@ -302,6 +348,27 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
         [POOL_FLAG, error("storage-pools", f"[{EXAMPLE_POOL}]")],
     ),
     "pools: other zones": ({**POOLED, "zones": ["europe-west1-c"]}, [], [POOL_FLAG, error("zones", "[europe-west1-b]")]),
+    "pools: more zones than the class": (
+        {**POOLED, "storage-pools": [EXAMPLE_POOL, OTHER_POOL], "zones": ["europe-west1-c"]},
+        ["6Gi"],
+        [POOL_FLAG],
+    ),
+    "pools: fewer zones than the class": (
+        {**POOLED, "zones": ["europe-west1-c", "europe-west1-b"]},
+        ["6Gi"],
+        [POOL_FLAG, error("zones", "[europe-west1-b]")],
+    ),
+    "pools: one of two is none": (
+        {**POOLED, "storage-pools": [EXAMPLE_POOL, "my-pool"]},
+        [],
+        [POOL_FLAG, error("storage-pools", f"[{EXAMPLE_POOL}]")],
+    ),
+    "pools: of a dynamic class": ({**POOLED, **DYNAMIC}, ["6Gi"], [FLAG, POOL_FLAG, warning("storage-pools", AS_MEANT)]),
+    "pools: of a dynamic class with a type that has none": (
+        {**POOLED, **DYNAMIC, "hyperdisk-type": "hyperdisk-ml"},
+        ["6Gi"],
+        [FLAG, POOL_FLAG, warning("storage-pools", AS_MEANT), error("storage-pools", "with `hyperdisk-type: hyperdisk-balanced`")],
+    ),
     "pools: no zones": ({**POOLED, "zones": []}, [], [POOL_FLAG, error("zones", "[europe-west1-b]")]),
     "pools: another type": ({**POOLED, "type": "pd-ssd"}, [], [POOL_FLAG, error("storage-pools", "with `type: hyperdisk-balanced`")]),
     "pools: of Hyperdisk Throughput": ({**POOLED, **HDT}, ["2Ti"], [POOL_FLAG]),
@@ -333,6 +400,15 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
         [],
         [error("enable-multi-zone-provisioning", "without `enable-multi-zone-provisioning`")],
     ),
+    "multi-zone: hyperdisk-ml": (
+        {**ML, "enable-multi-zone-provisioning": True, "access-mode": "READ_ONLY_MANY"},
+        ["4Gi"],
+        [
+            READ_MOSTLY,
+            warning("enable-multi-zone-provisioning", "without `enable-multi-zone-provisioning`"),
+            warning("access-mode", ACCESS_MODES[0]),
+        ],
+    ),
     "multi-zone: no": ({"enable-multi-zone-provisioning": False}, [], []),
     "topology of types": (
         {"use-allowed-disk-topology": True},
@@ -343,7 +419,9 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     **{f"fstype: {kind}": ({FSTYPE: kind}, [], []) for kind in ("ext4", "xfs")},
     **{f"fstype: {kind}": ({FSTYPE: kind}, [], [warning(FSTYPE, "ext4")]) for kind in ("btrfs", "ntfs")},
     "fstype: upper case": ({FSTYPE: "XFS"}, [], [error(FSTYPE, "xfs")]),
-    "fstype: ext3": ({FSTYPE: "ext3"}, [], [error(FSTYPE, "ext4")]),
+    "fstype: ext3": ({FSTYPE: "ext3"}, [], []),
+    "fstype: ext2": ({FSTYPE: "ext2"}, [], [warning(FSTYPE, "ext4")]),
+    "fstype: one without a mkfs": ({FSTYPE: "zfs"}, [], [error(FSTYPE, "ext4")]),
     # labels and tags
     "labels": ({"labels": {"team": "data", "a_b-c1": "", "größe": "übergroß"}}, [], []),
     "labels: an upper-case key": ({"labels": {"Team": "data"}}, [], [error("labels", "{team: data}")]),
@@ -354,7 +432,12 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "labels: a longer key": ({"labels": {"k" * 64: ""}}, [], [error("labels", "{team: data}")]),
     "labels: a longer value": ({"labels": {"k": "v" * 64}}, [], [error("labels", "{team: data}")]),
     "labels: most": ({"labels": {f"k{n}": "v" for n in range(64)}}, [], []),
-    "labels: more": ({"labels": {f"k{n}": "v" for n in range(65)}}, [], [error("labels", "64 labels")]),
+    "labels: more": ({"labels": {f"k{n}": "v" for n in range(65)}}, [], [error("labels", as_yaml({f"k{n}": "v" for n in range(64)}))]),
+    "labels: what is right stays": (
+        {"labels": {"Env": "test", "team": "data"}},
+        [],
+        [error("labels", "{env: test, team: data}")],
+    ),
     "labels: Google's": ({"labels": {"goog-k8s": "v"}}, [], [warning("labels", "{my-goog-k8s: v}")]),
     "tags": ({"resource-tags": [TAG, "123456/team/data base"]}, [], []),
     "tags: no parent": ({"resource-tags": ["team/data"]}, [], [error("resource-tags", TAG)]),
@@ -362,11 +445,19 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "tags: a value that ends with a space": ({"resource-tags": ["my-project/a/b-"]}, [], [error("resource-tags", TAG)]),
     "tags: a value too long": ({"resource-tags": [f"my-project/a/{'v' * 64}"]}, [], [error("resource-tags", TAG)]),
     "tags: a comma": ({"resource-tags": ["my-project/a/b,c"]}, [], [error("resource-tags", TAG)]),
-    "tags: twice": ({"resource-tags": [TAG, "my-project/environment/test"]}, [], [error("resource-tags", TAG)]),
+    "tags: twice": ({"resource-tags": [TAG, "my-project/environment/test"]}, [], [error("resource-tags", f"[{TAG}]")]),
+    "tags: what is right stays": ({"resource-tags": ["team/data", "123/a/b"]}, [], [error("resource-tags", "[123/a/b]")]),
     "tags: most": ({"resource-tags": [f"my-project/k{n}/v" for n in range(50)]}, [], []),
-    "tags: more": ({"resource-tags": [f"my-project/k{n}/v" for n in range(51)]}, [], [error("resource-tags", "50 tags")]),
+    "tags: more": (
+        {"resource-tags": [f"my-project/k{n}/v" for n in range(51)]},
+        [],
+        [error("resource-tags", as_yaml([f"my-project/k{n}/v" for n in range(50)]))],
+    ),
     # fields of the class
     "zones": ({"zones": ["europe-west1-b", "europe-west1-c"]}, [], []),
+    "zones: an AI zone": ({"zones": ["us-south1-ai1b", "us-south1-a"]}, [], []),
+    "zones: of a sovereign cloud": ({"zones": ["u-france-east1-a"]}, [], []),
+    "zones: an AI zone of another region": ({"zones": ["us-south1-ai1b", "us-west4-a"]}, [], [error("zones", "us-south1-ai1b")]),
     "zones: a region": ({"zones": ["europe-west1"]}, [], [error("zones", "europe-west1-b")]),
     "zones: of AWS": ({"zones": ["eu-central-1a"]}, [], [error("zones", "europe-west1-b")]),
     "zones: of two regions": ({"zones": ["europe-west1-b", "europe-west10-a"]}, [], [error("zones", "europe-west1-b")]),
@@ -384,7 +475,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[Short]]] = {
     "snapshots: labels and tags": (
         snapshots(labels={"Team": "x"}, resource_tags=["x"]),
         [],
-        [error("snapshots.labels", "{team: data}"), error("snapshots.resource-tags", TAG)],
+        [error("snapshots.labels", "{team: x}"), error("snapshots.resource-tags", TAG)],
     ),
     # attributes
     "attributes: nothing": (fast("hyperdisk-balanced"), [], [error("attributes.fast", "{iops: 4000}")]),
@@ -510,7 +601,7 @@ GRAMMAR = {
     "data-cache-size": re.compile("[1-9][0-9]*Gi"),
     "data-cache-mode": re.compile("writethrough|writeback"),
     "access-mode": re.compile("|".join(ACCESS_MODES)),
-    FSTYPE: re.compile("ext4|xfs|btrfs|ntfs"),
+    FSTYPE: re.compile("ext4|xfs|ext3|ext2|btrfs|ntfs"),
 }
 SIZES = {
     "pd-extreme": 500,
@@ -553,6 +644,8 @@ def parameter_sets(draw: st.DrawFn) -> dict[str, Any]:
 def refusals(written: dict[str, str], gib: int) -> Iterator[str]:
     """Why driver or API would refuse this class at this size, or make other disks than it says."""
     values = [key for key, value in written.items() if not GRAMMAR[key].fullmatch(value)]
+    if written.get("type") == HIGHLY_AVAILABLE:
+        values = [key for key in values if key != "replication-type"]  # such a disk is in two zones, whatever this says
     if values:
         yield f"the form of {values}"
         return
@@ -567,7 +660,7 @@ def refusals(written: dict[str, str], gib: int) -> Iterator[str]:
         yield "the availability"
     if written.get("enable-confidential-storage") == "true":
         yield "confidential without a key"
-    if written.get("enable-multi-zone-provisioning") == "true":
+    if written.get("enable-multi-zone-provisioning") == "true" and kind != "hyperdisk-ml":
         yield "a disk in each zone"
     if "data-cache-mode" in written and "data-cache-size" not in written:
         yield "a mode of no cache"
@@ -584,7 +677,7 @@ def _figures(kind: str, gib: int, written: dict[str, str]) -> Iterator[str]:
         "hyperdisk-extreme": (max(128, 2 * gib), 350000),
         "pd-extreme": (2500, 120000),
     }
-    if IOPS in written and (kind not in iops_of or not iops_of[kind][0] <= int(written[IOPS]) <= iops_of[kind][1]):
+    if int(written.get(IOPS, 0)) > 0 and (kind not in iops_of or not iops_of[kind][0] <= int(written[IOPS]) <= iops_of[kind][1]):
         yield "the IOPS"
     throughput_of = {
         "hyperdisk-balanced": (140, 2400),
@@ -592,10 +685,10 @@ def _figures(kind: str, gib: int, written: dict[str, str]) -> Iterator[str]:
         "hyperdisk-throughput": (max(20, -(-10 * gib // 1024)), min(2400, 90 * gib // 1024)),
         "hyperdisk-ml": (max(400, -(-12 * gib // 100)), min(1_200_000, 1600 * gib)),
     }
-    if THROUGHPUT in written:
-        value = int(written[THROUGHPUT].removesuffix("Mi"))
-        if kind not in throughput_of or not throughput_of[kind][0] <= value <= throughput_of[kind][1]:
-            yield "the throughput"
+    value = int(written.get(THROUGHPUT, "0Mi").removesuffix("Mi"))
+    # 0 is not sent, nor are IOPS of 0.
+    if value > 0 and (kind not in throughput_of or not throughput_of[kind][0] <= value <= throughput_of[kind][1]):
+        yield "the throughput"
 
 
 def test_what_passes_is_what_the_driver_takes_and_what_it_refuses_never_passes() -> None:

@@ -293,6 +293,13 @@ def test_every_remedy_does_away_with_its_error(full: bool) -> None:
     assert made > 100
 
 
+@pytest.mark.parametrize("zone", ["eu-west-{}a", " x{}"])
+def test_ever_so_many_zones_are_one_finding_of_each_kind(zone: str) -> None:
+    zones = ",".join(zone.format(number) for number in range(15_000))
+    _, found = report(EBS, {**ENCRYPTED, "zones": zones})
+    assert [(severity, where) for severity, where, _ in found] == [("error", "parameters.zones")]
+
+
 def test_other_provisioners_of_old_are_left_alone() -> None:
     assert migrate(StorageClassManifest("a", "kubernetes.io/azure-disk")) is None
     assert check_class(StorageClassManifest("a", "kubernetes.io/azure-disk"), []).provisioner is None

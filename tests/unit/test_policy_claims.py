@@ -358,7 +358,8 @@ def test_claims_that_a_stateful_set_finds_are_counted_once() -> None:
     def claim(name: str, size: str = "10Gi", patch: bool = False) -> DeclaredResource:
         spec = f"{{storageClassName: streaming-ebs, resources: {{requests: {{storage: {size}}}}}}}"
         text = f"{{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {{name: {name}, namespace: shop}}, spec: {spec}}}"
-        return declared(text, patch)
+        resource: DeclaredResource = declared(text, patch)
+        return resource
 
     kafka = declared("""
         apiVersion: apps/v1

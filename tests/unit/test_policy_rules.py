@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, unknown_checking_proxy
 
+from components.kube.classes import DEFAULT_CLASS
 from components.kube.labels import recommended
 from components.provisioners import PROVISIONERS
 from devkube import paths
@@ -143,7 +144,7 @@ BROKEN: list[tuple[Callable[..., Any], DeclaredResource, str]] = [
             storage_class(annotations={annotation: "true"}),
             f'StorageClass fast: metadata.annotations[{annotation}]: "true": a tier is used by name, never by default. Works: "false"',
         )
-        for annotation in rules.DEFAULT_CLASS
+        for annotation in DEFAULT_CLASS
     ),
     (
         rules.known_provisioner,

@@ -25,6 +25,8 @@ class DiskTypeLimits:
 DEFAULT_TYPE = "pd-standard"  # the driver's own, a hard disk
 DYNAMIC = "dynamic"
 HIGHLY_AVAILABLE = "hyperdisk-balanced-high-availability"
+MULTI_ZONE = "hyperdisk-ml"  # on GKE, the only type with a disk in each zone behind one volume
+POOLED = ("hyperdisk-balanced", "hyperdisk-throughput")  # the types that storage pools have
 BALANCED = ("hyperdisk-balanced", HIGHLY_AVAILABLE)
 
 # 64 TiB is the driver's MaxVolumeSizeInBytes.

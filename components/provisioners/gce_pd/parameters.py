@@ -8,13 +8,15 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from components.provisioners.base import FSTYPE, TierParameters
-from components.provisioners.codecs import CommaList, Count, GiB, LowerCase, MiB, Pairs, Text, Truth
+from components.provisioners.codecs import CommaList, Count, GiB, LenientTruth, LowerCase, MiB, Pairs, Text, Truth
 from components.provisioners.gce_pd.limits import TYPES
 from components.provisioners.validators import in_gib, in_mib
 
 DRIVER = "pd.csi.storage.gke.io"
 ZONE_KEY = "topology.gke.io/zone"
-ZONE = re.compile(r"(?P<region>[a-z]+-[a-z]+[0-9]+)-[a-z]")
+# Zones (`europe-west1-b`), and a region's AI zones (`us-central1-ai1a`, Google's page on these).
+# Regions of sovereign clouds begin with `u-` (the driver's GetRegionFromZones).
+ZONE = re.compile(r"(?P<region>(u-)?[a-z]+-[a-z]+[0-9]+)-([a-z]|[a-z]{2}[0-9]+[a-z])")
 IOPS = "provisioned-iops-on-create"
 THROUGHPUT = "provisioned-throughput-on-create"
 ACCESS_MODES = ("READ_WRITE_SINGLE", "READ_ONLY_MANY", "READ_WRITE_MANY")
@@ -110,7 +112,7 @@ class GcePdParameters(_Driver):
     storage_pools: Annotated[
         list[str],
         Field(description="a list of storage pools, one for each zone", examples=[f"[{EXAMPLE_POOL}]"]),
-        CommaList(spaces=False),
+        CommaList(spaces=False, empty=EXAMPLE_POOL),
     ] = Field(default_factory=list)
     resource_tags: _ResourceTags = Field(default_factory=list)
     data_cache_size: Annotated[
@@ -131,7 +133,7 @@ class GcePdParameters(_Driver):
         Text(),
     ] = None
     use_allowed_disk_topology: Annotated[
-        bool | None, Field(description="true: pods go to nodes that can attach the disk type", examples=["true"]), Truth()
+        bool | None, Field(description="true: pods go to nodes that can attach the disk type", examples=["true"]), LenientTruth()
     ] = None
     hyperdisk_type: Annotated[
         str | None, Field(description="with `type: dynamic`, the Hyperdisk", examples=["hyperdisk-balanced"]), LowerCase()
@@ -142,7 +144,7 @@ class GcePdParameters(_Driver):
     disk_type_preference: Annotated[
         str | None,
         Field(description="with `type: dynamic`, which where both can be had: hyperdisk-type or pd-type", examples=["hyperdisk-type"]),
-        LowerCase(),
+        LowerCase("hyperdisk-type"),
     ] = None
     csi_fstype: Annotated[
         str | None,

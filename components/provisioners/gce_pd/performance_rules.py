@@ -24,6 +24,9 @@ from components.provisioners.gce_pd.limits import (
 )
 from components.provisioners.remedies import Drop, Remedy, Set
 
+# Of quantities such as -208Ti apimachinery makes numbers above 0.
+BELOW_ZERO = "below 0: the driver refuses it, or takes it for another number"
+
 
 @dataclass(frozen=True)
 class DiskPerformance:
@@ -84,7 +87,7 @@ class DiskPerformance:
             yield error(self._path(key), value, f"{self.type} takes no {unit} of its own: the API refuses the disk", Drop(key))
         elif not bounds[0] <= value <= bounds[1]:
             rule = f"from {bounds[0]} to {bounds[1]} {unit} for {self.type}: the API refuses anything else"
-            yield error(self._path(key), value, rule, remedy)
+            yield error(self._path(key), value, BELOW_ZERO if value < 0 else rule, remedy)
 
     def _iops_bounds(self, volume: RequestedVolume, limits: DiskTypeLimits) -> tuple[int, int]:
         """The IOPS that a disk of this size can have.

@@ -10,7 +10,7 @@ from components.kube.quantity import GI
 from components.provisioners.base import FSTYPE, Provisioner, SnapshotClassFields, StorageClassFields
 from components.provisioners.codecs import class_parameters
 from components.provisioners.findings import Finding, RequestedVolume, error
-from components.provisioners.gce_pd import rules
+from components.provisioners.gce_pd import key_rules, rules
 from components.provisioners.gce_pd.parameters import DRIVER, ZONE_KEY, GcePdParameters
 from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.remedies import Drop, Rename
@@ -81,9 +81,10 @@ class GcePd(Provisioner[GcePdParameters]):
         return {name: class_parameters(each) for name, each in parameters.attributes.items()}
 
     def class_findings(self, manifest: StorageClassManifest) -> Iterator[Finding]:
-        """As for every block storage, and the keys that need lower case."""
+        """As for every block storage, and what the driver makes of the keys as they are written."""
         yield from super().class_findings(manifest)
-        yield from rules.lower_case_keys(manifest)
+        yield from key_rules.case_of_keys(manifest)
+        yield from key_rules.empty_types(manifest)
 
     def unknown(self, key: str, value: object) -> Finding:
         """A bare fstype, which EBS takes, is renamed to the right key."""

@@ -2,12 +2,15 @@
 
 `check` is the list of all rules.
 Rules for types and sizes are in type_rules.py, for IOPS and throughput in performance_rules.py, for
-labels and tags in label_rules.py, for snapshots in snapshot_rules.py; the numbers are in limits.py.
+replication in replication_rules.py, for storage pools in pool_rules.py, for labels and tags in
+label_rules.py, for snapshots in snapshot_rules.py, for the keys of a class in key_rules.py; the
+numbers are in limits.py.
 
 Sources, where a rule names no other: the driver's own code (gcp-compute-persistent-disk-csi-driver
-1.26: pkg/parameters, pkg/convert, pkg/gce-pd-csi-driver/controller.go), which leaves the values to
-the API ("We leave validation of the values to the cloud provider"), and Google's pages (see
-limits.py). Issues and pull requests are the driver's. None of it was tried on Google Cloud.
+1.28.1: pkg/parameters and pkg/convert, which tests/oracles/gce-pd holds the rules against;
+pkg/gce-pd-csi-driver/controller.go and utils.go), which leaves the values to the API ("We leave
+validation of the values to the cloud provider"), and Google's pages (see limits.py). Issues and
+pull requests are the driver's. None of it was tried on Google Cloud.
 Figures that were found neither there nor in an error message of the API are warnings.
 """
 
@@ -20,11 +23,10 @@ from dataclasses import replace
 from components.provisioners.base import FSTYPE
 from components.provisioners.findings import Finding, RequestedVolume, error, warning
 from components.provisioners.gce_pd.label_rules import labels, resource_tags
-from components.provisioners.gce_pd.limits import CHANGEABLE, DEFAULT_TYPE, DYNAMIC, HIGHLY_AVAILABLE
+from components.provisioners.gce_pd.limits import CHANGEABLE, DEFAULT_TYPE, DYNAMIC, MULTI_ZONE
 from components.provisioners.gce_pd.parameters import (
     ACCESS_MODES,
     EXAMPLE_KEY,
-    EXAMPLE_POOL,
     EXAMPLE_REGION,
     EXAMPLE_ZONE,
     IOPS,
@@ -33,34 +35,44 @@ from components.provisioners.gce_pd.parameters import (
     GcePdAttributes,
     GcePdParameters,
 )
-from components.provisioners.gce_pd.performance_rules import DiskPerformance
+from components.provisioners.gce_pd.performance_rules import BELOW_ZERO, DiskPerformance
+from components.provisioners.gce_pd.pool_rules import storage_pools
+from components.provisioners.gce_pd.replication_rules import replication
 from components.provisioners.gce_pd.snapshot_rules import snapshots
 from components.provisioners.gce_pd.type_rules import disk_type, size, types_of
-from components.provisioners.manifest import StorageClassManifest
-from components.provisioners.remedies import Add, Drop, Either, Rename, Set
+from components.provisioners.remedies import Add, Advice, Drop, Set
 from components.provisioners.shared_rules import attribute_names, mount_options, regions, zones
 
-FILE_SYSTEMS = ("ext4", "xfs")
+# With what is to be said of each.
+FILE_SYSTEMS = {
+    "ext4": "",
+    "xfs": "",
+    "ext3": "",
+    "ext2": "it has no journal: after a machine stops, files may be damaged, and the whole disk is checked before it is mounted",
+    "btrfs": "btrfs is experimental in the driver",
+    "ntfs": "ntfs is for Windows nodes",
+}
 
 _KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
-_POOL = re.compile(r"projects/[^/]+/zones/(?P<zone>[^/]+)/storagePools/[^/]+")
 
 
 def check(parameters: GcePdParameters, volumes: Sequence[RequestedVolume]) -> Iterator[Finding]:
     """All rules for a class with these parameters, of which these volumes are wanted."""
     p = parameters
     yield from disk_type(p)
+    yield from _left_out(p)
     for kind in types_of(p):
-        performance = DiskPerformance("", IOPS, THROUGHPUT, kind, p.provisioned_iops_on_create, p.provisioned_throughput_on_create)
-        # A dynamic class has figures for the Hyperdisk.
-        # The driver drops what its other type can't have (sanitize.go).
-        if not (p.type == DYNAMIC and kind.startswith("pd-")):
-            yield from performance.check(volumes)
+        iops, throughput = p.provisioned_iops_on_create, p.provisioned_throughput_on_create or None
+        iops = iops if iops and iops > 0 else None
+        if p.type == DYNAMIC and kind.startswith("pd-"):
+            yield from _dropped_figures(p, kind)
+            iops, throughput = iops if kind == "pd-extreme" else None, None
+        yield from DiskPerformance("", IOPS, THROUGHPUT, kind, iops, throughput).check(volumes)
         for volume in volumes:
             yield from size(kind, volume, regional=p.replication_type == "regional-pd")
-    yield from _replication(p)
+    yield from replication(p)
     yield from _encryption(p)
-    yield from _pools(p)
+    yield from storage_pools(p)
     yield from _data_cache(p)
     yield from _access(p)
     yield from _file_system(p)
@@ -75,46 +87,29 @@ def check(parameters: GcePdParameters, volumes: Sequence[RequestedVolume]) -> It
         yield from _attributes(p, name, attributes, volumes)
 
 
-def lower_case_keys(manifest: StorageClassManifest) -> Iterator[Finding]:
-    """Keys of an existing class that the driver looks up a second time, in lower case alone."""
-    written = {key.lower(): str(value).lower() for key, value in manifest.parameters.items()}
-    looked_up: dict[str, tuple[str, ...]] = {}
-    if written.get("enable-confidential-storage") == "true":
-        looked_up["enable-confidential-storage: true"] = ("disk-encryption-kms-key",)
-    if written.get("type") == DYNAMIC:
-        looked_up["type: dynamic"] = ("type", "hyperdisk-type", "pd-type", "disk-type-preference")
-    for setting, keys in looked_up.items():
-        for key, value in manifest.parameters.items():
-            if key.lower() in keys and key not in keys:
-                rule = f"with `{setting}` the driver looks for `{key.lower()}` in lower case alone, and doesn't find this"
-                yield error(key, value, rule, Rename(key.lower()))
+def _left_out(p: GcePdParameters) -> Iterator[Finding]:
+    """Figures that the driver asks the API for only where they are above 0 (gce-compute.go)."""
+    iops, throughput = p.provisioned_iops_on_create, p.provisioned_throughput_on_create
+    rule = "the driver leaves it out, and the disk has what the API gives it"
+    if iops is not None and iops < 0:
+        yield error(IOPS, iops, f"below 0: {rule}", Drop(IOPS))
+    if throughput is not None and throughput < 0 and not types_of(p):
+        yield error(THROUGHPUT, throughput, BELOW_ZERO, Drop(THROUGHPUT))
+    for key, figure in ((IOPS, iops), (THROUGHPUT, throughput)):
+        if figure == 0:
+            yield warning(key, figure, f"0 is as good as none: {rule}", Drop(key))
 
 
-def _replication(p: GcePdParameters) -> Iterator[Finding]:
-    kind, replication = p.type or DEFAULT_TYPE, p.replication_type
-    if replication is not None and replication not in ("none", "regional-pd"):
-        yield error("replication-type", replication, "none or regional-pd: the driver refuses the class", Set("regional-pd"))
-    regional = replication == "regional-pd"
-    of_pd_ssd = Either(Drop("replication-type"), Add({"type": "pd-ssd"}))
-    if regional and kind.startswith("hyperdisk-") and kind != HIGHLY_AVAILABLE:
-        rule = f"{kind} has no regional disks: the API refuses them; {HIGHLY_AVAILABLE} is replicated by itself"
-        yield error("replication-type", replication, rule, Drop("replication-type", with_={"type": HIGHLY_AVAILABLE}))
-    if regional and kind == "pd-extreme":
-        rule = "pd-extreme is zonal only: the API refuses regional disks (pull request #1079)"
-        yield error("replication-type", replication, rule, of_pd_ssd)
-    if regional and kind == DYNAMIC:
-        rule = "where a dynamic class becomes a Hyperdisk, the driver drops it without a word, and the disk is in one zone"
-        yield error("replication-type", replication, rule, of_pd_ssd)
-    both = regional or kind == HIGHLY_AVAILABLE
-    if both and len(p.zones) == 1:
-        rule = "a regional disk is in two zones: with one the driver finds no second"
-        yield error("zones", p.zones, rule, Set(["europe-west1-b", "europe-west1-c"]))
-    if p.availability_class is not None and p.availability_class not in ("none", "regional-hard-failover"):
-        rule = "none or regional-hard-failover: the driver refuses the class"
-        yield error("availability-class", p.availability_class, rule, Set("regional-hard-failover"))
-    if p.availability_class == "regional-hard-failover" and not both:
-        rule = "for regional disks alone: `invalid availability class for zonal disk`"
-        yield error("availability-class", p.availability_class, rule, Add({"replication-type": "regional-pd"}))
+def _dropped_figures(p: GcePdParameters, kind: str) -> Iterator[Finding]:
+    """The figures that a dynamic class has for the Hyperdisk alone.
+
+    In the driver: sanitize.go, which drops them where the disk becomes a Persistent Disk.
+    """
+    figures = {IOPS: None if kind == "pd-extreme" else p.provisioned_iops_on_create, THROUGHPUT: p.provisioned_throughput_on_create}
+    for key, value in figures.items():
+        if value is not None and value > 0:
+            rule = f"for the Hyperdisk alone: where the disk becomes a {kind}, the driver drops it, without a word"
+            yield warning(key, value, rule, Advice("nothing, where that is what is meant"))
 
 
 def _encryption(p: GcePdParameters) -> Iterator[Finding]:
@@ -135,44 +130,12 @@ def _encryption(p: GcePdParameters) -> Iterator[Finding]:
         works = match[0].replace(f"/locations/{match['location']}/", f"/locations/{min(own)}/")
         yield error("disk-encryption-kms-key", key, rule, Set(works))
     if p.enable_confidential_storage:
-        if match is None:
+        if not _KEY.search(key or ""):
             rule = "it needs `disk-encryption-kms-key`: the driver refuses the class"
             yield error("enable-confidential-storage", True, rule, Add({"disk-encryption-kms-key": example}))
         if not (p.type or DEFAULT_TYPE).startswith("hyperdisk-balanced"):
             rule = "for Hyperdisk Balanced alone: the API refuses other disks"
             yield error("enable-confidential-storage", True, rule, Add({"type": "hyperdisk-balanced"}))
-
-
-def _pools(p: GcePdParameters) -> Iterator[Finding]:
-    """Storage pools against type, replication, confidential storage and zones.
-
-    In the driver: validateStoragePools.
-    """
-    if not p.storage_pools:
-        return
-    rule = "pools need a driver that is set up for them (--enable-storage-pools): others refuse the class"
-    yield warning("storage-pools", p.storage_pools, rule, Drop("storage-pools"))
-    written, found = p.storage_pools, [_POOL.fullmatch(pool) for pool in p.storage_pools]
-    for pool, match in zip(written, found, strict=True):
-        if match is None:
-            yield error("storage-pools", pool, "`projects/…/zones/…/storagePools/…`: the driver refuses the class", Set(EXAMPLE_POOL))
-    pools = [match["zone"] for match in found if match]
-    first = {match["zone"]: match[0] for match in reversed(found) if match}
-    for zone in dict.fromkeys(each for each in pools if pools.count(each) > 1):
-        rule = f"one pool for each zone, and {zone} has {pools.count(zone)}: the driver refuses the class"
-        yield error("storage-pools", written, rule, Set(list(reversed(first.values()))))
-    if (p.type or DEFAULT_TYPE) not in ("hyperdisk-balanced", "hyperdisk-throughput"):
-        rule = "pools are for hyperdisk-balanced and hyperdisk-throughput: the driver refuses the class"
-        yield error("storage-pools", written, rule, Add({"type": "hyperdisk-balanced"}))
-    if p.replication_type == "regional-pd":
-        rule = "pools have no regional disks: the driver refuses the class"
-        yield error("storage-pools", written, rule, Drop("replication-type"))
-    if p.enable_confidential_storage:
-        rule = "pools have no confidential storage: the driver refuses the class"
-        yield error("storage-pools", written, rule, Drop("enable-confidential-storage"))
-    if pools and all(found) and sorted(set(pools)) != sorted(p.zones):
-        rule = "the class's zones are exactly those of its pools: the driver refuses it otherwise"
-        yield error("zones", list(p.zones), rule, Set(list(dict.fromkeys(pools))))
 
 
 def _data_cache(p: GcePdParameters) -> Iterator[Finding]:
@@ -196,26 +159,31 @@ def _data_cache(p: GcePdParameters) -> Iterator[Finding]:
 def _access(p: GcePdParameters) -> Iterator[Finding]:
     """Who attaches the disks, and where they are made."""
     if p.access_mode is not None and p.access_mode not in ACCESS_MODES:
-        rule = f"{', '.join(ACCESS_MODES)}: the API refuses anything else"
+        rule = f"{', '.join(ACCESS_MODES)}; the driver reads it, and doesn't use it"
         yield error("access-mode", p.access_mode, rule, Set(ACCESS_MODES[0]))
     elif p.access_mode not in (None, ACCESS_MODES[0]):
         rule = "the claims are for one pod at a time; a disk that several nodes can attach is not kept from being written by two"
         yield warning("access-mode", p.access_mode, rule, Set(ACCESS_MODES[0]))
     if p.enable_multi_zone_provisioning:
         rule = "it makes an own, different disk in each zone behind one volume: for copies to read, not for what is written"
-        yield error("enable-multi-zone-provisioning", True, rule, Drop("enable-multi-zone-provisioning"))
+        if p.type != MULTI_ZONE:
+            rule = f"for {MULTI_ZONE} alone: the driver refuses the class (on GKE: --multi-zone-volume-handle-disk-types); {rule}"
+        make = warning if p.type == MULTI_ZONE else error
+        yield make("enable-multi-zone-provisioning", True, rule, Drop("enable-multi-zone-provisioning"))
     if p.use_allowed_disk_topology is not None:
         rule = "a driver that isn't set up for it (--disk-topology) ignores it with a line in its log"
         yield warning("use-allowed-disk-topology", p.use_allowed_disk_topology, rule, Drop("use-allowed-disk-topology"))
 
 
 def _file_system(p: GcePdParameters) -> Iterator[Finding]:
+    """The file systems whose mkfs the driver's image has (its Dockerfile)."""
     kind = p.csi_fstype
-    if kind in ("btrfs", "ntfs"):
-        what = "btrfs is experimental in the driver" if kind == "btrfs" else "ntfs is for Windows nodes"
-        yield warning(FSTYPE, kind, what, Set("ext4"))
-    elif kind is not None and kind not in FILE_SYSTEMS:
-        rule = "ext4 or xfs, in lower case: with any other the disk is made, and its pod never starts"
+    if kind in FILE_SYSTEMS:
+        doubt = FILE_SYSTEMS[kind]
+        if doubt:
+            yield warning(FSTYPE, kind, doubt, Set("ext4"))
+    elif kind is not None:
+        rule = f"{', '.join(FILE_SYSTEMS)}, in lower case: with any other the disk is made, and its pod never starts"
         yield error(FSTYPE, kind, rule, Set(kind.lower() if kind.lower() in FILE_SYSTEMS else "ext4"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 
@@ -33,7 +34,8 @@ def disk_type(p: GcePdParameters) -> Iterator[Finding]:
     if kind is not None and kind not in TYPES and kind != DYNAMIC:
         known = ", ".join([*TYPES, DYNAMIC])
         owner = "; this one is ebs's" if re.fullmatch("gp[23]|io[12]|st1|sc1|standard", kind) else ""
-        works = kind.lower() if kind.lower() in TYPES else "pd-balanced"
+        near = difflib.get_close_matches(re.sub("[_ ]+", "-", kind.strip().lower()), [*TYPES, DYNAMIC], 1, 0.85)
+        works = near[0] if near else "pd-balanced"
         yield error("type", kind, f"the disk types are {known}{owner}", Set(works))
     if (kind or DEFAULT_TYPE) == "pd-standard":
         rule = "a hard disk, too slow for databases and logs at these sizes (0.75 IOPS a GiB)"

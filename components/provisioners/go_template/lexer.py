@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 
@@ -42,7 +42,7 @@ _GOOD_STRING = re.compile('"(?:' + _ESCAPE.format(quote='"') + r'|[^"\\\n])*"')
 _GOOD_CHARACTER = re.compile("'(?:" + _ESCAPE.format(quote="'") + r"|[^'\\\n])'")
 _INTEGER = re.compile(r"([+-]?)(?:0[xX](?:_?[0-9a-fA-F])+|0[bB](?:_?[01])+|0[oO](?:_?[0-7])+|0(?:_?[0-7])*|[1-9](?:_?[0-9])*)")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_HEXADECIMAL = re.compile(r"[+-]?0[xX](?=\.?_?[0-9a-fA-F])[0-9a-fA-F_]*\.?[0-9a-fA-F_]*[pP][+-]?[0-9]+")
+_HEXADECIMAL = re.compile(r"[+-]?0[xX](?=\.?_?[0-9a-fA-F])[0-9a-fA-F_]*\.?[0-9a-fA-F_]*[pP][+-]?[0-9][0-9_]*")
 
 
 def tokens(text: str) -> list[Token]:
@@ -98,7 +98,7 @@ def _right_delimiter(text: str, at: int) -> int | None:
     return at + 2 if text.startswith("}}", at) else None
 
 
-def _of_action(text: str, at: int) -> Iterator[Token]:
+def _of_action(text: str, at: int) -> Generator[Token, None, int]:
     """The words between `{{` and `}}`; returns where the text goes on."""
     open_parentheses = 0
     while True:
@@ -226,7 +226,10 @@ def _is_float(text: str) -> bool:
     """What strconv.ParseFloat takes: no more than a float has room for."""
     if _HEXADECIMAL.fullmatch(text):
         return not re.search(r"_(?![0-9a-fA-F])|(?<![0-9a-fA-FxX])_", text)
+    if re.search(r"_(?![0-9])|(?<![0-9])_", text):
+        return False
+    decimal = text.replace("_", "")
     try:
-        return bool(_DECIMAL.fullmatch(text)) and math.isfinite(float(text))
+        return bool(_DECIMAL.fullmatch(decimal)) and math.isfinite(float(decimal))
     except ValueError:
         return False

@@ -20,7 +20,7 @@ Dot = Literal["data", "value", "unknown"]
 
 
 @dataclass
-class Found:
+class NamedParts:
     """What a template names, in the order in which it is there (see GoTemplate)."""
 
     fields: list[str] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Pipelines:
         self.tokens = read
         self.at = 0
         self.functions = functions
-        self.found = Found()
+        self.found = NamedParts()
         self.variables = ["$"]
         self.dot: Dot = "data"
         self.dollar: Dot = "data"

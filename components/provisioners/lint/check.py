@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from components.kube.quantity import Size
 from components.provisioners.base import Provisioner
 from components.provisioners.findings import Finding, RequestedVolume, shown
 from components.provisioners.lint.driver import driver_findings
+from components.provisioners.lint.fields import too_large
 from components.provisioners.lint.manifests import ClassSource
 from components.provisioners.lint.mending import FIELDS, place_of, placed
 from components.provisioners.lint.nodes import Place, plain
@@ -18,6 +20,8 @@ from components.provisioners.lint.reading import provisioner_of
 from components.provisioners.lint.suggestions import Suggestions
 from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.remedies import Remedy, Set, as_yaml, sentence
+
+_LONGEST_VALUE = 200  # characters; a message shows fewer
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,13 @@ class ClassReport:
         raw = finding.value
         if place[:1] == ("parameters",) and len(place) == 2 and not finding.place:
             raw = self.manifest.parameters.get(str(place[1]), raw)
-        return str(raw) if raw == "(missing)" else shown(raw)
+        return str(raw) if raw == "(missing)" else shown(raw[:_LONGEST_VALUE] if isinstance(raw, str) else raw)
 
     def remedy(self, finding: Finding) -> Remedy:
         """What works, with values as the class has them: those of parameters are strings."""
         return self.suggestions.remedy(finding) if self.suggestions else finding.remedy
 
-    @property
+    @cached_property
     def suggestions(self) -> Suggestions | None:
         """What works, tried by the rules of the driver; None where these aren't known."""
         return Suggestions(self.provisioner, self.manifest, self.volumes) if self.provisioner else None
@@ -100,6 +104,8 @@ def check_class(manifest: StorageClassManifest, sizes: Sequence[Size]) -> ClassR
 
 def check_source(source: ClassSource, sizes: Sequence[Size]) -> ClassReport:
     """The same for a class as it is in a text, and what the API server refuses of it."""
+    if too_large(source.manifest.parameters):  # which are refused, whatever they are
+        return ClassReport(source.manifest, provisioner_of(source.manifest), source.findings, source=source)
     report = check_class(source.manifest, sizes)
     refused = {finding.place for finding in source.findings}
     ruled = (each for finding in report.findings for each in placed(source.manifest, finding))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from components.provisioners.base import Provisioner
@@ -11,6 +12,10 @@ from components.provisioners.findings import Finding, RequestedVolume
 from components.provisioners.lint.reading import read_class
 from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.migration import migrate
+from components.provisioners.remedies import Add
+
+# Of the rules for one class: a list of 100,000 wrong entries is wrong enough.
+_MOST_FINDINGS = 200
 
 
 def driver_findings(provisioner: Provisioner[Any], manifest: StorageClassManifest, volumes: Sequence[RequestedVolume]) -> list[Finding]:
@@ -35,5 +40,14 @@ def _of_its_own(provisioner: Provisioner[Any], manifest: StorageClassManifest, v
     fields = type(parameters).model_fields
     known = {(fields[name].alias or name).lower() for name in parameters.model_fields_set}
     misread = {finding.path.lower() for finding in findings} - known  # of which the rules would say that it isn't set
-    ruled = [finding for finding in provisioner.findings(parameters, volumes) if finding.volume or finding.path.lower() not in misread]
+    bounded = islice(provisioner.findings(parameters, volumes), _MOST_FINDINGS)
+    ruled = [finding for finding in bounded if not _of_misread(finding, misread)]
     return [*findings, *ruled, *provisioner.class_findings(manifest)]
+
+
+def _of_misread(finding: Finding, misread: Collection[str]) -> bool:
+    """Whether it is only that a parameter is missing, which is there and has a finding already."""
+    if finding.volume:
+        return False
+    wanted = finding.remedy.with_ if isinstance(finding.remedy, Add) else {}
+    return finding.path.lower() in misread or any(key.lower() in misread for key in wanted)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from components.provisioners.lint.mending import Edit
-from components.provisioners.lint.nodes import Node, Place, find, key_text, plain
+from components.provisioners.lint.nodes import Place, YamlNode, find, key_text, plain
 
 # What YAML takes for a text without quotes, wherever it stands.
 _PLAIN = re.compile(r"[A-Za-z0-9_/.](?:[A-Za-z0-9_/.+@=-]|:(?=[A-Za-z0-9_/.+@=-]))*")
@@ -38,7 +38,7 @@ def spliced(text: str, changes: Sequence[Splice]) -> str:
     return text
 
 
-def splices(text: str, root: Node, edits: Sequence[Edit]) -> list[Splice]:
+def splices(text: str, root: YamlNode, edits: Sequence[Edit]) -> list[Splice]:
     """The changes of the text that make the edits. Raises CannotEdit."""
     made: list[Splice] = []
     removed = [edit.place for edit in edits if edit.action == "remove"]
@@ -54,7 +54,7 @@ def splices(text: str, root: Node, edits: Sequence[Edit]) -> list[Splice]:
     return made
 
 
-def _target(root: Node, place: Place) -> tuple[Node | None, Node] | None:
+def _target(root: YamlNode, place: Place) -> tuple[YamlNode | None, YamlNode] | None:
     """The key and value at a place of its own; raises CannotEdit where an alias leads to it."""
     found = find(root, place)
     if found is None:
@@ -65,7 +65,7 @@ def _target(root: Node, place: Place) -> tuple[Node | None, Node] | None:
     return key, value
 
 
-def _renaming(root: Node, edit: Edit) -> Splice:
+def _renaming(root: YamlNode, edit: Edit) -> Splice:
     found = _target(root, edit.place)
     if found is None or found[0] is None:
         raise CannotEdit(f"nothing to rename at {edit.place}")
@@ -73,7 +73,7 @@ def _renaming(root: Node, edit: Edit) -> Splice:
     return Splice(key.start, key.end, _scalar(str(edit.value), key.style))
 
 
-def _putting(text: str, root: Node, edit: Edit) -> Splice:
+def _putting(text: str, root: YamlNode, edit: Edit) -> Splice:
     found = _target(root, edit.place)
     if found is None:
         return _insertion(text, root, edit.place, edit.value)
@@ -95,7 +95,7 @@ def _line_end(text: str, start: int, end: int) -> int:
     return start + len(text[start:end].rstrip()) if end > start else end
 
 
-def _insertion(text: str, root: Node, place: Place, value: object) -> Splice:
+def _insertion(text: str, root: YamlNode, place: Place, value: object) -> Splice:
     """A new key in the mapping that is above it, which is made where it is missing too."""
     above = _target(root, place[:-1]) if place[:-1] else (None, root)
     name = place[-1]
@@ -121,7 +121,7 @@ def _insertion(text: str, root: Node, place: Place, value: object) -> Splice:
     return Splice(first.start, first.start, f"{entry}\n{' ' * first.column}")
 
 
-def _leaf(node: Node) -> Node:
+def _leaf(node: YamlNode) -> YamlNode:
     """What is written last in a mapping or list without braces."""
     while node.kind in ("mapping", "sequence") and not node.style and node.value:
         node = node.value[-1][1] if node.kind == "mapping" else node.value[-1]
@@ -134,7 +134,7 @@ def _end_of_line(text: str, position: int) -> int:
     return end - 1 if end > position and text[end - 1] == "\r" else end
 
 
-def _emptied(root: Node, place: Place, removed: Sequence[Place]) -> Place:
+def _emptied(root: YamlNode, place: Place, removed: Sequence[Place]) -> Place:
     """The place, or what is around it where nothing else is in that."""
     while len(place) > 1:
         above = find(root, place[:-1])
@@ -148,7 +148,7 @@ def _emptied(root: Node, place: Place, removed: Sequence[Place]) -> Place:
     return place
 
 
-def _removal(text: str, root: Node, place: Place) -> Splice:
+def _removal(text: str, root: YamlNode, place: Place) -> Splice:
     """An entry of a mapping or sequence; of a key that is there twice, the first."""
     above = _target(root, place[:-1]) if place[:-1] else (None, root)
     if above is None:
@@ -165,7 +165,7 @@ def _removal(text: str, root: Node, place: Place) -> Splice:
     return _in_braces(node, spans, numbers[0]) if node.style else _in_lines(text, node, spans, numbers[0])
 
 
-def _in_braces(node: Node, spans: Sequence[tuple[int, int]], number: int) -> Splice:
+def _in_braces(node: YamlNode, spans: Sequence[tuple[int, int]], number: int) -> Splice:
     if len(spans) == 1:
         return Splice(node.start + 1, node.end - 1, "")
     if number + 1 < len(spans):
@@ -173,7 +173,7 @@ def _in_braces(node: Node, spans: Sequence[tuple[int, int]], number: int) -> Spl
     return Splice(spans[number - 1][1], spans[number][1], "")
 
 
-def _in_lines(text: str, node: Node, spans: Sequence[tuple[int, int]], number: int) -> Splice:
+def _in_lines(text: str, node: YamlNode, spans: Sequence[tuple[int, int]], number: int) -> Splice:
     """Whole lines, with a comment at the end of the last; of `- a: 1` the dash stays."""
     start, end = spans[number]
     begin = text.rfind("\n", 0, start) + 1
@@ -188,7 +188,7 @@ def _in_lines(text: str, node: Node, spans: Sequence[tuple[int, int]], number: i
     return Splice(begin, len(text) if after < 0 else after + 1, "")
 
 
-def _json_style(root: Node) -> str:
+def _json_style(root: YamlNode) -> str:
     return '"' if root.style and root.value and root.value[0][0].style == '"' else ""
 
 

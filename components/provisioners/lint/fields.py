@@ -214,12 +214,21 @@ def _parameters(document: Mapping[str, Any]) -> Iterator[Finding]:
     if len(parameters) > _MOST_PARAMETERS:
         rule = f"at most {_MOST_PARAMETERS} parameters: the API server refuses the class"
         yield _wrong(("parameters",), f"{len(parameters)} parameters", rule, Advice("only those that the driver knows"))
-    size = sum(len(key.encode()) + len(str(value).encode()) for key, value in parameters.items())
+    size = _bytes_of(parameters)
     if size > _MOST_BYTES:
         rule = f"at most {_MOST_BYTES // 2**10} KiB of parameters: the API server refuses the class"
         yield _wrong(("parameters",), f"{size // 2**10} KiB", rule, Advice("shorter values"))
     if "" in parameters:
         yield _wrong(("parameters", ""), parameters[""], "an empty key: the API server refuses the class", Drop(""))
+
+
+def too_large(parameters: Mapping[str, object]) -> bool:
+    """Whether the API server refuses the parameters for their number or size."""
+    return len(parameters) > _MOST_PARAMETERS or _bytes_of(parameters) > _MOST_BYTES
+
+
+def _bytes_of(parameters: Mapping[str, object]) -> int:
+    return sum(len(key.encode()) + len(str(value).encode()) for key, value in parameters.items())
 
 
 def _choice(document: Mapping[str, Any], field: str, choices: Sequence[str], safe: str) -> Iterator[Finding]:

@@ -9,8 +9,10 @@ from typing import Any
 
 from components.provisioners.findings import Finding
 from components.provisioners.lint.fields import api_findings, keys_twice
-from components.provisioners.lint.nodes import ManifestError, Node, Plain, Twice, compose, find
+from components.provisioners.lint.nodes import ManifestError, Plain, Twice, YamlNode, compose, find
 from components.provisioners.manifest import StorageClassManifest
+
+_LONGEST_NAME = 320  # characters, of an object's kind and name: 63 and 253
 
 __all__ = ["ClassSource", "ManifestError", "Manifests", "read_manifests"]
 
@@ -23,7 +25,7 @@ class ClassSource:
     """
 
     manifest: StorageClassManifest
-    node: Node
+    node: YamlNode
     findings: Sequence[Finding] = ()
 
     def line(self, place: tuple[str | int, ...]) -> int:
@@ -60,7 +62,7 @@ def read_manifests(text: str) -> Manifests:
     return found
 
 
-def _sort(document: object, node: Node, twice: Sequence[Twice], found: Manifests) -> None:
+def _sort(document: object, node: YamlNode, twice: Sequence[Twice], found: Manifests) -> None:
     if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
         raise ManifestError("not a Kubernetes manifest: an object with apiVersion and kind", node.line)
     kind, items = document["kind"], document.get("items")
@@ -78,7 +80,7 @@ def _sort(document: object, node: Node, twice: Sequence[Twice], found: Manifests
     else:
         metadata = document.get("metadata")
         name = metadata.get("name") if isinstance(metadata, dict) else None
-        found.others.append(f"{kind} {name or 'without a name'}")
+        found.others.append(f"{kind} {name or 'without a name'}"[:_LONGEST_NAME])
 
 
 def _is_class(kind: str, version: object) -> bool:

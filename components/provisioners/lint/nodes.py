@@ -46,7 +46,7 @@ class ManifestError(ValueError):
 
 
 @dataclass(slots=True, eq=False)
-class Node:
+class YamlNode:
     """A part of a YAML text, from `start` to `end` in characters, in `line` (from 1 on).
 
     `value` is the text of a scalar, the pairs of a mapping, the parts of a sequence, or the node
@@ -68,17 +68,17 @@ class Node:
     nodes: int = 1
     open: bool = False
 
-    def pairs(self) -> list[tuple[Node, Node]]:
+    def pairs(self) -> list[tuple[YamlNode, YamlNode]]:
         """The keys and values of a mapping; none for anything else."""
         target = self.target()
         return target.value if target.kind == "mapping" else []
 
-    def target(self) -> Node:
+    def target(self) -> YamlNode:
         """What an alias stands for, or the node itself."""
         return self.value if self.kind == "alias" else self
 
 
-def compose(text: str) -> Iterator[Node]:
+def compose(text: str) -> Iterator[YamlNode]:
     """The documents of a YAML or JSON text. Raises ManifestError."""
     if len(re.findall("^%TAG", text, re.MULTILINE)) > _MOST_DIRECTIVES:
         raise ManifestError(f"more than {_MOST_DIRECTIVES} %TAG directives: no manifest needs one")
@@ -103,28 +103,30 @@ class _Composer:
     """Puts the events of a parser together to nodes."""
 
     def __init__(self) -> None:
-        self.stack: list[Node] = []
-        self.keys: list[Node | None] = []
-        self.anchors: dict[str, Node] = {}
+        self.stack: list[YamlNode] = []
+        self.keys: list[YamlNode | None] = []
+        self.anchors: dict[str, YamlNode] = {}
         self.count = 0
 
-    def take(self, event: yaml.Event) -> Node | None:
+    def take(self, event: yaml.Event) -> YamlNode | None:
         """One event; the document where it was its last node."""
         mark, last = event.start_mark, event.end_mark
         assert mark is not None
         assert last is not None
         line = mark.line + 1
         if isinstance(event, yaml.ScalarEvent):
-            node = Node("scalar", event.value, mark.index, last.index, line, mark.column, event.style or "", event.tag or "")
+            node = YamlNode("scalar", event.value, mark.index, last.index, line, mark.column, event.style or "", event.tag or "")
             return self._add(node, event.anchor)
         if isinstance(event, yaml.CollectionStartEvent):
             what = "mapping" if isinstance(event, yaml.MappingStartEvent) else "sequence"
-            self._open(Node(what, [], mark.index, last.index, line, mark.column, "{" if event.flow_style else "", open=True), event.anchor)
+            self._open(
+                YamlNode(what, [], mark.index, last.index, line, mark.column, "{" if event.flow_style else "", open=True), event.anchor
+            )
         elif isinstance(event, yaml.CollectionEndEvent):
             return self._close(last.index)
         elif isinstance(event, yaml.AliasEvent):
             target = self._meant(str(event.anchor), line)
-            return self._add(Node("alias", target, mark.index, last.index, line, mark.column, nodes=target.nodes), None)
+            return self._add(YamlNode("alias", target, mark.index, last.index, line, mark.column, nodes=target.nodes), None)
         elif isinstance(event, yaml.DocumentStartEvent):
             self.anchors = {}
             self._count(line)
@@ -135,7 +137,7 @@ class _Composer:
         if self.count > MOST_NODES:
             raise ManifestError(f"more than {MOST_NODES} keys and values, with what aliases stand for: divide the file", line)
 
-    def _meant(self, anchor: str, line: int) -> Node:
+    def _meant(self, anchor: str, line: int) -> YamlNode:
         """What an alias stands for; all that is in it counts once more."""
         target = self.anchors.get(anchor)
         if target is None:
@@ -146,7 +148,7 @@ class _Composer:
         self._count(line, target.nodes - 1)
         return target
 
-    def _open(self, node: Node, anchor: str | None) -> None:
+    def _open(self, node: YamlNode, anchor: str | None) -> None:
         if len(self.stack) >= DEEPEST:
             raise ManifestError(f"nested more than {DEEPEST} deep: no manifest is", node.line)
         self._count(node.line)
@@ -155,7 +157,7 @@ class _Composer:
         self.stack.append(node)
         self.keys.append(None)
 
-    def _close(self, end: int) -> Node | None:
+    def _close(self, end: int) -> YamlNode | None:
         node = self.stack.pop()
         self.keys.pop()
         node.open = False
@@ -166,13 +168,13 @@ class _Composer:
             node.end = last[1].end if node.kind == "mapping" else last.end
         return self._place(node)
 
-    def _add(self, node: Node, anchor: str | None) -> Node | None:
+    def _add(self, node: YamlNode, anchor: str | None) -> YamlNode | None:
         self._count(node.line)
         if anchor:
             self.anchors[anchor] = node
         return self._place(node)
 
-    def _place(self, node: Node) -> Node | None:
+    def _place(self, node: YamlNode) -> YamlNode | None:
         if not self.stack:
             return node
         parent = self.stack[-1]
@@ -195,8 +197,8 @@ class Twice:
     """A key that is in one mapping twice: `first` and `last` are its nodes, `place` its way."""
 
     place: Place
-    first: Node
-    last: Node
+    first: YamlNode
+    last: YamlNode
 
 
 @dataclass
@@ -205,7 +207,7 @@ class Plain:
 
     twice: list[Twice] = field(default_factory=list)
 
-    def of(self, node: Node, place: Place = ()) -> object:
+    def of(self, node: YamlNode, place: Place = ()) -> object:
         """The value of a node; of a key that is there twice the last, as kubectl has it."""
         if node.kind == "alias":
             node = node.value
@@ -214,7 +216,7 @@ class Plain:
         if node.kind == "sequence":
             return [self.of(each, (*place, number)) for number, each in enumerate(node.value)]
         values: dict[str, Any] = {}
-        seen: dict[str, Node] = {}
+        seen: dict[str, YamlNode] = {}
         for key, value in node.value:
             name = key_text(key)
             if name == _MERGE and not key.style:
@@ -226,7 +228,7 @@ class Plain:
             values[name] = self.of(value, (*place, name))
         return values
 
-    def _merge(self, node: Node, values: dict[str, Any], seen: dict[str, Node], place: Place) -> None:
+    def _merge(self, node: YamlNode, values: dict[str, Any], seen: dict[str, YamlNode], place: Place) -> None:
         """What `<<` brings along; it never replaces a key of the mapping itself."""
         target = node.target()
         for each in reversed(target.value) if target.kind == "sequence" else [target]:
@@ -236,7 +238,7 @@ class Plain:
             values.update({key: value for key, value in merged.items() if key not in seen})
 
 
-def key_text(key: Node) -> str:
+def key_text(key: YamlNode) -> str:
     """A key as JSON has it: a text, also where YAML reads a number, or true or false."""
     target = key.target()
     if target.kind != "scalar":
@@ -249,7 +251,7 @@ def key_text(key: Node) -> str:
     return value if isinstance(value, str) else str(value)
 
 
-def scalar(node: Node) -> object:
+def scalar(node: YamlNode) -> object:
     """A scalar as Kubernetes reads it."""
     text: str = node.value
     if node.style or node.tag == _STR or (node.tag and not node.tag.startswith("tag:yaml.org,2002:")):
@@ -273,12 +275,12 @@ def plain(text: str) -> object:
     return text
 
 
-def find(root: Node, place: Place) -> tuple[Node | None, Node, bool] | None:
+def find(root: YamlNode, place: Place) -> tuple[YamlNode | None, YamlNode, bool] | None:
     """The key and the value at `place`, and whether an alias or a merge leads to it.
 
     None where nothing is there. The key of a part of a sequence, and of the root, is None.
     """
-    key: Node | None = None
+    key: YamlNode | None = None
     node, shared = root, False
     for name in place:
         shared = shared or node.kind == "alias" or node.target().shared

@@ -12,7 +12,8 @@ from components.provisioners import PROVISIONERS
 from components.provisioners.findings import Finding
 from components.provisioners.lint.check import ClassReport
 from components.provisioners.lint.run import FileResult, exit_status
-from components.provisioners.lint.tables import Row, table
+from components.provisioners.lint.tables import FindingRow, table
+from components.provisioners.migration import PLUGINS
 
 
 def as_json(results: Sequence[FileResult]) -> dict[str, object]:
@@ -99,19 +100,19 @@ def _left(report: ClassReport, finding: Finding) -> str:
     return f"{where}: {report.value(finding)}: {finding.rule}. Works: {report.works(finding)}"
 
 
-def _rows(result: FileResult, report: ClassReport) -> Iterator[Row]:
+def _rows(result: FileResult, report: ClassReport) -> Iterator[FindingRow]:
     for finding in sorted(report.findings, key=lambda each: each.severity):
         line = report.line(finding)
         place = [f"{'line ' if result.name == '-' else f'{result.name}:'}{line}"] if line else []
         cells = ("\n".join((report.where(finding), report.value(finding), *place)), finding.rule, report.works(finding))
-        yield Row(finding.severity, *cells)
+        yield FindingRow(finding.severity, *cells)
 
 
 def _summary(report: ClassReport) -> str:
     counts = [(report.count(severity), severity) for severity in ("error", "warning")]
     found = [f"{number} {name}{'s' if number > 1 else ''}" for number, name in counts if number]
     if report.provisioner is None:
-        known = ", ".join(driver for each in PROVISIONERS.values() for driver in each.drivers)
+        known = ", ".join([*(driver for each in PROVISIONERS.values() for driver in each.drivers), *PLUGINS])
         return ", ".join([*found, f"not checked, its provisioner isn't known here (known: {known})"])
     return ", ".join(found) or "nothing to object to"
 

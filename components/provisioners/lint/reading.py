@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, cached_property
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,7 +22,7 @@ from components.provisioners.remedies import Drop, Move, Remedy, Rename, Set
 # Keys that external-provisioner keeps for itself (controller.go, removePrefixedParameters), and two
 # that older ones had.
 _SECRETS = re.compile(
-    r"csi\.storage\.k8s\.io/(provisioner|controller-publish|node-stage|node-publish|controller-expand|node-expand)-secret-(name|namespace)"
+    r"csi\.storage\.k8s\.io/((provisioner|controller-(publish|expand|modify)|node-(stage|publish|expand))-)?secret-(name|namespace)"
     r"|csiProvisionerSecret(Name|Namespace)"
 )
 
@@ -59,12 +60,20 @@ def key_of(provisioner: Provisioner[Any], key: str) -> str | None:
 
     Some drivers put keys into lower case, but never the prefixes of tags, nor reserved keys.
     """
-    codecs = provisioner.codecs
-    if any(isinstance(codec, Numbered) and key.startswith(codec.prefix) for codec in codecs.values()):
+    prefixes, names, lower = _keys(provisioner)
+    if key.startswith(prefixes):
         return key
     exact = key.lower().startswith(RESERVED_PREFIX) or not provisioner.keys_in_any_case
-    known = [alias for alias, codec in codecs.items() if isinstance(codec, Codec)]
-    return next((alias for alias in known if alias == key or (not exact and alias.lower() == key.lower())), None)
+    return key if key in names else None if exact else lower.get(key.lower())
+
+
+@cache
+def _keys(provisioner: Provisioner[Any]) -> tuple[tuple[str, ...], frozenset[str], Mapping[str, str]]:
+    """The prefixes of a driver's numbered keys, its single keys, and these by their lower case."""
+    codecs = provisioner.codecs
+    names = [name for name, codec in codecs.items() if isinstance(codec, Codec)]
+    prefixes = tuple(codec.prefix for codec in codecs.values() if isinstance(codec, Numbered))
+    return prefixes, frozenset(names), {name.lower(): name for name in names}
 
 
 class _Reader:
@@ -108,6 +117,9 @@ class _Reader:
             else:
                 if read != "":
                     self.values[alias] = read
+                doubt = self.codecs[alias].doubt(value)
+                if doubt is not None:
+                    self.findings.append(warning(key, value, doubt.rule, Set(doubt.works)))
 
     def _unknown(self, key: str, value: object) -> Finding:
         if self.provisioner.topology_keys and _SECRETS.fullmatch(key):
@@ -117,12 +129,13 @@ class _Reader:
             rule = f"`{RESERVED_PREFIX}…` is reserved, and the provisioner refuses a class with a key of it that it doesn't know"
             return error(key, value, rule, Rename(FSTYPE) if key.lower() == FSTYPE else Drop(key))
         finding = self.provisioner.unknown(key, value)
-        near = meant_by(key, self.codecs, self.provisioner.codecs, self.present()) if isinstance(finding.remedy, Drop) else None
+        near = meant_by(key, self.codecs, self.provisioner.codecs, self.present) if isinstance(finding.remedy, Drop) else None
         remedy = Rename(near) if near else finding.remedy
         whose = [] if self.provisioner.name in (names := owners(key)) else names
         rule = f"a parameter of {' and '.join(whose)}; {finding.rule}" if whose else finding.rule
         return Finding(finding.severity, finding.path, finding.value, rule, remedy)
 
+    @cached_property
     def present(self) -> set[str]:
         """The parameters that the class has, as the driver calls them."""
         return {name for key in self.manifest.parameters if (name := key_of(self.provisioner, key)) is not None}

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from components.provisioners.base import Provisioner
@@ -21,8 +23,9 @@ from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.remedies import Add, Advice, Drop, Either, Move, Remedy, Rename, Set, Together, as_yaml
 
 _MOST_STEPS = 6
-# The fields that drivers have rules for.
-_FIELDS = {"allowVolumeExpansion": "allow_volume_expansion", "volumeBindingMode": "binding_mode", "mountOptions": "mount_options"}
+# Findings of one class that are tried, and fewer with long values, so that the work has a bound.
+_MOST_TRIED = 64
+_MOST_CHARACTERS = 2**19
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,13 @@ class Suggestions:
         if finding.volume or not self._is_parameter(finding):
             return finding.remedy
         written = self.written(finding.path, finding.remedy)
-        if finding.severity != "error" or isinstance(written, Move):
+        self._tried.add(id(finding))
+        if finding.severity != "error" or isinstance(written, Move) or len(self._tried) > self._most_tried:
             return written
         candidates = [each for each in self._candidates(finding, written) if not isinstance(each, Advice)]
-        for each in candidates:
-            if not self._left(finding, each):
-                return each
-        for each in reversed(candidates):
-            if (better := self._furthered(finding, each)) is not None:
-                return better
-        return written
+        clean = (each for each in candidates if not self._left(finding, each))
+        furthered = (better for each in reversed(candidates) if (better := self._furthered(finding, each)) is not None)
+        return next(chain(clean, furthered), written)
 
     def edits(self, finding: Finding, remedy: Remedy) -> list[Edit]:
         """The changes of the manifest that make a remedy."""
@@ -79,9 +79,16 @@ class Suggestions:
         remedy, name = finding.remedy, str(finding.place[0])
         value = remedy.value if isinstance(remedy, Set | Move) else finding.value
         name = remedy.to if isinstance(remedy, Rename) else remedy.to[-1] if isinstance(remedy, Move) else name
-        if name not in _FIELDS or isinstance(remedy, Drop) or len(finding.place) > 2 or not isinstance(value, bool | str | list):
+        if isinstance(remedy, Drop) or len(finding.place) > 2:
             return remedy
-        changed = replace(self.manifest, **{_FIELDS[name]: value})
+        if name == "allowVolumeExpansion":
+            changed = replace(self.manifest, allow_volume_expansion=value is True)
+        elif name == "volumeBindingMode":
+            changed = replace(self.manifest, binding_mode=str(value))
+        elif name == "mountOptions" and isinstance(value, list):
+            changed = replace(self.manifest, mount_options=value)
+        else:
+            return remedy
         refused = [each for each in self.provisioner.class_findings(changed) if each.path == name and each.severity == "error"]
         if not refused:
             return remedy
@@ -138,9 +145,31 @@ class Suggestions:
         edits = self.edits(finding, remedy)
         places = {place_of(self.manifest, finding), *(edit.place for edit in edits if edit.action == "put")}
         places |= {("parameters", str(edit.value)) for edit in edits if edit.action == "rename"}
-        changed = replace(self.manifest, parameters=parameters_after(self.manifest.parameters, edits))
+        parameters = parameters_after({**self._known, **self._of(finding.path)}, edits)
+        changed = replace(self.manifest, parameters=parameters)
         found = driver_findings(self.provisioner, changed, self.volumes)
         return [each for each in found if each.severity == "error" and not each.volume and place_of(changed, each) in places]
+
+    @cached_property
+    def _known(self) -> dict[str, object]:
+        """The parameters that the driver knows; the others have no bearing on them."""
+        parameters = self.manifest.parameters
+        if self.manifest.provisioner not in self.provisioner.drivers:
+            return dict(parameters)  # they are translated for the driver, each in its own way
+        return {key: value for key, value in parameters.items() if key_of(self.provisioner, key) is not None}
+
+    @cached_property
+    def _most_tried(self) -> int:
+        length = sum(len(value) for value in self.manifest.parameters.values() if isinstance(value, str))
+        return max(1, min(_MOST_TRIED, _MOST_CHARACTERS // max(1, length)))
+
+    @cached_property
+    def _tried(self) -> set[int]:
+        """The findings that were tried by the rules."""
+        return set()
+
+    def _of(self, key: str) -> dict[str, object]:
+        return {key: self.manifest.parameters[key]} if key in self.manifest.parameters else {}
 
     def _codec(self, key: str) -> Codec[Any] | None:
         """How the parameter is written, whatever the case of its key."""

@@ -24,7 +24,7 @@ _GAP = 3
 _COLOURS = {"error": "red", "warning": "yellow"}
 
 
-class Row(NamedTuple):
+class FindingRow(NamedTuple):
     """A finding in words; `where` may have several lines."""
 
     severity: str
@@ -33,7 +33,7 @@ class Row(NamedTuple):
     works: str
 
 
-def table(rows: Sequence[Row]) -> str:
+def table(rows: Sequence[FindingRow]) -> str:
     """The rows below a head, as wide as the terminal, and an empty line around them."""
     widths = _widths(_total())
     rule = " " + "─" * (sum(widths) + _GAP * (len(widths) - 1) + 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -10,11 +9,13 @@ from pydantic_core import PydanticCustomError
 
 from components.provisioners.base import TierParameters
 from components.provisioners.codecs import Text
+from components.provisioners.go_template import TemplateError
+from components.provisioners.local_path.path_pattern import read_pattern
 
 # local-path-provisioner 0.0.33 and newer refuse any other beginning (README, "pathPattern"): a
 # volume's folder must not be reachable under another claim's name.
 PATH_PATTERN_BEGINNING = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/"
-TEMPLATE = re.compile(r"\{\{ *[^{}]+ *\}\}")
+_EXAMPLE = PATH_PATTERN_BEGINNING + "{{ .PVName }}"
 
 
 def _absolute_path(path: str) -> str:
@@ -24,12 +25,14 @@ def _absolute_path(path: str) -> str:
     return path
 
 
-def _path_pattern(pattern: str) -> str:
-    rest = pattern.removeprefix(PATH_PATTERN_BEGINNING)
-    literal = TEMPLATE.sub("x", rest)
-    if rest in (pattern, "") or "{" in literal or "}" in literal or ".." in literal.split("/") or literal.startswith("/"):
+def _path_pattern(text: str) -> str:
+    try:
+        pattern = read_pattern(text)
+    except TemplateError:
+        raise PydanticCustomError("rule", "not a path pattern") from None
+    if not pattern.begins or pattern.climbs:
         raise PydanticCustomError("rule", "not a path pattern")
-    return pattern
+    return text
 
 
 class LocalPathParameters(TierParameters):
@@ -52,8 +55,8 @@ class LocalPathParameters(TierParameters):
         Field(
             description=f"a relative path that begins with `{PATH_PATTERN_BEGINNING}` and goes on "
             "(local-path-provisioner 0.0.33 and newer refuse any other), without `..`",
-            examples=[PATH_PATTERN_BEGINNING + "{{ .PVName }}"],
+            examples=[_EXAMPLE],
         ),
-        Text(),
+        Text(empty=_EXAMPLE),
         AfterValidator(lambda pattern: pattern if pattern is None else _path_pattern(pattern)),
     ] = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from components.provisioners.base import Provisioner, StorageClassFields
 from components.provisioners.codecs import class_parameters
-from components.provisioners.findings import Finding
+from components.provisioners.findings import Finding, RequestedVolume
 from components.provisioners.local_path import rules
 from components.provisioners.local_path.parameters import LocalPathParameters
 from components.provisioners.manifest import StorageClassManifest
@@ -38,6 +38,11 @@ class LocalPath(Provisioner[LocalPathParameters]):
         restricted.
         """
         return StorageClassFields(parameters=class_parameters(parameters), annotations={rules.VOLUME_TYPE: "local"})
+
+    def findings(self, parameters: LocalPathParameters, volumes: Sequence[RequestedVolume]) -> Iterator[Finding]:
+        """The form of a nodePath; sizes are ignored."""
+        del volumes
+        return rules.node_path(parameters.node_path)
 
     def class_findings(self, manifest: StorageClassManifest) -> Iterator[Finding]:
         """What local-path makes of the fields."""

@@ -1,11 +1,18 @@
-"""What local-path makes of a class: it ignores what it doesn't know (docs/local-path.md)."""
+"""What local-path makes of a class: it ignores what it doesn't know (docs/local-path.md).
+
+Source: provisioner.go of local-path-provisioner 0.0.30 (built for the dev cluster) and of 0.0.33 to
+0.0.37, and their release notes.
+"""
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
 from components.provisioners.findings import Finding, error, warning
-from components.provisioners.local_path.parameters import TEMPLATE
+from components.provisioners.go_template import TemplateError
+from components.provisioners.local_path.parameters import PATH_PATTERN_BEGINNING
+from components.provisioners.local_path.path_pattern import read_pattern
 from components.provisioners.manifest import WAIT, StorageClassManifest
 from components.provisioners.remedies import Drop, Set
 from components.provisioners.shared_rules import deletes
@@ -27,16 +34,22 @@ NEWER_PARAMETERS = {
 
 def fields(manifest: StorageClassManifest) -> Iterator[Finding]:
     """The fields of a class that exists already."""
-    if manifest.annotations.get(VOLUME_TYPE) != "local":
+    kind = manifest.annotations.get(VOLUME_TYPE, "(missing)")
+    if kind.lower() not in ("local", "hostpath", "(missing)"):
+        rule = f'local or hostPath: `"{kind}" is not a recognised volume type`, and no volume is made'
+        yield error(f"metadata.annotations.{VOLUME_TYPE}", kind, rule, Set("local"))
+    elif kind.lower() != "local":
         rule = "with the default, hostPath, a lost folder comes back empty, without a word"
-        value = manifest.annotations.get(VOLUME_TYPE, "(missing)")
-        yield warning(f"metadata.annotations.{VOLUME_TYPE}", value, rule, Set("local"))
+        yield warning(f"metadata.annotations.{VOLUME_TYPE}", kind, rule, Set("local"))
     if manifest.allow_volume_expansion:
         rule = "local-path can't expand a volume: the claim would wait for ever (local-path-provisioner#190)"
         yield error("allowVolumeExpansion", True, rule, Set(False))
     if manifest.binding_mode != WAIT:
-        rule = f"local-path needs the node of a pod, which {manifest.binding_mode} doesn't give: `no node was specified`"
-        yield error("volumeBindingMode", manifest.binding_mode, rule, Set(WAIT))
+        rule = (
+            f"local-path needs the node of a pod, which {manifest.binding_mode} doesn't give: `no node was specified`; "
+            "where the provisioner is set up for a shared file system (sharedFileSystemPath) it needs none"
+        )
+        yield warning("volumeBindingMode", manifest.binding_mode, rule, Set(WAIT))
     if manifest.mount_options:
         rule = "local-path drops mount options without a word"
         yield error("mountOptions", list(manifest.mount_options), rule, Drop("mountOptions", ignored=True))
@@ -49,12 +62,37 @@ def path_pattern(finding: Finding, manifest: StorageClassManifest) -> Finding:
     A class may opt out of the rule for its pathPattern, as the settings may not
     (README, "pathPattern": allowUnsafePathPattern).
     """
-    unsafe = manifest.parameters.get(UNSAFE, manifest.annotations.get(UNSAFE))
-    literal = TEMPLATE.sub("x", str(finding.value))
-    if finding.path != "pathPattern" or str(unsafe) not in _GO_TRUE or "{" in literal or "}" in literal:
+    if finding.path != "pathPattern":
         return finding
-    rule = f"with `{UNSAFE}` a claim's name can lead to another claim's folder, or out of the provisioner's (CVE-2025-62878)"
-    return warning(finding.path, finding.value, rule, finding.remedy)
+    try:
+        pattern = read_pattern(str(finding.value))
+    except TemplateError as problem:
+        return error(finding.path, finding.value, f"no template that Go can execute, so no volume is made: {problem}", finding.remedy)
+    unsafe = manifest.parameters.get(UNSAFE, manifest.annotations.get(UNSAFE))
+    make, rule = error, finding.rule
+    if str(unsafe) in _GO_TRUE:
+        make, rule = (
+            warning,
+            f"with `{UNSAFE}` a claim's name can lead to another claim's folder, or out of the provisioner's (CVE-2025-62878)",
+        )
+    elif pattern.climbs:
+        rule = "`..` leads out of the claim's own folder (CVE-2025-62878)"
+    elif pattern.begins is None:
+        rule = f"the path of a claim has to begin with `{PATH_PATTERN_BEGINNING}`, as it is rendered, and here there is no telling"
+        make = warning
+    elif pattern.for_some:
+        rule = (
+            f"for claims of the namespace and name that are written here alone: any other path has to begin with `{PATH_PATTERN_BEGINNING}`"
+        )
+        make = warning
+    return make(finding.path, finding.value, rule, finding.remedy)
+
+
+def node_path(path: str | None) -> Iterator[Finding]:
+    """A nodePath is compared with the provisioner's own, which are cleaned (canonicalizeConfig)."""
+    if path and path != (clean := "/" + posixpath.normpath(path).strip("/")):
+        rule = "it is compared with the paths of the provisioner's nodePathMap, which have no `/` at the end and no `//`: no volume is made"
+        yield error("nodePath", path, rule, Set(clean))
 
 
 def unknown(key: str, value: object) -> Finding:
