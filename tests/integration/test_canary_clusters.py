@@ -5,6 +5,7 @@ webhooks, taints, zones, nodes that aren't ready.
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import signal
@@ -193,9 +194,17 @@ def test_all_that_can_be_asked_for_passes_pod_security(
 # --- more than one place --------------------------------------------------------------------------
 
 
+_numbers = itertools.count(1)
+
+
 @contextmanager
-def another_node(core: client.CoreV1Api, name: str, zone: str, *, cordoned: bool) -> Iterator[str]:
-    """A node on which nothing ever runs, because it has no kubelet."""
+def another_node(core: client.CoreV1Api, zone: str, *, cordoned: bool) -> Iterator[str]:
+    """A node on which nothing ever runs, because it has no kubelet.
+
+    Its name is a new one each time: Kubernetes' controller remembers for a while how long a node of
+    some name has been silent, and taints the next one of that name as well.
+    """
+    name = f"without-kubelet-{next(_numbers)}"
     labels = {"kubernetes.io/os": "linux", "kubernetes.io/hostname": name, ZONE: zone}
     core.create_node({"metadata": {"name": name, "labels": labels}, "spec": {"unschedulable": cordoned}})
     room = {"cpu": "4", "memory": "8Gi", "pods": "20"}
@@ -251,7 +260,7 @@ def test_a_zone_without_a_node_says_so(tiers: Tiers, zoned: str, core: client.Co
 
 
 def test_a_zone_that_makes_no_volume_fails_the_tier_and_is_named(tiers: Tiers, zoned: str, core: client.CoreV1Api) -> None:
-    with another_node(core, "without-kubelet", "zone-2", cordoned=False):
+    with another_node(core, "zone-2", cordoned=False):
         with pytest.raises(NotProvenIn) as failed:
             prove_in_places(tiers, zoned)
         assert str(failed.value.worst.place) == "zone zone-2"
@@ -261,10 +270,10 @@ def test_a_zone_that_makes_no_volume_fails_the_tier_and_is_named(tiers: Tiers, z
 
 
 def test_each_node_is_proven_and_one_that_is_cordoned_is_told(tiers: Tiers, plain: str, core: client.CoreV1Api, node: str) -> None:
-    with another_node(core, "cordoned", "zone-1", cordoned=True):
+    with another_node(core, "zone-1", cordoned=True) as cordoned:
         verdict = prove_in_places(tiers, plain, spread="nodes")
     assert [(each["node"], each["verdict"], each["reason"]) for each in verdict["places"]] == [
-        ("cordoned", "not-proven", "node cordoned is cordoned"),
+        (cordoned, "not-proven", f"node {cordoned} is cordoned"),
         (node, "proven", ""),
     ]
     assert verdict["spread"] == "nodes"
@@ -289,7 +298,7 @@ def have_begun(core: client.CoreV1Api) -> bool:
 def test_an_interrupted_driver_cleans_up_in_all_places(
     number: signal.Signals, tiers: Tiers, zoned: str, access: Access, core: client.CoreV1Api
 ) -> None:
-    with another_node(core, "without-kubelet", "zone-2", cordoned=False):
+    with another_node(core, "zone-2", cordoned=False):
         driver = start_driver(access, tiers.canary("streaming", zoned).plan)
         eventually(lambda: have_begun(core), "both canaries have begun", 60)
         driver.send_signal(number)
@@ -303,7 +312,7 @@ def test_an_interrupted_driver_cleans_up_in_all_places(
 
 
 def test_what_a_killed_driver_left_in_all_places_is_swept(tiers: Tiers, zoned: str, access: Access, core: client.CoreV1Api) -> None:
-    with another_node(core, "without-kubelet", "zone-2", cordoned=False):
+    with another_node(core, "zone-2", cordoned=False):
         driver = start_driver(access, tiers.canary("streaming", zoned).plan)
         eventually(lambda: have_begun(core), "both canaries have begun", 60)
         driver.kill()
