@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import gc
 
-gc.disable()  # one short run: what it makes is needed until its end, and looking for garbage costs a third of the time
+if __name__ == "__main__":
+    gc.disable()  # one short run: what it makes is needed until its end, and looking for garbage costs a third of the time
 
-import sys  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
+import sys
+from collections.abc import Sequence
 
-import click  # noqa: E402
+import click
 
-from components.kube.quantity import Size, SizeError  # noqa: E402
-from components.provisioners.lint import output  # noqa: E402
-from components.provisioners.lint.run import FileResult, check_file, exit_status, fix_file, without_classes  # noqa: E402
+from components.kube.quantity import Size, SizeError
+from components.provisioners.lint import output
+from components.provisioners.lint.run import FileResult, check_file, exit_status, fix_file, without_classes
 
 
 class _SizeType(click.ParamType[Size]):

