@@ -32,7 +32,7 @@ FIGURES = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PlaceOutcome:
     """What came of the proof in a place: its verdict, or why there is none.
 
     `proof` is None where none was begun.
@@ -64,7 +64,7 @@ class Outcome:
 class NotProvenIn(NotProven):
     """The tier is not proven in a place; `worst` is what came of it, `others` of the others."""
 
-    def __init__(self, worst: Outcome, problem: NotProven, others: Sequence[Outcome]) -> None:
+    def __init__(self, worst: PlaceOutcome, problem: NotProven, others: Sequence[PlaceOutcome]) -> None:
         super().__init__(problem.sentence, problem.hint)
         self.worst = worst
         self.others = others
@@ -139,10 +139,12 @@ class Spread:
         else:
             verdict = everywhere.prove_here()
             node = api.get(f"/api/v1/nodes/{verdict['node']}")
-            proven = [Outcome(next((place for place in places if place.has(node)), Place("node", verdict["node"])), everywhere, verdict)]
+            proven = [
+                PlaceOutcome(next((place for place in places if place.has(node)), Place("node", verdict["node"])), everywhere, verdict)
+            ]
         done = {outcome.place for outcome in proven}
         proven.sort(key=lambda outcome: -outcome.slowness)
-        outcomes = [*(Outcome(place) for place in places if place not in done), *proven]
+        outcomes = [*(PlaceOutcome(place) for place in places if place not in done), *proven]
         result = {
             **(proven[0].verdict or {}),
             "seconds": round(time.monotonic() - began, 1),
@@ -153,7 +155,7 @@ class Spread:
         everywhere.remember(result)
         return result
 
-    def _side_by_side(self, places: Sequence[Place]) -> list[Outcome]:
+    def _side_by_side(self, places: Sequence[Place]) -> list[PlaceOutcome]:
         """What came of each place, all of them proven. Raises NotProvenIn."""
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             running = {pool.submit(self._prove, place) for place in places}
@@ -172,10 +174,10 @@ class Spread:
             raise NotProvenIn(worst, worst.problem, others)
         return outcomes
 
-    def _prove(self, place: Place) -> Outcome:
+    def _prove(self, place: Place) -> PlaceOutcome:
         """The proof in one place, in a thread; after a failure elsewhere none is begun."""
         if self._failed.is_set() or self._stop.is_set():
-            return Outcome(place)
+            return PlaceOutcome(place)
         plan = replace(self._plan, place=place)
         try:
             api = self._spare.pop()
@@ -184,15 +186,15 @@ class Spread:
         stoppable = StoppableApi(api, self._stop)
         proof = Proof(cast(KubeApi, stoppable), plan, lambda line: self._say(f"{place}: {line}"), self._timeouts, stoppable.shielded)
         try:
-            return Outcome(place, proof, proof.prove_here())
+            return PlaceOutcome(place, proof, proof.prove_here())
         except NotProven as problem:
             self._failed.set()
-            return Outcome(place, proof, problem=problem)
+            return PlaceOutcome(place, proof, problem=problem)
         except ApiError as problem:
             self._failed.set()
             answer = no_answer if problem.status is None else refused
-            return Outcome(place, proof, problem=answer(plan.context, problem))
+            return PlaceOutcome(place, proof, problem=answer(plan.context, problem))
         except Interrupted:
-            return Outcome(place, proof)
+            return PlaceOutcome(place, proof)
         finally:
             self._spare.append(api)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from components.provisioners.findings import Finding, error, warning
 from components.provisioners.gce_pd.limits import LONGEST_LABEL, MOST_LABELS, MOST_TAGS
@@ -22,6 +23,11 @@ _TAG_VALUE = re.compile(r"[a-zA-Z0-9]([0-9A-Za-z_.@%=+:*#&()\[\]{}\- \t\n\f\r]{0
 
 def labels(written: Mapping[str, str], path: str) -> Iterator[Finding]:
     """Labels; lower case means that of any script (`\\p{Ll}`)."""
+    if len(written) > MOST_LABELS:
+        rule = f"at most {MOST_LABELS} labels: the driver refuses the class"
+        kept = dict(_mended(key, value) for key, value in islice(written.items(), MOST_LABELS))
+        yield error(path, f"{len(written)} labels", rule, Set(kept))
+        return  # what else is wrong with so many is told when there are fewer
     for key, value in written.items():
         text = f"{key}={value}"
         works = Set({name: each for old in written.items() for name, each in (_mended(*old) if old == (key, value) else old,)})
@@ -33,9 +39,6 @@ def labels(written: Mapping[str, str], path: str) -> Iterator[Finding]:
             yield error(path, text, rule, works)
         if key.startswith("goog"):
             yield warning(path, text, "labels that begin with `goog` are Google's own", Set(_renamed(written, key, f"my-{key}")))
-    if len(written) > MOST_LABELS:
-        rule = f"at most {MOST_LABELS} labels: the driver refuses the class"
-        yield error(path, f"{len(written)} labels", rule, Set(dict(list(written.items())[:MOST_LABELS])))
 
 
 def _renamed(written: Mapping[str, str], old: str, new: str) -> dict[str, str]:
@@ -44,6 +47,8 @@ def _renamed(written: Mapping[str, str], old: str, new: str) -> dict[str, str]:
 
 def _mended(key: str, value: str) -> tuple[str, str]:
     """The label in lower case, where that is all it wants; else an example."""
+    if _is_key(key) and _is_label(value, 0):
+        return key, value
     lower = re.sub("^[^a-z]+", "", key.lower()), value.lower()
     return lower if _is_key(lower[0]) and _is_label(lower[1], 0) else _EXAMPLE_LABEL
 
