@@ -49,7 +49,7 @@ def canary_table(outputs: dict[str, Any]) -> Table:
         for place in verdict.get("places", []):
             kind = verdict["spread"].removesuffix("s")
             measured = _figures(place) if place["verdict"] == "proven" else []
-            table.add_row("", f"{kind} {place[kind]}" if measured else f"{kind} {place[kind]}: [yellow]not proven[/]", *measured)
+            table.add_row("", f"{kind} {place[kind]}" if measured else f"{kind} {place[kind]}: [yellow]no pod can run there[/]", *measured)
         if verdict.get("previous"):
             table.add_row("", "the run before", *_figures(verdict["previous"]), style="dim")
     return table
