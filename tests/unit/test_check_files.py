@@ -126,16 +126,16 @@ MEMORY = (
 
 
 @pytest.mark.parametrize(
-    ("driver", "parameters"),
+    ("driver", "parameters", "least"),
     [
-        ("ebs.csi.aws.com", {f"tagSpecification_{number}": "wrong" for number in range(500)}),
-        ("ebs.csi.aws.com", {f"strange{number}": "x" for number in range(500)}),
-        ("pd.csi.storage.gke.io", {"storage-pools": "x," * 50_000}),
-        ("pd.csi.storage.gke.io", {"labels": ",".join(f"A{number}=b" for number in range(20_000))}),
+        ("ebs.csi.aws.com", {f"tagSpecification_{number}": "wrong" for number in range(500)}, 100),
+        ("ebs.csi.aws.com", {f"strange{number}": "x" for number in range(500)}, 100),
+        ("pd.csi.storage.gke.io", {"storage-pools": "x," * 50_000}, 2),
+        ("pd.csi.storage.gke.io", {"labels": ",".join(f"A{number}=b" for number in range(20_000))}, 1),
     ],
     ids=["tags", "unknown", "pools", "labels"],
 )
-def test_the_work_for_a_class_is_bounded(driver: str, parameters: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_for_a_class_is_bounded(driver: str, parameters: dict[str, str], least: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many or long wrong parameters aren't each held against all the others."""
     characters = 0
 
@@ -148,7 +148,7 @@ def test_the_work_for_a_class_is_bounded(driver: str, parameters: dict[str, str]
     document = {**yaml.safe_load(GOOD), "provisioner": driver, "parameters": parameters}
     status, output, _ = run("-", text=yaml.safe_dump(document))
     assert status == 1
-    assert "error" in output
+    assert output.count("error") > least
     assert characters < 10_000_000
 
 
