@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import http.client
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -25,15 +24,11 @@ from typing import Literal
 from devkube import paths
 from devkube.progress import say, step
 from devkube.toolchain import build
+from devkube.versions import BUILT, COMMAND, DOWNLOADS, GOOD, KUBERNETES, LANGUAGE, PULUMI, version_of
 
 Origin = Literal["PATH", "official download", "built here", "stand-in"]
 
 EXE = ".exe" if os.name == "nt" else ""
-
-PULUMI = "pulumi"
-LANGUAGE = "pulumi-language-python"
-KUBERNETES = "pulumi-resource-kubernetes"
-COMMAND = "pulumi-resource-command"
 
 
 @dataclass(frozen=True)
@@ -70,37 +65,6 @@ class Engine:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
 
-
-@dataclass(frozen=True)
-class Good:
-    """Which versions of a part are good: from `oldest` on, below the major version `below`, and
-    why."""
-
-    oldest: tuple[int, int]
-    below: int
-    why: str
-
-    def accepts(self, version: str) -> bool:
-        """Whether `version` (as `3.258.0` or `v3.258.0-dev`) is good.
-
-        One that can't be read isn't.
-        """
-        numbers = re.match(r"v?(\d+)\.(\d+)", version)
-        return numbers is not None and self.oldest <= (int(numbers[1]), int(numbers[2])) < (self.below, 0)
-
-    def __str__(self) -> str:
-        return f"{self.oldest[0]}.{self.oldest[1]} or newer, below {self.below}"
-
-
-GOOD = {
-    PULUMI: Good((3, 258), 4, "the pip package pulumi in requirements.txt is 3.258, and an older engine may lack what it calls"),
-    KUBERNETES: Good((4, 18), 5, "the oldest that the tests ran with"),
-    COMMAND: Good((1, 0), 2, "the program uses what 1.0 promised to keep"),
-}
-
-# What is downloaded: the engine of the pip package `pulumi`, and the plugins of pulumi-kubernetes
-# and pulumi-command.
-DOWNLOADS = {PULUMI: "3.258.0", KUBERNETES: "4.34.2", COMMAND: "1.2.1"}
 
 DOWNLOAD_HOST = "https://get.pulumi.com/install.sh"  # what the SDK's installer asks first
 _REACHED_WITHIN = 8.0  # seconds in which that must answer, or downloads count as impossible here
@@ -140,13 +104,9 @@ def plugin_home() -> Path:
 
 
 def _pulumi() -> Part:
-    good = GOOD[PULUMI]
-    own = find_own(PULUMI)
+    own = _good_own(PULUMI)
     if own:
-        version = version_of(own, "version")
-        if good.accepts(version):
-            return Part(PULUMI, version, "PATH", own)
-        say(f"{own} is version {version or 'unknown'}: {good} is needed ({good.why}). It stays as it is and is not used.")
+        return own
     downloaded = Path.home() / ".pulumi" / "versions" / DOWNLOADS[PULUMI] / "bin" / f"{PULUMI}{EXE}"
     if downloaded.exists():
         return Part(PULUMI, DOWNLOADS[PULUMI], "official download", downloaded)
@@ -155,7 +115,19 @@ def _pulumi() -> Part:
         if _download_pulumi() and downloaded.exists():
             return Part(PULUMI, DOWNLOADS[PULUMI], "official download", downloaded)
         built = build.build("pulumi")
-    return Part(PULUMI, build.PULUMI_VERSION, "built here", built / f"{PULUMI}{EXE}")
+    return Part(PULUMI, BUILT[PULUMI], "built here", built / f"{PULUMI}{EXE}")
+
+
+def _good_own(name: str) -> Part | None:
+    """The user's own part on PATH in a good version; says so of one that isn't."""
+    own, good = find_own(name), GOOD[name]
+    if own is None:
+        return None
+    version = version_of(own)
+    if good.accepts(version):
+        return Part(name, version, "PATH", own)
+    say(f"{own} is version {version or 'unknown'}: {good} is needed ({good.why}). It stays as it is and is not used.")
+    return None
 
 
 def find_own(name: str) -> Path | None:
@@ -167,22 +139,6 @@ def find_own(name: str) -> Path | None:
     theirs = [folder for folder in folders if not any(Path(folder).is_relative_to(ours) for ours in (paths.cache(), paths.DOT_DEV))]
     found = shutil.which(name, path=os.pathsep.join(theirs))
     return Path(found) if found else None
-
-
-def version_of(executable: Path, argument: str) -> str:
-    """The version that `<executable> <argument>` prints, without a leading v.
-
-    Empty when it prints none within 20 seconds.
-    """
-    environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
-    try:
-        asked = subprocess.run(
-            [executable, argument], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, env=environment
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    found = re.search(r"\bv?(\d+\.\d+\.\d+\S*)", asked.stdout)
-    return found[1] if asked.returncode == 0 and found else ""
 
 
 def _download_pulumi() -> bool:
@@ -205,21 +161,17 @@ def _language(pulumi: Part) -> Part:
     beside = pulumi.path.resolve().parent / f"{LANGUAGE}{EXE}"
     if beside.exists():
         return Part(LANGUAGE, pulumi.version, pulumi.origin, beside if pulumi.origin != "PATH" else pulumi.path.parent / beside.name)
-    own = find_own(LANGUAGE)
+    own = _good_own(LANGUAGE)
     if own:
-        return Part(LANGUAGE, "", "PATH", own)
+        return own
     return Part(LANGUAGE, pulumi.version, "stand-in", _launcher(LANGUAGE, "language_python"))
 
 
 def _plugin(pulumi: Part, name: str) -> Part:
-    good, wanted = GOOD[name], DOWNLOADS[name]
-    own = find_own(name)
+    wanted = DOWNLOADS[name]
+    own = _good_own(name)
     if own:
-        version = version_of(own, "--version")
-        # Many plugins print none, and whoever has one on PATH means it.
-        if not version or good.accepts(version):
-            return Part(name, version, "PATH", own)
-        say(f"{own} is version {version}: {good} is needed ({good.why}). It stays as it is and is not used.")
+        return own
     kept = _in_plugin_home(name, wanted)
     if kept:
         return Part(name, wanted, "PATH" if pulumi.origin == "PATH" else "official download", kept)
@@ -231,7 +183,7 @@ def _plugin(pulumi: Part, name: str) -> Part:
             if kept:
                 return Part(name, wanted, "official download", kept)
     if name == KUBERNETES:
-        return Part(name, build.KUBERNETES_PROVIDER_VERSION, "built here", build.build("kubernetes-provider") / f"{name}{EXE}")
+        return Part(name, BUILT[KUBERNETES], "built here", build.build("kubernetes-provider") / f"{name}{EXE}")
     return Part(name, wanted, "stand-in", _launcher(name, "command_provider"))
 
 

@@ -34,6 +34,7 @@ import filelock
 from devkube import cache, paths
 from devkube.errors import MachineError
 from devkube.progress import ProgressStep, say, step
+from devkube.versions import BUILT, KUBERNETES, PULUMI
 
 Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner", "actionlint"]
 
@@ -44,10 +45,6 @@ EXE = ".exe" if os.name == "nt" else ""
 OLDEST_GO = (1, 26)
 GO_REQUIREMENTS = HERE / "go-requirements.txt"
 
-# Of github.com/pulumi/pulumi/pkg/v3 in pulumi/go.mod, and of the pip package.
-PULUMI_VERSION = "3.258.0"
-# Of …/pulumi-kubernetes/sdk/v4, which the provider's untagged commit follows.
-KUBERNETES_PROVIDER_VERSION = "4.18.1"
 KUBERNETES_VERSION = "1.34.4"  # of k8s.io/kubernetes in node/go.mod
 LOCAL_PATH_VERSION = "0.0.30"  # of github.com/rancher/local-path-provisioner in its go.mod
 ACTIONLINT_VERSION = "1.7.12"  # of github.com/rhysd/actionlint in its go.mod
@@ -79,16 +76,16 @@ _COMPONENT = "k8s.io/component-base/version"
 
 RECIPES: Mapping[Name, Recipe] = {
     "pulumi": Recipe(
-        title=f"Pulumi {PULUMI_VERSION}",
+        title=f"Pulumi {BUILT[PULUMI]}",
         estimate=210,
         packages={"pulumi": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"},
-        ldflags=_sets(**{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": PULUMI_VERSION}),
+        ldflags=_sets(**{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": BUILT[PULUMI]}),
     ),
     "kubernetes-provider": Recipe(
-        title=f"Pulumi's Kubernetes plugin {KUBERNETES_PROVIDER_VERSION}",
+        title=f"Pulumi's Kubernetes plugin {BUILT[KUBERNETES]}",
         estimate=300,
         packages={"pulumi-resource-kubernetes": "."},
-        ldflags=_sets(**{f"{KUBERNETES_PROVIDER_MODULE}/pkg/version.Version": KUBERNETES_PROVIDER_VERSION}),
+        ldflags=_sets(**{f"{KUBERNETES_PROVIDER_MODULE}/pkg/version.Version": BUILT[KUBERNETES]}),
     ),
     "node": Recipe(
         title=f"Kubernetes {KUBERNETES_VERSION}",
@@ -354,7 +351,7 @@ def _add_schema(published: Path, source: Path) -> None:
     """What the provider's own release does to the two files before it embeds them: write them
     compact, the schema with its version."""
     schema = json.loads((published / "schema.json").read_bytes())
-    schema["version"] = KUBERNETES_PROVIDER_VERSION
+    schema["version"] = BUILT[KUBERNETES]
     mapping = json.loads((published / "terraform-mapping.json").read_bytes())
     for file, content in (("schema.json", schema), ("terraform-mapping.json", mapping)):
         (source / file).write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
