@@ -20,8 +20,7 @@ from types import FrameType
 import grpc  # type: ignore[import-untyped]
 
 # A stack's whole state can be in one message; the engine itself allows 400 MiB
-# (sdk/go/common/util/rpcutil). The engine is on this machine: a proxy of the environment has no part
-# in it.
+# (sdk/go/common/util/rpcutil). The engine is on this machine: a proxy has no part in it.
 CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", 400 << 20),
     ("grpc.max_send_message_length", 400 << 20),
