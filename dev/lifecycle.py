@@ -9,6 +9,7 @@ import click
 
 from components.settings import DEFAULT_IMAGE
 from dev import report
+from dev.doctor.command import say_what_will_fail
 from dev.machine import cluster_by, cluster_of, one_at_a_time, volumes_of
 from dev.stack import Session
 from devkube.cluster import Cluster, KindCluster
@@ -30,6 +31,7 @@ def up(stack: str, adopt: bool, saved: Path | None) -> None:
     settings = load_settings(stack)  # a wrong setting is said at once, not after ten minutes of building
     with one_at_a_time():
         cluster = cluster_by(settings)  # that there can be none is said before anything is built, too
+        say_what_will_fail(settings.cluster.context, cluster)
         engine = ensure_engine()
         access = cluster.start()
         # The nodes of a cluster of the user's own can't be reached. The canary then says so, and

@@ -10,10 +10,10 @@ from filelock import FileLock, Timeout
 
 from components.kube.api import KubeApi
 from components.settings import Settings
-from dev.paths import KUBECONFIG
+from dev.clone_cluster import cluster_for
 from dev.stack import Session, kubeconfig_of
 from devkube import paths
-from devkube.cluster import Access, Cluster, choose
+from devkube.cluster import Access, Cluster
 from devkube.engine import ensure_engine
 from devkube.errors import MachineError
 from ops.command_line import option_of, variable_of
@@ -48,7 +48,7 @@ def one_at_a_time(lock_name: str = "lock", what: str = "changing this clone's cl
 
 def cluster_by(settings: Settings) -> Cluster:
     """A stack's cluster: the user's own where its context exists, else this clone's."""
-    return choose(settings.cluster.context, f"dev-{paths.clone_identity()}", KUBECONFIG)
+    return cluster_for(settings.cluster.context)
 
 
 def cluster_of(stack: str) -> Cluster:

@@ -104,18 +104,31 @@ def plugin_home() -> Path:
 
 
 def _pulumi() -> Part:
-    own = _good_own(PULUMI)
-    if own:
-        return own
-    downloaded = Path.home() / ".pulumi" / "versions" / DOWNLOADS[PULUMI] / "bin" / f"{PULUMI}{EXE}"
-    if downloaded.exists():
-        return Part(PULUMI, DOWNLOADS[PULUMI], "official download", downloaded)
-    built = build.built("pulumi")
-    if built is None:
-        if _download_pulumi() and downloaded.exists():
+    found = _good_own(PULUMI) or kept(PULUMI)
+    if found is None and _download_pulumi():
+        found = kept(PULUMI)
+    return found or Part(PULUMI, BUILT[PULUMI], "built here", build.build("pulumi") / f"{PULUMI}{EXE}")
+
+
+def kept(name: str) -> Part | None:
+    """What an earlier run has left of a part: downloaded, built, or standing in for it.
+
+    None where it would have to be got first; nothing is got here.
+    """
+    if name == PULUMI:
+        downloaded = Path.home() / ".pulumi" / "versions" / DOWNLOADS[PULUMI] / "bin" / f"{PULUMI}{EXE}"
+        if downloaded.exists():
             return Part(PULUMI, DOWNLOADS[PULUMI], "official download", downloaded)
-        built = build.build("pulumi")
-    return Part(PULUMI, BUILT[PULUMI], "built here", built / f"{PULUMI}{EXE}")
+        built = build.built("pulumi")
+        return Part(PULUMI, BUILT[PULUMI], "built here", built / f"{PULUMI}{EXE}") if built else None
+    in_home = _in_plugin_home(name, DOWNLOADS[name]) if name in DOWNLOADS else None
+    if in_home:
+        return Part(name, DOWNLOADS[name], "official download", in_home)
+    if name == KUBERNETES:
+        built = build.built("kubernetes-provider")
+        return Part(name, BUILT[name], "built here", built / f"{name}{EXE}") if built else None
+    launcher = _launcher_path(name)
+    return Part(name, DOWNLOADS.get(name, ""), "stand-in", launcher) if launcher.exists() else None
 
 
 def _good_own(name: str) -> Part | None:

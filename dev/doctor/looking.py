@@ -1,0 +1,120 @@
+"""Finds the facts: looks, and asks programs and the cluster. Changes and starts nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from dev.doctor import programs
+from dev.doctor.cluster_facts import about, ask_api
+from dev.doctor.facts import ClusterFacts, Disk, DockerFacts, Facts, Inotify
+from dev.doctor.parts import NAMES
+from dev.doctor.proxies import VARIABLES
+from dev.doctor.question import SECONDS, Question
+from dev.doctor.tried import NODE_INOTIFY
+from devkube import paths
+from devkube.cluster import Cluster, embedded, host
+
+PACKAGES = ("pulumi", "pulumi-kubernetes", "pulumi-command")
+ENVIRONMENT = (*VARIABLES, "DOCKER_HOST", "KIND_EXPERIMENTAL_PROVIDER")
+
+
+def everything(context: Callable[[], str], choose: Callable[[str], Cluster]) -> Facts:
+    """All facts for a stack; it takes little more than a second at the most.
+
+    `context` gives the context that it names, `choose` its cluster. Both may raise MachineError:
+    where there can be none.
+    """
+    until = time.monotonic() + SECONDS
+    parts = {name: Question(lambda name=name: programs.part(name)) for name in NAMES}
+    docker, kind, go = Question(programs.docker), Question(programs.kind), Question(programs.go)
+    chosen = Question(lambda: about(context, choose))
+    answered = Question(lambda: ask_api(chosen.answer(until)))
+    here = _here()  # meanwhile
+    found = answered.answer(until) or chosen.answer(until)
+    of_docker = docker.answer(until)
+    return Facts(
+        **here,
+        python=platform.python_version(),
+        packages={name: metadata.version(name) for name in PACKAGES},
+        parts={name: question.answer(until) for name, question in parts.items()},
+        go=go.answer(until),
+        docker=of_docker,
+        kind=kind.answer(until),
+        cluster=found,
+        disks=disks(found, of_docker),
+    )
+
+
+def before_start(context: str, cluster: Cluster) -> Facts:
+    """What decides whether `make up` can start the cluster: asks no more than that takes.
+
+    The engine isn't asked for, and neither is a cluster that runs.
+    """
+    found = about(lambda: context, lambda _: cluster)
+    until = time.monotonic() + SECONDS
+    asked = found.way == "kind" and not found.running
+    docker, kind = (Question(programs.docker), Question(programs.kind)) if asked else (None, None)
+    here = _here()
+    of_docker = docker.answer(until) if docker else None
+    return Facts(**here, cluster=found, docker=of_docker, kind=kind.answer(until) if kind else None, disks=disks(found, of_docker))
+
+
+def _here() -> dict[str, Any]:
+    """What needs nobody's answer."""
+    return {
+        "embedded_lacks": tuple(embedded.lacking()),
+        "root": hasattr(os, "geteuid") and os.geteuid() == 0,
+        "memory": psutil.virtual_memory().total,
+        "inotify": inotify(),
+        "cgroups": cgroups(),
+        "environment": {name: os.environ[name] for name in ENVIRONMENT if os.environ.get(name)},
+    }
+
+
+def inotify(folder: Path = Path("/proc/sys/fs/inotify")) -> Inotify | None:
+    """The kernel's limits; None where the system has no inotify."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        instances, watches = (int((folder / name).read_text()) for name in ("max_user_instances", "max_user_watches"))
+    except (OSError, ValueError):
+        return None
+    return Inotify(instances, watches, host.inotify_instances_left(NODE_INOTIFY))
+
+
+def cgroups(folder: Path = Path("/sys/fs/cgroup")) -> Literal["v1", "hybrid", "v2", ""]:
+    """How this machine has its cgroups; empty where it has none.
+
+    Hybrid is v1 with an empty hierarchy of v2 beside it, as systemd arranges it.
+    """
+    if (folder / "cgroup.controllers").exists():
+        return "v2"
+    if (folder / "unified" / "cgroup.controllers").exists():
+        return "hybrid"
+    return "v1" if any(folder.glob("*/cgroup.procs")) else ""
+
+
+def disks(cluster: ClusterFacts | None, docker: DockerFacts | None) -> tuple[Disk, ...]:
+    """The folders that fill: the cache, the cluster's volumes, Docker's images where they are
+    used."""
+    folders = {"cache": paths.cache()}
+    if cluster and cluster.volumes:
+        folders["volumes"] = cluster.volumes
+    if cluster and cluster.way == "kind" and docker and docker.folder and Path(docker.folder).exists():
+        folders["Docker"] = Path(docker.folder)
+    return tuple(Disk(what, folder, shutil.disk_usage(_there(folder)).free) for what, folder in folders.items())
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(each for each in (folder, *folder.parents) if each.exists())

@@ -1,0 +1,316 @@
+"""The doctor's rows: what each fact means, in each of its states, and what is said to mend it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.doctor import clusters, parts, proxies
+from dev.doctor.diagnosis import Diagnosis
+from dev.doctor.facts import ClusterFacts, Disk, DockerFacts, Facts, Inotify, PartFacts, Program
+from dev.doctor.rows import diagnose
+from devkube.versions import COMMAND, GOOD, KUBERNETES, LANGUAGE, PULUMI
+
+KEPT = PartFacts(kept="3.258.0, built here")
+DOCKER = DockerFacts("/usr/bin/docker", "28.2.2", "unix:///var/run/docker.sock", "28.2.2", cgroups=2)
+KIND = Program("/usr/bin/kind", "0.33.0")
+BY_KIND = ClusterFacts("dev", "kind", volumes=Path("/home/me/volumes"))
+EMBEDDED = ClusterFacts("dev", "embedded", volumes=Path("/var/lib/volumes"))
+OWN = ClusterFacts("prod", "existing", made=True, running=True, server="https://10.0.0.7:6443")
+LOOK = "kubectl --context prod get --raw /version"
+GIB = 2**30
+WELL = Facts(
+    python="3.12.1",
+    packages={"pulumi": "3.258.0"},
+    parts={PULUMI: KEPT, LANGUAGE: KEPT, KUBERNETES: KEPT, COMMAND: KEPT},
+    go=Program("/usr/bin/go", "1.99.0"),
+    docker=DOCKER,
+    kind=KIND,
+    cluster=replace(BY_KIND, made=True, running=True, server="https://127.0.0.1:6443", version="1.99.1"),
+    memory=8 * GIB,
+    disks=(Disk("cache", Path("/home/me/.cache"), 50 * GIB), Disk("volumes", Path("/home/me/volumes"), 50 * GIB)),
+    inotify=Inotify(512, 100000, 26),
+    cgroups="v2",
+)
+
+
+def row(subject: str, facts: Facts) -> Diagnosis:
+    [found] = [each for each in diagnose(facts) if each.subject == subject]
+    return found
+
+
+def test_nothing_is_wrong_where_all_is_well() -> None:
+    assert [each.subject for each in diagnose(WELL) if each.state != "good" or each.fails or each.mend] == []
+
+
+def test_no_answer_in_time_is_no_failure() -> None:
+    unanswered = diagnose(Facts(parts=dict.fromkeys(WELL.parts)))
+    silent = [each for each in unanswered if each.found == "no answer in time"]
+    assert [each.subject for each in silent] == [*parts.NAMES.values(), "Go", "cluster", "Docker", "kind"]
+    assert all(each.state == "missing" and each.mend for each in silent)
+    assert not any(each.fails for each in unanswered)
+
+
+@pytest.mark.parametrize("name", parts.NAMES)
+@pytest.mark.parametrize(
+    ("version", "kept", "state", "used"),
+    [
+        ("above", "", "good", ""),
+        ("", "3.258.0, built here", "good", ""),
+        ("", "", "missing", ""),
+        ("below", "3.258.0, built here", "old", "3.258.0, built here is used instead"),
+        ("below", "", "old", ""),
+        ("99.0.0", "", "missing", "is needed"),
+        ("unknown", "3.258.0, built here", "missing", "doesn't say its version; 3.258.0, built here is used instead"),
+    ],
+)
+def test_parts_of_the_engine(name: str, version: str, kept: str, state: str, used: str) -> None:
+    """None of it makes `make up` fail: it gets what isn't there, and uses only what is good."""
+    major, minor = GOOD[name].oldest
+    versions = {"above": f"{major}.{minor}.5", "below": f"{major - (minor == 0)}.{minor - 1 if minor else 9}.9", "unknown": ""}
+    own = Program(f"/opt/{name}", versions.get(version, version)) if version else None
+    found = row(parts.NAMES[name], replace(WELL, parts={**WELL.parts, name: PartFacts(own, kept)}))
+    assert (found.state, found.fails) == (state, False)
+    assert used in found.found
+    assert bool(found.mend) == (state != "good")
+
+
+@pytest.mark.parametrize(
+    ("go", "needed", "state", "mend"),
+    [
+        (Program("/usr/bin/go", "1.99.0"), True, "good", ""),
+        (Program(), False, "good", ""),
+        (Program(), True, "missing", "make up"),
+        (Program("/usr/bin/go", "1.19.8"), True, "old", "https://go.dev/dl"),
+        (Program("/usr/bin/go"), False, "old", "https://go.dev/dl"),
+    ],
+)
+def test_go(go: Program, needed: bool, state: str, mend: str) -> None:
+    found = row("Go", replace(WELL, go=go, parts={**WELL.parts, PULUMI: PartFacts() if needed else KEPT}))
+    assert (found.state, found.fails) == (state, False) and mend in found.mend
+
+
+@pytest.mark.parametrize(
+    ("cluster", "state", "fails", "said", "mend"),
+    [
+        (replace(OWN, version="1.99.0"), "good", False, "Kubernetes 1.99.0, your own, context prod", ""),
+        (replace(OWN, version="1.21.0"), "old", False, "the oldest that was tried", ""),
+        (
+            replace(OWN, unreached="Connection refused"),
+            "missing",
+            True,
+            "(Connection refused)",
+            "kubectl --context prod get --raw /version",
+        ),
+        (OWN, "missing", False, "no answer in time", "kubectl --context prod get --raw /version"),
+        (
+            ClusterFacts("c", None, "there is no cluster for c", "Start Docker."),
+            "missing",
+            True,
+            "there is no cluster for c",
+            "Start Docker.",
+        ),
+        (BY_KIND, "missing", False, "not made yet", "make up"),
+        (replace(EMBEDDED, made=True), "missing", False, "stopped", "make up"),
+        (replace(BY_KIND, made=True, running=True), "missing", False, "does not answer", "make up"),
+    ],
+)
+def test_the_cluster(cluster: ClusterFacts, state: str, fails: bool, said: str, mend: str) -> None:
+    found = row("cluster", replace(WELL, cluster=cluster))
+    assert (found.state, found.fails, found.mend) == (state, fails, mend) and said in found.found
+
+
+@pytest.mark.parametrize(
+    ("docker", "state", "said", "mend"),
+    [
+        (DOCKER, "good", "engine 28.2.2, client 28.2.2 at unix:///var/run/docker.sock", ""),
+        (replace(DOCKER, server="19.3.1"), "old", "20.10 is the oldest", "docs.docker.com"),
+        (DockerFacts(), "missing", "not on PATH", "docs.docker.com"),
+        (replace(DOCKER, server="", problem="Cannot connect"), "missing", "(Cannot connect)", "sudo systemctl start docker"),
+        (replace(DOCKER, server="", problem="permission denied while trying"), "missing", "permission denied", "usermod -aG docker"),
+        (replace(DOCKER, host="tcp://10.1.1.1:2375"), "missing", "another machine (tcp://10.1.1.1:2375)", "docker context use default"),
+        (replace(DOCKER, host="ssh://me@build"), "missing", "another machine (ssh://me@build)", "docker context use default"),
+    ],
+)
+@pytest.mark.parametrize("cluster", [BY_KIND, EMBEDDED])
+def test_docker(docker: DockerFacts, state: str, said: str, mend: str, cluster: ClusterFacts) -> None:
+    """Only a Kind cluster fails without it."""
+    found = row("Docker", replace(WELL, docker=docker, cluster=cluster))
+    assert (found.state, found.fails) == (state, state == "missing" and cluster is BY_KIND)
+    assert said in found.found and mend in found.mend
+
+
+def test_docker_that_a_variable_sends_elsewhere() -> None:
+    facts = replace(WELL, docker=replace(DOCKER, host="tcp://d:1"), environment={"DOCKER_HOST": "tcp://d:1"}, cluster=BY_KIND)
+    assert row("Docker", facts).mend == "unset DOCKER_HOST"
+
+
+@pytest.mark.parametrize(
+    ("kind", "provider", "state", "mend"),
+    [
+        (KIND, "", "good", ""),
+        (KIND, "docker", "good", ""),
+        (replace(KIND, version="0.20.0"), "", "old", "go install sigs.k8s.io/kind@v0.33.0"),
+        (replace(KIND, version=""), "", "old", "go install sigs.k8s.io/kind@v0.33.0"),
+        (Program(), "", "missing", "go install sigs.k8s.io/kind@v0.33.0"),
+        (KIND, "podman", "missing", "unset KIND_EXPERIMENTAL_PROVIDER"),
+        (KIND, "nerdctl", "missing", "unset KIND_EXPERIMENTAL_PROVIDER"),
+    ],
+)
+@pytest.mark.parametrize("cluster", [BY_KIND, EMBEDDED])
+def test_kind(kind: Program, provider: str, state: str, mend: str, cluster: ClusterFacts) -> None:
+    environment = {"KIND_EXPERIMENTAL_PROVIDER": provider} if provider else {}
+    found = row("kind", replace(WELL, kind=kind, environment=environment, cluster=cluster))
+    assert (found.state, found.fails) == (state, state == "missing" and cluster is BY_KIND) and mend in found.mend
+
+
+@pytest.mark.parametrize(
+    ("lacks", "cluster", "state", "fails", "mend"),
+    [
+        ((), EMBEDDED, "good", False, ""),
+        (("it needs root (run it with sudo)",), EMBEDDED, "missing", True, "sudo make up"),
+        (("it needs Linux (this is darwin)",), BY_KIND, "missing", False, "use kind, or a cluster of your own"),
+    ],
+)
+def test_the_embedded_node(lacks: tuple[str, ...], cluster: ClusterFacts, state: str, fails: bool, mend: str) -> None:
+    found = row("embedded node", replace(WELL, embedded_lacks=lacks, cluster=cluster))
+    assert (found.state, found.fails, found.mend) == (state, fails, mend)
+
+
+PROXY = {"HTTPS_PROXY": "http://me:secret@proxy:3128", "no_proxy": "10.0.0.0/8"}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "environment", "state", "fails", "said", "mend"),
+    [
+        (OWN, {}, "good", False, "none are set; the API https://10.0.0.7:6443 is reached directly", ""),
+        (None, PROXY, "good", False, "HTTPS_PROXY=http://…@proxy:3128, no_proxy=10.0.0.0/8", ""),
+        (OWN, PROXY, "good", False, "reached directly", ""),
+        (replace(OWN, proxy=PROXY["HTTPS_PROXY"], version="1.99.0"), PROXY, "good", False, "through http://…@proxy:3128", ""),
+        (replace(OWN, proxy="http://proxy:1", unreached="403"), PROXY, "missing", False, "does not answer", ',}10.0.0.7"'),
+        (replace(OWN, proxy="ftp://proxy:1"), PROXY, "missing", True, "none of http://, https:// and socks5://", ',}10.0.0.7"'),
+    ],
+)
+def test_proxies(*, cluster: ClusterFacts | None, environment: dict[str, str], state: str, fails: bool, said: str, mend: str) -> None:
+    [found] = proxies.diagnose(Facts(cluster=cluster, environment=environment))
+    assert (found.state, found.fails) == (state, fails) and said in found.found
+    assert found.mend.endswith(mend) and bool(found.mend) == bool(mend)
+    assert "secret" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("what", "free", "cluster", "state", "fails"),
+    [
+        ("cache", 2 * GIB, BY_KIND, "good", False),
+        ("cache", GIB // 2, BY_KIND, "missing", False),
+        ("volumes", 3 * GIB, EMBEDDED, "good", False),
+        ("volumes", GIB, EMBEDDED, "missing", True),
+        ("volumes", GIB, replace(EMBEDDED, made=True, running=True), "missing", False),
+        ("Docker", GIB, BY_KIND, "missing", False),
+    ],
+)
+def test_disks(what: str, free: int, cluster: ClusterFacts, state: str, fails: bool) -> None:
+    found = row(f"disk: {what}", replace(WELL, cluster=cluster, disks=(Disk(what, Path("/somewhere"), free),)))
+    assert (found.state, found.fails, bool(found.mend)) == (state, fails, state != "good")
+
+
+@pytest.mark.parametrize(
+    ("memory", "of_docker", "state", "said"),
+    [
+        (8 * GIB, 0, "good", "8.0 GiB"),
+        (2 * GIB, 0, "missing", "2.0 GiB"),
+        (8 * GIB, 2 * GIB, "missing", "2.0 GiB in the machine of Docker"),
+    ],
+)
+def test_memory(memory: int, of_docker: int, state: str, said: str) -> None:
+    found = row("memory", replace(WELL, memory=memory, docker=replace(DOCKER, memory=of_docker)))
+    assert (found.state, found.fails) == (state, False) and said in found.found
+
+
+@pytest.mark.parametrize(
+    ("inotify", "root", "nodes", "cluster", "state", "fails"),
+    [
+        (Inotify(128, 9000, 26), True, 0, BY_KIND, "good", False),
+        (Inotify(128, 9000, 25), True, 0, BY_KIND, "missing", True),
+        (Inotify(128, 9000, 20), True, 0, EMBEDDED, "good", False),
+        (Inotify(128, 9000, 19), True, 0, EMBEDDED, "missing", True),
+        (Inotify(128, 9000, 0), True, 0, replace(EMBEDDED, made=True, running=True), "good", False),
+        (Inotify(128, 9000, 0), True, 0, OWN, "good", False),
+        (Inotify(128, 9000, 26), False, 2, BY_KIND, "good", False),
+        (Inotify(128, 9000, 26), False, 3, BY_KIND, "missing", False),
+        (Inotify(128, 9000, 26), False, 4, BY_KIND, "missing", True),
+    ],
+)
+def test_inotify(*, inotify: Inotify, root: bool, nodes: int, cluster: ClusterFacts, state: str, fails: bool) -> None:
+    """As root they are counted; else the nodes that run are."""
+    found = row("inotify instances", replace(WELL, inotify=inotify, root=root, docker=replace(DOCKER, nodes=nodes), cluster=cluster))
+    assert (found.state, found.fails) == (state, fails)
+    assert found.mend == ("" if state == "good" else "sudo sysctl fs.inotify.max_user_instances=512")
+
+
+@pytest.mark.parametrize(("watches", "state"), [(8192, "good"), (1024, "missing")])
+def test_watches(watches: int, state: str) -> None:
+    found = row("inotify watches", replace(WELL, inotify=Inotify(512, watches, 26)))
+    assert (found.state, found.fails) == (state, False)
+
+
+def test_no_row_about_what_other_systems_have() -> None:
+    subjects = {each.subject for each in diagnose(replace(WELL, inotify=None, cgroups="", docker=DockerFacts()))}
+    assert not subjects & {"inotify instances", "inotify watches", "cgroups", "ports"}
+
+
+@pytest.mark.parametrize(
+    ("of_machine", "of_docker", "kind", "cluster", "state"),
+    [
+        ("v2", 0, "0.33.0", BY_KIND, "good"),
+        ("v1", 0, "0.33.0", BY_KIND, "old"),
+        ("hybrid", 1, "0.31.0", BY_KIND, "old"),
+        ("hybrid", 1, "0.30.0", BY_KIND, "good"),
+        ("", 1, "0.33.0", BY_KIND, "old"),  # in Docker's own machine
+        ("v1", 2, "0.33.0", BY_KIND, "good"),
+        ("v1", 1, "0.33.0", replace(BY_KIND, made=True), "good"),  # it is there: its Kubernetes takes them
+        ("v1", 0, "", EMBEDDED, "good"),
+        ("hybrid", 0, "0.33.0", OWN, "good"),
+    ],
+)
+def test_cgroups(of_machine: Any, of_docker: int, kind: str, cluster: ClusterFacts, state: str) -> None:
+    docker = replace(DOCKER, cgroups=of_docker)
+    found = row("cgroups", replace(WELL, cgroups=of_machine, docker=docker, kind=replace(KIND, version=kind), cluster=cluster))
+    assert (found.state, found.fails, bool(found.mend)) == (state, state == "old", state == "old")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "states"),
+    [
+        (replace(EMBEDDED, made=True), ["good"]),
+        (replace(EMBEDDED, made=True, taken_ports=(20001, 20007)), ["missing"]),
+        (replace(EMBEDDED, made=True, running=True), []),
+        (EMBEDDED, []),
+        (OWN, []),
+    ],
+)
+def test_ports(cluster: ClusterFacts, states: list[str]) -> None:
+    found = [each for each in diagnose(replace(WELL, cluster=cluster)) if each.subject == "ports"]
+    assert [each.state for each in found] == states
+    for each in found:
+        assert each.fails == (each.state == "missing")
+        assert ("20001, 20007" in each.found and "sport = 20001" in each.mend) == each.fails
+
+
+def test_whatever_isn_t_good_says_what_mends_it_or_that_it_was_never_tried() -> None:
+    broken = Facts(parts=dict.fromkeys(WELL.parts, PartFacts()), go=Program(), docker=DockerFacts(), kind=Program(), cluster=BY_KIND)
+    for each in diagnose(broken):
+        assert each.mend or each.state == "good", each
+
+
+def test_one_row_as_make_up_says_it() -> None:
+    assert str(Diagnosis("disk", "missing", "1 GiB free", "df", fails=True)) == "disk: missing: 1 GiB free. Mend it: df"
+    assert str(Diagnosis("disk", "good", "9 GiB free")) == "disk: good: 9 GiB free."
+
+
+def test_docker_s_own_machine_is_told_from_another() -> None:
+    for host, elsewhere in {"": False, "unix:///x": False, "npipe:////./pipe/docker": False, "tcp://h:1": True, "ssh://h": True}.items():
+        assert clusters.is_elsewhere(DockerFacts("docker", host=host)) is elsewhere
