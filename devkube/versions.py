@@ -49,13 +49,13 @@ GOOD = {
     COMMAND: Good((1, 0), 2, "the program uses what 1.0 promised to keep"),
 }
 
-# What is built here where nothing can be downloaded: of github.com/pulumi/pulumi/pkg/v3 in
-# toolchain/pulumi/go.mod, and of …/pulumi-kubernetes/sdk/v4, which the provider's commit follows.
-BUILT = {PULUMI: "3.258.0", KUBERNETES: "4.18.1"}
+# What is built here where nothing can be downloaded: in devkube/toolchain, the version of
+# github.com/pulumi/pulumi/pkg/v3, and the tag of the provider's commit.
+BUILT = {PULUMI: "3.274.1", KUBERNETES: "4.25.0"}
 
-# What is downloaded: the engine of the pip package `pulumi`, and the plugins of pulumi-kubernetes
-# and pulumi-command.
-DOWNLOADS = {PULUMI: "3.258.0", KUBERNETES: "4.34.2", COMMAND: "1.2.1"}
+# What is downloaded: the same engine, and the plugins of the pip packages pulumi-kubernetes and
+# pulumi-command.
+DOWNLOADS = {PULUMI: "3.274.1", KUBERNETES: "4.34.2", COMMAND: "1.2.1"}
 
 
 def version_of(executable: Path) -> str:

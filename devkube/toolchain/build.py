@@ -41,8 +41,8 @@ Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner"
 HERE = Path(__file__).resolve().parent
 EXE = ".exe" if os.name == "nt" else ""
 
-# The `go` line of the modules here; an older one would want to download a toolchain.
-OLDEST_GO = (1, 26)
+# The highest `go` line of the modules here; an older Go would want to download a toolchain.
+OLDEST_GO = (1, 26, 6)
 GO_REQUIREMENTS = HERE / "go-requirements.txt"
 
 KUBERNETES_VERSION = "1.34.4"  # of k8s.io/kubernetes in node/go.mod
@@ -230,10 +230,20 @@ def _go_on_path() -> tuple[str, str] | None:
         return None
     asked = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env=go_environment(), cwd=HERE)
     version = asked.stdout.strip()
-    found = re.match(r"go(\d+)\.(\d+)", version)
-    if asked.returncode != 0 or not found or (int(found[1]), int(found[2])) < OLDEST_GO:
+    if asked.returncode != 0 or not _is_new_enough(version):
         return None
     return go, version
+
+
+def _is_new_enough(version: str) -> bool:
+    """Whether a Go of this version (`go1.26.6`, and as in `go1.27rc1` or `go1.26.6 X:…`) builds the
+    modules here.
+
+    A Go without a patch is the one before all patches (https://go.dev/doc/toolchain#version): a
+    release candidate of 1.26 and 1.26 itself are older than 1.26.6.
+    """
+    found = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", version)
+    return found is not None and tuple(int(number or 0) for number in found.groups()) >= OLDEST_GO
 
 
 def go_version() -> str:

@@ -28,7 +28,7 @@ from devkube.toolchain.stand_ins import serving
 from devkube.toolchain.stand_ins.protocol import language_pb2, language_pb2_grpc, plugin_pb2
 
 RUN_PROGRAM = Path(__file__).resolve().with_name("run_program.py")
-VERSION = "3.258.0"  # the host whose behaviour this one has
+VERSION = "3.274.1"  # the host whose behaviour this one has
 
 SHOWN_TO_THE_USER = 32  # see run_program.py
 
