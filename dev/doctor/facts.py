@@ -111,6 +111,7 @@ class Facts:
     packages: Mapping[str, str] = field(default_factory=dict)  # versions by name
     parts: Mapping[str, PartFacts | None] = field(default_factory=dict)  # by the program's name
     go: Program | None = None
+    builds_with: str = ""  # the version of the Go that builds here, as go1.26.6; empty where not asked
     docker: DockerFacts | None = None
     kind: Program | None = None
     cluster: ClusterFacts | None = None

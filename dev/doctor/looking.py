@@ -23,6 +23,7 @@ from dev.doctor.question import SECONDS, Question
 from dev.doctor.tried import NODE_INOTIFY
 from devkube import paths
 from devkube.cluster import Cluster, embedded, host
+from devkube.toolchain.build import go_version
 
 PACKAGES = ("pulumi", "pulumi-kubernetes", "pulumi-command")
 ENVIRONMENT = (*VARIABLES, "DOCKER_HOST", "KIND_EXPERIMENTAL_PROVIDER")
@@ -36,7 +37,8 @@ def everything(context: Callable[[], str], choose: Callable[[str], Cluster]) -> 
     """
     until = time.monotonic() + SECONDS
     parts = {name: Question(lambda name=name: programs.part(name)) for name in NAMES}
-    docker, kind, go = Question(programs.docker), Question(programs.kind), Question(programs.go)
+    docker, kind = Question(programs.docker), Question(programs.kind)
+    go, builds_with = Question(programs.go), Question(go_version)
     chosen = Question(lambda: about(context, choose))
     answered = Question(lambda: ask_api(chosen.answer(until)))
     here = _here()  # meanwhile
@@ -48,6 +50,7 @@ def everything(context: Callable[[], str], choose: Callable[[str], Cluster]) -> 
         packages={name: metadata.version(name) for name in PACKAGES},
         parts={name: question.answer(until) for name, question in parts.items()},
         go=go.answer(until),
+        builds_with=builds_with.answer(until) or "",
         docker=of_docker,
         kind=kind.answer(until),
         cluster=found,

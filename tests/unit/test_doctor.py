@@ -27,6 +27,7 @@ WELL = Facts(
     packages={"pulumi": "3.258.0"},
     parts={PULUMI: KEPT, LANGUAGE: KEPT, KUBERNETES: KEPT, COMMAND: KEPT},
     go=Program("/usr/bin/go", "1.99.0"),
+    builds_with="go1.99.0",
     docker=DOCKER,
     kind=KIND,
     cluster=replace(BY_KIND, made=True, running=True, server="https://127.0.0.1:6443", version="1.99.1"),
@@ -79,17 +80,20 @@ def test_parts_of_the_engine(name: str, version: str, kept: str, state: str, use
 
 
 @pytest.mark.parametrize(
-    ("go", "needed", "state", "mend"),
+    ("go", "builds_with", "needed", "state", "mend"),
     [
-        (Program("/usr/bin/go", "1.99.0"), True, "good", ""),
-        (Program(), False, "good", ""),
-        (Program(), True, "missing", "make up"),
-        (Program("/usr/bin/go", "1.19.8"), True, "old", "https://go.dev/dl"),
-        (Program("/usr/bin/go"), False, "old", "https://go.dev/dl"),
+        (Program("/usr/bin/go", "1.99.0"), "go1.99.0", True, "good", ""),
+        (Program("/usr/bin/go", "1.99.0"), "go1.99.0 X:nocoverageredesign", True, "good", ""),
+        (Program(), "go1.26.6", False, "good", ""),
+        (Program(), "go1.26.6", True, "missing", "make up"),
+        (Program("/usr/bin/go", "1.19.8"), "go1.26.6", True, "old", "https://go.dev/dl"),
+        (Program("/usr/bin/go"), "go1.26.6", False, "old", "https://go.dev/dl"),
+        (Program("/usr/bin/go"), "", False, "missing", "go version"),
     ],
 )
-def test_go(go: Program, needed: bool, state: str, mend: str) -> None:
-    found = row("Go", replace(WELL, go=go, parts={**WELL.parts, PULUMI: PartFacts() if needed else KEPT}))
+def test_go(*, go: Program, builds_with: str, needed: bool, state: str, mend: str) -> None:
+    parts_ = {**WELL.parts, PULUMI: PartFacts() if needed else KEPT}
+    found = row("Go", replace(WELL, go=go, builds_with=builds_with, parts=parts_))
     assert (found.state, found.fails) == (state, False) and mend in found.mend
 
 

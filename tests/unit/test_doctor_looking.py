@@ -22,6 +22,7 @@ from dev.doctor import cluster_facts, command, looking, programs, question
 from dev.doctor.diagnosis import Diagnosis
 from dev.doctor.facts import ClusterFacts, DockerFacts, Facts, Inotify, PartFacts, Program
 from dev.doctor.question import Question, end_what_was_asked, said
+from dev.doctor.rows import diagnose
 from devkube import engine, paths
 from devkube.cluster import EmbeddedCluster, ExistingCluster, KindCluster, layout
 from devkube.errors import MachineError
@@ -303,6 +304,7 @@ def test_everything_has_an_answer_to_each_question_or_none(path: Path, monkeypat
     end_what_was_asked()
     released.set()
     assert (facts.docker, facts.kind, facts.go, facts.cluster, facts.parts[PULUMI]) == (None, None, None, None, None)
+    assert not any(row.fails for row in diagnose(facts))
     assert facts.python and facts.memory and facts.disks and "pulumi" in facts.packages
 
 
