@@ -13,6 +13,7 @@ import platformdirs
 import yaml
 
 from devkube.cluster.access import Access, NodeFolder, write_kubeconfig
+from devkube.cluster.kind.checks import lacking
 from devkube.errors import MachineError
 from devkube.progress import step
 
@@ -20,29 +21,6 @@ from devkube.progress import step
 # images/base/files/kind/manifests/default-storage.yaml).
 _VOLUMES_IN_NODE = "/var/local-path-provisioner"
 _START_DOCKER = "This clone's volumes are in that cluster. Start Docker, then run the same command again."
-
-
-def lacking() -> list[str]:
-    """What this machine lacks for a Kind cluster, in words; empty where it lacks nothing."""
-    missing = []
-    if shutil.which("kind") is None:
-        missing.append("`kind` is not on PATH (https://kind.sigs.k8s.io/docs/user/quick-start/)")
-    if shutil.which("docker") is None:
-        missing.append("`docker` is not on PATH")
-    elif not docker_answers():
-        missing.append("the Docker engine does not answer (`docker version`)")
-    return missing
-
-
-def docker_answers() -> bool:
-    """Whether a Docker engine runs and this user may use it."""
-    try:
-        asked = subprocess.run(
-            ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, timeout=20, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return asked.returncode == 0 and bool(asked.stdout.strip())
 
 
 class KindCluster:
