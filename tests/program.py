@@ -16,7 +16,8 @@ import yaml
 
 from devkube import paths
 
-ENDS = "error: an unhandled error occurred: Program exited with non-zero exit code: 1"  # the engine's own words, after each refusal
+# What engine and language host say after each refusal; newer hosts begin with a small letter.
+ENDS = re.compile("error: an unhandled error occurred: [Pp]rogram exited with non-zero exit code: 1")
 PARTS = ("Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.aws.yaml", "Pulumi.gcp.yaml", "__main__.py", "requirements.txt")
 
 
@@ -114,7 +115,7 @@ class Program:
             re.MULTILINE | re.DOTALL,
         )
         assert block, output
-        assert ENDS in output
+        assert ENDS.search(output)
         lines = [line.strip() for line in block[2].strip().splitlines()]
         assert len(lines) == int(block[1])
         assert output.count(lines[0]) == 1
