@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from components.kube.api import KubeApi
@@ -14,6 +15,10 @@ from components.kube.proxies import proxy_for
 from dev.doctor.facts import ClusterFacts
 from dev.paths import KUBECONFIG
 from devkube.cluster import Cluster, EmbeddedCluster, KindCluster, layout
+from devkube.cluster.kind import checks
+from devkube.cluster.kind.commands import answer
+from devkube.cluster.kind.config import read_config
+from devkube.cluster.kind.nodes import CLUSTER_LABEL
 from devkube.errors import MachineError
 
 # Longer than a question may take: an API that is only slow is none that doesn't answer.
@@ -25,22 +30,34 @@ def about(name: Callable[[], str], choose: Callable[[str], Cluster]) -> ClusterF
     context = ""
     try:
         context = name()
-        cluster = choose(context)
+        return _about(context, choose(context))
     except MachineError as problem:
         return ClusterFacts(context, None, problem.message, problem.hint)
+
+
+def _about(context: str, cluster: Cluster) -> ClusterFacts:
     folder = cluster.folder()
     if not isinstance(cluster, KindCluster | EmbeddedCluster):
         return ClusterFacts(context, "existing", made=True, running=True)
-    facts = ClusterFacts(
-        context,
-        "kind" if isinstance(cluster, KindCluster) else "embedded",
-        made=cluster.exists(),
-        running=cluster.running(),
-        volumes=folder.here if folder else None,
-    )
-    if isinstance(cluster, EmbeddedCluster) and not cluster.processes():
-        return replace(facts, taken_ports=taken_ports(cluster.identity))
-    return facts
+    made, running, volumes = cluster.exists(), cluster.running(), folder.here if folder else None
+    if isinstance(cluster, KindCluster):
+        return ClusterFacts(
+            context, "kind", made=made, running=running, volumes=volumes, refusals={} if running else kind_refusals(cluster, made=made)
+        )
+    ports = () if cluster.processes() else taken_ports(cluster.identity)
+    return ClusterFacts(context, "embedded", made=made, running=running, volumes=volumes, taken_ports=ports)
+
+
+def kind_refusals(cluster: KindCluster, *, made: bool) -> dict[Literal["cgroups", "inotify instances"], str]:
+    """Why Kind would not make the cluster's nodes, or start them: what `make up` asks as well."""
+    engine = checks.docker_engine()
+    if engine is None:
+        return {}
+    config = read_config(cluster.config)
+    running = (answer("docker", "ps", "--quiet", "--filter", f"label={CLUSTER_LABEL}") or "").split()
+    cgroups = None if made else checks.cgroup_refusal(engine, checks.kubernetes_of(cluster.image), config)
+    inotify = checks.inotify_shortage(engine, running=len(running))
+    return {**({"cgroups": cgroups} if cgroups else {}), **({"inotify instances": inotify} if inotify else {})}
 
 
 def taken_ports(identity: str) -> tuple[int, ...]:

@@ -48,42 +48,40 @@ def _docker(facts: Facts, *, needed: bool) -> Diagnosis:
     subject, docker = "Docker", facts.docker
     if docker is None:
         return Diagnosis(subject, "missing", "no answer in time", "docker version")
-    if not docker.path:
-        return Diagnosis(subject, "missing", "`docker` is not on PATH", f"install it: {_DOCKER_SITE}", needed)
-    where = f" at {docker.host}" if docker.host else ""
-    if is_elsewhere(docker):
-        found = f"its engine is on another machine ({docker.host}), where the API of a Kind cluster can't be reached"
-        mend = "unset DOCKER_HOST" if facts.environment.get("DOCKER_HOST") else "docker context use default"
-        return Diagnosis(subject, "missing", found, mend, needed)
-    if not docker.server:
-        found = f"the engine{where} does not answer ({docker.problem or 'no reason given'})"
-        denied = "permission denied" in docker.problem.lower()
-        mend = 'sudo usermod -aG docker "$USER", then log in again' if denied else "sudo systemctl start docker, or start Docker Desktop"
-        return Diagnosis(subject, "missing", found, mend, needed)
-    found = f"engine {docker.server}, client {docker.client}{where}"
-    if numbers(docker.server) < OLDEST_DOCKER:
+    problem = "`docker` is not on PATH" if not docker.path else docker.not_docker or docker.elsewhere or docker.silent
+    if problem:
+        return Diagnosis(subject, "missing", problem, _mend_docker(docker, facts), needed)
+    if docker.engine is None:
+        return Diagnosis(subject, "missing", f"{docker.path}: it says nothing of its engine", "docker info", needed)
+    found = f"engine {docker.engine.version}, client {docker.client}, {docker.engine.system} at {docker.endpoint}"
+    if numbers(docker.engine.version) < OLDEST_DOCKER:
         oldest = ".".join(map(str, OLDEST_DOCKER))
         return Diagnosis(subject, "old", f"{found}; {oldest} is the oldest that was tried", f"install a newer one: {_DOCKER_SITE}")
     return Diagnosis(subject, "good", found)
 
 
-def is_elsewhere(docker: DockerFacts) -> bool:
-    """Whether Docker's engine is on another machine: neither a socket nor a pipe of this one."""
-    return docker.host.startswith(("tcp:", "ssh:", "http:", "https:"))
+def _mend_docker(docker: DockerFacts, facts: Facts) -> str:
+    if not docker.path or docker.not_docker:
+        return f"install it: {_DOCKER_SITE}"
+    if docker.elsewhere and docker.endpoint.startswith("unix:"):
+        return "run this on the host, or give the container an engine of its own (docker-in-docker)"
+    if docker.elsewhere:
+        return "unset DOCKER_HOST" if facts.environment.get("DOCKER_HOST") else "docker context use default"
+    if "permission denied" in docker.silent:
+        return 'sudo usermod -aG docker "$USER", then log in again'
+    return "sudo systemctl start docker, or start Docker Desktop"
 
 
 def _kind(facts: Facts, *, needed: bool) -> Diagnosis:
     subject, kind = "kind", facts.kind
     oldest = ".".join(map(str, OLDEST_KIND))
     install = f"go install sigs.k8s.io/kind@v{oldest}.0, or {_KIND_SITE}"
-    provider = facts.environment.get("KIND_EXPERIMENTAL_PROVIDER", "")
     if kind is None:
         return Diagnosis(subject, "missing", "no answer in time", "kind version")
     if not kind.path:
         return Diagnosis(subject, "missing", "`kind` is not on PATH", install, needed)
-    if provider not in ("", "docker"):
-        found = f"KIND_EXPERIMENTAL_PROVIDER is {provider}, and only clusters in Docker are known here"
-        return Diagnosis(subject, "missing", found, "unset KIND_EXPERIMENTAL_PROVIDER", needed)
+    if facts.other_provider:
+        return Diagnosis(subject, "missing", facts.other_provider, "unset KIND_EXPERIMENTAL_PROVIDER", needed)
     found = f"{kind.version or 'unknown version'}, {kind.path}"
     if numbers(kind.version) < OLDEST_KIND:
         return Diagnosis(subject, "old", f"{found}; {oldest} is the oldest that was tried", install)

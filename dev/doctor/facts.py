@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from devkube.cluster.kind.checks import DockerEngine
+
 
 @dataclass(frozen=True)
 class Program:
@@ -38,21 +40,18 @@ class PartFacts:
 class DockerFacts:
     """The Docker client, and the engine that it talks to. `path` is empty where PATH has none.
 
-    `host` is where the engine is, as `unix:///var/run/docker.sock`. `server` is the engine's
-    version, empty where it doesn't answer; `problem` is then what the client said. `cgroups` is 1
-    or 2, `folder` where the engine keeps images, and `memory` its machine's, in bytes: Docker
-    Desktop has a machine of its own. `nodes` is how many nodes of Kind clusters run.
+    `endpoint` is where the client looks for the engine, as `unix:///var/run/docker.sock`; `engine`
+    is None where it doesn't answer. The other texts are a sentence where that is so: the program
+    is not Docker, the engine doesn't answer this user, it runs elsewhere.
     """
 
     path: str = ""
     client: str = ""
-    host: str = ""
-    server: str = ""
-    problem: str = ""
-    cgroups: int = 0
-    folder: str = ""
-    memory: int = 0
-    nodes: int = 0
+    endpoint: str = ""
+    engine: DockerEngine | None = None
+    not_docker: str = ""
+    silent: str = ""
+    elsewhere: str = ""
 
 
 Way = Literal["existing", "kind", "embedded"]
@@ -65,7 +64,8 @@ class ClusterFacts:
     `way` is None where there can be none; `problem` and `remedy` say why then. `server` is the
     API's address, empty where no kubeconfig has one, and `proxy` what leads to it. `version` is
     what the API answered with, as `1.34.4`; `unreached` why it didn't, empty where it wasn't asked
-    or didn't answer in time. `volumes` is where its volumes are on this machine, None elsewhere.
+    or didn't answer in time. `refusals` are sentences by subject: why Kind would not make or start
+    its nodes. `volumes` is where its volumes are on this machine, None elsewhere.
     """
 
     context: str
@@ -78,6 +78,7 @@ class ClusterFacts:
     proxy: str = ""
     version: str = ""
     unreached: str = ""
+    refusals: Mapping[Literal["cgroups", "inotify instances"], str] = field(default_factory=dict)
     volumes: Path | None = None
     taken_ports: tuple[int, ...] = ()
 
@@ -114,9 +115,9 @@ class Facts:
     builds_with: str = ""  # the version of the Go that builds here, as go1.26.6; empty where not asked
     docker: DockerFacts | None = None
     kind: Program | None = None
+    other_provider: str = ""  # a sentence where Kind is told to use something else than Docker
     cluster: ClusterFacts | None = None
     embedded_lacks: tuple[str, ...] = ()
-    root: bool = False
     memory: int = 0
     disks: tuple[Disk, ...] = ()
     inotify: Inotify | None = None

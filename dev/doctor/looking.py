@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +21,9 @@ from dev.doctor.facts import ClusterFacts, Disk, DockerFacts, Facts, Inotify
 from dev.doctor.parts import NAMES
 from dev.doctor.proxies import VARIABLES
 from dev.doctor.question import SECONDS, Question
-from dev.doctor.tried import NODE_INOTIFY
 from devkube import paths
 from devkube.cluster import Cluster, embedded, host
+from devkube.cluster.kind import checks
 from devkube.toolchain.build import go_version
 
 PACKAGES = ("pulumi", "pulumi-kubernetes", "pulumi-command")
@@ -36,7 +37,7 @@ def everything(context: Callable[[], str], choose: Callable[[str], Cluster]) -> 
     where there can be none.
     """
     until = time.monotonic() + SECONDS
-    parts = {name: Question(lambda name=name: programs.part(name)) for name in NAMES}
+    parts = {name: Question(partial(programs.part, name)) for name in NAMES}
     docker, kind = Question(programs.docker), Question(programs.kind)
     go, builds_with = Question(programs.go), Question(go_version)
     chosen = Question(lambda: about(context, choose))
@@ -76,7 +77,7 @@ def _here() -> dict[str, Any]:
     """What needs nobody's answer."""
     return {
         "embedded_lacks": tuple(embedded.lacking()),
-        "root": hasattr(os, "geteuid") and os.geteuid() == 0,
+        "other_provider": checks.other_provider() or "",
         "memory": psutil.virtual_memory().total,
         "inotify": inotify(),
         "cgroups": cgroups(),
@@ -92,7 +93,7 @@ def inotify(folder: Path = Path("/proc/sys/fs/inotify")) -> Inotify | None:
         instances, watches = (int((folder / name).read_text()) for name in ("max_user_instances", "max_user_watches"))
     except (OSError, ValueError):
         return None
-    return Inotify(instances, watches, host.inotify_instances_left(NODE_INOTIFY))
+    return Inotify(instances, watches, host.inotify_instances_left(embedded.INOTIFY_INSTANCES))
 
 
 def cgroups(folder: Path = Path("/sys/fs/cgroup")) -> Literal["v1", "hybrid", "v2", ""]:
@@ -113,8 +114,9 @@ def disks(cluster: ClusterFacts | None, docker: DockerFacts | None) -> tuple[Dis
     folders = {"cache": paths.cache()}
     if cluster and cluster.volumes:
         folders["volumes"] = cluster.volumes
-    if cluster and cluster.way == "kind" and docker and docker.folder and Path(docker.folder).exists():
-        folders["Docker"] = Path(docker.folder)
+    engine = docker.engine if docker else None
+    if cluster and cluster.way == "kind" and engine and engine.here and engine.folder:
+        folders["Docker"] = Path(engine.folder)
     return tuple(Disk(what, folder, shutil.disk_usage(_there(folder)).free) for what, folder in folders.items())
 
 

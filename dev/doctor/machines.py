@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from dev.doctor.diagnosis import Diagnosis
 from dev.doctor.facts import ClusterFacts, Disk, Facts, Inotify
-from dev.doctor.tried import KIND_NEEDS_CGROUP_V2, LAST_WITH_CGROUP_V1, NODE_INOTIFY, numbers
 from devkube.cluster.embedded import INOTIFY_INSTANCES, LEAST_DISK
+from devkube.cluster.kind.checks import NODE_INOTIFY_INSTANCES, ON_CGROUP_V1
 
 _GIB = 2**30
 LEAST_MEMORY = 4 * 10**9  # bytes of the whole machine: docs/windows.md
@@ -45,15 +45,12 @@ def _disk(disk: Disk, cluster: ClusterFacts | None) -> Diagnosis:
 
 
 def _memory(facts: Facts) -> Iterator[Diagnosis]:
-    of_docker = facts.docker.memory if facts.docker and facts.cluster and facts.cluster.way == "kind" else 0
-    memory = of_docker or facts.memory
-    if memory:
-        found = f"{memory / _GIB:.1f} GiB{' in the machine of Docker' if of_docker else ''}"
-        if memory >= LEAST_MEMORY * _MEMORY_SLACK:
+    if facts.memory:
+        found = f"{facts.memory / _GIB:.1f} GiB"
+        if facts.memory >= LEAST_MEMORY * _MEMORY_SLACK:
             yield Diagnosis("memory", "good", found)
         else:
-            mend = "give it 4 GB; Docker Desktop: Settings, Resources; WSL2: docs/windows.md"
-            yield Diagnosis("memory", "missing", f"{found}, and 4 GB are needed", mend)
+            yield Diagnosis("memory", "missing", f"{found}, and 4 GB are needed", "give the machine more; in WSL2: docs/windows.md")
 
 
 def _inotify(facts: Facts) -> Iterator[Diagnosis]:
@@ -71,48 +68,24 @@ def _inotify(facts: Facts) -> Iterator[Diagnosis]:
 def _instances(facts: Facts, inotify: Inotify) -> Diagnosis:
     subject, cluster = "inotify instances", facts.cluster
     of = f"{inotify.instances} for each user (fs.inotify.max_user_instances)"
-    if not _to_be_started(cluster):
+    if cluster is None or not _to_be_started(cluster):
         return Diagnosis(subject, "good", of)
-    by_kind = cluster is not None and cluster.way == "kind"
-    need = NODE_INOTIFY if by_kind else INOTIFY_INSTANCES
-    mend = "sudo sysctl fs.inotify.max_user_instances=512"
-    if facts.root or not by_kind:
-        found = f"at least {inotify.left} left of {of}; a node takes up to {need}"
-        if inotify.left >= need:
-            return Diagnosis(subject, "good", found)
-        return Diagnosis(subject, "missing", found.removeprefix("at least "), mend, fails=True)
-    # The node's are root's, of which nobody else sees how many are left: other nodes take as many
-    # each, and what else root runs is given as many, too.
-    nodes = facts.docker.nodes if facts.docker else 0
-    found = f"{of}; root's are taken by {nodes} nodes of Kind, up to {need} each, and a node is to be started"
-    if inotify.instances >= need * (nodes + 2):
-        return Diagnosis(subject, "good", found)
-    return Diagnosis(subject, "missing", found, mend, fails=inotify.instances < need * (nodes + 1))
+    refusal = cluster.refusals.get("inotify instances", "")
+    need = NODE_INOTIFY_INSTANCES if cluster.way == "kind" else INOTIFY_INSTANCES
+    if cluster.way == "embedded" and inotify.left < need:
+        refusal = f"{inotify.left} left of {of}, and a node takes up to {need}"
+    if refusal:
+        return Diagnosis(subject, "missing", refusal, "sudo sysctl fs.inotify.max_user_instances=512", fails=True)
+    return Diagnosis(subject, "good", f"{of}; a node takes up to {need}")
 
 
 def _cgroups(facts: Facts) -> Iterator[Diagnosis]:
     cluster = facts.cluster
-    by_kind = cluster is not None and cluster.way == "kind"
-    if by_kind and facts.docker and facts.docker.cgroups:
-        found, new = f"v{facts.docker.cgroups}, as Docker says", facts.docker.cgroups == 2
+    refusal = cluster.refusals.get("cgroups", "") if cluster else ""
+    if refusal:
+        yield Diagnosis("cgroups", "old", refusal, f"make up KIND_IMAGE={ON_CGROUP_V1}", fails=True)
     elif facts.cgroups:
-        found, new = facts.cgroups, facts.cgroups == "v2"
-    else:
-        return
-    if new or not by_kind or cluster is None or cluster.made:
-        yield Diagnosis("cgroups", "good", found)
-        return
-    version = facts.kind.version if facts.kind else ""
-    if not version or numbers(version) < KIND_NEEDS_CGROUP_V2:
-        yield Diagnosis("cgroups", "good", f"{found}, which Kubernetes takes up to {LAST_WITH_CGROUP_V1}")
-        return
-    yield Diagnosis(
-        "cgroups",
-        "old",
-        f"{found}, and the Kubernetes of kind {version} refuses to start on it (it takes v1 up to {LAST_WITH_CGROUP_V1})",
-        f"boot with systemd.unified_cgroup_hierarchy=1, or give kind a node image of Kubernetes {LAST_WITH_CGROUP_V1}",
-        fails=True,
-    )
+        yield Diagnosis("cgroups", "good", facts.cgroups)
 
 
 def _ports(cluster: ClusterFacts | None) -> Iterator[Diagnosis]:

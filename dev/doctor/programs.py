@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import time
 
 from dev.doctor.facts import DockerFacts, PartFacts, Program
 from dev.doctor.question import SECONDS, Question, said
+from devkube.cluster.kind import checks
 from devkube.engine import EXE, find_own, kept
 from devkube.toolchain.build import go_environment
 from devkube.versions import LANGUAGE, PULUMI, version_of
@@ -26,36 +26,19 @@ def part(name: str) -> PartFacts:
 
 
 def docker() -> DockerFacts | None:
-    """The Docker client and its engine."""
+    """The Docker client and its engine; None where they don't answer in time."""
     path = shutil.which("docker")
     if path is None:
         return DockerFacts()
-    endpoint = Question(lambda: said(path, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"))
-    running = Question(lambda: said(path, "ps", "--quiet", "--filter", "label=io.x-k8s.kind.cluster"))
-    info = said(path, "info", "--format", "{{json .}}")
-    if info is None:
-        return None
-    try:
-        found = json.loads(info.stdout)
-    except ValueError:
-        found = {}
-    if not isinstance(found, dict):
-        found = {}
-    server = found.get("ServerVersion") or ""
-    problems = found.get("ServerErrors") or [info.stderr]
+    engine, silent = Question(checks.docker_engine), Question(lambda: checks.docker_silent() or "")
+    other, elsewhere = Question(lambda: checks.not_docker() or ""), Question(lambda: checks.docker_elsewhere() or "")
+    endpoint, client = Question(checks.docker_endpoint), Question(lambda: _program("docker", r"version (\d[^\s,]*)", "-v"))
     until = time.monotonic() + SECONDS
-    at, nodes = endpoint.answer(until), running.answer(until)
-    return DockerFacts(
-        path,
-        client=(found.get("ClientInfo") or {}).get("Version") or "",
-        host=at.stdout.strip() if at and at.returncode == 0 else "",
-        server=server,
-        problem="" if server else " ".join(str(problems[0]).split()),
-        cgroups=int(found.get("CgroupVersion") or 0),
-        folder=found.get("DockerRootDir") or "",
-        memory=found.get("MemTotal") or 0,
-        nodes=len(nodes.stdout.split()) if nodes and nodes.returncode == 0 else 0,
-    )
+    texts = [question.answer(until) for question in (other, silent, elsewhere)]
+    if any(text is None for text in texts):
+        return None
+    version = client.answer(until)
+    return DockerFacts(path, version.version if version else "", endpoint.answer(until) or "", engine.answer(until), *map(str, texts))
 
 
 def kind() -> Program | None:

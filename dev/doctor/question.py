@@ -14,7 +14,7 @@ from ops.processes import end
 
 Answer = TypeVar("Answer")
 
-SECONDS = 1.0  # for all questions together, beside each other
+SECONDS = 1.2  # for all questions together, beside each other
 
 
 class Question(Generic[Answer]):

@@ -15,13 +15,6 @@ from devkube.versions import BUILT, COMMAND, DOWNLOADS, GOOD, KUBERNETES, LANGUA
 OLDEST_PYTHON = "3.11"  # as in pyproject.toml; dev/__main__.py refuses older ones
 OLDEST_KIND = (0, 33)
 OLDEST_DOCKER = (20, 10)
-# A node of Kind with its control plane in it, measured; the embedded one takes fewer.
-NODE_INOTIFY = 26
-# Kubernetes 1.35 is the first whose kubelet refuses cgroup v1 unless told otherwise
-# (kubernetes/kubernetes#134298), kind 0.31 the first that has it as its default
-# (kubernetes-sigs/kind#4077).
-LAST_WITH_CGROUP_V1 = "1.34"
-KIND_NEEDS_CGROUP_V2 = (0, 31)
 
 # What was run besides what the tests have now. "In full": all tests; "by hand": up, a change,
 # consumers, down and up, destroy.

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
-from dev.doctor import clusters, parts, proxies
+from dev.doctor import parts, proxies
 from dev.doctor.diagnosis import Diagnosis
 from dev.doctor.facts import ClusterFacts, Disk, DockerFacts, Facts, Inotify, PartFacts, Program
 from dev.doctor.rows import diagnose
+from devkube.cluster.kind.checks import ON_CGROUP_V1, DockerEngine
 from devkube.versions import COMMAND, GOOD, KUBERNETES, LANGUAGE, PULUMI
 
 KEPT = PartFacts(kept="3.258.0, built here")
-DOCKER = DockerFacts("/usr/bin/docker", "28.2.2", "unix:///var/run/docker.sock", "28.2.2", cgroups=2)
+ENGINE = DockerEngine("28.2.2", "2", "6.1.0", "Debian", "/var/lib/docker", "x86_64")
+DOCKER = DockerFacts("/usr/bin/docker", "28.2.2", "unix:///var/run/docker.sock", ENGINE)
 KIND = Program("/usr/bin/kind", "0.33.0")
 BY_KIND = ClusterFacts("dev", "kind", volumes=Path("/home/me/volumes"))
 EMBEDDED = ClusterFacts("dev", "embedded", volumes=Path("/var/lib/volumes"))
@@ -127,16 +129,21 @@ def test_the_cluster(cluster: ClusterFacts, state: str, fails: bool, said: str, 
     assert (found.state, found.fails, found.mend) == (state, fails, mend) and said in found.found
 
 
+REMOTE = replace(DOCKER, endpoint="ssh://me@build", elsewhere="Docker is on another machine")
+
+
 @pytest.mark.parametrize(
     ("docker", "state", "said", "mend"),
     [
-        (DOCKER, "good", "engine 28.2.2, client 28.2.2 at unix:///var/run/docker.sock", ""),
-        (replace(DOCKER, server="19.3.1"), "old", "20.10 is the oldest", "docs.docker.com"),
+        (DOCKER, "good", "engine 28.2.2, client 28.2.2, Debian at unix:///var/run/docker.sock", ""),
+        (replace(DOCKER, engine=replace(ENGINE, version="19.3.1")), "old", "20.10 is the oldest", "docs.docker.com"),
         (DockerFacts(), "missing", "not on PATH", "docs.docker.com"),
-        (replace(DOCKER, server="", problem="Cannot connect"), "missing", "(Cannot connect)", "sudo systemctl start docker"),
-        (replace(DOCKER, server="", problem="permission denied while trying"), "missing", "permission denied", "usermod -aG docker"),
-        (replace(DOCKER, host="tcp://10.1.1.1:2375"), "missing", "another machine (tcp://10.1.1.1:2375)", "docker context use default"),
-        (replace(DOCKER, host="ssh://me@build"), "missing", "another machine (ssh://me@build)", "docker context use default"),
+        (replace(DOCKER, engine=None, silent="it does not answer"), "missing", "does not answer", "sudo systemctl start docker"),
+        (replace(DOCKER, engine=None, silent="permission denied while"), "missing", "permission denied", "usermod -aG docker"),
+        (replace(DOCKER, engine=None), "missing", "says nothing", "docker info"),
+        (replace(DOCKER, not_docker="`docker` on PATH is not Docker"), "missing", "is not Docker", "docs.docker.com"),
+        (REMOTE, "missing", "another machine", "docker context use default"),
+        (replace(DOCKER, elsewhere="this runs in a container"), "missing", "in a container", "docker-in-docker"),
     ],
 )
 @pytest.mark.parametrize("cluster", [BY_KIND, EMBEDDED])
@@ -148,27 +155,24 @@ def test_docker(docker: DockerFacts, state: str, said: str, mend: str, cluster: 
 
 
 def test_docker_that_a_variable_sends_elsewhere() -> None:
-    facts = replace(WELL, docker=replace(DOCKER, host="tcp://d:1"), environment={"DOCKER_HOST": "tcp://d:1"}, cluster=BY_KIND)
-    assert row("Docker", facts).mend == "unset DOCKER_HOST"
+    assert row("Docker", replace(WELL, docker=REMOTE, environment={"DOCKER_HOST": "ssh://me@build"})).mend == "unset DOCKER_HOST"
 
 
 @pytest.mark.parametrize(
-    ("kind", "provider", "state", "mend"),
+    ("kind", "other", "state", "mend"),
     [
         (KIND, "", "good", ""),
-        (KIND, "docker", "good", ""),
         (replace(KIND, version="0.20.0"), "", "old", "go install sigs.k8s.io/kind@v0.33.0"),
         (replace(KIND, version=""), "", "old", "go install sigs.k8s.io/kind@v0.33.0"),
         (Program(), "", "missing", "go install sigs.k8s.io/kind@v0.33.0"),
-        (KIND, "podman", "missing", "unset KIND_EXPERIMENTAL_PROVIDER"),
-        (KIND, "nerdctl", "missing", "unset KIND_EXPERIMENTAL_PROVIDER"),
+        (KIND, "KIND_EXPERIMENTAL_PROVIDER=podman: needs Docker", "missing", "unset KIND_EXPERIMENTAL_PROVIDER"),
     ],
 )
 @pytest.mark.parametrize("cluster", [BY_KIND, EMBEDDED])
-def test_kind(kind: Program, provider: str, state: str, mend: str, cluster: ClusterFacts) -> None:
-    environment = {"KIND_EXPERIMENTAL_PROVIDER": provider} if provider else {}
-    found = row("kind", replace(WELL, kind=kind, environment=environment, cluster=cluster))
-    assert (found.state, found.fails) == (state, state == "missing" and cluster is BY_KIND) and mend in found.mend
+def test_kind(kind: Program, other: str, state: str, mend: str, cluster: ClusterFacts) -> None:
+    found = row("kind", replace(WELL, kind=kind, other_provider=other, cluster=cluster))
+    assert (found.state, found.fails) == (state, state == "missing" and cluster is BY_KIND)
+    assert mend in found.mend and other in found.found
 
 
 @pytest.mark.parametrize(
@@ -221,37 +225,32 @@ def test_disks(what: str, free: int, cluster: ClusterFacts, state: str, fails: b
     assert (found.state, found.fails, bool(found.mend)) == (state, fails, state != "good")
 
 
-@pytest.mark.parametrize(
-    ("memory", "of_docker", "state", "said"),
-    [
-        (8 * GIB, 0, "good", "8.0 GiB"),
-        (2 * GIB, 0, "missing", "2.0 GiB"),
-        (8 * GIB, 2 * GIB, "missing", "2.0 GiB in the machine of Docker"),
-    ],
-)
-def test_memory(memory: int, of_docker: int, state: str, said: str) -> None:
-    found = row("memory", replace(WELL, memory=memory, docker=replace(DOCKER, memory=of_docker)))
+@pytest.mark.parametrize(("memory", "state", "said"), [(8 * GIB, "good", "8.0 GiB"), (2 * GIB, "missing", "2.0 GiB, and 4 GB are needed")])
+def test_memory(memory: int, state: str, said: str) -> None:
+    found = row("memory", replace(WELL, memory=memory))
     assert (found.state, found.fails) == (state, False) and said in found.found
 
 
+SHORT = replace(BY_KIND, refusals={"inotify instances": "4 of the 128 are left"})
+
+
 @pytest.mark.parametrize(
-    ("inotify", "root", "nodes", "cluster", "state", "fails"),
+    ("left", "cluster", "state", "said"),
     [
-        (Inotify(128, 9000, 26), True, 0, BY_KIND, "good", False),
-        (Inotify(128, 9000, 25), True, 0, BY_KIND, "missing", True),
-        (Inotify(128, 9000, 20), True, 0, EMBEDDED, "good", False),
-        (Inotify(128, 9000, 19), True, 0, EMBEDDED, "missing", True),
-        (Inotify(128, 9000, 0), True, 0, replace(EMBEDDED, made=True, running=True), "good", False),
-        (Inotify(128, 9000, 0), True, 0, OWN, "good", False),
-        (Inotify(128, 9000, 26), False, 2, BY_KIND, "good", False),
-        (Inotify(128, 9000, 26), False, 3, BY_KIND, "missing", False),
-        (Inotify(128, 9000, 26), False, 4, BY_KIND, "missing", True),
+        (20, BY_KIND, "good", "a node takes up to 26"),
+        (20, SHORT, "missing", "4 of the 128 are left"),
+        (20, EMBEDDED, "good", "a node takes up to 20"),
+        (19, EMBEDDED, "missing", "19 left of 128"),
+        (0, replace(EMBEDDED, made=True), "missing", "0 left of 128"),
+        (0, replace(EMBEDDED, made=True, running=True), "good", "128 for each user"),
+        (0, OWN, "good", "128 for each user"),
+        (0, None, "good", "128 for each user"),
     ],
 )
-def test_inotify(*, inotify: Inotify, root: bool, nodes: int, cluster: ClusterFacts, state: str, fails: bool) -> None:
-    """As root they are counted; else the nodes that run are."""
-    found = row("inotify instances", replace(WELL, inotify=inotify, root=root, docker=replace(DOCKER, nodes=nodes), cluster=cluster))
-    assert (found.state, found.fails) == (state, fails)
+def test_inotify(left: int, cluster: ClusterFacts | None, state: str, said: str) -> None:
+    """Only a cluster that is to be started fails without them."""
+    found = row("inotify instances", replace(WELL, inotify=Inotify(128, 9000, left), cluster=cluster))
+    assert (found.state, found.fails) == (state, state == "missing") and said in found.found
     assert found.mend == ("" if state == "good" else "sudo sysctl fs.inotify.max_user_instances=512")
 
 
@@ -266,24 +265,13 @@ def test_no_row_about_what_other_systems_have() -> None:
     assert not subjects & {"inotify instances", "inotify watches", "cgroups", "ports"}
 
 
-@pytest.mark.parametrize(
-    ("of_machine", "of_docker", "kind", "cluster", "state"),
-    [
-        ("v2", 0, "0.33.0", BY_KIND, "good"),
-        ("v1", 0, "0.33.0", BY_KIND, "old"),
-        ("hybrid", 1, "0.31.0", BY_KIND, "old"),
-        ("hybrid", 1, "0.30.0", BY_KIND, "good"),
-        ("", 1, "0.33.0", BY_KIND, "old"),  # in Docker's own machine
-        ("v1", 2, "0.33.0", BY_KIND, "good"),
-        ("v1", 1, "0.33.0", replace(BY_KIND, made=True), "good"),  # it is there: its Kubernetes takes them
-        ("v1", 0, "", EMBEDDED, "good"),
-        ("hybrid", 0, "0.33.0", OWN, "good"),
-    ],
-)
-def test_cgroups(of_machine: Any, of_docker: int, kind: str, cluster: ClusterFacts, state: str) -> None:
-    docker = replace(DOCKER, cgroups=of_docker)
-    found = row("cgroups", replace(WELL, cgroups=of_machine, docker=docker, kind=replace(KIND, version=kind), cluster=cluster))
-    assert (found.state, found.fails, bool(found.mend)) == (state, state == "old", state == "old")
+@pytest.mark.parametrize("cgroups", ["v1", "hybrid", "v2"])
+def test_cgroups(cgroups: Any) -> None:
+    for cluster in (BY_KIND, EMBEDDED, OWN, None):
+        assert row("cgroups", replace(WELL, cgroups=cgroups, cluster=cluster)) == Diagnosis("cgroups", "good", cgroups)
+    refused = replace(BY_KIND, refusals={"cgroups": "Docker uses cgroup v1 here"})
+    found = row("cgroups", replace(WELL, cgroups=cgroups, cluster=refused))
+    assert found == Diagnosis("cgroups", "old", "Docker uses cgroup v1 here", f"make up KIND_IMAGE={ON_CGROUP_V1}", fails=True)
 
 
 @pytest.mark.parametrize(
@@ -313,8 +301,3 @@ def test_whatever_isn_t_good_says_what_mends_it_or_that_it_was_never_tried() -> 
 def test_one_row_as_make_up_says_it() -> None:
     assert str(Diagnosis("disk", "missing", "1 GiB free", "df", fails=True)) == "disk: missing: 1 GiB free. Mend it: df"
     assert str(Diagnosis("disk", "good", "9 GiB free")) == "disk: good: 9 GiB free."
-
-
-def test_docker_s_own_machine_is_told_from_another() -> None:
-    for host, elsewhere in {"": False, "unix:///x": False, "npipe:////./pipe/docker": False, "tcp://h:1": True, "ssh://h": True}.items():
-        assert clusters.is_elsewhere(DockerFacts("docker", host=host)) is elsewhere

@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,9 +28,13 @@ from dev.doctor.facts import ClusterFacts, DockerFacts, Facts, Inotify, PartFact
 from dev.doctor.question import Question, end_what_was_asked, said
 from dev.doctor.rows import diagnose
 from devkube import engine, paths
-from devkube.cluster import EmbeddedCluster, ExistingCluster, KindCluster, layout
+from devkube.cluster import EmbeddedCluster, ExistingCluster, KindCluster, embedded, host, layout
+from devkube.cluster.embedded import INOTIFY_INSTANCES
+from devkube.cluster.kind import checks
+from devkube.cluster.kind.checks import DockerEngine
 from devkube.errors import MachineError
-from devkube.versions import KUBERNETES, LANGUAGE, PULUMI
+from devkube.toolchain import build
+from devkube.versions import DOWNLOADS, KUBERNETES, LANGUAGE, PULUMI
 from ops.errors import UserError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the programs are scripts")
@@ -88,53 +96,43 @@ def test_programs_nobody_waits_for_any_more_are_ended(path: Path) -> None:
 
 # --- programs -------------------------------------------------------------------------------------
 
-INFO = {
-    "ServerVersion": "28.1.0",
-    "CgroupVersion": "2",
-    "DockerRootDir": "/var/lib/docker",
-    "MemTotal": 8192,
-    "ClientInfo": {"Version": "28.2.2"},
-}
+INFO = {"ServerVersion": "28.1.0", "CgroupVersion": "2", "KernelVersion": "6.1.0", "OperatingSystem": "Debian", "DockerRootDir": "/d"}
 
 
-def docker(path: Path, info: str, *, fails: bool = False) -> None:
+def docker(path: Path, *, answers: bool = True, endpoint: str = "unix:///run/docker.sock") -> None:
+    refuse = "echo 'permission denied: the socket' >&2; exit 1"
     program(
         path,
         "docker",
         'case "$1" in',
-        "context) echo unix:///run/docker.sock ;;",
+        "-v) echo Docker version 28.2.2, build e6534b4 ;;",
+        f"version) {'echo 28.1.0' if answers else refuse} ;;",
+        f"context) echo {endpoint} ;;",
+        f"info) echo '{json.dumps(INFO) if answers else '{}'}' ;;",
         "ps) echo abc; echo def ;;",
-        f"info) printf %s '{info}'; echo 'permission denied: the socket' >&2; exit {int(fails)} ;;",
+        "inspect) exit 1 ;;",
         "esac",
     )
 
 
 def test_docker_and_its_engine(path: Path) -> None:
     assert programs.docker() == DockerFacts()
-    docker(path, json.dumps(INFO))
-    expected = DockerFacts(str(path / "docker"), "28.2.2", "unix:///run/docker.sock", "28.1.0", "", 2, "/var/lib/docker", 8192, 2)
-    assert programs.docker() == expected
+    docker(path)
+    engine = DockerEngine("28.1.0", "2", "6.1.0", "Debian", "/d", "")
+    assert programs.docker() == DockerFacts(str(path / "docker"), "28.2.2", "unix:///run/docker.sock", engine)
 
 
-@pytest.mark.parametrize(
-    ("info", "client", "problem"),
-    [
-        (json.dumps({"ClientInfo": {"Version": "28.2.2"}}), "28.2.2", "permission denied: the socket"),
-        (json.dumps({"ServerErrors": ["Cannot\nconnect"], "ClientInfo": {}}), "", "Cannot connect"),
-        ("", "", "permission denied: the socket"),
-        ("[]", "", "permission denied: the socket"),
-    ],
-)
-def test_docker_without_an_engine(path: Path, info: str, client: str, problem: str) -> None:
-    docker(path, info, fails=True)
+def test_docker_without_an_engine_and_with_one_elsewhere(path: Path) -> None:
+    docker(path, answers=False, endpoint="tcp://10.1.1.1:2375")
     found = programs.docker()
-    assert found and (found.server, found.client, found.problem) == ("", client, problem)
+    assert found and found.engine is None and "permission denied" in found.silent and "another machine" in found.elsewhere
 
 
 def test_docker_that_never_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(question, "SECONDS", 0.1)
+    monkeypatch.setattr(programs, "SECONDS", 0.1)
     program(path, "docker", "exec sleep 600")
     assert programs.docker() is None
+    end_what_was_asked()
 
 
 def test_kind_and_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,13 +167,13 @@ def test_what_an_earlier_run_has_left_is_only_looked_at(tmp_path: Path, monkeypa
     monkeypatch.setenv("PULUMI_HOME", str(tmp_path))
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setattr(paths, "DOT_DEV", tmp_path / ".dev")
-    monkeypatch.setattr(engine.build, "built", lambda _: None)
+    monkeypatch.setattr(build, "built", lambda _: None)
     assert [engine.kept(name) for name in (PULUMI, LANGUAGE, KUBERNETES, "pulumi-resource-command")] == [None] * 4
     assert list(tmp_path.iterdir()) == []
-    plugin = tmp_path / "plugins" / f"resource-kubernetes-v{engine.DOWNLOADS[KUBERNETES]}" / KUBERNETES
+    plugin = tmp_path / "plugins" / f"resource-kubernetes-v{DOWNLOADS[KUBERNETES]}" / KUBERNETES
     plugin.parent.mkdir(parents=True)
     plugin.touch()
-    assert engine.kept(KUBERNETES) == engine.Part(KUBERNETES, engine.DOWNLOADS[KUBERNETES], "official download", plugin)
+    assert engine.kept(KUBERNETES) == engine.Part(KUBERNETES, DOWNLOADS[KUBERNETES], "official download", plugin)
 
 
 # --- the cluster ----------------------------------------------------------------------------------
@@ -202,7 +200,8 @@ def test_which_cluster_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, po
     about = cluster_facts.about
     assert about(lambda: "c", ExistingCluster) == ClusterFacts("c", "existing", made=True, running=True)
     kind = KindCluster("dev-test-doctor", "c", tmp_path / "kubeconfig")
-    assert about(lambda: "c", lambda _: kind) == ClusterFacts("c", "kind", volumes=kind.volumes)
+    monkeypatch.setattr(cluster_facts, "kind_refusals", lambda *_, made: {"cgroups": f"made: {made}"})
+    assert about(lambda: "c", lambda _: kind) == ClusterFacts("c", "kind", volumes=kind.volumes, refusals={"cgroups": "made: False"})
     node = EmbeddedCluster("dev-test-doctor", "c", tmp_path / "kubeconfig")
     assert about(lambda: "c", lambda _: node) == ClusterFacts("c", "embedded", volumes=node.volumes)
     taken = ports.getsockname()[1]
@@ -211,6 +210,26 @@ def test_which_cluster_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, po
     monkeypatch.setattr(layout, "load", lambda _: kept)
     monkeypatch.setattr(layout, "port_free", lambda _, port: port != taken)
     assert cluster_facts.taken_ports("dev-test-doctor") == (taken,)
+
+
+def test_why_kind_would_not_make_its_nodes(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `make up` asks before it makes them, with the same image and config."""
+    file = tmp_path / "kind.yaml"
+    file.write_text("kind: Cluster")
+    asked: list[Any] = []
+
+    def answer(text: str, *given: Any, **named: Any) -> str:
+        asked.append((*given, *named.values()))
+        return text
+
+    monkeypatch.setattr(checks, "cgroup_refusal", partial(answer, "v1"))
+    monkeypatch.setattr(checks, "inotify_shortage", partial(answer, "none left"))
+    cluster = KindCluster("dev-test-doctor", "c", tmp_path / "kubeconfig", image="kindest/node:v1.36.1", config=str(file))
+    assert cluster_facts.kind_refusals(cluster, made=False) == {} and asked == []
+    docker(path)
+    assert cluster_facts.kind_refusals(cluster, made=False) == {"cgroups": "v1", "inotify instances": "none left"}
+    assert asked == [(checks.docker_engine(), (1, 36), "kind: Cluster"), (checks.docker_engine(), 2)]
+    assert cluster_facts.kind_refusals(cluster, made=True) == {"inotify instances": "none left"}
 
 
 def kubeconfig(file: Path, url: str) -> None:
@@ -269,8 +288,8 @@ def test_inotify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert looking.inotify(tmp_path) is None
     (tmp_path / "max_user_instances").write_text("128\n")
     (tmp_path / "max_user_watches").write_text("9000\n")
-    monkeypatch.setattr(looking.host, "inotify_instances_left", lambda wanted: wanted - 1)
-    assert looking.inotify(tmp_path) == Inotify(128, 9000, 25)
+    monkeypatch.setattr(host, "inotify_instances_left", lambda wanted: wanted - 1)
+    assert looking.inotify(tmp_path) == Inotify(128, 9000, INOTIFY_INSTANCES - 1)
 
 
 def test_disks_are_those_of_the_folders_that_fill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,10 +298,11 @@ def test_disks_are_those_of_the_folders_that_fill(tmp_path: Path, monkeypatch: p
     images.mkdir()
     by_kind = ClusterFacts("c", "kind", volumes=tmp_path / "volumes")
     assert [each.what for each in looking.disks(None, None)] == ["cache"]
-    found = looking.disks(by_kind, DockerFacts(folder=str(images)))
+    here = DockerEngine("28.1.0", "2", platform.release(), "Debian", str(images), "x86_64")
+    found = looking.disks(by_kind, DockerFacts(engine=here))
     assert [each.what for each in found] == ["cache", "volumes", "Docker"] and all(each.free > 0 for each in found)
-    elsewhere = DockerFacts(folder=str(tmp_path / "in another machine"))
-    assert [each.what for each in looking.disks(by_kind, elsewhere)] == ["cache", "volumes"]
+    desktop = replace(here, kernel="6.1.0-linuxkit")
+    assert [each.what for each in looking.disks(by_kind, DockerFacts(engine=desktop))] == ["cache", "volumes"]
 
 
 # --- the command ----------------------------------------------------------------------------------
@@ -290,8 +310,8 @@ def test_disks_are_those_of_the_folders_that_fill(tmp_path: Path, monkeypatch: p
 
 def test_everything_has_an_answer_to_each_question_or_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of programs and of a cluster that never answer."""
-    monkeypatch.setattr(looking, "SECONDS", 0.3)
-    monkeypatch.setattr(question, "SECONDS", 0.3)
+    for module in (looking, programs, question):
+        monkeypatch.setattr(module, "SECONDS", 0.3)
     for name in ("docker", "kind", "go", PULUMI):
         program(path, name, "exec sleep 600")
     released = threading.Event()
@@ -312,7 +332,7 @@ def test_everything_has_an_answer_to_each_question_or_none(path: Path, monkeypat
 @pytest.mark.parametrize("as_json", [False, True])
 def test_the_command(monkeypatch: pytest.MonkeyPatch, fails: bool, status: int, as_json: bool) -> None:
     rows = [Diagnosis("kind", "good", "0.33.0"), Diagnosis("disk [x]", "missing", "1 GiB", "free [some]", fails)]
-    monkeypatch.setattr(command.looking, "everything", lambda *_: Facts())
+    monkeypatch.setattr(looking, "everything", lambda *_: Facts())
     monkeypatch.setattr(command, "diagnose", lambda _: rows)
     done = CliRunner().invoke(dev_cli.cli, ["doctor", *(["--json"] if as_json else [])])
     assert done.exit_code == status
@@ -343,8 +363,8 @@ def test_it_is_the_same_command_with_less_to_load() -> None:
 def test_make_up_says_the_lines_of_what_will_fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     node = EmbeddedCluster("dev-test-doctor", "c", Path("kubeconfig"))
     asked: list[str] = []
-    monkeypatch.setattr(looking.host, "inotify_instances_left", lambda _: 3)
-    monkeypatch.setattr(looking.embedded, "lacking", list)
+    monkeypatch.setattr(host, "inotify_instances_left", lambda _: 3)
+    monkeypatch.setattr(embedded, "lacking", list)
     for name in ("docker", "kind", "part", "go"):
         monkeypatch.setattr(programs, name, lambda *_, name=name: asked.append(name))
     [found] = command.will_fail("c", node)

@@ -32,7 +32,7 @@ _CGROUP_V2_ONLY = (1, 35)
 # The Kubernetes of Kind's own node image, by Kind's version (pkg/apis/config/defaults/image.go of
 # each); one that is newer than all of these has at least the last.
 _DEFAULT_KUBERNETES = {(0, 30): (1, 34), (0, 31): (1, 35), (0, 32): (1, 36), (0, 33): (1, 37)}
-_ON_CGROUP_V1 = "kindest/node:v1.34.0"  # the newest that starts there as it is
+ON_CGROUP_V1 = "kindest/node:v1.34.0"  # the newest that starts there as it is
 _CONTAINER = re.compile(r"/containers/([0-9a-f]{64})/")
 
 
@@ -213,7 +213,7 @@ def cgroup_refusal(engine: DockerEngine, kubernetes: tuple[int, int] | None, con
         return None
     return (
         f"Docker uses cgroup v1 here, on which the kubelet of Kubernetes {kubernetes[0]}.{kubernetes[1]} doesn't start "
-        f"(`make up KIND_IMAGE={_ON_CGROUP_V1}` names an older one)"
+        f"(`make up KIND_IMAGE={ON_CGROUP_V1}` names an older one)"
     )
 
 
