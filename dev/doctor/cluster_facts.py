@@ -39,13 +39,11 @@ def _about(context: str, cluster: Cluster) -> ClusterFacts:
     folder = cluster.folder()
     if not isinstance(cluster, KindCluster | EmbeddedCluster):
         return ClusterFacts(context, "existing", made=True, running=True)
-    made, running, volumes = cluster.exists(), cluster.running(), folder.here if folder else None
+    made, running = cluster.exists(), cluster.running()
+    facts = ClusterFacts(context, "embedded", made=made, running=running, volumes=folder.here if folder else None)
     if isinstance(cluster, KindCluster):
-        return ClusterFacts(
-            context, "kind", made=made, running=running, volumes=volumes, refusals={} if running else kind_refusals(cluster, made=made)
-        )
-    ports = () if cluster.processes() else taken_ports(cluster.identity)
-    return ClusterFacts(context, "embedded", made=made, running=running, volumes=volumes, taken_ports=ports)
+        return replace(facts, way="kind", refusals={} if running else kind_refusals(cluster, made=made))
+    return replace(facts, taken_ports=taken_ports(cluster) if made and not running else ())
 
 
 def kind_refusals(cluster: KindCluster, *, made: bool) -> dict[Literal["cgroups", "inotify instances"], str]:
@@ -60,10 +58,10 @@ def kind_refusals(cluster: KindCluster, *, made: bool) -> dict[Literal["cgroups"
     return {**({"cgroups": cgroups} if cgroups else {}), **({"inotify instances": inotify} if inotify else {})}
 
 
-def taken_ports(identity: str) -> tuple[int, ...]:
+def taken_ports(cluster: EmbeddedCluster) -> tuple[int, ...]:
     """The ports of a stopped embedded cluster on which something else listens."""
-    kept = layout.load(identity)
-    if kept is None:
+    kept = layout.load(cluster.identity)
+    if kept is None or cluster.processes():  # these may have them
         return ()
     ports = (kept.ports.api, kept.ports.etcd, kept.ports.controller_manager, kept.ports.scheduler, kept.ports.kubelet_healthz)
     return tuple(port for port in ports if not layout.port_free("127.0.0.1", port))

@@ -60,17 +60,21 @@ def everything(context: Callable[[], str], choose: Callable[[str], Cluster]) -> 
 
 
 def before_start(context: str, cluster: Cluster) -> Facts:
-    """What decides whether `make up` can start the cluster: asks no more than that takes.
+    """What decides whether `make up` can go on with the cluster: asks no more than that takes.
 
-    The engine isn't asked for, and neither is a cluster that runs.
+    The engine isn't asked for, and neither is a cluster of this clone that runs: that is done next.
     """
     found = about(lambda: context, lambda _: cluster)
     until = time.monotonic() + SECONDS
-    asked = found.way == "kind" and not found.running
-    docker, kind = (Question(programs.docker), Question(programs.kind)) if asked else (None, None)
     here = _here()
-    of_docker = docker.answer(until) if docker else None
-    return Facts(**here, cluster=found, docker=of_docker, kind=kind.answer(until) if kind else None, disks=disks(found, of_docker))
+    if found.way == "existing":
+        answered = Question(lambda: ask_api(found)).answer(until)
+        return Facts(**here, cluster=answered or found, disks=disks(found, None))
+    if found.way == "embedded" or found.running:
+        return Facts(**here, cluster=found, disks=disks(found, None))
+    asked_docker, asked_kind = Question(programs.docker), Question(programs.kind)
+    docker = asked_docker.answer(until)
+    return Facts(**here, cluster=found, docker=docker, kind=asked_kind.answer(until), disks=disks(found, docker))
 
 
 def _here() -> dict[str, Any]:

@@ -22,6 +22,7 @@ import yaml
 from click.testing import CliRunner
 
 from dev import cli as dev_cli
+from dev import lifecycle
 from dev.doctor import cluster_facts, command, looking, programs, question
 from dev.doctor.diagnosis import Diagnosis
 from dev.doctor.facts import ClusterFacts, DockerFacts, Facts, Inotify, PartFacts, Program
@@ -204,12 +205,17 @@ def test_which_cluster_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, po
     assert about(lambda: "c", lambda _: kind) == ClusterFacts("c", "kind", volumes=kind.volumes, refusals={"cgroups": "made: False"})
     node = EmbeddedCluster("dev-test-doctor", "c", tmp_path / "kubeconfig")
     assert about(lambda: "c", lambda _: node) == ClusterFacts("c", "embedded", volumes=node.volumes)
+    assert cluster_facts.taken_ports(node) == ()
     taken = ports.getsockname()[1]
-    free = layout.Ports(*[1] * 7)
-    kept = layout.Layout("dev-test-doctor", "198.18.7.0/24", layout.Ports(**{**vars(free), "etcd": taken}))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        free = closed.getsockname()[1]
+    kept = layout.Layout("dev-test-doctor", "198.18.7.0/24", layout.Ports(free, taken, free, free, free, free, free))
     monkeypatch.setattr(layout, "load", lambda _: kept)
-    monkeypatch.setattr(layout, "port_free", lambda _, port: port != taken)
-    assert cluster_facts.taken_ports("dev-test-doctor") == (taken,)
+    monkeypatch.setattr(node, "processes", list)
+    assert cluster_facts.taken_ports(node) == (taken,)
+    monkeypatch.setattr(node, "processes", lambda: [7])
+    assert cluster_facts.taken_ports(node) == ()
 
 
 def test_why_kind_would_not_make_its_nodes(tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,15 +366,40 @@ def test_it_is_the_same_command_with_less_to_load() -> None:
     assert os.spawnl(os.P_WAIT, sys.executable, sys.executable, "-c", loaded) == 0
 
 
-def test_make_up_says_the_lines_of_what_will_fail(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    node = EmbeddedCluster("dev-test-doctor", "c", Path("kubeconfig"))
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A machine with too few inotify instances left for an embedded node, and what was asked of it
+    that takes a program."""
     asked: list[str] = []
     monkeypatch.setattr(host, "inotify_instances_left", lambda _: 3)
     monkeypatch.setattr(embedded, "lacking", list)
     for name in ("docker", "kind", "part", "go"):
-        monkeypatch.setattr(programs, name, lambda *_, name=name: asked.append(name))
-    [found] = command.will_fail("c", node)
-    assert (found.subject, found.fails) == ("inotify instances", True) and asked == []
-    command.say_what_will_fail("c", node)
+        monkeypatch.setattr(programs, name, partial(asked.append, name))
+    return asked
+
+
+NODE = EmbeddedCluster("dev-test-doctor", "storage-tiers-dev", Path("kubeconfig"))
+
+
+def test_what_will_fail_before_a_cluster_is_started(crowded: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [found] = command.will_fail("c", NODE)
+    assert (found.subject, found.fails, crowded) == ("inotify instances", True, [])
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    kubeconfig(tmp_path / "config", "http://127.0.0.1:1")
+    [found] = command.will_fail("c", ExistingCluster("c"))
+    assert (found.subject, found.mend) == ("cluster", "kubectl --context c get --raw /version")
+    monkeypatch.setattr(cluster_facts, "kind_refusals", lambda *_, made: {})
+    assert command.will_fail("c", KindCluster("dev-test-doctor", "c", tmp_path / "kubeconfig")) == []
+    assert sorted(crowded) == ["docker", "kind"]
+
+
+def test_make_up_says_it_before_it_begins(crowded: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def begin() -> None:
+        raise MachineError("it has begun")
+
+    monkeypatch.setattr(lifecycle, "cluster_by", lambda *_: NODE)
+    monkeypatch.setattr(lifecycle, "ensure_engine", begin)
+    with pytest.raises(MachineError, match="it has begun"):
+        dev_cli.cli.main(["up"], standalone_mode=False)
     said = capsys.readouterr().err
     assert said.startswith("✗ inotify instances: missing: 3 left of") and "sysctl fs.inotify.max_user_instances=512" in said
