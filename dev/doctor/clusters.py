@@ -11,6 +11,7 @@ from dev.doctor.tried import OLDEST_DOCKER, OLDEST_KIND, numbers
 from devkube.toolchain.build import KUBERNETES_VERSION
 
 _WAYS = {"existing": "your own", "kind": "Kind", "embedded": "embedded"}
+_RESTART_DOCKER = "sudo systemctl restart docker, or restart Docker Desktop"
 _DOCKER_SITE = "https://docs.docker.com/get-started/get-docker"
 _KIND_SITE = "https://kind.sigs.k8s.io/docs/user/quick-start"
 
@@ -27,7 +28,7 @@ def diagnose(facts: Facts) -> Iterator[Diagnosis]:
 def _cluster(cluster: ClusterFacts | None) -> Diagnosis:
     subject = "cluster"
     if cluster is None:
-        return Diagnosis(subject, "missing", "no answer in time", "docker version")
+        return Diagnosis(subject, "missing", "no answer in time", _RESTART_DOCKER)
     if cluster.way is None:
         return Diagnosis(subject, "missing", cluster.problem.rstrip("."), cluster.remedy, fails=True)
     what = f"{_WAYS[cluster.way]}, context {cluster.context}"
@@ -47,7 +48,7 @@ def _cluster(cluster: ClusterFacts | None) -> Diagnosis:
 def _docker(facts: Facts, *, needed: bool) -> Diagnosis:
     subject, docker = "Docker", facts.docker
     if docker is None:
-        return Diagnosis(subject, "missing", "no answer in time", "docker version")
+        return Diagnosis(subject, "missing", "no answer in time", _RESTART_DOCKER)
     problem = "`docker` is not on PATH" if not docker.path else docker.not_docker or docker.elsewhere or docker.silent
     if problem:
         return Diagnosis(subject, "missing", problem, _mend_docker(docker, facts), needed)
