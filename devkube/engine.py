@@ -50,6 +50,10 @@ class Engine:
     parts: tuple[Part, ...]
     folders: tuple[Path, ...]
 
+    def is_stand_in(self, name: str) -> bool:
+        """Whether the part of this name is this project's stand-in, and not the official one."""
+        return any(part.name == name and part.origin == "stand-in" for part in self.parts)
+
     def clean_environment(self) -> dict[str, str]:
         """For a run that finds nothing of the user's own backend, passphrase, clusters or
         credentials, but the plugins in PULUMI_HOME.

@@ -83,7 +83,7 @@ RECIPES: Mapping[Name, Recipe] = {
     ),
     "kubernetes-provider": Recipe(
         title=f"Pulumi's Kubernetes plugin {BUILT[KUBERNETES]}",
-        estimate=300,
+        estimate=380,
         packages={"pulumi-resource-kubernetes": "."},
         ldflags=_sets(**{f"{KUBERNETES_PROVIDER_MODULE}/pkg/version.Version": BUILT[KUBERNETES]}),
     ),

@@ -29,6 +29,8 @@ from rich.table import Table
 from devkube.cluster import Access, Cluster, EmbeddedCluster, embedded, kind
 from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon
+from devkube.engine import Engine
+from devkube.versions import LANGUAGE
 from tests.conftest import TOLD, eventually
 from tests.faults.kills import ENDED, PARTS, Run, WhenNotNoted, processes_of, resources, stack_file, timed
 from tests.program import Program
@@ -424,9 +426,11 @@ DAEMONS = [
 
 class TestCluster:
     @pytest.mark.parametrize("daemon", DAEMONS)
-    def test_killed_during_up(self, daemon: str, stack: Stack, cluster: Cluster) -> None:
+    def test_killed_during_up(self, daemon: str, stack: Stack, cluster: Cluster, engine: Engine) -> None:
         """What the cluster's start puts right: the up that was under way ends, well or with an
         error, and the next one converges.
+
+        With the official language host the error may be a traceback of the SDK's own.
         """
         assert isinstance(cluster, EmbeddedCluster)
         before = stack.uids()["data-postgres-0"]
@@ -441,7 +445,7 @@ class TestCluster:
             assert process
             process.kill()
         said = run.end()
-        assert "Traceback" not in said
+        assert "Traceback" not in said or not engine.is_stand_in(LANGUAGE)
         cluster.start()
         stack.converges("up", "after 2.0 s", f"{daemon} of the cluster")
         assert stack.uids()["data-postgres-0"] == before

@@ -163,7 +163,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         if status == SHOWN_TO_THE_USER:
             return language_pb2.RunResponse(bail=True)
         if status != 0:
-            return language_pb2.RunResponse(error=f"program exited with non-zero exit code: {status}")
+            ended = status if status > 0 else -1  # by a signal, as Go counts it
+            return language_pb2.RunResponse(error=f"program exited with non-zero exit code: {ended}")
         return language_pb2.RunResponse()
 
     def RunPlugin(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
