@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from pathlib import Path
@@ -108,7 +109,7 @@ def test_cgroup_v1_and_a_kubernetes_that_refuses_it(machine: KindMachine, tmp_pa
 def test_too_few_inotify_instances(machine: KindMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     machine.set("info", f'{{"KernelVersion": "{platform.release()}"}}')
     monkeypatch.setattr(host, "inotify_instances_left", lambda wanted: min(wanted, 25))
-    monkeypatch.setattr(checks.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(MachineError, match=r"sudo sysctl fs\.inotify\.max_user_instances=512"):
         machine.cluster.start()
     assert not machine.commands_with("kind create")
@@ -118,7 +119,7 @@ def test_too_few_inotify_instances(machine: KindMachine, monkeypatch: pytest.Mon
 def test_inotify_instances_for_a_user_who_isnt_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "limit").write_text("128\n")
     monkeypatch.setattr(checks, "_INOTIFY_LIMIT", tmp_path / "limit")
-    monkeypatch.setattr(checks.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert checks.inotify_shortage(engine(), nodes=1, running=3) is None
     assert checks.inotify_shortage(engine(), nodes=1, running=4)
     assert checks.inotify_shortage(engine(), nodes=2, running=3)

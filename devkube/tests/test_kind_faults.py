@@ -8,13 +8,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import platformdirs
 import pytest
 import yaml
 
 from devkube import paths
 from devkube.cluster import kind
 from devkube.cluster.kind import creation
-from devkube.cluster.kind.nodes import wait_until_ready
+from devkube.cluster.kind.nodes import looks_whole, wait_until_ready
 from devkube.errors import MachineError
 from devkube.tests.kind_machine import KindMachine, kind_machine
 
@@ -27,7 +28,7 @@ NODE = "dev-1-control-plane"
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KindMachine:
     for module in (creation, kind):
         monkeypatch.setattr(module, "wait_until_ready", partial(wait_until_ready, seconds=0))
-    monkeypatch.setattr(creation, "looks_whole", partial(creation.looks_whole, seconds=0))
+    monkeypatch.setattr(creation, "looks_whole", partial(looks_whole, seconds=0))
     return kind_machine(tmp_path, monkeypatch)
 
 
@@ -299,7 +300,7 @@ class TestOptions:
 
     def test_a_snap_is_given_a_folder_that_it_sees(self, machine: KindMachine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(kind, "docker_is_snap", lambda: True)
-        monkeypatch.setattr(kind.platformdirs, "user_data_path", lambda name: tmp_path / "user/.local/share" / name)
+        monkeypatch.setattr(platformdirs, "user_data_path", lambda name: tmp_path / "user/.local/share" / name)
         machine.cluster.start()
         assert machine.cluster.volumes == tmp_path / "user/storage-tiers/dev-1/volumes"
         monkeypatch.setattr(kind, "docker_is_snap", lambda: False)  # another Docker now: the volumes are where they are
