@@ -3,6 +3,7 @@ other's place."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class Ways:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, broken: tuple[str, ...], apt: bool, there: bool) -> None:
         self.gone: list[str] = []
         self.broken = broken
-        monkeypatch.setattr(lifecycle.shutil, "which", lambda _: "/usr/bin/apt-get" if apt else None)
+        monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/apt-get" if apt else None)
         monkeypatch.setattr(lifecycle, "build_image", lambda _: self.way("packages", Path("image.tar")))
         monkeypatch.setattr(KindCluster, "has_pulled", lambda *_: there)
         monkeypatch.setattr(

@@ -10,6 +10,7 @@ import pytest
 
 from dev import stack
 from dev.stack import Session
+from devkube import paths
 from devkube.cluster import Access
 from devkube.engine import Engine
 
@@ -20,7 +21,7 @@ THEIRS = "file:///home/ada/other/.dev/state"
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     monkeypatch.setattr(stack, "STATE", tmp_path / ".dev/state")
     monkeypatch.setattr(stack, "ENV_FILE", tmp_path / ".dev/env")
-    monkeypatch.setattr(stack.paths, "DOT_DEV", tmp_path / ".dev")
+    monkeypatch.setattr(paths, "DOT_DEV", tmp_path / ".dev")
     monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
     return Session(Engine((), ()), Access("kind", "c", tmp_path / ".dev/kubeconfig"))
 
