@@ -13,7 +13,7 @@ import pytest
 from kubernetes import client, config
 
 from devkube import paths
-from devkube.cluster import Access, Cluster, choose
+from devkube.cluster import Access, Cluster, ClusterChoice, choose
 from devkube.images import build_image, reference
 from tests.program import Program
 
@@ -35,13 +35,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(str(text))
 
 
+def asked_cluster() -> ClusterChoice:
+    """What the tests' cluster is to be: on Kind with the node image in KIND_IMAGE, which
+    `make test KIND_IMAGE=…` sets."""
+    return ClusterChoice(kind_image=os.environ.get("KIND_IMAGE", ""))
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A throw-away cluster beside the user's, running: its own identity, so its own ports, sockets,
     bridge, cgroups and folders."""
     kubeconfig = tmp_path_factory.mktemp("cluster") / "kubeconfig"
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    cluster = choose(CONTEXT, "-".join(["test", paths.clone_identity(), *([worker] if worker else [])]), kubeconfig)
+    cluster = choose(CONTEXT, "-".join(["test", paths.clone_identity(), *([worker] if worker else [])]), kubeconfig, asked_cluster())
     cluster.delete()  # what a test run that was killed has left
     try:
         cluster.start()

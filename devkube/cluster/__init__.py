@@ -86,9 +86,9 @@ def _asked_for(way: str, context: str, kubeconfig: Path, in_docker: KindCluster,
         return ExistingCluster(context)
     wanted, other = (in_docker, on_host) if way == "kind" else (on_host, in_docker)
     if other.exists() and not wanted.exists():
-        of = "embedded" if way == "kind" else "kind"
+        of, words = ("embedded", "an embedded node") if way == "kind" else ("kind", "a Kind cluster")
         raise MachineError(
-            f"cluster: {way}: this clone's cluster is of the kind {of}, and its volumes are in that one.",
+            f"cluster: {way}: this clone's cluster is {words}, and its volumes are in that one.",
             f"`make up CLUSTER={of}` goes on with it. For a new one: after that `make purge`, which deletes its volumes too, and "
             f"`make up CLUSTER={way}`.",
         )

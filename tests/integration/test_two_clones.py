@@ -26,7 +26,7 @@ from devkube.cluster import layout as layouts
 from devkube.engine import Engine
 from devkube.images import build_image, reference
 from tests.clone import Clone
-from tests.conftest import eventually
+from tests.conftest import asked_cluster, eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900)]
 
@@ -52,7 +52,7 @@ class DevStack:
     def __init__(self, folder: Path) -> None:
         self.clone = Clone(folder, lend_environment=True)
         self.kubeconfig = folder / ".dev" / "kubeconfig"
-        self.cluster = choose("storage-tiers-dev", self.clone.identity, self.kubeconfig)
+        self.cluster = choose("storage-tiers-dev", self.clone.identity, self.kubeconfig, asked_cluster())
 
     def up(self) -> None:
         self.clone.works("make", "up")
