@@ -12,6 +12,7 @@ import socketserver
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Place:
     tls_proxy: str
     socks: str
     refusing: str
+    asking: str  # takes no request without a user and a password
 
     @property
     def server(self) -> str:
@@ -112,6 +114,7 @@ def recording(folder: Path) -> Iterator[Place]:
         f"https://127.0.0.1:{proxy(_Connect, plain)}",
         f"socks5://127.0.0.1:{proxy(_Socks)}",
         f"http://127.0.0.1:{proxy(_Refusing)}",
+        f"http://127.0.0.1:{proxy(_Asking)}",
     )
     for each in servers:
         threading.Thread(target=each.serve_forever, args=(0.05,), daemon=True).start()
@@ -225,7 +228,9 @@ class _Connect(_Proxy):
         line = self.rfile.readline().decode()
         headers = http.client.parse_headers(self.rfile)
         self.seen.proxied.append(f"{line.rsplit(' ', 1)[0]} {headers['Proxy-Authorization'] or ''}".strip())
-        self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        for part in (b"HTTP/1.1 200 Connection ", b"established\r\nVia: 1.1 proxy\r\n", b"\r\n"):  # a proxy's words come as they come
+            self.wfile.write(part)
+            time.sleep(0.01)
         self.lead()
 
 
@@ -234,6 +239,14 @@ class _Refusing(_Proxy):
         self.rfile.readline()
         http.client.parse_headers(self.rfile)
         self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+
+class _Asking(_Connect):
+    def handle(self) -> None:
+        if b"Proxy-Authorization:" in self.connection.recv(4096, socket.MSG_PEEK):
+            super().handle()
+        else:
+            self.wfile.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n")
 
 
 class _Socks(_Proxy):
