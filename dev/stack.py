@@ -16,6 +16,7 @@ from dev.paths import ENV_FILE, STATE
 from devkube import paths
 from devkube.cluster import Access
 from devkube.engine import Engine
+from ops import engine_calls
 from ops.healing import orphans
 from ops.healing.killed_run import end_killed_run
 from ops.pulumi_command import Pulumi
@@ -67,6 +68,8 @@ class Session:
         if self.access.kubeconfig:
             lines.append(f"export KUBECONFIG={shlex.quote(str(self.access.kubeconfig))}")
             powershell.append(f'$env:KUBECONFIG = "{self.access.kubeconfig}"')
+        lines.append(engine_calls.SHELL)
+        powershell.append(engine_calls.POWERSHELL)
         for name, value in _defaults().items():
             lines.append(f'[ -n "${{{name}+set}}" ] || export {name}={shlex.quote(value)}')
             powershell.append(f'if (-not (Test-Path env:{name})) {{ $env:{name} = "{value}" }}')

@@ -323,6 +323,11 @@ CASES = [
     Case("proxy-url of SOCKS", proxied("socks"), {"proxied": [f"SOCKS {NAME}:PORT"], "server name": NAME}),
     Case("proxy-url over TLS", proxied("tls_proxy"), {"proxied": [f"CONNECT {NAME}:PORT"], "server name": NAME}),
     Case(
+        "proxy-url over TLS, and another name for both",
+        lambda place: through(lambda _: place.named, **{"proxy-url": place.tls_proxy, "tls-server-name": OTHER_NAME})(place),
+        {"proxied": [f"CONNECT {NAME}:PORT"], "server name": OTHER_NAME},
+    ),
+    Case(
         "proxy-url for the loopback",
         lambda place: simple({"token": "good"}, **{"proxy-url": place.proxy})(place),
         {"proxied": ["CONNECT 127.0.0.1:PORT"]},

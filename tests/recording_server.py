@@ -32,10 +32,12 @@ class Recorded:
 
     requests: list[dict[str, Any]] = field(default_factory=list)
     proxied: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
     def clear(self) -> None:
         self.requests.clear()
         self.proxied.clear()
+        self.refused.clear()
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,37 @@ def recording(folder: Path) -> Iterator[Place]:
     for each in servers:
         threading.Thread(target=each.serve_forever, args=(0.05,), daemon=True).start()
     yield place
+    for each in servers:
+        each.shutdown()
+        each.server_close()
+
+
+@dataclass(frozen=True)
+class Proxies:
+    """A proxy that leads to one port of this machine, whatever it is asked for, and one that
+    refuses everything.
+    """
+
+    recorded: Recorded
+    working: str
+    refusing: str
+
+    def everywhere(self, url: str, **more: str) -> dict[str, str]:
+        """Variables that name a proxy in every way that programs know, and no exception."""
+        names = ("https_proxy", "http_proxy", "all_proxy")
+        return {**dict.fromkeys([*names, *map(str.upper, names)], url), "NO_PROXY": "", "no_proxy": "", **more}
+
+
+@contextmanager
+def proxies_to(port: int) -> Iterator[Proxies]:
+    """Both proxies, for a server on 127.0.0.1."""
+    recorded = Recorded()
+    servers = [
+        _ProxyServer(("127.0.0.1", 0), type("Made", (handler,), {"seen": recorded, "target": port})) for handler in (_Connect, _Refusing)
+    ]
+    for each in servers:
+        threading.Thread(target=each.serve_forever, args=(0.05,), daemon=True).start()
+    yield Proxies(recorded, *(f"http://127.0.0.1:{each.server_address[1]}" for each in servers))
     for each in servers:
         each.shutdown()
         each.server_close()
@@ -236,7 +269,7 @@ class _Connect(_Proxy):
 
 class _Refusing(_Proxy):
     def handle(self) -> None:
-        self.rfile.readline()
+        self.seen.refused.append(self.rfile.readline().decode().rsplit(" ", 1)[0])
         http.client.parse_headers(self.rfile)
         self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 

@@ -41,14 +41,17 @@ class Connection(http.client.HTTPConnection):
         self.proxy = ChosenProxy(server.proxy, cluster=server.cluster) if server.proxy else chosen_by_environment(url)
         self._secure = server.secure
         self._tls = _tls(server, certificate) if server.secure or (self.proxy and self.proxy.scheme == "https") else None
-        self._name = server.tls_name or url.hostname
+        self._tls_name = server.tls_name
 
     def connect(self) -> None:
         """Open the connection; called by http.client before the first request."""
         seconds = min(self.timeout or CONNECTING, CONNECTING)
-        way = through(self.proxy, self.host, self.port, self._tls, seconds) if self.proxy else opened(self.host, self.port, seconds)
+        if self.proxy:
+            way = through(self.proxy, self.host, self.port, seconds, self._tls, self._tls_name)
+        else:
+            way = opened(self.host, self.port, seconds)
         try:
-            self.sock = secured(way, self._tls, self._name) if self._tls and self._secure else way
+            self.sock = secured(way, self._tls, self._tls_name or self.host) if self._tls and self._secure else way
         except BaseException:
             way.close()
             raise

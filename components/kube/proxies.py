@@ -78,14 +78,16 @@ def chosen_by_environment(server: SplitResult) -> ChosenProxy | None:
     exceptions = os.environ.get(_variable("no_proxy"), "")
     if not variable or _is_direct(server, exceptions):
         return None
-    for url in (os.environ[variable], f"http://{os.environ[variable]}"):
-        try:
-            parts = urlsplit(url)
-        except ValueError:  # to Go a proxy that is no address is none
-            continue
-        if parts.scheme and parts.netloc:
-            return ChosenProxy(url, variable)
-    return None
+    url = os.environ[variable]
+    try:
+        whole = bool(urlsplit(url).scheme and urlsplit(url).netloc)
+    except ValueError:
+        whole = False
+    try:
+        proxy = ChosenProxy(url if whole else f"http://{url}", variable)
+        return proxy if proxy.parts else None
+    except ValueError:  # to Go a proxy that is no address is none
+        return None
 
 
 def _variable(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -72,19 +73,12 @@ def lists_of_rules(seed: int, number: int) -> list[dict[str, object]]:
 
 
 def ours(asked: Mapping[str, object], monkeypatch: pytest.MonkeyPatch) -> str:
-    variables = asked["variables"]
-    assert isinstance(variables, dict)
-    with monkeypatch.context() as patch:
-        for name in ("http_proxy", "https_proxy", "no_proxy"):
-            patch.delenv(name, raising=False)
-            patch.delenv(name.upper(), raising=False)
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        return proxy_for(urlsplit(str(asked["server"])))
+    monkeypatch.setattr(os, "environ", asked["variables"])
+    return proxy_for(urlsplit(str(asked["server"])))
 
 
 def test_the_same_proxy_as_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = [*every_rule_for_every_host(), *lists_of_rules(16, 20_000)]
+    asked = [*every_rule_for_every_host(), *lists_of_rules(16, 5_000)]
     theirs = ask("proxies", asked)
     # Go writes a scheme in lower case.
     differ = [(each, go, mine) for each, go in zip(asked, theirs, strict=True) if (mine := ours(each, monkeypatch)).lower() != go.lower()]
