@@ -130,11 +130,15 @@ def recording(folder: Path) -> Iterator[Place]:
 class Proxies:
     """A proxy that leads to one port of this machine, whatever it is asked for, and one that
     refuses everything.
+
+    `outside` is an address of this machine that isn't the loopback's, and leads there by itself;
+    empty where there is none.
     """
 
     recorded: Recorded
     working: str
     refusing: str
+    outside: str
 
     def everywhere(self, url: str, **more: str) -> dict[str, str]:
         """Variables that name a proxy in every way that programs know, and no exception."""
@@ -145,13 +149,13 @@ class Proxies:
 @contextmanager
 def proxies_to(port: int) -> Iterator[Proxies]:
     """Both proxies, for a server on 127.0.0.1."""
-    recorded = Recorded()
-    servers = [
-        _ProxyServer(("127.0.0.1", 0), type("Made", (handler,), {"seen": recorded, "target": port})) for handler in (_Connect, _Refusing)
-    ]
+    recorded, address = Recorded(), own_address()
+    places = [("127.0.0.1", _Connect), ("127.0.0.1", _Refusing), *([(address, _Forwarding)] if address else [])]
+    servers = [_ProxyServer((host, 0), type("Made", (handler,), {"seen": recorded, "target": port})) for host, handler in places]
     for each in servers:
         threading.Thread(target=each.serve_forever, args=(0.05,), daemon=True).start()
-    yield Proxies(recorded, *(f"http://127.0.0.1:{each.server_address[1]}" for each in servers))
+    working, refusing, *outside = (f"{host}:{each.server_address[1]}" for (host, _), each in zip(places, servers, strict=True))
+    yield Proxies(recorded, f"http://{working}", f"http://{refusing}", "".join(outside))
     for each in servers:
         each.shutdown()
         each.server_close()
@@ -264,6 +268,13 @@ class _Connect(_Proxy):
         for part in (b"HTTP/1.1 200 Connection ", b"established\r\nVia: 1.1 proxy\r\n", b"\r\n"):  # a proxy's words come as they come
             self.wfile.write(part)
             time.sleep(0.01)
+        self.lead()
+
+
+class _Forwarding(_Proxy):
+    rbufsize = 0
+
+    def handle(self) -> None:
         self.lead()
 
 

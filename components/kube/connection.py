@@ -47,7 +47,7 @@ class Connection(http.client.HTTPConnection):
         """Open the connection; called by http.client before the first request."""
         seconds = min(self.timeout or CONNECTING, CONNECTING)
         if self.proxy:
-            way = through(self.proxy, self.host, self.port, seconds, self._tls, self._tls_name)
+            way = through(self.proxy, self.host, self.port, seconds, self._tls, tls_name=self._tls_name)
         else:
             way = opened(self.host, self.port, seconds)
         try:

@@ -28,7 +28,7 @@ class NotLedThrough(OSError):
         self.lasting = lasting
 
 
-def through(proxy: ChosenProxy, host: str, port: int, seconds: float, tls: ssl.SSLContext | None, tls_name: str = "") -> socket.socket:
+def through(proxy: ChosenProxy, host: str, port: int, seconds: float, tls: ssl.SSLContext | None, *, tls_name: str = "") -> socket.socket:
     """A connection to `host` that the proxy has led there, without TLS to the host itself.
 
     A proxy that is spoken to by TLS is checked by `tls`, as in Go: by what the server's is, and by
@@ -36,7 +36,7 @@ def through(proxy: ChosenProxy, host: str, port: int, seconds: float, tls: ssl.S
     Raises NotLedThrough, ssl.SSLCertVerificationError, and ValueError for a proxy that is none.
     """
     if proxy.scheme in ("http", "https"):
-        return _tunnel(proxy, host, port, seconds, tls if proxy.scheme == "https" else None, tls_name)
+        return _tunnel(proxy, host, port, seconds, tls if proxy.scheme == "https" else None, tls_name=tls_name)
     if not proxy.variable and proxy.scheme not in OF_A_KUBECONFIG:
         raise ValueError(f"the proxy {proxy} is none of http://…, https://… and socks5://…")
     return _by_socks(proxy, host, port, seconds)
@@ -59,7 +59,7 @@ def secured(way: socket.socket, tls: ssl.SSLContext, name: str) -> socket.socket
     return cast(socket.socket, SyncSocketStream(way).start_tls(name, tls).socket)  # what has the methods of one
 
 
-def _tunnel(proxy: ChosenProxy, host: str, port: int, seconds: float, tls: ssl.SSLContext | None, tls_name: str) -> socket.socket:
+def _tunnel(proxy: ChosenProxy, host: str, port: int, seconds: float, tls: ssl.SSLContext | None, *, tls_name: str) -> socket.socket:
     own = proxy.parts.hostname or ""
     target = f"[{host}]:{port}" if ":" in host else f"{host.encode('idna').decode()}:{port}"
     request = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
