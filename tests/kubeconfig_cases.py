@@ -341,6 +341,10 @@ CASES = [
     Case("proxy-url that refuses", proxied("refusing"), None, says="doesn't lead there"),
     Case("proxy-url of another kind", through(lambda place: place.named, **{"proxy-url": "ftp://127.0.0.1:1"}), None, says="ftp://"),
     Case(
+        "proxy-url that is no address", through(lambda place: place.named, **{"proxy-url": "http://me:x@[::1"}), None, says="is no address"
+    ),
+    Case("proxy-url without a port", through(lambda place: place.named, **{"proxy-url": "http://127.0.0.1:x"}), None, says="is no address"),
+    Case(
         "proxy-url with another name for SOCKS",
         through(lambda place: place.named, **{"proxy-url": "socks5h://127.0.0.1:1"}),
         None,

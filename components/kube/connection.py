@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from components.kube.authorities import trusting
 from components.kube.errors import in_words
 from components.kube.kubeconfig import Server
-from components.kube.proxies import PORTS, ChosenProxy, chosen_by_environment
+from components.kube.proxies import PORTS, chosen_by_cluster, chosen_by_environment
 from components.kube.tunnels import opened, secured, through
 
 CONNECTING = 10  # seconds at most until a connection is there
@@ -38,7 +38,7 @@ class Connection(http.client.HTTPConnection):
         self.default_port = PORTS[url.scheme]  # which the header Host leaves out
         super().__init__(url.hostname, url.port or self.default_port, timeout=timeout)
         self.prefix = url.path.rstrip("/")
-        self.proxy = ChosenProxy(server.proxy, cluster=server.cluster) if server.proxy else chosen_by_environment(url)
+        self.proxy = chosen_by_cluster(server.proxy, server.cluster) if server.proxy else chosen_by_environment(url)
         self._secure = server.secure
         self._tls = _tls(server, certificate) if server.secure or (self.proxy and self.proxy.scheme == "https") else None
         self._tls_name = server.tls_name

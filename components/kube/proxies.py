@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shlex
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -56,11 +57,23 @@ class ChosenProxy:
     def remedy(self, host: str) -> str:
         """What to do where it doesn't lead to `host`, a sentence."""
         if not self.variable:
-            take_out = f"kubectl config unset clusters.{self.cluster}.proxy-url"
+            take_out = f"kubectl config unset {shlex.quote(f'clusters.{self.cluster}.proxy-url')}"
             return f"Correct that proxy-url, or take it out where {host} is reached without a proxy: `{take_out}`."
         exceptions = "no_proxy" if _variable("no_proxy") == "no_proxy" else "NO_PROXY"
         value = f'"${exceptions},{host}"' if os.environ.get(exceptions) else host
         return f"Correct {self.variable}, or where {host} is reached without a proxy, name it: `export {exceptions}={value}`."
+
+
+def chosen_by_cluster(url: str, cluster: str) -> ChosenProxy:
+    """The proxy of a kubeconfig's cluster. Raises ValueError for one that is no address."""
+    chosen = ChosenProxy(url, cluster=cluster)
+    try:
+        _ = chosen.parts.port
+    except ValueError as problem:
+        raise ValueError(f"the {chosen.source} is no address of the form http://host:port: {problem}") from None
+    if chosen.scheme not in OF_A_KUBECONFIG:
+        raise ValueError(f"the proxy {chosen} is none of http://…, https://… and socks5://…")
+    return chosen
 
 
 def proxy_for(server: SplitResult) -> str:

@@ -17,7 +17,7 @@ from typing import cast
 from urllib.parse import unquote, unquote_to_bytes
 
 from components.kube.errors import in_words
-from components.kube.proxies import OF_A_KUBECONFIG, PORTS, ChosenProxy
+from components.kube.proxies import PORTS, ChosenProxy
 
 
 class NotLedThrough(OSError):
@@ -33,12 +33,11 @@ def through(proxy: ChosenProxy, host: str, port: int, seconds: float, tls: ssl.S
 
     A proxy that is spoken to by TLS is checked by `tls`, as in Go: by what the server's is, and by
     the server's `tls_name` if there is one.
-    Raises NotLedThrough, ssl.SSLCertVerificationError, and ValueError for a proxy that is none.
+    Raises NotLedThrough, ssl.SSLCertVerificationError, and ValueError for a variable that has no
+    address.
     """
     if proxy.scheme in ("http", "https"):
         return _tunnel(proxy, host, port, seconds, tls if proxy.scheme == "https" else None, tls_name=tls_name)
-    if not proxy.variable and proxy.scheme not in OF_A_KUBECONFIG:
-        raise ValueError(f"the proxy {proxy} is none of http://…, https://… and socks5://…")
     return _by_socks(proxy, host, port, seconds)
 
 
