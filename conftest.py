@@ -11,6 +11,7 @@ import pytest
 from devkube import paths
 from devkube.engine import Engine, ensure_engine
 from devkube.tests.project import Project
+from ops.engine_calls import past_proxies
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,7 +55,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def pulumi_variables(engine: Engine) -> dict[str, str]:
     """The environment of a pulumi run in a test, without a state (each program has its own)."""
-    return engine.clean_environment()
+    return past_proxies(engine.clean_environment())
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from dev.paths import ENV_FILE, STATE
 from devkube import paths
 from devkube.cluster import Access
 from devkube.engine import Engine
+from ops import engine_calls
 from ops.healing import orphans
 from ops.healing.killed_run import end_killed_run
 from ops.pulumi_command import Pulumi
@@ -72,6 +73,8 @@ class Session:
         if self.access.kubeconfig:
             lines.append(f"export KUBECONFIG={shlex.quote(str(self.access.kubeconfig))}")
             powershell.append(f'$env:KUBECONFIG = "{self.access.kubeconfig}"')
+        lines.append(engine_calls.SHELL)
+        powershell.append(engine_calls.POWERSHELL)
         for name, value in _defaults().items():
             if name == "PULUMI_BACKEND_URL":  # another clone's, set by its `.dev/env`, gives way
                 lines.append(f'case "${{{name}-file:///.dev/state}}" in file://*/.dev/state) export {name}={shlex.quote(value)} ;; esac')

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from devkube import paths
+from devkube import paths, proxies
 from devkube.progress import say, step
 from devkube.toolchain import build
 from devkube.versions import BUILT, COMMAND, DOWNLOADS, GOOD, KUBERNETES, LANGUAGE, PULUMI, version_of
@@ -256,7 +256,8 @@ def why_no_download() -> str:
     try:
         urllib.request.urlopen(urllib.request.Request(DOWNLOAD_HOST, method="HEAD"), timeout=_REACHED_WITHIN).close()
     except (OSError, ValueError, http.client.HTTPException) as problem:
-        return str(getattr(problem, "reason", None) or problem) or type(problem).__name__
+        reason = str(getattr(problem, "reason", None) or problem) or type(problem).__name__
+        return f"{reason}, through {proxies.named()}" if proxies.named() else reason
     return ""
 
 

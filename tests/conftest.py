@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kubernetes import client, config
+from kubernetes import client
 
 from devkube import paths
 from devkube.cluster import Access, Cluster, ClusterChoice, choose
 from devkube.images import build_image, reference
+from tests.kubeconfig import client_of
 from tests.program import Program
 
 CONTEXT = "storage-tiers-test"
@@ -73,7 +74,7 @@ def busybox(cluster: Cluster) -> str:
 @pytest.fixture(scope="session")
 def api(access: Access) -> client.ApiClient:
     """A client of the throw-away cluster."""
-    return config.new_client_from_config(str(access.kubeconfig), access.context)
+    return client_of(access.kubeconfig, access.context)
 
 
 @pytest.fixture(scope="session")

