@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
-from components.kube.proxies import proxy_for
+from components.kube.proxies import chosen_by_cluster, chosen_by_environment
 from dev.doctor.facts import ClusterFacts
 from dev.paths import KUBECONFIG
 from devkube.cluster import Cluster, EmbeddedCluster, KindCluster, layout
@@ -72,17 +72,18 @@ def ask_api(cluster: ClusterFacts | None) -> ClusterFacts | None:
     if cluster is None or not cluster.running:
         return cluster
     files: tuple[Path, ...] = () if cluster.way == "existing" else (KUBECONFIG,)
+    found = cluster
     try:
         kubeconfig = Kubeconfig.load(*files)
         server = kubeconfig.server(cluster.context)
         url = server.url if "://" in server.url else f"http://{server.url}"
-        found = replace(cluster, server=url, proxy=server.proxy or proxy_for(urlsplit(url)))
-    except UnreadableKubeconfig as problem:
-        return replace(cluster, unreached=f"{problem.file}: {problem}")
-    except (ApiError, ValueError) as problem:
-        return replace(cluster, unreached=str(problem))
-    try:
+        proxy = chosen_by_cluster(server.proxy, server.cluster) if server.proxy else chosen_by_environment(urlsplit(url))
+        found = replace(cluster, server=url, proxy=str(proxy or ""))
         answer = KubeApi(kubeconfig, cluster.context, timeout=_API_SECONDS).get("/version")
+    except UnreadableKubeconfig as problem:
+        return replace(found, unreached=f"{problem.file}: {problem}")
     except ApiError as problem:
-        return replace(found, unreached=problem.reason)
+        return replace(found, unreached=problem.reason, remedy=problem.remedy)
+    except ValueError as problem:
+        return replace(found, unreached=str(problem))
     return replace(found, version=str(answer.get("gitVersion", "")).removeprefix("v"))

@@ -39,7 +39,7 @@ def _cluster(cluster: ClusterFacts | None) -> Diagnosis:
         return Diagnosis(subject, "old", f"{found}; {KUBERNETES_VERSION} is the oldest that was tried")
     if cluster.way == "existing":
         why = f"it does not answer ({cluster.unreached})" if cluster.unreached else "no answer in time"
-        look = f"kubectl --context {cluster.context} get --raw /version"
+        look = cluster.remedy or f"kubectl --context {cluster.context} get --raw /version"
         return Diagnosis(subject, "missing", f"{what}: {why}", look, fails=bool(cluster.unreached))
     state = "not made yet" if not cluster.made else "its API does not answer" if cluster.running else "stopped"
     return Diagnosis(subject, "missing", f"{what}: {state}", "make up")
@@ -51,7 +51,7 @@ def _docker(facts: Facts, *, needed: bool) -> Diagnosis:
         return Diagnosis(subject, "missing", "no answer in time", _RESTART_DOCKER)
     problem = "`docker` is not on PATH" if not docker.path else docker.not_docker or docker.elsewhere or docker.silent
     if problem:
-        return Diagnosis(subject, "missing", problem, _mend_docker(docker, facts), needed)
+        return Diagnosis(subject, "missing", problem, _mend_docker(docker), needed)
     if docker.engine is None:
         return Diagnosis(subject, "missing", f"{docker.path}: it says nothing of its engine", "docker info", needed)
     found = f"engine {docker.engine.version}, client {docker.client}, {docker.engine.system} at {docker.endpoint}"
@@ -61,13 +61,13 @@ def _docker(facts: Facts, *, needed: bool) -> Diagnosis:
     return Diagnosis(subject, "good", found)
 
 
-def _mend_docker(docker: DockerFacts, facts: Facts) -> str:
+def _mend_docker(docker: DockerFacts) -> str:
     if not docker.path or docker.not_docker:
         return f"install it: {_DOCKER_SITE}"
     if docker.elsewhere and docker.endpoint.startswith("unix:"):
         return "run this on the host, or give the container an engine of its own (docker-in-docker)"
     if docker.elsewhere:
-        return "unset DOCKER_HOST" if facts.environment.get("DOCKER_HOST") else "docker context use default"
+        return "unset DOCKER_HOST" if docker.by_variable else "docker context use default"
     if "permission denied" in docker.silent:
         return 'sudo usermod -aG docker "$USER", then log in again'
     return "sudo systemctl start docker, or start Docker Desktop"

@@ -40,15 +40,17 @@ class PartFacts:
 class DockerFacts:
     """The Docker client, and the engine that it talks to. `path` is empty where PATH has none.
 
-    `endpoint` is where the client looks for the engine, as `unix:///var/run/docker.sock`; `engine`
-    is None where it doesn't answer. The other texts are a sentence where that is so: the program
-    is not Docker, the engine doesn't answer this user, it runs elsewhere.
+    `endpoint` is where the client looks for the engine, as `unix:///var/run/docker.sock`, and
+    `by_variable` whether DOCKER_HOST says so. `engine` is None where it doesn't answer. The texts
+    are a sentence where that is so: the program isn't Docker, the engine doesn't answer this user,
+    it runs elsewhere.
     """
 
     path: str = ""
     client: str = ""
     endpoint: str = ""
     engine: DockerEngine | None = None
+    by_variable: bool = False
     not_docker: str = ""
     silent: str = ""
     elsewhere: str = ""
@@ -63,9 +65,10 @@ class ClusterFacts:
 
     `way` is None where there can be none; `problem` and `remedy` say why then. `server` is the
     API's address, empty where no kubeconfig has one, and `proxy` what leads to it. `version` is
-    what the API answered with, as `1.34.4`; `unreached` why it didn't, empty where it wasn't asked
-    or didn't answer in time. `refusals` are sentences by subject: why Kind would not make or start
-    its nodes. `volumes` is where its volumes are on this machine, None elsewhere.
+    what the API answered with, as `1.34.4`; `unreached` why it didn't, with a `remedy` where one is
+    known, and empty where it wasn't asked or didn't answer in time. `refusals` are sentences by
+    subject: why Kind would not make or start its nodes. `volumes` is where the volumes are on this
+    machine, None elsewhere.
     """
 
     context: str
@@ -122,4 +125,4 @@ class Facts:
     disks: tuple[Disk, ...] = ()
     inotify: Inotify | None = None
     cgroups: Literal["v1", "hybrid", "v2", ""] = ""
-    environment: Mapping[str, str] = field(default_factory=dict)  # of the variables that matter here, those that are set
+    proxies: str = ""  # the variables that are set, without passwords

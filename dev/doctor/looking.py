@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
@@ -19,15 +18,13 @@ from dev.doctor import programs
 from dev.doctor.cluster_facts import about, ask_api
 from dev.doctor.facts import ClusterFacts, Disk, DockerFacts, Facts, Inotify
 from dev.doctor.parts import NAMES
-from dev.doctor.proxies import VARIABLES
 from dev.doctor.question import SECONDS, Question
-from devkube import paths
+from devkube import paths, proxies
 from devkube.cluster import Cluster, embedded, host
 from devkube.cluster.kind import checks
 from devkube.toolchain.build import go_version
 
 PACKAGES = ("pulumi", "pulumi-kubernetes", "pulumi-command")
-ENVIRONMENT = (*VARIABLES, "DOCKER_HOST", "KIND_EXPERIMENTAL_PROVIDER")
 
 
 def everything(context: Callable[[], str], choose: Callable[[str], Cluster]) -> Facts:
@@ -85,7 +82,7 @@ def _here() -> dict[str, Any]:
         "memory": psutil.virtual_memory().total,
         "inotify": inotify(),
         "cgroups": cgroups(),
-        "environment": {name: os.environ[name] for name in ENVIRONMENT if os.environ.get(name)},
+        "proxies": proxies.named(),
     }
 
 

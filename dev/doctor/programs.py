@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -38,7 +39,17 @@ def docker() -> DockerFacts | None:
     if any(text is None for text in texts):
         return None
     version = client.answer(until)
-    return DockerFacts(path, version.version if version else "", endpoint.answer(until) or "", engine.answer(until), *map(str, texts))
+    not_docker, silent_, elsewhere_ = map(str, texts)
+    return DockerFacts(
+        path,
+        version.version if version else "",
+        endpoint.answer(until) or "",
+        engine.answer(until),
+        by_variable=bool(os.environ.get("DOCKER_HOST")),
+        not_docker=not_docker,
+        silent=silent_,
+        elsewhere=elsewhere_,
+    )
 
 
 def kind() -> Program | None:

@@ -259,9 +259,9 @@ def test_the_api_of_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         found = cluster_facts.ask_api(own)
     assert found and found.server.startswith("http://127.0.0.1") and "refused" in found.unreached and found.proxy == ""
     kubeconfig(file, "https://10.9.8.7:6443")
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@127.0.0.1:1")
     found = cluster_facts.ask_api(own)
-    assert found and found.proxy == "http://127.0.0.1:1" and found.unreached
+    assert found and found.proxy == "http://127.0.0.1:1 (HTTPS_PROXY)" and found.unreached and "export NO_PROXY=" in found.remedy
     file.write_text("{")
     found = cluster_facts.ask_api(own)
     assert found and str(file) in found.unreached
