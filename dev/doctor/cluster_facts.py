@@ -36,11 +36,10 @@ def about(name: Callable[[], str], choose: Callable[[str], Cluster]) -> ClusterF
 
 
 def _about(context: str, cluster: Cluster) -> ClusterFacts:
-    folder = cluster.folder()
     if not isinstance(cluster, KindCluster | EmbeddedCluster):
         return ClusterFacts(context, "existing", made=True, running=True)
     made, running = cluster.exists(), cluster.running()
-    facts = ClusterFacts(context, "embedded", made=made, running=running, volumes=folder.here if folder else None)
+    facts = ClusterFacts(context, "embedded", made=made, running=running, volumes=cluster.volumes)
     if isinstance(cluster, KindCluster):
         return replace(facts, way="kind", refusals={} if running else kind_refusals(cluster, made=made))
     return replace(facts, taken_ports=taken_ports(cluster) if made and not running else ())

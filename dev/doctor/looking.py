@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
@@ -122,5 +123,5 @@ def disks(cluster: ClusterFacts | None, docker: DockerFacts | None) -> tuple[Dis
 
 
 def _there(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
-    return next(each for each in (folder, *folder.parents) if each.exists())
+    """The folder, or the nearest above it that is there and that this user may see."""
+    return next(each for each in (folder, *folder.parents) if os.path.exists(each))  # noqa: PTH110 - Path.exists raises for what it may not see

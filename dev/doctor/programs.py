@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Mapping
 
 from dev.doctor.facts import DockerFacts, PartFacts, Program
 from dev.doctor.question import SECONDS, Question, said
@@ -59,14 +60,14 @@ def kind() -> Program | None:
 
 def go() -> Program | None:
     """The Go that would build what can't be downloaded."""
-    return _program("go", r"go(\d\S*)", "env", "GOVERSION")
+    return _program("go", r"go(\d\S*)", "env", "GOVERSION", environment=go_environment())
 
 
-def _program(name: str, version: str, *arguments: str) -> Program | None:
+def _program(name: str, version: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Program | None:
     path = shutil.which(name)
     if path is None:
         return Program()
-    asked = said(path, *arguments, environment=go_environment())
+    asked = said(path, *arguments, environment=environment)
     if asked is None:
         return None
     found = re.search(version, asked.stdout)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from dev.doctor.facts import ClusterFacts, DockerFacts, Facts, Inotify, PartFact
 from dev.doctor.question import Question, end_what_was_asked, said
 from dev.doctor.rows import diagnose
 from devkube import engine, paths
-from devkube.cluster import EmbeddedCluster, ExistingCluster, KindCluster, embedded, host, layout
+from devkube.cluster import Access, EmbeddedCluster, ExistingCluster, KindCluster, embedded, host, layout
 from devkube.cluster.embedded import INOTIFY_INSTANCES
 from devkube.cluster.kind import checks
 from devkube.cluster.kind.checks import DockerEngine
@@ -270,6 +271,30 @@ def test_the_api_of_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert found and "no context" in found.unreached
 
 
+class Version(BaseHTTPRequestHandler):
+    """An API server that knows its version."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"gitVersion": "v1.34.4+k3s1"} if self.path == "/version" else {}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+def test_the_version_of_an_api_that_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Version) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        kubeconfig(tmp_path / "config", f"http://127.0.0.1:{server.server_port}")
+        found = cluster_facts.ask_api(ClusterFacts("c", "existing", made=True, running=True))
+        server.shutdown()
+    assert found and (found.version, found.unreached) == ("1.34.4+k3s1", "")
+
+
 # --- the machine ----------------------------------------------------------------------------------
 
 
@@ -378,7 +403,14 @@ def crowded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-NODE = EmbeddedCluster("dev-test-doctor", "storage-tiers-dev", Path("kubeconfig"))
+class UnstartedNode(EmbeddedCluster):
+    """None that a test starts for real."""
+
+    def start(self) -> Access:
+        raise MachineError("it has begun")
+
+
+NODE = UnstartedNode("dev-test-doctor", "storage-tiers-dev", Path("kubeconfig"))
 
 
 def test_what_will_fail_before_a_cluster_is_started(crowded: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
