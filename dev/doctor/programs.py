@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping
 
-from dev.doctor.facts import DockerFacts, PartFacts, Program
+from dev.doctor.facts import DockerFacts, PartFacts
 from dev.doctor.question import SECONDS, Question, said
 from devkube.cluster.kind import checks
 from devkube.engine import EXE, find_own, kept
@@ -24,7 +24,7 @@ def part(name: str) -> PartFacts:
     if name == LANGUAGE and engine and engine.with_name(f"{LANGUAGE}{EXE}").exists():
         return PartFacts(kept=f"beside {engine}")
     own = find_own(name)
-    return PartFacts(Program(str(own), version_of(own)) if own else None, of_earlier)
+    return PartFacts(FoundProgram(str(own), version_of(own)) if own else None, of_earlier)
 
 
 def docker() -> DockerFacts | None:
@@ -53,22 +53,22 @@ def docker() -> DockerFacts | None:
     )
 
 
-def kind() -> Program | None:
+def kind() -> FoundProgram | None:
     """kind, and its version: it says `kind v0.33.0 go1.26.1 linux/amd64`."""
     return _program("kind", r"kind v(\S+)", "version")
 
 
-def go() -> Program | None:
+def go() -> FoundProgram | None:
     """The Go that would build what can't be downloaded."""
     return _program("go", r"go(\d\S*)", "env", "GOVERSION", environment=go_environment())
 
 
-def _program(name: str, version: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Program | None:
+def _program(name: str, version: str, *arguments: str, environment: Mapping[str, str] | None = None) -> FoundProgram | None:
     path = shutil.which(name)
     if path is None:
-        return Program()
+        return FoundProgram()
     asked = said(path, *arguments, environment=environment)
     if asked is None:
         return None
     found = re.search(version, asked.stdout)
-    return Program(path, found[1] if found and asked.returncode == 0 else "")
+    return FoundProgram(path, found[1] if found and asked.returncode == 0 else "")

@@ -26,7 +26,7 @@ from dev import cli as dev_cli
 from dev import lifecycle
 from dev.doctor import cluster_facts, command, looking, programs, question
 from dev.doctor.diagnosis import Diagnosis
-from dev.doctor.facts import ClusterFacts, DockerFacts, Facts, Inotify, PartFacts, Program
+from dev.doctor.facts import ClusterFacts, DockerFacts, Facts, Inotify, PartFacts
 from dev.doctor.question import Question, end_what_was_asked, said
 from dev.doctor.rows import diagnose
 from devkube import engine, paths
@@ -138,15 +138,15 @@ def test_docker_that_never_answers(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_kind_and_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (programs.kind(), programs.go()) == (Program(), Program())
+    assert (programs.kind(), programs.go()) == (FoundProgram(), FoundProgram())
     program(path, "kind", "echo kind v0.33.0 go1.26.1 linux/amd64")
     program(path, "go", "echo go1.26.6")
-    assert programs.kind() == Program(str(path / "kind"), "0.33.0")
-    assert programs.go() == Program(str(path / "go"), "1.26.6")
+    assert programs.kind() == FoundProgram(str(path / "kind"), "0.33.0")
+    assert programs.go() == FoundProgram(str(path / "go"), "1.26.6")
     program(path, "kind", "echo kind v0.33.0; exit 1")
     program(path, "go", "echo devel")
-    assert programs.kind() == Program(str(path / "kind"))
-    assert programs.go() == Program(str(path / "go"))
+    assert programs.kind() == FoundProgram(str(path / "kind"))
+    assert programs.go() == FoundProgram(str(path / "go"))
     monkeypatch.setattr(question, "SECONDS", 0.1)
     program(path, "kind", "exec sleep 600")
     assert programs.kind() is None
@@ -158,7 +158,7 @@ def test_the_engine_on_path_and_what_an_earlier_run_has_left(path: Path, monkeyp
     assert programs.part(PULUMI) == PartFacts(None, "3.1.0, built here")
     assert programs.part(KUBERNETES) == PartFacts(None, "")
     own = program(path, PULUMI, "echo v3.300.1")
-    assert programs.part(PULUMI) == PartFacts(Program(str(own), "3.300.1"), "3.1.0, built here")
+    assert programs.part(PULUMI) == PartFacts(FoundProgram(str(own), "3.300.1"), "3.1.0, built here")
     assert programs.part(LANGUAGE) == PartFacts(None, "")
     program(path, LANGUAGE)
     assert programs.part(LANGUAGE) == PartFacts(None, f"beside {own}")
