@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping
 
-from dev.doctor.facts import DockerFacts, PartFacts
+from dev.doctor.facts import DockerFacts, FoundProgram, PartFacts
 from dev.doctor.question import SECONDS, Question, said
 from devkube.cluster.kind import checks
 from devkube.engine import EXE, find_own, kept

@@ -10,7 +10,7 @@ import pytest
 
 from dev.doctor import parts, proxies
 from dev.doctor.diagnosis import Diagnosis
-from dev.doctor.facts import ClusterFacts, Disk, DockerFacts, Facts, Inotify, PartFacts
+from dev.doctor.facts import ClusterFacts, Disk, DockerFacts, Facts, FoundProgram, Inotify, PartFacts
 from dev.doctor.rows import diagnose
 from devkube.cluster.kind.checks import ON_CGROUP_V1, DockerEngine
 from devkube.versions import COMMAND, GOOD, KUBERNETES, LANGUAGE, PULUMI

@@ -26,7 +26,7 @@ from dev import cli as dev_cli
 from dev import lifecycle
 from dev.doctor import cluster_facts, command, looking, programs, question
 from dev.doctor.diagnosis import Diagnosis
-from dev.doctor.facts import ClusterFacts, DockerFacts, Facts, Inotify, PartFacts
+from dev.doctor.facts import ClusterFacts, DockerFacts, Facts, FoundProgram, Inotify, PartFacts
 from dev.doctor.question import Question, end_what_was_asked, said
 from dev.doctor.rows import diagnose
 from devkube import engine, paths
