@@ -124,7 +124,7 @@ def half_made(identity: str, home: Path, nodes: Sequence[KindNode]) -> bool:
             if being_made:
                 return True
             raise explained(problem, identity) from None
-    whole = looks_whole(first)
+    whole = looks_whole(nodes)
     if whole:
         home.mkdir(parents=True, exist_ok=True)
         KindRecord(True, first.identifier, kept.image if kept else "", kept.config if kept else "").write(home)

@@ -171,11 +171,13 @@ def _wait_until_booted(node: KindNode, started: datetime, deadline: float) -> No
         time.sleep(0.3)
 
 
-def looks_whole(node: KindNode, seconds: float = 60) -> bool | None:
-    """Whether Kind came to its end with this cluster: its provisioner is the last that it makes.
+def looks_whole(nodes: Sequence[KindNode], seconds: float = 60) -> bool | None:
+    """Whether Kind came to its end with this cluster: its provisioner, and then the nodes that
+    join, are the last that it makes.
 
-    The container must run. None where the cluster can't be asked within `seconds`.
+    The containers must run. None where the cluster can't be asked within `seconds`.
     """
+    node = nodes[0]
     deadline = time.monotonic() + seconds
     _wait_until_booted(node, _started(node), deadline)
     if answer("docker", "exec", node.name, "test", "-e", "/etc/kubernetes/admin.conf") is None:
@@ -183,11 +185,12 @@ def looks_whole(node: KindNode, seconds: float = 60) -> bool | None:
     while True:
         try:
             kubectl(node, "get", "deployment", "local-path-provisioner", "--namespace=local-path-storage", "--output=name")
+            joined = kubectl(node, "get", "nodes", "--output=name").split()
         except CommandFailed as problem:
             if "NotFound" in problem.said:
                 return False
         else:
-            return True
+            return {f"node/{each.name}" for each in kubernetes_nodes(nodes)} <= set(joined)
         if time.monotonic() > deadline:
             return None
         time.sleep(1)
