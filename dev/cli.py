@@ -12,6 +12,7 @@ from dev.checks import lint, lock, soak, test
 from dev.lifecycle import destroy, down, up
 from dev.machine import DevMachine, one_at_a_time
 from dev.purge import purge
+from dev.stack import leave_other_clones
 from ops.commands.drift import drift
 from ops.commands.volumes import prune_command, volumes
 from review import preview
@@ -61,4 +62,5 @@ for command in (up, down, destroy, volumes, prune_command, drift, purge, test, s
 
 def main() -> NoReturn:
     """Run the command line."""
+    leave_other_clones()
     command_line.run(cli, "python -m dev")
