@@ -21,6 +21,7 @@ _ROLE_LABEL = "io.x-k8s.kind.role"
 # Kind's own policy. The closest that Docker has to "with the machine, and for no other reason".
 _WITH_THE_DAEMON = "on-failure:1"
 _STOP_SECONDS = 60
+_RUNS = ("docker", "inspect", "--format", "{{.State.Running}}")
 # Before this line a command in the node would be in the way of its cgroups (kind#2409).
 _BOOTED = re.compile(r"Reached target .*Multi-User System|detected cgroup v1")
 _YOUNG = timedelta(minutes=2)
@@ -166,7 +167,7 @@ def _wait_until_booted(node: KindNode, started: datetime, deadline: float) -> No
             errors="replace",
             check=False,
         )
-        if log.returncode != 0 or _BOOTED.search(log.stdout):
+        if log.returncode != 0 or _BOOTED.search(log.stdout) or answer(*_RUNS, node.name) == "false":
             return
         time.sleep(0.3)
 
