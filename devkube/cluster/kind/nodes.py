@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from devkube.cluster.kind.commands import CommandFailed, answer, quoted, run
+from devkube.cluster.kind.commands import ProgramFailed, answer, quoted, run
 from devkube.errors import MachineError
 
 # Kind labels its containers so (kind: pkg/cluster/internal/providers/docker/constants.go).
@@ -54,7 +54,7 @@ class KindNode:
 def nodes_of(identity: str) -> list[KindNode]:
     """The containers of this cluster, running or not, the first control plane first.
 
-    Raises CommandFailed where Docker doesn't answer.
+    Raises ProgramFailed where Docker doesn't answer.
     """
     form = f'{{{{.ID}}}}\t{{{{.Names}}}}\t{{{{.State}}}}\t{{{{.Label "{_ROLE_LABEL}"}}}}'
     said = run("docker", "ps", "--all", "--no-trunc", "--filter", f"label={CLUSTER_LABEL}={identity}", "--format", form)
@@ -111,7 +111,7 @@ def wait_until_ready(identity: str, nodes: Sequence[KindNode], seconds: float = 
     while True:
         try:
             waiting = _not_ready(json.loads(kubectl(nodes[0], "get", "nodes", "--output=json")), started)
-        except CommandFailed as problem:
+        except ProgramFailed as problem:
             waiting = problem.said
         except ValueError as problem:
             waiting = str(problem)
@@ -187,7 +187,7 @@ def looks_whole(nodes: Sequence[KindNode], seconds: float = 60) -> bool | None:
         try:
             kubectl(node, "get", "deployment", "local-path-provisioner", "--namespace=local-path-storage", "--output=name")
             joined = kubectl(node, "get", "nodes", "--output=name").split()
-        except CommandFailed as problem:
+        except ProgramFailed as problem:
             if "NotFound" in problem.said:
                 return False
         else:
