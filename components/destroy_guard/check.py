@@ -14,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,11 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project folder: this file is run by its path
 try:
     from components.kube import labels
-    from components.kube.api import ApiError, KubeApi, UnusableContext
-    from components.kube.bindings import broken, node_terms, unreachable
+    from components.kube.api import ApiError, Json, KubeApi, UnusableContext
+    from components.kube.bindings import broken, claims_and_volumes, out_of_reach
     from components.kube.discovery import Discovery
     from components.kube.everywhere import METADATA, Candidate, in_every_namespace
-    from components.kube.kept import NotKept, keep_volumes
+    from components.kube.kept import NotKept, keep_listed
     from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
     from components.kube.ownership import stamp_volumes
 except ImportError as missing:
@@ -246,13 +247,19 @@ def stamp(api: KubeApi, namespace: str, instance: str) -> None:
         )
 
 
+@cache
+def stamped(api: KubeApi, namespace: str, instance: str) -> tuple[list[Json], list[Json]]:
+    """The stack's claims and all volumes, read once, after they were stamped. Raises ApiError."""
+    return claims_and_volumes(api, namespace, instance)
+
+
 def keep(api: KubeApi, namespace: str, instance: str) -> None:
     """Declare the data of volumes again that are being deleted, and so would go with their claims.
 
     Raises Refusal where this user may not.
     """
     try:
-        for kept in keep_volumes(api, namespace, instance):
+        for kept in keep_listed(api, *stamped(api, namespace, instance), instance):
             print(f"Volume {kept}.", file=sys.stderr)
     except NotKept as problem:
         raise Refusal(
@@ -270,20 +277,17 @@ def keep(api: KubeApi, namespace: str, instance: str) -> None:
 def warn(api: KubeApi, namespace: str, instance: str) -> None:
     """Say of which claims the volume is gone, or can't be reached, before the claims go."""
     try:
-        claims = api.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={labels.selector_of_stack(instance)}")
-        volumes = api.items("/api/v1/persistentvolumes") if claims else []
-        nodes = api.items("/api/v1/nodes") if claims else []
+        claims, volumes = stamped(api, namespace, instance)
+        nodes = api.items("/api/v1/nodes") if volumes else []
     except ApiError:
         return  # a warning is no reason to refuse
     for each in broken(claims, volumes):
         if each.gone:
             where = f", on node {each.node}" if each.node else ""
             print(f"Warning: {each.fact}. What is left of its data is in no list{where}.", file=sys.stderr)
-    held = {claim["spec"].get("volumeName") for claim in claims}
-    for volume in volumes:
-        where_it_is = unreachable(node_terms(volume), nodes) if volume["metadata"]["name"] in held else None
-        if where_it_is and where_it_is.missing:
-            print(f"Warning: the volume {volume['metadata']['name']} {where_it_is.fact}. It is retained.", file=sys.stderr)
+    for found in out_of_reach(claims, volumes, nodes):
+        if found.where.missing:
+            print(f"Warning: the volume {found.volume['metadata']['name']} {found.where.fact}. It is retained.", file=sys.stderr)
 
 
 def refused(why: str) -> int:
