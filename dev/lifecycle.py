@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -11,9 +13,13 @@ from components.settings import DEFAULT_IMAGE
 from dev import report
 from dev.machine import cluster_by, cluster_of, one_at_a_time, volumes_of
 from dev.stack import Session
-from devkube.cluster import Cluster, KindCluster
-from devkube.engine import ensure_engine
+from devkube.cluster import Cluster, EmbeddedCluster, KindCluster
+from devkube.cluster.embedded import PARTS
+from devkube.engine import ensure_engine, to_build
 from devkube.images import build_image, reference
+from devkube.programs import beside
+from devkube.progress import announced, duration
+from devkube.toolchain.build import unbuilt
 from ops.command_line import stack_option, variable_of
 from ops.commands import volumes as volume_commands
 from ops.console import errors, say
@@ -30,13 +36,14 @@ def up(stack: str, adopt: bool, saved: Path | None) -> None:
     settings = load_settings(stack)  # a wrong setting is said at once, not after ten minutes of building
     with one_at_a_time():
         cluster = cluster_by(settings)  # that there can be none is said before anything is built, too
-        engine = ensure_engine()
-        access = cluster.start()
-        # The nodes of a cluster of the user's own can't be reached. The canary then says so, and
-        # which setting names another image.
-        if access.kind != "existing" and settings.canary.enabled and settings.canary.image == reference("python"):
-            _load_canary_image(cluster)
-        session = Session(engine, access)
+        # Nothing waits for the engine before the cluster is there.
+        with _announced(cluster), beside(ensure_engine) as engine:
+            access = cluster.start()
+            # The nodes of a cluster of the user's own can't be reached. The canary then says so,
+            # and which setting names another image.
+            if access.kind != "existing" and settings.canary.enabled and settings.canary.image == reference("python"):
+                _load_canary_image(cluster)
+            session = Session(engine(), access)
         session.write_env()
         session.select(settings)
         volumes = volumes_of(settings, access, cluster, saved)
@@ -53,6 +60,16 @@ def up(stack: str, adopt: bool, saved: Path | None) -> None:
         report.show(pulumi.outputs(stack), stack)
         report.show_adopted(plan)
         report.show_left_behind(volumes)
+
+
+@contextmanager
+def _announced(cluster: Cluster) -> Iterator[None]:
+    """Say what has to be built first, and while it is built what remains of that."""
+    parts = unbuilt([*to_build(), *(PARTS if isinstance(cluster, EmbeddedCluster) else ())])
+    if len(parts) > 1:
+        say(f"{len(parts)} parts are built first, once on this machine: about {duration(sum(parts.values()))} on two cores that are free.")
+    with announced(parts):
+        yield
 
 
 def _load_canary_image(cluster: Cluster) -> None:

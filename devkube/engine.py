@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from devkube import paths
+from devkube.programs import ended_with
 from devkube.progress import say, step
 from devkube.toolchain import build
 
@@ -123,6 +124,19 @@ def ensure_engine() -> Engine:
         say(f"{' and '.join(stand_ins)}: stand-ins of this project, because the official ones can't be downloaded here.")
     folders = dict.fromkeys(part.path.parent for part in parts if _needs_folder(part))
     return Engine(tuple(parts), tuple(folders))
+
+
+def to_build() -> list[build.Name]:
+    """What `ensure_engine` builds here, or has built: the parts that the user hasn't got and that
+    can't be downloaded."""
+    names: list[build.Name] = []
+    got = Path.home() / ".pulumi" / "versions" / DOWNLOADS[PULUMI] / "bin" / f"{PULUMI}{EXE}"
+    if not find_own(PULUMI) and not got.exists() and (build.built("pulumi") or why_no_download()):
+        names.append("pulumi")
+    got_plugin = find_own(KUBERNETES) or _in_plugin_home(KUBERNETES, DOWNLOADS[KUBERNETES])
+    if not got_plugin and (build.built("kubernetes-provider") or why_no_download()):
+        names.append("kubernetes-provider")
+    return names
 
 
 def _needs_folder(part: Part) -> bool:
@@ -324,13 +338,10 @@ def run_bounded(command: Sequence[str], limit: float) -> str:
     except OSError as problem:
         return f"{command[0]}: {problem.strerror}"
     try:
-        said, _ = process.communicate(timeout=limit)
+        with ended_with(process):
+            said, _ = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        build.end(process)
         return f"not done after {limit:.0f} s"
-    except BaseException:
-        build.end(process)
-        raise
     if process.returncode == 0:
         return ""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
