@@ -152,7 +152,7 @@ class TierCanary(pulumi.ComponentResource):
     def __init__(self, name: str, args: TierCanaryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("storage-tiers:index:TierCanary", name, None, opts)
         stack, proof, tier = args.stack, args.proof, args.storage_tier.tier
-        proven_on = pulumi.Output.from_input(self._proven_on(args))
+        proven_on: pulumi.Output[ProvenOn] = pulumi.Output.from_input(self._proven_on(args))
         triggers = [stack.identifier, _fingerprint(args.storage_tier.definition), proof.probe, proof.run]
         command = Command(
             f"canary-{name}",

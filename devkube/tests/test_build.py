@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import filelock
@@ -194,3 +196,27 @@ def test_go_is_shielded_from_the_users_flags(module: Path, monkeypatch: pytest.M
 def test_without_go_the_pinned_pip_package_decides_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "_go_on_path", lambda: None)
     assert build.go_version().startswith("go1.26.")
+
+
+@pytest.mark.parametrize(("gigabytes", "together"), [(16, True), (4, False)])
+def test_two_builds_at_once_take_the_memory_of_two(gigabytes: int, together: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=gigabytes * 2**30))
+    second = threading.Event()
+
+    def build_the_second() -> None:
+        with build._enough_memory():
+            second.set()
+
+    thread = threading.Thread(target=build_the_second)
+    with build._enough_memory():
+        thread.start()
+        assert second.wait(30 if together else 0.3) is together
+    thread.join(30)
+    assert second.is_set()
+
+
+def test_what_is_not_built_yet_is_said_by_its_step(module: Path) -> None:
+    (title,) = build.unbuilt([NAME])
+    assert title == f"{build.RECIPES[NAME].title}: building from its Go modules"
+    build.build(NAME)
+    assert build.unbuilt([NAME]) == {}
