@@ -9,6 +9,7 @@ import click
 
 from dev import command_line
 from dev.checks import lint, lock, soak, test
+from dev.doctor.command import doctor
 from dev.lifecycle import destroy, down, up
 from dev.machine import DevMachine, one_at_a_time
 from dev.purge import purge
@@ -55,7 +56,7 @@ def rehearse_command(stack: str) -> None:
         rehearse(stack)
 
 
-for command in (up, down, destroy, volumes, prune_command, drift, purge, test, soak, lint, lock):
+for command in (doctor, up, down, destroy, volumes, prune_command, drift, purge, test, soak, lint, lock):
     cli.add_command(command)
 
 

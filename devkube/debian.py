@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from devkube import cache, paths
+from devkube import cache, paths, proxies
 from devkube.errors import MachineError
 from devkube.progress import step
 
@@ -33,8 +33,18 @@ def _apt(*arguments: str, own_lists: bool, folder: Path) -> subprocess.Completed
     options = ["-q", "-o", "APT::Sandbox::User=root", "-o", f"Dir::Cache={state}", "-o", "APT::Get::AllowUnauthenticated=false"]
     if own_lists:
         options += ["-o", f"Dir::State::lists={state / 'lists'}"]
-    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    options += _authority()
+    environment = {**proxies.for_apt(os.environ), "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     return subprocess.run(["apt-get", *options, *arguments], cwd=folder, capture_output=True, text=True, env=environment, check=False)
+
+
+def _authority() -> list[str]:
+    """The option that has apt trust SSL_CERT_FILE, unless its own settings name a file."""
+    file = os.environ.get("SSL_CERT_FILE")
+    if not file or shutil.which("apt-config") is None:
+        return []
+    own = subprocess.run(["apt-config", "dump", "--format=%v", "Acquire::https::CaInfo"], capture_output=True, text=True, check=False)
+    return [] if own.stdout.strip() else ["-o", f"Acquire::https::CaInfo={file}"]
 
 
 def _wanted(packages: Sequence[str], *, own_lists: bool) -> list[str]:
@@ -116,7 +126,9 @@ def unpack(packages: Sequence[str]) -> Path:
     if problem:
         if cache.is_whole(last):  # offline: what was used the last time
             return last.resolve()
-        raise MachineError(f"the packages {names} could not be downloaded: {problem.splitlines()[-1]}", install)
+        raise MachineError(
+            f"the packages {names} could not be downloaded: {problem.splitlines()[-1]}", " ".join(filter(None, [proxies.said(), install]))
+        )
     link = base / f".{last.name}-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(target.name)

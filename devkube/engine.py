@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import http.client
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -22,19 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from devkube import paths
+from devkube import paths, proxies
 from devkube.programs import ended_with
 from devkube.progress import say, step
 from devkube.toolchain import build
+from devkube.versions import BUILT, COMMAND, DOWNLOADS, GOOD, KUBERNETES, LANGUAGE, PULUMI, version_of
 
 Origin = Literal["PATH", "official download", "built here", "stand-in"]
 
 EXE = ".exe" if os.name == "nt" else ""
-
-PULUMI = "pulumi"
-LANGUAGE = "pulumi-language-python"
-KUBERNETES = "pulumi-resource-kubernetes"
-COMMAND = "pulumi-resource-command"
 
 
 @dataclass(frozen=True)
@@ -56,6 +51,10 @@ class Engine:
     parts: tuple[Part, ...]
     folders: tuple[Path, ...]
 
+    def is_stand_in(self, name: str) -> bool:
+        """Whether the part of this name is this project's stand-in, and not the official one."""
+        return any(part.name == name and part.origin == "stand-in" for part in self.parts)
+
     def clean_environment(self) -> dict[str, str]:
         """For a run that finds nothing of the user's own backend, passphrase, clusters or
         credentials, but the plugins in PULUMI_HOME.
@@ -71,37 +70,6 @@ class Engine:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
 
-
-@dataclass(frozen=True)
-class Good:
-    """Which versions of a part are good: from `oldest` on, below the major version `below`, and
-    why."""
-
-    oldest: tuple[int, int]
-    below: int
-    why: str
-
-    def accepts(self, version: str) -> bool:
-        """Whether `version` (as `3.258.0` or `v3.258.0-dev`) is good.
-
-        One that can't be read isn't.
-        """
-        numbers = re.match(r"v?(\d+)\.(\d+)", version)
-        return numbers is not None and self.oldest <= (int(numbers[1]), int(numbers[2])) < (self.below, 0)
-
-    def __str__(self) -> str:
-        return f"{self.oldest[0]}.{self.oldest[1]} or newer, below {self.below}"
-
-
-GOOD = {
-    PULUMI: Good((3, 258), 4, "the pip package pulumi in requirements.txt is 3.258, and an older engine may lack what it calls"),
-    KUBERNETES: Good((4, 18), 5, "the oldest that the tests ran with"),
-    COMMAND: Good((1, 0), 2, "the program uses what 1.0 promised to keep"),
-}
-
-# What is downloaded: the engine of the pip package `pulumi`, and the plugins of pulumi-kubernetes
-# and pulumi-command.
-DOWNLOADS = {PULUMI: "3.258.0", KUBERNETES: "4.34.2", COMMAND: "1.2.1"}
 
 DOWNLOAD_HOST = "https://get.pulumi.com/install.sh"  # what the SDK's installer asks first
 _REACHED_WITHIN = 8.0  # seconds in which that must answer, or downloads count as impossible here
@@ -127,16 +95,10 @@ def ensure_engine() -> Engine:
 
 
 def to_build() -> list[build.Name]:
-    """What `ensure_engine` builds here, or has built: the parts that the user hasn't got and that
-    can't be downloaded."""
-    names: list[build.Name] = []
-    got = Path.home() / ".pulumi" / "versions" / DOWNLOADS[PULUMI] / "bin" / f"{PULUMI}{EXE}"
-    if not find_own(PULUMI) and not got.exists() and (build.built("pulumi") or why_no_download()):
-        names.append("pulumi")
-    got_plugin = find_own(KUBERNETES) or _in_plugin_home(KUBERNETES, DOWNLOADS[KUBERNETES])
-    if not got_plugin and (build.built("kubernetes-provider") or why_no_download()):
-        names.append("kubernetes-provider")
-    return names
+    """What `ensure_engine` would build now: the parts that can't be downloaded, and that neither
+    the user nor an earlier run has got."""
+    parts: tuple[tuple[str, build.Name], ...] = ((PULUMI, "pulumi"), (KUBERNETES, "kubernetes-provider"))
+    return [name for part, name in parts if not find_own(part) and not kept(part) and why_no_download()]
 
 
 def _needs_folder(part: Part) -> bool:
@@ -154,22 +116,43 @@ def plugin_home() -> Path:
 
 
 def _pulumi() -> Part:
-    good = GOOD[PULUMI]
-    own = find_own(PULUMI)
-    if own:
-        version = version_of(own, "version")
-        if good.accepts(version):
-            return Part(PULUMI, version, "PATH", own)
-        say(f"{own} is version {version or 'unknown'}: {good} is needed ({good.why}). It stays as it is and is not used.")
-    downloaded = Path.home() / ".pulumi" / "versions" / DOWNLOADS[PULUMI] / "bin" / f"{PULUMI}{EXE}"
-    if downloaded.exists():
-        return Part(PULUMI, DOWNLOADS[PULUMI], "official download", downloaded)
-    built = build.built("pulumi")
-    if built is None:
-        if _download_pulumi() and downloaded.exists():
+    found = _good_own(PULUMI) or kept(PULUMI)
+    if found is None and _download_pulumi():
+        found = kept(PULUMI)
+    return found or Part(PULUMI, BUILT[PULUMI], "built here", build.build("pulumi") / f"{PULUMI}{EXE}")
+
+
+def kept(name: str) -> Part | None:
+    """What an earlier run has left of a part: downloaded, built, or standing in for it.
+
+    None where it would have to be got first; nothing is got here.
+    """
+    if name == PULUMI:
+        downloaded = Path.home() / ".pulumi" / "versions" / DOWNLOADS[PULUMI] / "bin" / f"{PULUMI}{EXE}"
+        if downloaded.exists():
             return Part(PULUMI, DOWNLOADS[PULUMI], "official download", downloaded)
-        built = build.build("pulumi")
-    return Part(PULUMI, build.PULUMI_VERSION, "built here", built / f"{PULUMI}{EXE}")
+        built = build.built("pulumi")
+        return Part(PULUMI, BUILT[PULUMI], "built here", built / f"{PULUMI}{EXE}") if built else None
+    in_home = _in_plugin_home(name, DOWNLOADS[name]) if name in DOWNLOADS else None
+    if in_home:
+        return Part(name, DOWNLOADS[name], "official download", in_home)
+    if name == KUBERNETES:
+        built = build.built("kubernetes-provider")
+        return Part(name, BUILT[name], "built here", built / f"{name}{EXE}") if built else None
+    launcher = _launcher_path(name)
+    return Part(name, DOWNLOADS.get(name, ""), "stand-in", launcher) if launcher.exists() else None
+
+
+def _good_own(name: str) -> Part | None:
+    """The user's own part on PATH in a good version; says so of one that isn't."""
+    own, good = find_own(name), GOOD[name]
+    if own is None:
+        return None
+    version = version_of(own)
+    if good.accepts(version):
+        return Part(name, version, "PATH", own)
+    say(f"{own} is version {version or 'unknown'}: {good} is needed ({good.why}). It stays as it is and is not used.")
+    return None
 
 
 def find_own(name: str) -> Path | None:
@@ -181,22 +164,6 @@ def find_own(name: str) -> Path | None:
     theirs = [folder for folder in folders if not any(Path(folder).is_relative_to(ours) for ours in (paths.cache(), paths.DOT_DEV))]
     found = shutil.which(name, path=os.pathsep.join(theirs))
     return Path(found) if found else None
-
-
-def version_of(executable: Path, argument: str) -> str:
-    """The version that `<executable> <argument>` prints, without a leading v.
-
-    Empty when it prints none within 20 seconds.
-    """
-    environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
-    try:
-        asked = subprocess.run(
-            [executable, argument], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, env=environment
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    found = re.search(r"\bv?(\d+\.\d+\.\d+\S*)", asked.stdout)
-    return found[1] if asked.returncode == 0 and found else ""
 
 
 def _download_pulumi() -> bool:
@@ -219,21 +186,17 @@ def _language(pulumi: Part) -> Part:
     beside = pulumi.path.resolve().parent / f"{LANGUAGE}{EXE}"
     if beside.exists():
         return Part(LANGUAGE, pulumi.version, pulumi.origin, beside if pulumi.origin != "PATH" else pulumi.path.parent / beside.name)
-    own = find_own(LANGUAGE)
+    own = _good_own(LANGUAGE)
     if own:
-        return Part(LANGUAGE, "", "PATH", own)
+        return own
     return Part(LANGUAGE, pulumi.version, "stand-in", _launcher(LANGUAGE, "language_python"))
 
 
 def _plugin(pulumi: Part, name: str) -> Part:
-    good, wanted = GOOD[name], DOWNLOADS[name]
-    own = find_own(name)
+    wanted = DOWNLOADS[name]
+    own = _good_own(name)
     if own:
-        version = version_of(own, "--version")
-        # Many plugins print none, and whoever has one on PATH means it.
-        if not version or good.accepts(version):
-            return Part(name, version, "PATH", own)
-        say(f"{own} is version {version}: {good} is needed ({good.why}). It stays as it is and is not used.")
+        return own
     kept = _in_plugin_home(name, wanted)
     if kept:
         return Part(name, wanted, "PATH" if pulumi.origin == "PATH" else "official download", kept)
@@ -245,7 +208,7 @@ def _plugin(pulumi: Part, name: str) -> Part:
             if kept:
                 return Part(name, wanted, "official download", kept)
     if name == KUBERNETES:
-        return Part(name, build.KUBERNETES_PROVIDER_VERSION, "built here", build.build("kubernetes-provider") / f"{name}{EXE}")
+        return Part(name, BUILT[KUBERNETES], "built here", build.build("kubernetes-provider") / f"{name}{EXE}")
     return Part(name, wanted, "stand-in", _launcher(name, "command_provider"))
 
 
@@ -301,7 +264,8 @@ def why_no_download() -> str:
     try:
         urllib.request.urlopen(urllib.request.Request(DOWNLOAD_HOST, method="HEAD"), timeout=_REACHED_WITHIN).close()
     except (OSError, ValueError, http.client.HTTPException) as problem:
-        return str(getattr(problem, "reason", None) or problem) or type(problem).__name__
+        reason = str(getattr(problem, "reason", None) or problem) or type(problem).__name__
+        return f"{reason}, through {proxies.named()}" if proxies.named() else reason
     return ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,8 @@ class Planned:
 class PreviewPlan:
     """All that a program declares, by URN, and what the preview said against it.
 
-    That is `errors`, `violations` of policies, and their `advice`, which fails nothing.
+    That is `errors`, `violations` of policies, and their `advice`, which fails nothing: what is
+    advisory, and what a policy exception exempts.
     """
 
     resources: Mapping[str, Planned]
@@ -82,12 +83,24 @@ def read(event_log: Path) -> PreviewPlan:
             if planned["op"] != "read" and planned.get("new"):
                 resources[planned["urn"]] = _planned(planned["new"])
         elif violation := event.get("policyEvent"):
-            message = violation["message"].strip().splitlines()[-1]
-            said_by = advice if violation["enforcementLevel"] == "advisory" else violations
-            said_by.append(f"{violation['policyName']}: {message}")
+            exempt = _exempt(violation.get("exceptions"))
+            said_by = advice if exempt or violation["enforcementLevel"] == "advisory" else violations
+            said_by.append(f"{violation['policyName']}: {violation['message'].strip().splitlines()[-1]}{exempt}")
         elif (said := event.get("diagnosticEvent")) and said["severity"] == "error":
             errors.append(" ".join(said["message"].split()))
     return PreviewPlan(resources, tuple(errors), tuple(dict.fromkeys(violations)), tuple(dict.fromkeys(advice)))
+
+
+def _exempt(exceptions: Sequence[Mapping[str, str]] | None) -> str:
+    """Which policy exceptions exempt a violation and why, as ` (exempt by EXC-42: its reason)`.
+
+    Such a violation fails nothing, whatever its enforcement level (apitype.PolicyEvent of engine
+    3.274). Empty for any other.
+    """
+    if not exceptions:
+        return ""
+    said = (f"{exception['id']}: {' '.join(exception['reason'].split())}" for exception in exceptions)
+    return f" (exempt by {', '.join(said)})"
 
 
 def _planned(declared: Mapping[str, Any]) -> Planned:

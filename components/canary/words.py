@@ -60,9 +60,8 @@ def no_answer(context: str, problem: ApiError) -> NotProven:
     """The API couldn't be reached (`problem` has no HTTP status)."""
     if isinstance(problem, UnusableContext):
         return no_way(context, problem)
-    return NotProven(
-        f"the cluster of context {context!r} does not answer ({problem})", "Start it (`make up` for the dev cluster) and try again."
-    )
+    hint = problem.remedy or "Start it (`make up` for the dev cluster) and try again."
+    return NotProven(f"the cluster of context {context!r} does not answer ({problem})", hint)
 
 
 def refused(context: str, problem: ApiError) -> NotProven:

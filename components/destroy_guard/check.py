@@ -228,9 +228,10 @@ def main(arguments: list[str]) -> int:
         if isinstance(problem, UnusableContext):
             return refused(f"the cluster of context {given.context!r} can't be asked: {problem}.\nNothing was deleted.")
         if problem.status is None:
+            mend = problem.remedy or "Start it (`make up` for the dev cluster) and try again."
             return refused(
                 f"the cluster of context {given.context!r} does not answer ({problem}), so it can't be told whether its claims are in "
-                "use.\nStart it (`make up` for the dev cluster) and try again. If the cluster is gone for good: `pulumi stack rm --force`."
+                f"use.\n{mend} If the cluster is gone for good: `pulumi stack rm --force`."
             )
         return refused(
             f"the API of context {given.context!r} answered {problem.reason}, so it can't be told whether something in namespace "

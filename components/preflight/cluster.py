@@ -19,6 +19,7 @@ import pulumi
 from components.kube.api import ApiError, KubeApi
 from components.kube.identity import NAMESPACE, cluster_uid
 from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
+from components.preflight.unanswered import tell
 from components.provisioners import ATTRIBUTES_API, SNAPSHOT_API, shown
 from components.settings import Problem, Settings, SettingsError
 
@@ -159,7 +160,7 @@ def _has(api: KubeApi, group: str, resources: str) -> bool | None:
     except ApiError as problem:
         if problem.status == http.HTTPStatus.NOT_FOUND:
             return False
-        pulumi.log.debug(f"context {api.context}: {problem}")
+        tell(problem)
         return None
     return any(each.get("name") == resources for each in known)
 
@@ -187,7 +188,7 @@ def _nodes(api: KubeApi) -> Iterable[Mapping[str, Any]]:
         return api.get(f"/api/v1/nodes?limit={MOST_NODES}").get("items") or []
     except ApiError as problem:
         if problem.status is None:
-            pulumi.log.debug(f"context {api.context}: {problem}")
+            tell(problem)
         else:
             pulumi.log.warn(f"whether the nodes of context {api.context} belong to a cloud could not be checked: {problem}")
         return []

@@ -32,11 +32,11 @@ from devkube.toolchain.build import Name, build
 PARTS: tuple[Name, ...] = ("node", "local-path-provisioner")  # what is built for it
 
 # Bytes: images, snapshots and etcd of a small cluster, with room to write a few volumes.
-_LEAST_DISK = 2 * 1024**3
+LEAST_DISK = 2 * 1024**3
 
 # What a cluster uses: 7 the controller manager, 6 the API server, 5 the kubelet, 1 containerd; and
 # one to spare.
-_INOTIFY_INSTANCES = 20
+INOTIFY_INSTANCES = 20
 
 
 def lacking() -> list[str]:
@@ -335,20 +335,18 @@ def _has(control_plane: ControlPlane, kind: str, name: str) -> bool:
 
 def _check_disk(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
-    if free < _LEAST_DISK:
-        raise MachineError(
-            f"{folder}: {_readable(free)} free, at least {_readable(_LEAST_DISK)} are needed.", "Free some disk space there."
-        )
+    if free < LEAST_DISK:
+        raise MachineError(f"{folder}: {_readable(free)} free, at least {_readable(LEAST_DISK)} are needed.", "Free some disk space there.")
 
 
 def _check_inotify() -> None:
     """Without them containerd starts without its Kubernetes part, and the kubelet then ends with
     words that explain nothing."""
-    left = host.inotify_instances_left(_INOTIFY_INSTANCES)
-    if left < _INOTIFY_INSTANCES:
+    left = host.inotify_instances_left(INOTIFY_INSTANCES)
+    if left < INOTIFY_INSTANCES:
         raise MachineError(
             f"the machine lets this user make {left} more inotify instances (fs.inotify.max_user_instances), and a cluster needs "
-            f"{_INOTIFY_INSTANCES}.",
+            f"{INOTIFY_INSTANCES}.",
             "Stop other clusters (`make down` in their clones), or raise it: `sysctl fs.inotify.max_user_instances=512`.",
         )
 

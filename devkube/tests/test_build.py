@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -196,6 +197,45 @@ def test_go_is_shielded_from_the_users_flags(module: Path, monkeypatch: pytest.M
 def test_without_go_the_pinned_pip_package_decides_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "_go_on_path", lambda: None)
     assert build.go_version().startswith("go1.26.")
+
+
+@pytest.mark.parametrize(
+    ("version", "new_enough"),
+    [
+        ("go1.26.6", True),
+        ("go1.26.6 X:nodwarf5", True),
+        ("go1.26.10", True),
+        ("go1.27rc1", True),
+        ("go1.27.0", True),
+        ("go2.0", True),
+        ("go1.26.5", False),
+        ("go1.26rc2", False),
+        ("go1.26", False),
+        ("go1.25.99", False),
+        ("devel go1.27-abcdef", False),
+        ("", False),
+    ],
+)
+def test_a_go_that_is_older_by_its_patch_is_left_alone(
+    version: str, new_enough: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = tmp_path / "go"
+    go.write_text(f"#!/bin/sh\necho '{version}'\n")
+    go.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    build._go_on_path.cache_clear()
+    try:
+        assert build._go_on_path() == ((str(go), version) if new_enough else None)
+    finally:
+        build._go_on_path.cache_clear()
+
+
+def test_the_oldest_go_is_what_the_modules_ask_for_and_the_pinned_one_is_not_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = [re.findall(r"^go (\S+)$", file.read_text(encoding="utf-8"), re.MULTILINE) for file in build.HERE.glob("*/go.mod")]
+    versions = [tuple(map(int, line.split("."))) for lines in asked for line in lines]
+    assert max(versions) == build.OLDEST_GO
+    monkeypatch.setattr(build, "_go_on_path", lambda: None)
+    assert build._is_new_enough(build.go_version())
 
 
 @pytest.mark.parametrize(("gigabytes", "together"), [(16, True), (4, False)])

@@ -131,16 +131,30 @@ def test_without_create_nothing_runs_until_the_delete(project: Project, tmp_path
     assert (tmp_path / "deleted").exists()
 
 
-def test_secrets_stay_secret_in_the_state_and_in_what_is_printed(project: Project) -> None:
+def test_secret_inputs_stay_secret_and_what_a_command_prints_does_not(project: Project) -> None:
     said = project.up("""
         command = local.Command(
-            "it", create="echo got $PASSWORD", environment={"PASSWORD": pulumi.Output.secret("hunter2")}, logging=local.Logging.NONE
+            "it",
+            create="echo got ${#PASSWORD} $SALT",
+            environment={"PASSWORD": pulumi.Output.secret("hunter2"), "SALT": "open"},
+            logging=local.Logging.NONE,
         )
         pulumi.export("stdout", command.stdout)
     """)
-    assert project.outputs() == {"stdout": "got hunter2"}
     state = "".join(file.read_text() for file in (project.folder / "state").rglob("*.json"))
     assert "hunter2" not in said and "hunter2" not in state
+    assert "got 7 open" in said and "got 7 open" in state
+
+
+def test_what_a_command_prints_is_secret_where_the_program_says_so(project: Project) -> None:
+    said = project.up("""
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["stdout"])
+        command = local.Command("it", create="echo got hunter2 | tr 2 3", logging=local.Logging.NONE, opts=secret)
+        pulumi.export("stdout", command.stdout)
+    """)
+    assert project.outputs() == {"stdout": "got hunter3"}
+    state = "".join(file.read_text() for file in (project.folder / "state").rglob("*.json"))
+    assert "hunter3" not in said and "hunter3" not in state
 
 
 def test_what_a_command_prints_is_shown_unless_logging_says_not(project: Project) -> None:

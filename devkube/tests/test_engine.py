@@ -3,6 +3,8 @@ the test's own."""
 
 from __future__ import annotations
 
+import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -10,11 +12,38 @@ import pytest
 from pulumi.runtime import rpc
 
 from devkube import engine, paths
-from devkube.engine import COMMAND, KUBERNETES, LANGUAGE, PULUMI, Engine
+from devkube.engine import Engine
 from devkube.toolchain import build
 from devkube.toolchain.stand_ins import protocol
+from devkube.versions import COMMAND, DOWNLOADS, GOOD, KUBERNETES, LANGUAGE, PULUMI, version_of
 
-WANTED = "3.258.0"
+WANTED = DOWNLOADS[PULUMI]
+
+# Starts as official plugins do: takes no `--version`, and ends where no engine answers. Of all
+# calls it knows the one that the engine makes first.
+PLUGIN = """
+    #!{python} -I
+    import sys
+    from concurrent.futures import ThreadPoolExecutor
+
+    import grpc
+    from google.protobuf import empty_pb2, wrappers_pb2
+
+    if sys.argv[1:] == ["--version"]:
+        sys.exit("flag provided but not defined: -version")
+    engine = grpc.insecure_channel(sys.argv[-1], options=[("grpc.enable_http_proxy", 0)])
+    grpc.channel_ready_future(engine).result(timeout=10)
+    answer = grpc.unary_unary_rpc_method_handler(
+        lambda request, context: wrappers_pb2.StringValue(value="{version}"),
+        empty_pb2.Empty.FromString,
+        wrappers_pb2.StringValue.SerializeToString,
+    )
+    server = grpc.server(ThreadPoolExecutor())
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("pulumirpc.{service}", {{"GetPluginInfo": answer}})])
+    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+    server.start()
+    server.wait_for_termination()
+"""
 
 
 @pytest.fixture
@@ -40,8 +69,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def program(path: Path, version: str) -> Path:
+    """A program that says this version, in the way of its kind."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\necho {version}\n")
+    if path.name == PULUMI:
+        path.write_text(f"#!/bin/sh\n[ $1 = version ] && echo {version}\n")
+    else:
+        service = "LanguageRuntime" if path.name == LANGUAGE else "ResourceProvider"
+        path.write_text(textwrap.dedent(PLUGIN).lstrip().format(python=sys.executable, version=version, service=service))
     path.chmod(0o755)
     return path
 
@@ -106,6 +140,44 @@ def test_a_pulumi_that_is_too_old_or_too_new_is_named_and_left_alone(home: Path,
     assert str(own) in capsys.readouterr().out.replace("\n", "") and own.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("name", "version", "instead"),
+    [
+        (KUBERNETES, "4.17.9", "built here"),
+        (KUBERNETES, "5.0.0", "built here"),
+        (COMMAND, "0.11.1", "stand-in"),
+        (COMMAND, "", "stand-in"),
+        (LANGUAGE, "3.78.1", "stand-in"),
+    ],
+)
+def test_a_plugin_that_is_too_old_or_too_new_is_named_and_left_alone(
+    home: Path, name: str, version: str, instead: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = program(home / "path" / name, version)
+    assert origins(engine.ensure_engine())[name] == instead
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"is version {version or 'unknown'}: {GOOD[name]} is needed" in said
+    assert own.exists()
+
+
+@pytest.mark.parametrize(("name", "version"), [(KUBERNETES, "4.18.1"), (KUBERNETES, "v4.33.0"), (COMMAND, "1.0.1"), (LANGUAGE, "3.260.0")])
+def test_a_plugin_is_asked_as_the_engine_asks_it(
+    home: Path, name: str, version: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # a proxy has no say on this machine's own addresses
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    own = program(home / "path" / name, version)
+    assert next((part.version, part.path) for part in engine.ensure_engine().parts if part.name == name) == (version.removeprefix("v"), own)
+
+
+def test_what_says_no_version_has_none(tmp_path: Path) -> None:
+    assert version_of(tmp_path / KUBERNETES) == ""
+    for text in ("exit 1", "echo 4.18.1", "echo 1"):  # ends; no port; a port where nothing answers
+        (tmp_path / KUBERNETES).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / KUBERNETES).chmod(0o755)
+        assert version_of(tmp_path / KUBERNETES) == ""
+
+
 def test_the_sdks_own_installation_comes_before_a_build(home: Path) -> None:
     program(home / "home" / ".pulumi" / "versions" / WANTED / "bin" / PULUMI, f"v{WANTED}")
     program(home / "home" / ".pulumi" / "versions" / WANTED / "bin" / LANGUAGE, "")
@@ -155,3 +227,9 @@ def test_a_silent_network_is_given_up_after_a_bounded_time(monkeypatch: pytest.M
 def test_the_stand_ins_know_the_sdks_unknown() -> None:
     """They don't import the SDK, which says it."""
     assert protocol.UNKNOWN == rpc.UNKNOWN
+
+
+def test_what_would_be_built_is_known_before_and_nothing_is_afterwards(home: Path) -> None:
+    assert engine.to_build() == ["pulumi", "kubernetes-provider"]
+    engine.ensure_engine()
+    assert engine.to_build() == []

@@ -1,5 +1,8 @@
 """What a Python program sees and says, with whatever language host `ensure_engine()` gives:
-official or stand-in."""
+official or stand-in.
+
+What is the stand-in's contract alone is marked `stand_in`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import subprocess
 import sys
 import time
 import venv
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +21,7 @@ import pytest
 
 from devkube import paths
 from devkube.tests.project import NAME, STACK, Project
+from devkube.versions import COMMAND, LANGUAGE
 
 pytestmark = pytest.mark.engine
 
@@ -87,10 +92,43 @@ def test_the_virtualenv_option_is_relative_to_the_project(project: Project) -> N
     assert project.outputs() == {"prefix": str(project.folder / "its own env")}
 
 
-def test_a_virtualenv_that_is_not_there_is_named_with_the_way_out(project: Project) -> None:
-    project.settings({"virtualenv": "nowhere"})
-    said = project.preview(succeeds=False)
-    assert "nowhere" in said and "pulumi install" in said
+def wheel_of_the_clones_packages(folder: Path) -> Path:
+    """A package by which a virtual environment has the clone's packages, without an installation
+    that takes a minute."""
+    name = "clones_packages"
+    files = {
+        "clone.pth": str(next((paths.VENV / "lib").glob("python*/site-packages"))),
+        f"{name}-1.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
+        f"{name}-1.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{file},,\n" for file in files)
+    wheel = folder / f"{name}-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for file, text in {**files, f"{name}-1.dist-info/RECORD": record}.items():
+            archive.writestr(file, text)
+    return wheel
+
+
+def test_a_virtualenv_that_is_missing_is_made_with_what_the_project_requires(project: Project) -> None:
+    wheel = wheel_of_the_clones_packages(project.folder)
+    (project.folder / "requirements.txt").write_text(f"./{wheel.name}\n")
+    project.settings({"virtualenv": "made"})
+    project.up('import sys\npulumi.export("prefix", sys.prefix)')
+    assert project.outputs() == {"prefix": str(project.folder / "made")}
+
+
+def test_what_a_project_requires_and_cannot_have_fails_the_run(project: Project) -> None:
+    (project.folder / "requirements.txt").write_text("./nowhere-to-be-found.whl\n")
+    project.settings({"virtualenv": "made"})
+    assert "nowhere-to-be-found" in project.preview(succeeds=False)
+
+
+def test_a_folder_that_is_no_virtualenv_is_named_and_left_alone(project: Project) -> None:
+    (project.folder / "somebodys").mkdir()
+    (project.folder / "somebodys" / "notes").touch()
+    project.settings({"virtualenv": "somebodys"})
+    assert "somebodys" in project.preview(succeeds=False)
+    assert [file.name for file in (project.folder / "somebodys").iterdir()] == ["notes"]
 
 
 def test_a_program_in_a_folder_of_its_own(project: Project) -> None:
@@ -113,6 +151,7 @@ def test_install_makes_the_virtual_environment_and_installs_what_is_required(pro
     assert "nowhere-to-be-found" in done.stdout + done.stderr
 
 
+@pytest.mark.stand_in(LANGUAGE)  # the official host asks for the plugins of all packages, and `pulumi install` downloads them
 def test_install_is_content_with_the_plugins_that_are_there(project: Project) -> None:
     project.pulumi("install")
 
@@ -140,10 +179,10 @@ def _wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run_ends_without_traceback_and_leaves_no_process(project: Project, tmp_path: Path, how: signal.Signals) -> None:
+def _interrupted(project: Project, folder: Path, how: signal.Signals) -> str:
+    """What an `up` said that was sent a signal while a command of it ran; it has failed."""
     project.program(f"""
-        local.Command("long", create="touch {tmp_path}/started; sleep 300")
+        local.Command("long", create="touch {folder}/started; sleep 300")
     """)
     process = subprocess.Popen(
         ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color", "never"],
@@ -155,7 +194,7 @@ def test_an_interrupted_run_ends_without_traceback_and_leaves_no_process(project
     )
     try:
         # The program waits for the command, the command sleeps.
-        _wait_until((tmp_path / "started").exists)
+        _wait_until((folder / "started").exists)
         process.send_signal(how)
         if how != signal.SIGKILL:
             time.sleep(1)
@@ -165,6 +204,21 @@ def test_an_interrupted_run_ends_without_traceback_and_leaves_no_process(project
     finally:
         process.kill()
     assert process.returncode != 0
+    return said
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_and_leaves_no_process(project: Project, tmp_path: Path, how: signal.Signals) -> None:
+    _interrupted(project, tmp_path, how)
+    _wait_until(lambda: not _processes_of(project))
+
+
+# The official host's program ends with a KeyboardInterrupt, and what a killed engine has started
+# stays until `ops heal` or `make up` ends it.
+@pytest.mark.stand_in(LANGUAGE, COMMAND)
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_ends_without_traceback_and_leaves_no_process(project: Project, tmp_path: Path, how: signal.Signals) -> None:
+    said = _interrupted(project, tmp_path, how)
     assert "Traceback" not in said and "KeyboardInterrupt" not in said
     _wait_until(lambda: not _processes_of(project))
 

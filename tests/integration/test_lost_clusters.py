@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes import client, config
+from kubernetes import client
 
 from devkube import paths
 from devkube.cluster import embedded, kind
 from tests.clone import Clone
 from tests.conftest import eventually
 from tests.integration.consumer_pods import ConsumerPods
+from tests.kubeconfig import client_of
 
 not_embedded = "; ".join(embedded.lacking()) or ("" if kind.lacking() else "this machine's clusters are Kind's, whose etcd is in the node")
 
@@ -61,7 +62,7 @@ class Recovering:
         return paths.MACHINE_STATE / self.clone.identity
 
     def core(self) -> client.CoreV1Api:
-        return client.CoreV1Api(config.new_client_from_config(str(self.clone.folder / ".dev/kubeconfig")))
+        return client.CoreV1Api(client_of(self.clone.folder / ".dev/kubeconfig"))
 
     def pods(self) -> ConsumerPods:
         return ConsumerPods(self.core(), "storage-tiers.local/busybox:1", hashes=self.hashes)

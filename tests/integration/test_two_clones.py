@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes import client, config
+from kubernetes import client
 
 from devkube import paths
 from devkube.cluster import KindCluster, choose
@@ -26,7 +26,8 @@ from devkube.cluster import layout as layouts
 from devkube.engine import Engine
 from devkube.images import build_image, reference
 from tests.clone import Clone
-from tests.conftest import eventually
+from tests.conftest import asked_cluster, eventually
+from tests.kubeconfig import client_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900)]
 
@@ -52,7 +53,7 @@ class DevStack:
     def __init__(self, folder: Path) -> None:
         self.clone = Clone(folder, lend_environment=True)
         self.kubeconfig = folder / ".dev" / "kubeconfig"
-        self.cluster = choose("storage-tiers-dev", self.clone.identity, self.kubeconfig)
+        self.cluster = choose("storage-tiers-dev", self.clone.identity, self.kubeconfig, asked_cluster())
 
     def up(self) -> None:
         self.clone.works("make", "up")
@@ -60,7 +61,7 @@ class DevStack:
         self.storage = client.StorageV1Api(self._api())
 
     def _api(self) -> client.ApiClient:
-        return config.new_client_from_config(str(self.kubeconfig), "storage-tiers-dev")
+        return client_of(self.kubeconfig, "storage-tiers-dev")
 
     def write(self) -> None:
         """Start a pod for each claim, which writes random bytes of this run to it, syncs, and goes

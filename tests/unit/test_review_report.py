@@ -55,6 +55,20 @@ def test_what_is_read_of_an_event_log(tmp_path: Path) -> None:
     assert claim.title == "PersistentVolumeClaim data/data-kafka-0"
 
 
+def test_a_violation_that_is_exempt_fails_nothing_and_is_told_with_its_exceptions(tmp_path: Path) -> None:
+    violation = {"policyName": "a-rule", "message": "Its reason.\nThe object: its value\n", "enforcementLevel": "mandatory"}
+    exceptions = [{"id": "EXC-42", "reason": "agreed until\nspring"}, {"id": "EXC-7", "reason": "a test"}]
+    plan = read(
+        write(
+            tmp_path,
+            {"policyEvent": {**violation, "exceptions": exceptions}},
+            {"policyEvent": {**violation, "policyName": "another", "exceptions": []}},
+        )
+    )
+    assert plan.violations == ("another: The object: its value",)
+    assert plan.advice == ("a-rule: The object: its value (exempt by EXC-42: agreed until spring, EXC-7: a test)",)
+
+
 def test_an_object_that_is_only_read_is_not_planned(tmp_path: Path) -> None:
     assert read(write(tmp_path, event("read"))).resources == {}
 

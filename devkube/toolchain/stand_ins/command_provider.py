@@ -63,16 +63,6 @@ def plain(value: Any) -> Any:
     return value
 
 
-def holds(value: Any, signature: str) -> bool:
-    """Whether a secret (or another special value) is anywhere in `value`."""
-    if isinstance(value, dict):
-        marked = value.get(SIGNATURE) == signature or (
-            signature == SECRET and value.get("secret") is True and value.get(SIGNATURE) == OUTPUT
-        )
-        return marked or any(holds(each, signature) for each in value.values())
-    return isinstance(value, list) and any(holds(each, signature) for each in value)
-
-
 def unknown(value: Any) -> bool:
     """Whether `value` is not known yet, or has a part that isn't."""
     if isinstance(value, dict):
@@ -235,20 +225,17 @@ class CommandProvider(provider_pb2_grpc.ResourceProviderServicer):
 
         Unknown in a preview; the previous ones where there is none.
 
-        Any secret among the inputs makes them secret: a command may well print what it was given.
+        They are no secrets, whatever the inputs are: a program that prints some says
+        `additional_secret_outputs`.
         """
         given = plain(inputs)
         command = next((given[name] for name in choices if given.get(name) is not None), None)
         if command is None:
-            results = {name: plain(previous.get(name, "")) for name in ("stdout", "stderr")}
-        elif request.preview:
-            results = {"stdout": UNKNOWN, "stderr": UNKNOWN}
-        else:
-            stdout, stderr = self._run(command, given, plain(previous), request.urn, context)
-            results = {"stdout": stdout, "stderr": stderr}
-        if not holds(dict(inputs), SECRET):
-            return results
-        return {name: value if value == UNKNOWN else {SIGNATURE: SECRET, "value": value} for name, value in results.items()}
+            return {name: plain(previous.get(name, "")) for name in ("stdout", "stderr")}
+        if request.preview:
+            return {"stdout": UNKNOWN, "stderr": UNKNOWN}
+        stdout, stderr = self._run(command, given, plain(previous), request.urn, context)
+        return {"stdout": stdout, "stderr": stderr}
 
     def _run(
         self, command: str, inputs: Mapping[str, Any], previous: Mapping[str, Any], urn: str, context: grpc.ServicerContext

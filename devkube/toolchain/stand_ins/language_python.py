@@ -14,21 +14,32 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
-from google.protobuf import empty_pb2, json_format  # type: ignore[import-untyped]
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 
 from devkube.toolchain.stand_ins import serving
-from devkube.toolchain.stand_ins.protocol import language_pb2, language_pb2_grpc, plugin_pb2
+from devkube.toolchain.stand_ins.environments import (
+    InstallationFailed,
+    Unusable,
+    environment_for,
+    installation,
+    interpreter,
+    is_missing,
+    options_of,
+    python_in,
+    virtualenv_of,
+)
+from devkube.toolchain.stand_ins.protocol import engine_pb2, engine_pb2_grpc, language_pb2, language_pb2_grpc, plugin_pb2
 
 RUN_PROGRAM = Path(__file__).resolve().with_name("run_program.py")
-VERSION = "3.258.0"  # the host whose behaviour this one has
+VERSION = "3.274.1"  # the host whose behaviour this one has
 
 SHOWN_TO_THE_USER = 32  # see run_program.py
 
@@ -47,72 +58,6 @@ for d in m.distributions():
                                 "version": p.get("version") or d.version, "server": p.get("server", "")})
 print(json.dumps({"plugins": plugins, "packages": packages}))
 """
-
-
-class Unusable(Exception):
-    """The project's Python can't be used; the text says why and what to do."""
-
-
-def options_of(info: Any) -> dict[str, Any]:
-    """The `options` of the runtime in Pulumi.yaml or PulumiPolicy.yaml."""
-    return dict(json_format.MessageToDict(info.options))
-
-
-def virtualenv_of(root: str, options: Mapping[str, Any]) -> Path | None:
-    """The virtual environment that the options name, or None.
-
-    Raises Unusable for a tool that this host doesn't know.
-    """
-    toolchain = str(options.get("toolchain") or "pip").lower()
-    if toolchain not in {"pip", "uv"}:
-        raise Unusable(
-            f"the runtime option toolchain is {toolchain!r}: this stand-in for Pulumi's Python host knows pip and uv; "
-            "use one of these, or install the official Pulumi CLI"
-        )
-    named = str(options.get("virtualenv") or (".venv" if toolchain == "uv" else ""))
-    return Path(root) / named if named else None
-
-
-def interpreter(root: str, options: Mapping[str, Any]) -> str:
-    """The Python that runs a program or plugin of the project in `root`.
-
-    Raises Unusable when the environment that the project names isn't there, or there is no Python
-    at all.
-    """
-    virtualenv = virtualenv_of(root, options)
-    if virtualenv:
-        python = virtualenv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        if not python.exists():
-            what = "doesn't appear to be a virtual environment" if virtualenv.is_dir() else "doesn't exist"
-            raise Unusable(
-                f"The 'virtualenv' option in Pulumi.yaml is set to {str(options.get('virtualenv', '.venv'))!r}, but {virtualenv} {what}; "
-                "run `pulumi install` to create it and install the project's packages into it."
-            )
-        return str(python)
-    asked = os.environ.get("PULUMI_PYTHON_CMD")
-    for name in (asked,) if asked else ("python3", "python"):
-        found = shutil.which(name)
-        if found:
-            return found
-    raise Unusable(
-        f"no Python on PATH (looked for {asked or 'python3, python'}): install Python or set the virtualenv option in Pulumi.yaml"
-    )
-
-
-def environment_for(python: str, virtualenv: Path | None, additions: Sequence[str] = ()) -> dict[str, str]:
-    """The environment of a program: as if its virtual environment were activated.
-
-    `additions` are NAME=value.
-    """
-    environment = dict(os.environ)
-    for addition in additions:
-        name, _, value = addition.partition("=")
-        environment[name] = value
-    if virtualenv:
-        environment["VIRTUAL_ENV"] = str(virtualenv)
-        environment["PATH"] = os.pathsep.join([str(Path(python).parent), environment.get("PATH", "")])
-        environment.pop("PYTHONHOME", None)
-    return environment
 
 
 def on_path(plugin: str) -> bool:
@@ -146,7 +91,10 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
 
         The engine takes those from there in any case, but `pulumi install` would try to download
         them first, and fail here.
+        The engine asks this before it runs a program: a virtual environment that is missing is made
+        now, with what the project requires in it.
         """
+        self._make_virtualenv(request.info, context)
         listed = self._packages(request.info, context)
         return language_pb2.GetRequiredPackagesResponse(
             packages=[
@@ -215,7 +163,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         if status == SHOWN_TO_THE_USER:
             return language_pb2.RunResponse(bail=True)
         if status != 0:
-            return language_pb2.RunResponse(error=f"Program exited with non-zero exit code: {status}")
+            ended = status if status > 0 else -1  # by a signal, as Go counts it
+            return language_pb2.RunResponse(error=f"program exited with non-zero exit code: {ended}")
         return language_pb2.RunResponse()
 
     def RunPlugin(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
@@ -242,29 +191,48 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def InstallDependencies(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         """Make the project's virtual environment where it is missing, and install what the project
         requires (`pulumi install`)."""
-        options = options_of(request.info)
         root = request.info.root_directory or request.directory
-        commands: list[list[str]] = []
+        folder = Path(request.directory)
         try:
-            virtualenv = virtualenv_of(root, options)
-            if virtualenv and not (virtualenv / "pyvenv.cfg").exists():
-                commands.append([sys.executable, "-m", "venv", str(virtualenv)])
-            python = (
-                str(virtualenv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")) if virtualenv else interpreter(root, options)
-            )
+            virtualenv = virtualenv_of(root, options_of(request.info))
+            python = str(python_in(virtualenv)) if virtualenv else interpreter(root, options_of(request.info))
+            for command in installation(virtualenv, python, folder):
+                yield from self._installed(command, folder, context, language_pb2.InstallDependenciesResponse)
         except Unusable as problem:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(problem))
-        folder = Path(request.directory)
-        pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
-        if (folder / "requirements.txt").exists():
-            commands.append([*pip, "-r", "requirements.txt"])
-        elif (folder / "pyproject.toml").exists():
-            commands.append([*pip, "."])
-        for command in commands:
-            process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            yield from self._stream(process, context, language_pb2.InstallDependenciesResponse)
-            if process.wait() != 0:
-                context.abort(grpc.StatusCode.UNKNOWN, f"`{' '.join(command)}` failed with exit status {process.returncode}")
+        except InstallationFailed as problem:
+            context.abort(grpc.StatusCode.UNKNOWN, str(problem))
+
+    def _make_virtualenv(self, info: Any, context: grpc.ServicerContext) -> None:
+        """Make the project's virtual environment if it is missing; the engine shows what is said
+        meanwhile."""
+        folder = Path(info.program_directory or info.root_directory)
+        try:
+            virtualenv = virtualenv_of(info.root_directory, options_of(info))
+            if virtualenv is None or not is_missing(virtualenv):
+                return
+            with grpc.insecure_channel(self.engine, options=serving.CHANNEL_OPTIONS) as channel:
+                engine = engine_pb2_grpc.EngineStub(channel)
+                for command in installation(virtualenv, str(python_in(virtualenv)), folder):
+                    for said in self._installed(command, folder, context, language_pb2.InstallDependenciesResponse):
+                        line = (said.stdout or said.stderr).decode(errors="replace").rstrip()
+                        engine.Log(engine_pb2.LogRequest(severity=engine_pb2.INFO, message=line, ephemeral=True))
+        except Unusable as problem:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(problem))
+        except InstallationFailed as problem:
+            context.abort(grpc.StatusCode.UNKNOWN, str(problem))
+
+    def _installed(self, command: list[str], folder: Path, context: grpc.ServicerContext, response: Any) -> Iterator[Any]:
+        """Run a command of `installation`, its output as messages; raises InstallationFailed with
+        its last lines."""
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        last: deque[str] = deque(maxlen=8)
+        for message in self._stream(process, context, response):
+            last += (message.stdout or message.stderr).decode(errors="replace").splitlines()
+            yield message
+        if process.wait() != 0:
+            said = "".join(f"\n  {line}" for line in list(last)[-8:])
+            raise InstallationFailed(f"`{' '.join(command)}` failed with exit status {process.returncode}:{said}")
 
     def _interpreter(self, info: Any, context: grpc.ServicerContext) -> str:
         try:

@@ -20,8 +20,12 @@ from types import FrameType
 import grpc  # type: ignore[import-untyped]
 
 # A stack's whole state can be in one message; the engine itself allows 400 MiB
-# (sdk/go/common/util/rpcutil).
-CHANNEL_OPTIONS = [("grpc.max_receive_message_length", 400 << 20), ("grpc.max_send_message_length", 400 << 20)]
+# (sdk/go/common/util/rpcutil). The engine is on this machine: a proxy has no part in it.
+CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", 400 << 20),
+    ("grpc.max_send_message_length", 400 << 20),
+    ("grpc.enable_http_proxy", 0),
+]
 
 # A call may run for as long as a program does, so each that is under way needs a thread of its own.
 _WORKERS = 128
