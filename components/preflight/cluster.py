@@ -106,10 +106,12 @@ def uid_of_cluster(settings: Settings) -> str:
         unknown = f"whether the cluster of context {context} is the one that the tiers were proven on isn't known: {problem}"
         if problem.status is None:
             pulumi.log.info(unknown)
-        else:
+        elif problem.status == http.HTTPStatus.FORBIDDEN:
             pulumi.log.warn(
                 f"{unknown}. One that was made anew is not proven again by itself without the right to get namespace {NAMESPACE}"
             )
+        else:
+            pulumi.log.warn(unknown)
         return ""
 
 
