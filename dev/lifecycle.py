@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -13,11 +15,15 @@ from dev.doctor.command import say_what_will_fail
 from dev.machine import cluster_by, cluster_of, one_at_a_time, volumes_of
 from dev.paths import CLUSTER_FILE
 from dev.stack import Session
-from devkube.cluster import WAYS, Cluster, KindCluster, remembered
+from devkube.cluster import WAYS, Cluster, EmbeddedCluster, KindCluster, remembered
 from devkube.cluster import start as start_cluster
-from devkube.engine import ensure_engine
+from devkube.cluster.embedded import PARTS
+from devkube.engine import ensure_engine, to_build
 from devkube.errors import MachineError
 from devkube.images import build_image, reference
+from devkube.programs import beside
+from devkube.progress import announced, duration
+from devkube.toolchain.build import unbuilt
 from ops.command_line import stack_option, variable_of
 from ops.commands import volumes as volume_commands
 from ops.console import errors, say
@@ -40,13 +46,14 @@ def up(stack: str, adopt: bool, saved: Path | None, *, way: str | None, kind_ima
         cluster = cluster_by(settings, choice)  # that there can be none is said before anything is built, too
         say_what_will_fail(settings.cluster.context, cluster)
         choice.write(CLUSTER_FILE)
-        engine = ensure_engine()
-        cluster, access = start_cluster(cluster, choice)
-        # The nodes of a cluster of the user's own can't be reached. The canary then says so, and
-        # which setting names another image.
-        if access.kind != "existing" and settings.canary.enabled and settings.canary.image == reference("python"):
-            _load_canary_image(cluster)
-        session = Session(engine, access)
+        # Nothing waits for the engine before the cluster is there.
+        with _announced(cluster), beside(ensure_engine) as engine:
+            cluster, access = start_cluster(cluster, choice)
+            # The nodes of a cluster of the user's own can't be reached. The canary then says so,
+            # and which setting names another image.
+            if access.kind != "existing" and settings.canary.enabled and settings.canary.image == reference("python"):
+                _load_canary_image(cluster)
+            session = Session(engine(), access)
         session.write_env()
         session.select(settings)
         volumes = volumes_of(settings, access, cluster, saved)
@@ -63,6 +70,16 @@ def up(stack: str, adopt: bool, saved: Path | None, *, way: str | None, kind_ima
         report.show(pulumi.outputs(stack), stack)
         report.show_adopted(plan)
         report.show_left_behind(volumes)
+
+
+@contextmanager
+def _announced(cluster: Cluster) -> Iterator[None]:
+    """Say what has to be built first, and while it is built what remains of that."""
+    parts = unbuilt([*to_build(), *(PARTS if isinstance(cluster, EmbeddedCluster) else ())])
+    if len(parts) > 1:
+        say(f"{len(parts)} parts are built first, once on this machine: about {duration(sum(parts.values()))} on two cores that are free.")
+    with announced(parts):
+        yield
 
 
 def _load_canary_image(cluster: Cluster) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from devkube import paths, proxies
+from devkube.programs import ended_with
 from devkube.progress import say, step
 from devkube.toolchain import build
 from devkube.versions import BUILT, COMMAND, DOWNLOADS, GOOD, KUBERNETES, LANGUAGE, PULUMI, version_of
@@ -91,6 +92,13 @@ def ensure_engine() -> Engine:
         say(f"{' and '.join(stand_ins)}: stand-ins of this project, because the official ones can't be downloaded here.")
     folders = dict.fromkeys(part.path.parent for part in parts if _needs_folder(part))
     return Engine(tuple(parts), tuple(folders))
+
+
+def to_build() -> list[build.Name]:
+    """What `ensure_engine` would build now: the parts that can't be downloaded, and that neither
+    the user nor an earlier run has got."""
+    parts: tuple[tuple[str, build.Name], ...] = ((PULUMI, "pulumi"), (KUBERNETES, "kubernetes-provider"))
+    return [name for part, name in parts if not find_own(part) and not kept(part) and why_no_download()]
 
 
 def _needs_folder(part: Part) -> bool:
@@ -294,13 +302,10 @@ def run_bounded(command: Sequence[str], limit: float) -> str:
     except OSError as problem:
         return f"{command[0]}: {problem.strerror}"
     try:
-        said, _ = process.communicate(timeout=limit)
+        with ended_with(process):
+            said, _ = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        build.end(process)
         return f"not done after {limit:.0f} s"
-    except BaseException:
-        build.end(process)
-        raise
     if process.returncode == 0:
         return ""
     lines = [line.strip() for line in said.splitlines() if line.strip()]

@@ -24,6 +24,10 @@ POD_SETTINGS = (
 )
 
 
+# The state says that the namespace is there, and a plain `up` believes it.
+REFRESH = "What is gone from the cluster, `pulumi up --refresh` makes anew (`make up` does that)."
+
+
 class NotProven(Exception):
     """The tier is not proven: `sentence` says why, `hint` what to do."""
 
@@ -65,7 +69,8 @@ def refused(context: str, problem: ApiError) -> NotProven:
     said = problem.message or problem.reason
     is_pod = problem.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY) and problem.path.endswith("/pods")
     sentence = f"the API of context {context!r} refused a request of the canary ({problem.status}): {said}"
-    return NotProven(sentence, POD_SETTINGS if is_pod else "")
+    gone = problem.status == HTTPStatus.NOT_FOUND and said.startswith("namespaces ")
+    return NotProven(sentence, POD_SETTINGS if is_pod else REFRESH if gone else "")
 
 
 def reason_of(problem: NotProven | ApiError, context: str) -> str:

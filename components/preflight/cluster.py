@@ -17,6 +17,7 @@ from typing import Any
 import pulumi
 
 from components.kube.api import ApiError, KubeApi
+from components.kube.identity import NAMESPACE, cluster_uid
 from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
 from components.preflight.unanswered import tell
 from components.provisioners import ATTRIBUTES_API, SNAPSHOT_API, shown
@@ -85,6 +86,33 @@ def check_cluster(settings: Settings) -> None:
             )
             works = "the context of a development cluster, such as storage-tiers-dev of `make up`"
             raise SettingsError([Problem("cluster.context", shown(context), rule, works)], settings.stack)
+
+
+def uid_of_cluster(settings: Settings) -> str:
+    """What tells the cluster from one that was made in its place by.
+
+    Empty where that can't be told, which is said: without canaries, which alone need it; without a
+    cluster that answers, as a preview may be; and where the user may not get the namespace
+    kube-system.
+    """
+    if not settings.canary.enabled:
+        return ""
+    context, kubeconfig = settings.cluster.context, load_kubeconfig(settings.stack)
+    if context not in kubeconfig.contexts:  # check_cluster lets no `up` go on
+        return ""
+    try:
+        return cluster_uid(KubeApi(kubeconfig, context))
+    except ApiError as problem:
+        unknown = f"whether the cluster of context {context} is the one that the tiers were proven on isn't known: {problem}"
+        if problem.status is None:
+            pulumi.log.info(unknown)
+        elif problem.status == http.HTTPStatus.FORBIDDEN:
+            pulumi.log.warn(
+                f"{unknown}. One that was made anew is not proven again by itself without the right to get namespace {NAMESPACE}"
+            )
+        else:
+            pulumi.log.warn(unknown)
+        return ""
 
 
 def cloud_of(node: Mapping[str, Any]) -> tuple[str, str] | None:

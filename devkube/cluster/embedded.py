@@ -27,7 +27,9 @@ from devkube.cluster.node import Node, find_runtime
 from devkube.errors import MachineError
 from devkube.images import build_image
 from devkube.progress import step
-from devkube.toolchain.build import build
+from devkube.toolchain.build import Name, build
+
+PARTS: tuple[Name, ...] = ("node", "local-path-provisioner")  # what is built for it
 
 # Bytes: images, snapshots and etcd of a small cluster, with room to write a few volumes.
 LEAST_DISK = 2 * 1024**3
