@@ -108,7 +108,7 @@ class Bytes(int):
     """A whole number of bytes, shown as a Kubernetes quantity (see as_quantity)."""
 
     def __str__(self) -> str:
-        return as_quantity(self)
+        return as_quantity(int(self))
 
 
 def quantity(number_of_bytes: int) -> str:

@@ -30,6 +30,7 @@ _LARGEST_COUNT = 2**31 - 1
 _LARGEST_LONG = 2**63 - 1
 
 SIZE_RULE = "a size is a Kubernetes quantity of whole bytes, such as 512Mi or 1Gi (powers of 1024), or a number of bytes"
+_ALONE = "; PostgreSQL takes a number alone for MB, here it is bytes"
 # As PostgreSQL writes its sizes: `64MB`, `1 GB`, `16kB`; each unit is a power of 1024.
 _ENGINES_TEXT = re.compile(r"\s*(?P<number>[0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(?P<unit>[kmgt]i?)?b\s*", re.IGNORECASE | re.ASCII)
 _POWERS = {"k": 1024, "m": MI, "g": GI, "t": 1024 * GI}
@@ -61,9 +62,9 @@ def wal_size(value: object, info: ValidationInfo) -> Bytes:
     """PostgreSQL's maxWalSize, at least two of its segments (xlog.c, check_max_wal_size)."""
     found, least = size(value), 2 * int(info.data.get("wal_segment_size", 16 * MI))
     if found < least:
-        meant = as_quantity(max(found * MI, least)) if found * MI <= _LARGEST_WAL else as_quantity(least)
-        alone = "; PostgreSQL takes a number alone for MB, here it is bytes" if 0 < found < MI else ""
-        require(False, f"at least twice walSegmentSize, {as_quantity(least)}{alone}", meant)
+        alone = 0 < found < MI
+        meant = max(found * MI, least) if alone else least
+        require(False, f"at least twice walSegmentSize, {as_quantity(least)}{_ALONE if alone else ''}", as_quantity(meant))
     require(found <= _LARGEST_WAL, f"PostgreSQL takes {as_quantity(_LARGEST_WAL)} at most", "1Gi")
     return found
 
@@ -74,7 +75,7 @@ def slot_keep_size(value: object) -> Bytes | None:
         return None
     found = size(value)
     if 0 < found < MI:
-        require(False, "1Mi or more, or 0; PostgreSQL takes a number alone for MB, here it is bytes", as_quantity(found * MI))
+        require(False, f"1Mi or more, or 0{_ALONE}", as_quantity(found * MI))
     require(found <= _LARGEST_WAL, f"PostgreSQL takes {as_quantity(_LARGEST_WAL)} at most", "1Gi")
     return found
 
