@@ -36,7 +36,7 @@ class PostgresqlEngine(Section):
         Bytes | None,
         BeforeValidator(engine_values.slot_keep_size),
         Field(description="the WAL that replication slots may hold back, or -1 for no limit", examples=["1Gi"]),
-        More("By default no limit: a reader that stops fills the volume"),
+        More("By default no limit: a reader that stops fills the volume. With one that freezes, it needs `tcp_user_timeout` to hold"),
     ] = None
     slots: Annotated[
         int | None,

@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from components.allocation import allocation_of
 from components.kube.quantity import GI, MI
 from components.settings import Problem, Settings, SettingsError, load
-from tests.unit.mocked_program import dev_config, run, stack_config
+from tests.unit.mocked_program import ROOT, dev_config, run, stack_config
 
 SIZE_RULE = "a size is a Kubernetes quantity of whole bytes, such as 512Mi or 1Gi (powers of 1024), or a number of bytes"
 UNITS_RULE = f"{SIZE_RULE}; PostgreSQL's own units are written otherwise here"
@@ -318,6 +319,21 @@ def test_what_is_taken_fits_and_every_size_and_figure_that_is_said_to_fit_is_tak
         if warning.path.startswith("services.it.engine.") and re.fullmatch("[0-9]+[A-Za-z]*", warning.works):
             ((name, made),) = engine.items()
             loaded({name: {**made, warning.path.rpartition(".")[2]: warning.works}}, size, stack, tier=tier)
+
+
+def test_the_example_of_the_page_fits_and_leaves_what_the_page_says() -> None:
+    page = (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8")
+    example = yaml.safe_load(re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0])
+    settings = load(dev_config(services=example["storage-tiers:services"]), "dev")
+    left = {name: each["perClaim"]["dataBytes"] // MI for name, each in allocation_of(settings)["services"].items()}
+    assert not settings.warnings
+    assert left["postgres"] == 3056 and "\n3056\n" in page
+    assert left["kafka"] // 12 == 205 and "\n205\n" in page
+    (problem,) = refused(kafka(**{**KAFKA, "retentionBytes": "205Mi"}), "3.3Gi", tier="streaming")
+    assert problem.works.endswith("204Mi for engine.kafka.retentionBytes")
+    for hours, fits in ((7, True), (8, False)):
+        made = kafka(**{**KAFKA, "retentionBytes": -1, "retentionMs": hours * 3_600_000})
+        assert not loaded(made, "3.3Gi", tier="streaming").warnings if fits else refused(made, "3.3Gi", tier="streaming")
 
 
 class TestProgram:
