@@ -41,6 +41,7 @@ class ClaimBudget(TypedDict):
     """
 
     engine: str
+    """As the settings name it: `postgresql` or `kafka`."""
     claimBytes: int
     fileSystemBytes: int
     """What the file system keeps for itself; 0 on local-path, whose volumes are folders."""
@@ -109,12 +110,12 @@ def allocate(demands: Iterable[Demand], tiers: Iterable[str]) -> Allocation:
 def _claim_budget(settings: Settings, service: ServiceSettings) -> ClaimBudget | None:
     """What each claim of a service holds; None where the settings name no engine."""
     budget = budget_of(service)
-    if budget is None:
+    if budget is None or service.engine is None:
         return None
     claim = service.size.provisioned_bytes
     file_system = file_system_of(settings.provisioner, settings.tiers[service.tier].parameters)
     return {
-        "engine": budget.engine,
+        "engine": service.engine.chosen[0],
         "claimBytes": claim,
         "fileSystemBytes": own_share(file_system, claim),
         "engineBytes": budget.engine_bytes,

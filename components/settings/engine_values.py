@@ -178,4 +178,4 @@ def _whole_mi(exact: Fraction) -> int:
 
 
 def _decimal(exact: Fraction) -> str:
-    return f"{float(exact):.3f}".rstrip("0")
+    return f"{float(exact):.3f}".rstrip("0").rstrip(".")

@@ -348,7 +348,7 @@ class TestProgram:
         plain, made = run(dev_config()), run(dev_config(services=services))
         each = made.outputs["allocation"]["services"]["postgres"].pop("perClaim")
         assert each == {
-            "engine": "PostgreSQL",
+            "engine": "postgresql",
             "claimBytes": 5 * GI,
             "fileSystemBytes": 0,
             "engineBytes": 2 * GI + 16 * MI,
