@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from components.kinds import DATABASE, KINDS, TierKind
 from components.kube.labels import PROJECT
 from components.provisioners import Provisioner, RequestedVolume, class_name, shown, why_refused
+from components.settings.budgets import boundless, engine_problems, misfits
 from components.settings.models import (
     CANARY_ENDING,
     KEYS,
@@ -101,6 +102,7 @@ class _Loader:
         services = self._services(provisioner)
         if provisioner:
             self._rules(provisioner, tiers, services)
+            self._budgets(provisioner, tiers, services)
         canary = self._checked("canary")
         self._check_canary(canary, namespace)
         adopt = self._adopt(services)
@@ -257,6 +259,16 @@ class _Loader:
                 path = found.volume.path if found.volume else below(f"tiers.{name}", found.path)
                 problem = Problem(path, shown(found.value), found.rule, found.works)
                 (self.problems if found.severity == "error" else self.warnings).append(problem)
+
+    def _budgets(self, provisioner: Provisioner[Any], tiers: Mapping[str, Tier | None], services: Mapping[str, ServiceSettings]) -> None:
+        """Whether each service's claims hold what its engine writes."""
+        for name, service in services.items():
+            tier = tiers.get(service.tier)
+            wrong = list(engine_problems(name, service))
+            if tier is not None and not wrong:
+                wrong = list(misfits(name, service, provisioner, tier.parameters))
+                self.warnings += () if wrong else boundless(name, service, provisioner, tier.parameters)
+            self.problems += wrong
 
     def _check_canary(self, canary: CanarySettings | None, namespace: NamespaceSettings | None) -> None:
         """The canary runs in a namespace of its own, and has limits for tiers that there are."""
