@@ -6,12 +6,13 @@ lets unknown keys pass. Here everything is checked, and every problem is reporte
 
 models.py has every setting, and canary_pod.py those of the canary's pods. values.py and
 pod_values.py say what single values must be, section.py what the models are made of. loading.py
-makes Settings of a stack's config, problems.py says what is wrong with it, reference.py writes
-README's table and Pulumi.yaml's descriptions.
+makes Settings of a stack's config, program.py of that of the stack that Pulumi is running.
+problems.py says what is wrong with it, reference.py writes README's table and Pulumi.yaml's
+descriptions.
 """
 
 from components.settings.canary_pod import CanaryPod, PodResources, SecretReference, Toleration
-from components.settings.loading import load, load_from_pulumi
+from components.settings.loading import load
 from components.settings.models import (
     DEFAULT_IMAGE,
     KEYS,
@@ -55,5 +56,4 @@ __all__ = [
     "is_volume_reference",
     "label_problem",
     "load",
-    "load_from_pulumi",
 ]
