@@ -28,7 +28,7 @@ from components.canary.run import Proof
 from components.canary.volumes import RESERVED_FOR_NOBODY
 from components.canary.watch import Timeouts
 from components.kube.ownership import BOUND_BY_CONTROLLER
-from devkube.cluster import Access, Cluster
+from devkube.cluster import Access
 from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon
 from devkube.cluster.embedded import EmbeddedCluster
@@ -43,32 +43,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 soak = pytest.mark.soak
 MIB = 2**20
-
-
-@pytest.fixture(scope="module")
-def embedded(cluster: Cluster) -> EmbeddedCluster:
-    """The throw-away cluster, where its volumes are folders of this machine."""
-    if not isinstance(cluster, EmbeddedCluster):
-        pytest.skip("the volumes' folders are not this machine's: Kind's are its container's")
-    return cluster
-
-
-@pytest.fixture(scope="module")
-def tiers(embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api, storage: client.StorageV1Api) -> Iterator[Tiers]:
-    """Makes tiers for the canary."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(access.kubeconfig))
-        made = Tiers(access.context, embedded.volumes, core, storage)
-        made.make_namespace()
-        yield made
-        made.remove_namespace()
-
-
-@pytest.fixture(scope="module")
-def plain(tiers: Tiers) -> Iterator[str]:
-    """A class as the program makes it."""
-    with tiers.storage_class("plain") as name:
-        yield name
 
 
 @pytest.fixture
