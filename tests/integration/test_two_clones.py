@@ -28,7 +28,7 @@ from devkube.images import build_image, reference
 from tests.clone import Clone
 from tests.conftest import eventually
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 NAMESPACE = "data"
 CLAIMS = ("data-postgres-0", "data-kafka-0", "data-kafka-1", "data-kafka-2")
@@ -205,7 +205,7 @@ def test_make_test_beside_a_running_stack(one: DevStack, other: DevStack) -> Non
     if (paths.ROOT / ".mypy_cache").exists():
         shutil.copytree(paths.ROOT / ".mypy_cache", one.clone.folder / ".mypy_cache")  # saves mypy half a minute
     before = one.notice()
-    chosen = "tests/integration/test_dev_stack.py", "-k", "TestUp"
+    chosen = "tests/integration/test_dev_stack.py", "-k", "TestUp and (preview or makes)"
     output = one.clone.works(one.clone.python, "-m", "dev", "test", "--", *chosen)
     assert "passed" in output and "failed" not in output
     assert one.notice() == before
