@@ -120,8 +120,10 @@ def pod(claim: str, content: str) -> dict[str, object]:
                 {
                     "name": "writer",
                     "image": reference("busybox"),
-                    "command": ["sh", "-c", write + "while :; do sleep 0.2; done"],
-                    "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1},
+                    "command": ["sh", "-c", write + "while :; do sleep 1000 & wait; done"],
+                    # Ready once it has written. A readiness probe would be run for ever, each time
+                    # a process in the container: a tenth of a processor for each pod.
+                    "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1, "failureThreshold": 180},
                     "volumeMounts": [{"name": "data", "mountPath": "/data"}],
                 }
             ],
