@@ -79,7 +79,7 @@ def _noted(note: Path, decided_by: str) -> Path | None:
     """
     with suppress(OSError, ValueError, TypeError, KeyError):
         kept = json.loads(note.read_text())
-        folder = note.parent / kept["folder"]
+        folder = note.parent / str(kept["folder"])
         if decided_by and kept["decided by"] == decided_by and cache.is_whole(folder):
             return folder
     return None
