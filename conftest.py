@@ -37,7 +37,7 @@ LONGEST_FIRST = (
     "test_canary_clusters",
     "test_plain_pulumi",
 )
-FOLDERS = ("tests/integration", "devkube/tests", "tests/engine", "tests/oracles", "tests/unit")
+FOLDERS = ("tests/integration", "tests/kind", "devkube/tests", "tests/engine", "tests/oracles", "tests/unit")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
