@@ -13,7 +13,7 @@ with without_garbage_collection():
     from components.preflight.cluster import check_cluster, uid_of_cluster
     from components.service_namespace import ServiceNamespace, ServiceNamespaceArgs
     from components.service_volumes import declare_volumes
-    from components.settings import load_from_pulumi
+    from components.settings.program import load_from_pulumi
     from components.stack import Stack
     from components.storage_tier import declare_tiers
     from components.tier_quota import declare_quotas

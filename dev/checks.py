@@ -30,7 +30,8 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
             run([*pytest, *pytest_arguments])
         else:  # most of the time a test waits for its cluster: two at a time, file by file, each process with a cluster of its own
             slowest = ["--durations=30", "--durations-min=10"]
-            run([*pytest, "--numprocesses=2", "--dist=loadfile", *slowest, "-m", "not alone"])
+            # Files in conftest.py's order: xdist's own begins with those of the most tests.
+            run([*pytest, "--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder", *slowest, "-m", "not alone"])
             run([*pytest, *slowest, "-m", "alone"])
 
 

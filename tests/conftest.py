@@ -106,7 +106,7 @@ def eventually(check: Callable[[], bool], what: str, seconds: float = 120) -> No
     while time.monotonic() < end:
         if check():
             return
-        time.sleep(0.5)
+        time.sleep(0.2)
     pytest.fail(f"not within {seconds:.0f} s: {what}")
 
 

@@ -7,14 +7,15 @@ lets unknown keys pass. Here everything is checked, and every problem is reporte
 models.py has every setting, and canary_pod.py those of the canary's pods. values.py and
 pod_values.py say what single values must be, section.py what the models are made of. engine.py and
 engine_values.py are those of what runs on the volumes, which budgets.py holds against their sizes.
-loading.py makes Settings of a stack's config, problems.py says what is wrong with it, reference.py
-writes README's table and Pulumi.yaml's descriptions.
+loading.py makes Settings of a stack's config, program.py of that of the stack that Pulumi is
+running. problems.py says what is wrong with it, reference.py writes README's table and
+Pulumi.yaml's descriptions.
 """
 
 from components.settings.budgets import WHAT_HAPPENS, budget_of, file_system_of
 from components.settings.canary_pod import CanaryPod, PodResources, SecretReference, Toleration
 from components.settings.engine import EngineSettings, KafkaEngine, PostgresqlEngine
-from components.settings.loading import load, load_from_pulumi
+from components.settings.loading import load
 from components.settings.models import (
     DEFAULT_IMAGE,
     KEYS,
@@ -64,5 +65,4 @@ __all__ = [
     "is_volume_reference",
     "label_problem",
     "load",
-    "load_from_pulumi",
 ]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar, get_origin
 
-import pulumi
 from pydantic import BaseModel, ValidationError
 
 from components.kinds import DATABASE, KINDS, TierKind
@@ -59,17 +58,6 @@ def load(raw: Mapping[str, str], stack: str) -> Settings:
     problem there is.
     """
     return _Loader(raw, stack).load()
-
-
-def load_from_pulumi() -> Settings:
-    """The settings of the stack that Pulumi is running, with their warnings in its log.
-
-    Raises SettingsError.
-    """
-    settings = load(pulumi.runtime.config.get_config_env() | pulumi.runtime.config.CONFIG.get(), pulumi.get_stack())
-    for problem in settings.warnings:
-        pulumi.log.warn(str(problem))
-    return settings
 
 
 class _Loader:

@@ -19,6 +19,7 @@ from devkube import paths
 from devkube.cluster import host
 from devkube.cluster import layout as layouts
 from devkube.cluster.access import Access, NodeFolder, write_kubeconfig
+from devkube.cluster.api_server import ask, ask_for_object
 from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.daemons import Daemon, end, stop_all, wait_for
 from devkube.cluster.layout import NODE_NAME, Layout
@@ -111,7 +112,7 @@ class EmbeddedCluster:
                     progress.detail = "node"
                     node.load_images(*archives)
                     self._start_node(control_plane, node, local_paths)
-                    progress.detail = f"{control_plane.kubectl('version', '-o', 'yaml').split('gitVersion: ')[-1].split()[0]} ready"
+                    progress.detail = f"{ask_for_object(layout, '/version')['gitVersion']} ready"
             else:
                 node.load_images(*archives)
             self._write_kubeconfig(layout)
@@ -223,8 +224,7 @@ class EmbeddedCluster:
         node.containerd.start()
         control_plane.api.start()
         started = [control_plane.etcd, control_plane.api]
-        user = "super-admin" if layout.kubeconfig("super-admin").exists() else "admin"
-        wait_for(lambda: control_plane.ready(user), "is not ready", started, 90)
+        wait_for(control_plane.ready, "is not ready", started, 90)
         control_plane.allow_admin()
         control_plane.controller_manager.start()
         control_plane.scheduler.start()
@@ -246,7 +246,7 @@ class EmbeddedCluster:
                 if not certificate.exists():
                     _approve_serving_certificate(control_plane)
                     return False
-                found = yaml.safe_load(control_plane.kubectl("get", "node", NODE_NAME, "-o", "yaml", "--request-timeout=5s"))
+                found = ask_for_object(node.layout, f"/api/v1/nodes/{NODE_NAME}")
                 for condition in found["status"].get("conditions", []):
                     if condition["type"] == "Ready" and condition["status"] == "True":
                         # After a restart the last run's word still stands there until the kubelet
@@ -256,7 +256,8 @@ class EmbeddedCluster:
             return False
 
         wait_for(ready, "its node is not ready", daemons, 90)
-        wait_for(lambda: _has(control_plane, "serviceaccount", "default"), "the default service account is not there", daemons, 30)
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        wait_for(lambda: _has(node.layout, account), "the default service account is not there", daemons, 30)
 
     def _clear_up(self, layout: Layout, node: Node, daemons: list[Daemon]) -> None:
         """After a crash or a reboot: end what nobody names any more, and take away what a dead node
@@ -313,7 +314,7 @@ def _approve_serving_certificate(control_plane: ControlPlane) -> None:
 
     Nobody but this node can ask for one in its name.
     """
-    requests = yaml.safe_load(control_plane.kubectl("get", "csr", "-o", "yaml", "--request-timeout=5s"))["items"]
+    requests = ask_for_object(control_plane.layout, "/apis/certificates.k8s.io/v1/certificatesigningrequests")["items"]
     waiting = [
         request["metadata"]["name"]
         for request in requests
@@ -325,9 +326,9 @@ def _approve_serving_certificate(control_plane: ControlPlane) -> None:
         control_plane.kubectl("certificate", "approve", *waiting)
 
 
-def _has(control_plane: ControlPlane, kind: str, name: str) -> bool:
+def _has(layout: Layout, path: str) -> bool:
     try:
-        control_plane.kubectl("get", kind, name, "--request-timeout=5s")
+        ask(layout, path)
     except MachineError:
         return False
     return True
