@@ -107,7 +107,7 @@ def _make(folder: Path, node: Path, local_path: Path, proxy: Path) -> None:
         parts = folder / "parts.tar"
         write_parts_image(folder / "parts", node, local_path, proxy, parts)
         with containerd(rootfs / "var/lib/containerd") as ctr:
-            ctr("images", "import", "--no-unpack", "--label=io.cri-containerd.pinned=pinned", str(parts))
+            ctr("images", "import", "--no-unpack", str(parts))
             for name in [*_control_plane_images(node), _sandbox_image(rootfs), *storage_images]:
                 ctr("images", "tag", f"{PARTS_IMAGE}:1", name)
             specification = json.loads(ctr("oci", "spec"))

@@ -75,7 +75,6 @@ def install_debian(rootfs: Path, packages: Sequence[str]) -> None:
         *("--quiet", "--mode=root", "--variant=essential", "--format=directory", f"--include={','.join(packages)}"),
         f"--hook-dir={tool / 'usr/share/mmdebstrap/hooks/merged-usr'}",
         *(f"--aptopt={option}" for option in options),
-        *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "man", "locale")),
         *("--dpkgopt=force-unsafe-io", codename, str(rootfs), *sources),
     ]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
