@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from tests.kind.parts import IPTABLES_PACKAGES, IPTABLES_PROGRAMS
 # publish a port.
 _PACKAGES = ["docker.io", "containerd", "runc", "libdevmapper1.02.1", *IPTABLES_PACKAGES]
 # On a disk: Docker's overlays don't lie on other overlays, and /tmp may be memory.
-_HOMES = Path("/var/tmp")
+HOMES = Path("/var/tmp")
 _PREFIX = "storage-tiers-docker-"
 _READY_WITHIN = 60.0
 _MODULES = Path("/lib/modules")  # every Kind node mounts it; Docker would make it where it isn't there
@@ -43,7 +44,7 @@ for word; do
   esac
   last="$word"
 done
-[ -z "${edit:-}" ] || sed -i 's/"CAP_SYS_RESOURCE",//g; s/,"CAP_SYS_RESOURCE"//g' "$edit"
+[ -z "${edit:-}" ] || sed -i 's/"CAP_SYS_RESOURCE",//g; s/,*"CAP_SYS_RESOURCE"//g' "$edit"
 exec @RUNC@ "$@"
 """
 
@@ -67,6 +68,11 @@ def may_use_resources() -> bool:
     """Whether this process has CAP_SYS_RESOURCE (bit 24), which Docker asks for."""
     effective = re.search(r"^CapEff:\s*([0-9a-f]+)", Path("/proc/self/status").read_text(), re.MULTILINE)
     return bool(effective and int(effective[1], 16) >> 24 & 1)
+
+
+def runc_script(runc: Path) -> str:
+    """A program to be called as `runc`, which asks for nothing that this machine's root lacks."""
+    return _RUNC.replace("@RUNC@", shlex.quote(str(runc)))
 
 
 class Docker:
@@ -187,7 +193,7 @@ class Docker:
         if may_use_resources():
             apart.symlink_to(runc)
         else:
-            apart.write_text(_RUNC.replace("@RUNC@", str(runc)))
+            apart.write_text(runc_script(runc))
             apart.chmod(0o755)
 
     def _last_words(self) -> str:
@@ -198,7 +204,7 @@ class Docker:
 @contextmanager
 def _home() -> Iterator[Path]:
     """A folder for one daemon. Its lock tells others that whoever made it is alive."""
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_HOMES))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=HOMES))
     made_modules = not _MODULES.exists()
     try:
         with (folder / "lock").open("w") as lock:
@@ -213,7 +219,7 @@ def _home() -> Iterator[Path]:
 
 def _remove_leftovers() -> None:
     """What runs that were killed have left: a folder and a cgroup each, and no process."""
-    for folder in _HOMES.glob(f"{_PREFIX}*"):
+    for folder in HOMES.glob(f"{_PREFIX}*"):
         with suppress(OSError), (folder / "lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             host.delete_cgroup(folder.name)
