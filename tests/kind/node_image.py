@@ -26,6 +26,8 @@ from tests.kind.parts import (
     IPTABLES_PACKAGES,
     KIND_MODULE,
     PARTS_IMAGE,
+    NodePrograms,
+    crictl,
     install_debian,
     kind_sources,
     kube_proxy,
@@ -68,8 +70,8 @@ def node_image() -> Path:
     Made where the cache has none: about five minutes once. Raises MachineError where its parts
     can't be had.
     """
-    programs = [build("node"), build("local-path-provisioner"), kube_proxy().parent]
-    about = [_FORM, IMAGE, *_PACKAGES, *IPTABLES_PACKAGES, *(folder.name for folder in programs), (KIND_MODULE / "go.mod").read_text()]
+    programs = NodePrograms(build("node"), build("local-path-provisioner"), kube_proxy(), crictl())
+    about = [_FORM, IMAGE, *_PACKAGES, *IPTABLES_PACKAGES, *programs.names(), (KIND_MODULE / "go.mod").read_text()]
     folder = paths.cache() / "built"
     result = folder / f"kind-node-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]}"
     if cache.is_whole(result):
@@ -80,14 +82,14 @@ def node_image() -> Path:
                 shutil.rmtree(left, ignore_errors=True)
             unfinished = Path(tempfile.mkdtemp(prefix="kind-node.unfinished-", dir=folder))
             try:
-                _make(unfinished, *programs)
+                _make(unfinished, programs)
                 (unfinished / "out").rename(result)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
     return result / "image.tar"
 
 
-def _make(folder: Path, node: Path, local_path: Path, proxy: Path) -> None:
+def _make(folder: Path, programs: NodePrograms) -> None:
     rootfs, out = folder / "rootfs", folder / "out"
     out.mkdir()
     with step("Kind's node image: Debian's packages", estimate=120):
@@ -97,7 +99,8 @@ def _make(folder: Path, node: Path, local_path: Path, proxy: Path) -> None:
         kind = kind_sources()
         _set_up(rootfs, kind / "images/base/files")
         for name in ("kube", "kubeadm", "kubelet", "kubectl"):
-            shutil.copy(node / name, rootfs / "usr/bin" / name, follow_symlinks=False)
+            shutil.copy(programs.kubernetes / name, rootfs / "usr/bin" / name, follow_symlinks=False)
+        shutil.copy(programs.crictl, rootfs / "usr/local/bin")
         (rootfs / "kind/version").write_text(f"v{KUBERNETES_VERSION}")
         shown.detail = "images in it"
         storage, storage_images = _storage_manifest(kind)
@@ -105,10 +108,10 @@ def _make(folder: Path, node: Path, local_path: Path, proxy: Path) -> None:
         (rootfs / "kind/manifests/default-storage.yaml").write_text(storage)
         (rootfs / "kind/manifests/default-cni.yaml").write_text(_NO_MANIFEST)
         parts = folder / "parts.tar"
-        write_parts_image(folder / "parts", node, local_path, proxy, parts)
+        write_parts_image(folder / "parts", programs, parts)
         with containerd(rootfs / "var/lib/containerd") as ctr:
             ctr("images", "import", "--no-unpack", str(parts))
-            for name in [*_control_plane_images(node), _sandbox_image(rootfs), *storage_images]:
+            for name in [*_control_plane_images(programs.kubernetes), _sandbox_image(rootfs), *storage_images]:
                 ctr("images", "tag", f"{PARTS_IMAGE}:1", name)
             specification = json.loads(ctr("oci", "spec"))
         # As in kind's Dockerfile: every container sees the node's own product id.

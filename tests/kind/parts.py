@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from devkube import cache, debian
@@ -29,7 +30,22 @@ IPTABLES_PROGRAMS = [f"{family}{suffix}" for family in ("iptables", "ip6tables")
 _APT_OPTION = re.compile(r'^Acquire::(https?|Check-|Retries|Force|Allow)[\w:.-]* "[^"]+";$')
 
 
+@dataclass(frozen=True)
+class NodePrograms:
+    """What is built from Go modules for a node: folders of several programs, and programs."""
+
+    kubernetes: Path
+    local_path: Path
+    kube_proxy: Path
+    crictl: Path
+
+    def names(self) -> list[str]:
+        """Names that change whenever a program does."""
+        return [self.kubernetes.name, self.local_path.name, self.kube_proxy.parent.name, self.crictl.parent.name]
+
+
 def output(*command: str) -> str:
+    """Run a program to its end; what it printed. Raises MachineError with its last words."""
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         raise MachineError(f"`{' '.join(command)}` failed: {done.stderr.strip()[-500:]}")
@@ -48,6 +64,12 @@ def kube_proxy() -> Path:
     flags = f"-s -w -X k8s.io/component-base/version.gitVersion={version} -X k8s.io/client-go/pkg/version.gitVersion={version}"
     recipe = Recipe(title="kube-proxy", estimate=60, packages={"kube-proxy": "k8s.io/kubernetes/cmd/kube-proxy"}, ldflags=flags)
     return build_module(_HERE / "kube-proxy", recipe) / "kube-proxy"
+
+
+def crictl() -> Path:
+    """The client of a node's container runtime, which no Debian package has."""
+    recipe = Recipe(title="crictl", estimate=60, packages={"crictl": "sigs.k8s.io/cri-tools/cmd/crictl"}, ldflags="-s -w")
+    return build_module(_HERE / "crictl", recipe) / "crictl"
 
 
 def kind_sources() -> Path:
@@ -83,7 +105,7 @@ def install_debian(rootfs: Path, packages: Sequence[str]) -> None:
         raise MachineError(f"mmdebstrap can't install Kind's node from the machine's apt sources:\n{said}")
 
 
-def write_parts_image(rootfs: Path, node: Path, local_path: Path, proxy: Path, target: Path) -> None:
+def write_parts_image(rootfs: Path, programs: NodePrograms, target: Path) -> None:
     """One image with every program that runs in a pod of the node's own.
 
     A pod's manifest names the program, or none for a pod's sandbox.
@@ -94,12 +116,12 @@ def write_parts_image(rootfs: Path, node: Path, local_path: Path, proxy: Path, t
         symlinks=True,
         ignore=shutil.ignore_patterns("doc", "man", ".packages", cache.SEAL),
     )
-    programs = rootfs / "usr/local/bin"
-    programs.mkdir(parents=True)
-    for source in (*node.iterdir(), local_path / "local-path-provisioner", proxy / "kube-proxy"):
+    folder = rootfs / "usr/local/bin"
+    folder.mkdir(parents=True)
+    for source in (*programs.kubernetes.iterdir(), programs.local_path / "local-path-provisioner", programs.kube_proxy):
         if not source.name.startswith("."):
-            shutil.copy(source, programs / source.name, follow_symlinks=False)
-    (programs / "pause").rename(rootfs / "pause")
+            shutil.copy(source, folder / source.name, follow_symlinks=False)
+    (folder / "pause").rename(rootfs / "pause")
     multi_call = next(rootfs.glob("**/xtables-nft-multi"))
     for name in IPTABLES_PROGRAMS:
         (multi_call.parent / name).unlink(missing_ok=True)
