@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,4 +39,5 @@ def docker_and_kind() -> Iterator[Docker]:
         with step("Kind's node image: loading it into Docker", estimate=15):
             docker.client("load", "--quiet", "--input", image)
         with docker.used():
+            os.environ["KIND_IMAGE"] = IMAGE  # as in `make up KIND_IMAGE=…`: kind's own image may not fit this machine
             yield docker

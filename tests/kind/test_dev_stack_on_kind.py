@@ -8,6 +8,9 @@ last.
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +18,7 @@ import pytest
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-from devkube.cluster import KindCluster, choose
+from devkube.cluster import KindCluster
 from devkube.images import build_image, reference
 from tests.clone import Clone
 from tests.conftest import eventually
@@ -33,9 +36,7 @@ class StackOnKind:
     def __init__(self, folder: Path) -> None:
         self.clone = Clone(folder, lend_environment=True)
         self.kubeconfig = folder / ".dev/kubeconfig"
-        cluster = choose("storage-tiers-dev", self.clone.identity, self.kubeconfig)
-        assert isinstance(cluster, KindCluster)
-        self.cluster = cluster
+        self.cluster = KindCluster(self.clone.identity, "storage-tiers-dev", self.kubeconfig)
         self.hashes: dict[str, str] = {}
 
     def core(self) -> client.CoreV1Api:
@@ -60,8 +61,9 @@ class StackOnKind:
         except ApiException:
             return False
 
-    def nodes(self, docker: Docker) -> list[str]:
-        return docker.client("ps", "--all", "--format", "{{.Names}}").split()
+
+def containers(docker: Docker) -> list[str]:
+    return docker.client("ps", "--all", "--format", "{{.Names}}").split()
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +73,19 @@ def stack(real_docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iter
     made.clone.run(made.clone.python, "-m", "dev", "purge", "--yes", "--unseen")
 
 
-def test_make_up_from_nothing(stack: StackOnKind, real_docker: Docker) -> None:
+def test_terminal_is_closed_while_the_cluster_is_made(stack: StackOnKind, real_docker: Docker) -> None:
+    run = stack.clone.start("make", "up")
+    eventually(lambda: bool(containers(real_docker)), "there is a node", 120)
+    time.sleep(3)  # kind sets it up
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+    assert containers(real_docker) == [stack.cluster.node]
+
+
+def test_make_up(stack: StackOnKind, real_docker: Docker) -> None:
+    """From half a cluster, which the test above has left."""
     said = stack.clone.works("make", "up")
-    assert stack.nodes(real_docker) == [stack.cluster.node]
+    assert containers(real_docker) == [stack.cluster.node]
     canary = json.loads(stack.clone.shell("pulumi stack output canary --json"))
     assert {tier: found["verdict"] for tier, found in canary.items()} == {"database": "proven", "streaming": "proven"}
     assert "streaming-local-path" in said
@@ -93,10 +105,13 @@ def test_consumers_write_and_read(stack: StackOnKind) -> None:
     assert drift.returncode == 0, drift.stdout + drift.stderr
 
 
-def test_down_and_up(stack: StackOnKind) -> None:
+def test_down_and_up(stack: StackOnKind, real_docker: Docker) -> None:
     before = stack.bound()
     stack.clone.works("make", "down")
     assert not stack.cluster.running()
+    real_docker.kill()
+    real_docker.start()
+    assert not stack.cluster.running(), "down lasts"
     stack.clone.works("make", "up")
     assert stack.bound() == before
     stack.intact()
@@ -126,7 +141,7 @@ def test_docker_is_killed(stack: StackOnKind, real_docker: Docker) -> None:
 def test_kind_delete_cluster(stack: StackOnKind, real_docker: Docker) -> None:
     before = stack.bound()
     stack.clone.works("kind", "delete", "cluster", "--name", stack.cluster.identity)
-    assert stack.nodes(real_docker) == []
+    assert containers(real_docker) == []
     said = stack.clone.works("make", "up", "ADOPT=1")
     assert "Adopted" in said
     assert stack.bound() == before
@@ -137,6 +152,6 @@ def test_kind_delete_cluster(stack: StackOnKind, real_docker: Docker) -> None:
 
 def test_purge(stack: StackOnKind, real_docker: Docker) -> None:
     stack.clone.works(stack.clone.python, "-m", "dev", "purge", "--yes")
-    assert stack.nodes(real_docker) == []
+    assert containers(real_docker) == []
     assert not stack.cluster.home.exists()
     assert not stack.kubeconfig.exists()
