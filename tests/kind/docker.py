@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shlex
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
+
+from filelock import FileLock, Timeout
 
 from devkube import debian
 from devkube.cluster import host
@@ -207,8 +208,7 @@ def _home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=HOMES))
     made_modules = not _MODULES.exists()
     try:
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(folder / "lock"):
             yield folder
     finally:
         host.remove_tree(folder)
@@ -220,7 +220,6 @@ def _home() -> Iterator[Path]:
 def _remove_leftovers() -> None:
     """What runs that were killed have left: a folder and a cgroup each, and no process."""
     for folder in HOMES.glob(f"{_PREFIX}*"):
-        with suppress(OSError), (folder / "lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(OSError, Timeout), FileLock(folder / "lock", timeout=0):
             host.delete_cgroup(folder.name)
             host.remove_tree(folder)
