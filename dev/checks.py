@@ -38,10 +38,13 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def soak(pytest_arguments: tuple[str, ...]) -> None:
-    """The fault and repeat tests with their full counts, about an hour. Arguments go to pytest."""
+    """The fault and repeat tests with their full counts, and the cluster tests on Kind.
+
+    They take more than an hour. Arguments go to pytest.
+    """
     with one_at_a_time(*TESTING):
         ensure_engine()
-        run([sys.executable, "-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--full", "-m", "faults", *pytest_arguments])
+        run([sys.executable, "-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--full", "-m", "faults or kind", *pytest_arguments])
 
 
 @click.command()
