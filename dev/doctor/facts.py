@@ -109,8 +109,9 @@ class Inotify:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that was asked."""
+    """Everything that was asked; `up` is the command that brings the stack up."""
 
+    up: str = "make up"
     python: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)  # versions by name
     parts: Mapping[str, PartFacts | None] = field(default_factory=dict)  # by the program's name

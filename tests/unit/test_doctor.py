@@ -296,6 +296,12 @@ def test_whatever_isn_t_good_says_what_mends_it_or_that_it_was_never_tried() -> 
         assert each.mend or each.state == "good", each
 
 
+def test_another_stack_has_its_own_command() -> None:
+    bare = replace(WELL, up="make up STACK=aws", cluster=BY_KIND, parts={PULUMI: PartFacts()}, go=FoundProgram())
+    mends = {each.subject: each.mend for each in diagnose(bare) if each.mend}
+    assert mends == dict.fromkeys(("engine", "Go", "cluster"), "make up STACK=aws")
+
+
 def test_one_row_as_make_up_says_it() -> None:
     assert str(Diagnosis("disk", "missing", "1 GiB free", "df", fails=True)) == "disk: missing: 1 GiB free. Mend it: df"
     assert str(Diagnosis("disk", "good", "9 GiB free")) == "disk: good: 9 GiB free."

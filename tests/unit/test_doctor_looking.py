@@ -351,7 +351,7 @@ def test_everything_has_an_answer_to_each_question_or_none(path: Path, monkeypat
         released.wait(60)
         return ExistingCluster("c")
 
-    facts = looking.everything(lambda: "c", never)
+    facts = looking.everything("make up", lambda: "c", never)
     end_what_was_asked()
     released.set()
     assert (facts.docker, facts.kind, facts.go, facts.cluster, facts.parts[PULUMI]) == (None, None, None, None, None)
@@ -414,14 +414,14 @@ NODE = UnstartedNode("dev-test-doctor", "storage-tiers-dev", Path("kubeconfig"))
 
 
 def test_what_will_fail_before_a_cluster_is_started(crowded: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [found] = command.will_fail("c", NODE)
+    [found] = command.will_fail("dev", "c", NODE)
     assert (found.subject, found.fails, crowded) == ("inotify instances", True, [])
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     kubeconfig(tmp_path / "config", "http://127.0.0.1:1")
-    [found] = command.will_fail("c", ExistingCluster("c"))
+    [found] = command.will_fail("dev", "c", ExistingCluster("c"))
     assert (found.subject, found.mend) == ("cluster", "kubectl --context c get --raw /version")
     monkeypatch.setattr(cluster_facts, "kind_refusals", lambda *_, made: {})
-    assert command.will_fail("c", KindCluster("dev-test-doctor", "c", tmp_path / "kubeconfig")) == []
+    assert command.will_fail("dev", "c", KindCluster("dev-test-doctor", "c", tmp_path / "kubeconfig")) == []
     assert sorted(crowded) == ["docker", "kind"]
 
 
