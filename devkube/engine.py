@@ -239,7 +239,9 @@ def _launcher(name: str, module: str) -> Path:
     launcher.parent.mkdir(parents=True, exist_ok=True)
     # -I: neither the folder it is started in, which is the program's, nor PYTHONPATH decides what
     # this Python imports.
-    start = f"import sys; sys.path.insert(0, {str(paths.ROOT)!r}); from devkube.toolchain.stand_ins.{module} import main; main()"
+    # No garbage is collected while it is loaded, a quarter of that time: `serve` turns it on.
+    loaded = f"from devkube.toolchain.stand_ins.{module} import main"
+    start = f"import gc, sys; gc.disable(); sys.path.insert(0, {str(paths.ROOT)!r}); {loaded}; main()"
     if os.name == "nt":
         text = f'@echo off\r\n"{sys.executable}" -I -c "{start}" %*\r\n'
     else:
