@@ -101,6 +101,7 @@ def test_consumers_write_and_read(stack: StackOnKind) -> None:
     stack.intact()
     volumes = stack.bound()
     assert {folder.name.split("_")[0] for folder in stack.cluster.volumes.iterdir()} == set(volumes.values())
+    stack.clone.works("make", "volumes")  # labels them, which are bound by now
     drift = stack.clone.run("make", "drift")
     assert drift.returncode == 0, drift.stdout + drift.stderr
 
