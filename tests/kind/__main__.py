@@ -5,6 +5,7 @@ For example `python -m tests.kind make up`, or `python -m tests.kind bash` to lo
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -22,6 +23,7 @@ def main() -> int:
     if missing := lacking():
         print(f"error: Docker and Kind from packages can't run here: {'; '.join(missing)}.", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it has started ends in order, too
     try:
         ensure_engine()  # what it downloads or builds needs the network
         with docker_and_kind():

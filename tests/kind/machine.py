@@ -6,10 +6,10 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from devkube.images import build_image
 from devkube.progress import step
-from devkube.toolchain.build import build
 from tests.kind.docker import Docker
 from tests.kind.node_image import IMAGE, node_image
 from tests.kind.parts import kind_program
@@ -21,6 +21,17 @@ exec @KIND@ "$@"
 """
 
 
+def made() -> tuple[Path, Path]:
+    """The program kind and the archive of the node's image, made first where the cache has none.
+
+    So are the images for the canary and for consumers. Raises MachineError where a part can't be
+    had.
+    """
+    for name in ("python", "busybox"):
+        build_image(name)
+    return kind_program(), node_image()
+
+
 @contextmanager
 def docker_and_kind() -> Iterator[Docker]:
     """Docker and kind on PATH, with the node's image loaded, while the block lasts.
@@ -28,10 +39,7 @@ def docker_and_kind() -> Iterator[Docker]:
     This thread, and what it starts, is then on Docker's network, which leads nowhere else: whatever
     has to be downloaded is got before. Raises MachineError where a part can't be had.
     """
-    program, image = kind_program(), node_image()
-    build("local-path-provisioner")
-    for name in ("python", "busybox"):  # for the canary and for consumers
-        build_image(name)
+    program, image = made()
     with Docker() as docker:
         wrapper = docker.programs / "kind"
         wrapper.write_text(_KIND.replace("@IMAGE@", shlex.quote(IMAGE)).replace("@KIND@", shlex.quote(str(program))))
