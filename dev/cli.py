@@ -13,6 +13,7 @@ from dev.doctor.command import doctor
 from dev.lifecycle import destroy, down, up
 from dev.machine import DevMachine, one_at_a_time
 from dev.purge import purge
+from dev.stack import leave_other_clones
 from ops.commands.drift import drift
 from ops.commands.volumes import prune_command, volumes
 from review import preview
@@ -62,4 +63,5 @@ for command in (doctor, up, down, destroy, volumes, prune_command, drift, purge,
 
 def main() -> NoReturn:
     """Run the command line."""
+    leave_other_clones()
     command_line.run(cli, "python -m dev")

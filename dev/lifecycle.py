@@ -44,7 +44,7 @@ def up(stack: str, adopt: bool, saved: Path | None, *, way: str | None, kind_ima
     with one_at_a_time():
         choice = remembered(CLUSTER_FILE).with_(way, kind_image, kind_config)
         cluster = cluster_by(settings, choice)  # that there can be none is said before anything is built, too
-        say_what_will_fail(settings.cluster.context, cluster)
+        say_what_will_fail(stack, settings.cluster.context, cluster)
         choice.write(CLUSTER_FILE)
         # Nothing waits for the engine before the cluster is there.
         with _announced(cluster), beside(ensure_engine) as engine:

@@ -11,11 +11,12 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from components.settings import Settings
-from dev.paths import ENV_FILE, STATE
+from dev.paths import ENV_FILE, KUBECONFIG, STATE
 from devkube import paths
-from devkube.cluster import Access
+from devkube.cluster import Access, is_of_a_clone
 from devkube.engine import Engine
 from ops import engine_calls
 from ops.healing import orphans
@@ -131,6 +132,19 @@ def backend_of_the_users() -> str | None:
     """
     backend = os.environ.get("PULUMI_BACKEND_URL")
     return None if backend and backend != STATE.as_uri() and _OF_A_CLONE.fullmatch(backend) else backend
+
+
+def leave_other_clones() -> None:
+    """Forget other clones' kubeconfigs, which reading their `.dev/env` has put into this shell.
+
+    What a command of this clone starts would act on their clusters.
+    """
+    named = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    kept = [name for name in named if Path(name).resolve() == KUBECONFIG.resolve() or not is_of_a_clone(Path(name))]
+    if kept:
+        os.environ["KUBECONFIG"] = os.pathsep.join(kept)
+    elif named:
+        del os.environ["KUBECONFIG"]
 
 
 def _is_set(name: str) -> bool:

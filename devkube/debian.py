@@ -126,9 +126,9 @@ def unpack(packages: Sequence[str]) -> Path:
     if problem:
         if cache.is_whole(last):  # offline: what was used the last time
             return last.resolve()
-        raise MachineError(
-            f"the packages {names} could not be downloaded: {problem.splitlines()[-1]}", " ".join(filter(None, [proxies.said(), install]))
-        )
+        lines = problem.splitlines()
+        cause = next((line for line in lines if "Failed to fetch" in line), lines[-1])
+        raise MachineError(f"the packages {names} could not be downloaded: {cause}", " ".join(filter(None, [proxies.said(), install])))
     link = base / f".{last.name}-{os.getpid()}"
     link.unlink(missing_ok=True)
     link.symlink_to(target.name)

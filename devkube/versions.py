@@ -50,12 +50,12 @@ GOOD = {
 }
 
 # What is built here where nothing can be downloaded: in devkube/toolchain, the version of
-# github.com/pulumi/pulumi/pkg/v3, and the tag of the provider's commit.
-BUILT = {PULUMI: "3.274.1", KUBERNETES: "4.25.0"}
+# github.com/pulumi/pulumi/pkg/v3, and the tag that the provider's commit follows.
+BUILT = {PULUMI: "3.258.0", KUBERNETES: "4.18.1"}
 
 # What is downloaded: the same engine, and the plugins of the pip packages pulumi-kubernetes and
 # pulumi-command.
-DOWNLOADS = {PULUMI: "3.274.1", KUBERNETES: "4.34.2", COMMAND: "1.2.1"}
+DOWNLOADS = {PULUMI: "3.258.0", KUBERNETES: "4.34.2", COMMAND: "1.2.1"}
 
 
 def version_of(executable: Path) -> str:

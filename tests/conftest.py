@@ -13,7 +13,7 @@ import pytest
 from kubernetes import client
 
 from devkube import paths
-from devkube.cluster import Access, Cluster, ClusterChoice, choose
+from devkube.cluster import Access, Cluster, ClusterChoice, choose, start
 from devkube.images import build_image, reference
 from tests.kubeconfig import client_of
 from tests.program import Program
@@ -51,7 +51,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = choose(CONTEXT, "-".join(["test", paths.clone_identity(), *([worker] if worker else [])]), kubeconfig, asked_cluster())
     cluster.delete()  # what a test run that was killed has left
     try:
-        cluster.start()
+        cluster, _ = start(cluster)
         cluster.load_image(build_image("python"))  # the canary's, by the dev stack's settings
         yield cluster
     finally:

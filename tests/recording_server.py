@@ -81,7 +81,7 @@ def recording(folder: Path) -> Iterator[Place]:
     if not shutil.which("openssl"):
         pytest.skip("no openssl on PATH to make certificates with")
     address = own_address()
-    _certificates(folder, address)
+    certificates(folder, address)
     recorded = Recorded()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(folder / "server", folder / "server.key")
@@ -167,7 +167,13 @@ def own_address() -> str:
     return next((each for each in found if not each.startswith("127.")), "")
 
 
-def _certificates(folder: Path, address: str) -> None:
+def certificates(folder: Path, address: str) -> None:
+    """The authorities `ca` and `strange` in a folder, and `server` and `client` of the former, with
+    their keys.
+
+    The server's names are those above, 127.0.0.1, and `address` if there is one.
+    """
+
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 

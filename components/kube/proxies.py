@@ -5,8 +5,8 @@ kubeconfig's `proxy-url` those of client-go (tools/clientcmd, parseProxyURL).
 
 No Python library has them. urllib.request, requests and httpx send the loopback through the proxy,
 and urllib's NO_PROXY knows no networks. ALL_PROXY, which they know, is nothing to Go. Where both
-spellings of a variable are set, the one in capitals counts: up to Go 1.26, of which today's kubectl
-is made. Later ones turn that round (golang.org/x/net 0.58).
+spellings of a variable are set, the one in capitals counts, as in Go 1.26 and before. By 0.58
+golang.org/x/net has turned that round, which a later Go will have.
 """
 
 from __future__ import annotations

@@ -19,13 +19,13 @@ _KIND_SITE = "https://kind.sigs.k8s.io/docs/user/quick-start"
 def diagnose(facts: Facts) -> Iterator[Diagnosis]:
     """Rows for the cluster, Docker, kind and the embedded node."""
     by_kind = facts.cluster is not None and facts.cluster.way == "kind"
-    yield _cluster(facts.cluster)
+    yield _cluster(facts.cluster, facts.up)
     yield _docker(facts, needed=by_kind)
     yield _kind(facts, needed=by_kind)
     yield _embedded(facts)
 
 
-def _cluster(cluster: ClusterFacts | None) -> Diagnosis:
+def _cluster(cluster: ClusterFacts | None, up: str) -> Diagnosis:
     subject = "cluster"
     if cluster is None:
         return Diagnosis(subject, "missing", "no answer in time", _RESTART_DOCKER)
@@ -42,7 +42,7 @@ def _cluster(cluster: ClusterFacts | None) -> Diagnosis:
         look = cluster.remedy or f"kubectl --context {cluster.context} get --raw /version"
         return Diagnosis(subject, "missing", f"{what}: {why}", look, fails=bool(cluster.unreached))
     state = "not made yet" if not cluster.made else "its API does not answer" if cluster.running else "stopped"
-    return Diagnosis(subject, "missing", f"{what}: {state}", "make up")
+    return Diagnosis(subject, "missing", f"{what}: {state}", up)
 
 
 def _docker(facts: Facts, *, needed: bool) -> Diagnosis:
@@ -94,4 +94,6 @@ def _embedded(facts: Facts) -> Diagnosis:
     lacks = "; ".join(facts.embedded_lacks)
     if not lacks:
         return Diagnosis("embedded node", "good", "it can run here")
-    return Diagnosis("embedded node", "missing", lacks, "sudo make up" if "root" in lacks else "use kind, or a cluster of your own", needed)
+    return Diagnosis(
+        "embedded node", "missing", lacks, f"sudo {facts.up}" if "root" in lacks else "use kind, or a cluster of your own", needed
+    )

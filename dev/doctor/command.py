@@ -20,7 +20,7 @@ from dev.doctor.question import end_what_was_asked
 from dev.doctor.rows import diagnose
 from devkube.cluster import Cluster
 from devkube.errors import MachineError
-from ops.command_line import stack_option
+from ops.command_line import stack_option, variable_of
 from ops.console import console, errors
 from ops.errors import UserError
 from ops.paths import ROOT
@@ -46,7 +46,7 @@ def doctor(stack: str, as_json: bool) -> None:
         known = ", ".join(sorted(found.name.split(".")[1] for found in ROOT.glob("Pulumi.*.yaml")))
         raise UserError(f"stack {stack!r}: there is no {path.name} in the project folder.", f"Stacks there are: {known}.")
     try:
-        rows = diagnose(looking.everything(lambda: context_of(path), cluster_for))
+        rows = diagnose(looking.everything(f"make up{variable_of(stack)}", lambda: context_of(path), cluster_for))
     finally:
         end_what_was_asked()
     if as_json:
@@ -73,19 +73,19 @@ def context_of(path: Path) -> str:
     return context
 
 
-def say_what_will_fail(context: str, cluster: Cluster) -> None:
+def say_what_will_fail(stack: str, context: str, cluster: Cluster) -> None:
     """Before `make up` starts a cluster: a line for each row that will make it fail.
 
     Only said, not enforced: whatever fails then says more of it than can be seen before.
     """
-    for row in will_fail(context, cluster):
+    for row in will_fail(stack, context, cluster):
         errors.print("[red]✗[/] ", end="")
         errors.print(str(row), markup=False)
 
 
-def will_fail(context: str, cluster: Cluster) -> list[Diagnosis]:
+def will_fail(stack: str, context: str, cluster: Cluster) -> list[Diagnosis]:
     """The rows for it."""
-    return [row for row in diagnose(looking.before_start(context, cluster)) if row.fails]
+    return [row for row in diagnose(looking.before_start(f"make up{variable_of(stack)}", context, cluster)) if row.fails]
 
 
 def main() -> NoReturn:

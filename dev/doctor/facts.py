@@ -14,7 +14,7 @@ from devkube.cluster.kind.checks import DockerEngine
 
 
 @dataclass(frozen=True)
-class Program:
+class FoundProgram:
     """A program, as PATH has it; `path` is empty where PATH has none.
 
     `version` is without a leading v; empty where it says none.
@@ -32,7 +32,7 @@ class PartFacts:
     nothing.
     """
 
-    own: Program | None = None
+    own: FoundProgram | None = None
     kept: str = ""
 
 
@@ -109,15 +109,16 @@ class Inotify:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that was asked."""
+    """Everything that was asked; `up` is the command that brings the stack up."""
 
+    up: str = "make up"
     python: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)  # versions by name
     parts: Mapping[str, PartFacts | None] = field(default_factory=dict)  # by the program's name
-    go: Program | None = None
+    go: FoundProgram | None = None
     builds_with: str = ""  # the version of the Go that builds here, as go1.26.6; empty where not asked
     docker: DockerFacts | None = None
-    kind: Program | None = None
+    kind: FoundProgram | None = None
     other_provider: str = ""  # a sentence where Kind is told to use something else than Docker
     cluster: ClusterFacts | None = None
     embedded_lacks: tuple[str, ...] = ()

@@ -28,11 +28,11 @@ from devkube.toolchain.build import go_version
 PACKAGES = ("pulumi", "pulumi-kubernetes", "pulumi-command")
 
 
-def everything(context: Callable[[], str], choose: Callable[[str], Cluster]) -> Facts:
+def everything(up: str, context: Callable[[], str], choose: Callable[[str], Cluster]) -> Facts:
     """All facts for a stack; it takes little more than a second at the most.
 
-    `context` gives the context that it names, `choose` its cluster. Both may raise MachineError:
-    where there can be none.
+    `up` is the command that brings it up, `context` gives the context that it names, and `choose`
+    its cluster. Both may raise MachineError, where there can be none.
     """
     until = time.monotonic() + SECONDS
     parts = {name: Question(partial(programs.part, name)) for name in NAMES}
@@ -44,6 +44,7 @@ def everything(context: Callable[[], str], choose: Callable[[str], Cluster]) -> 
     found = answered.answer(until) or chosen.answer(until)
     of_docker = docker.answer(until)
     return Facts(
+        up,
         **here,
         python=platform.python_version(),
         packages={name: metadata.version(name) for name in PACKAGES},
@@ -57,7 +58,7 @@ def everything(context: Callable[[], str], choose: Callable[[str], Cluster]) -> 
     )
 
 
-def before_start(context: str, cluster: Cluster) -> Facts:
+def before_start(up: str, context: str, cluster: Cluster) -> Facts:
     """What decides whether `make up` can go on with the cluster: asks no more than that takes.
 
     The engine isn't asked for, and neither is a cluster of this clone that runs: that is done next.
@@ -67,12 +68,12 @@ def before_start(context: str, cluster: Cluster) -> Facts:
     here = _here()
     if found.way == "existing":
         answered = Question(lambda: ask_api(found)).answer(until)
-        return Facts(**here, cluster=answered or found, disks=disks(found, None))
+        return Facts(up, **here, cluster=answered or found, disks=disks(found, None))
     if found.way == "embedded" or found.running:
-        return Facts(**here, cluster=found, disks=disks(found, None))
+        return Facts(up, **here, cluster=found, disks=disks(found, None))
     asked_docker, asked_kind = Question(programs.docker), Question(programs.kind)
     docker = asked_docker.answer(until)
-    return Facts(**here, cluster=found, docker=docker, kind=asked_kind.answer(until), disks=disks(found, docker))
+    return Facts(up, **here, cluster=found, docker=docker, kind=asked_kind.answer(until), disks=disks(found, docker))
 
 
 def _here() -> dict[str, Any]:

@@ -83,7 +83,7 @@ def _cgroups(facts: Facts) -> Iterator[Diagnosis]:
     cluster = facts.cluster
     refusal = cluster.refusals.get("cgroups", "") if cluster else ""
     if refusal:
-        yield Diagnosis("cgroups", "old", refusal, f"make up KIND_IMAGE={ON_CGROUP_V1}", fails=True)
+        yield Diagnosis("cgroups", "old", refusal, f"{facts.up} KIND_IMAGE={ON_CGROUP_V1}", fails=True)
     elif facts.cgroups:
         yield Diagnosis("cgroups", "good", facts.cgroups)
 

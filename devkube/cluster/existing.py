@@ -17,12 +17,13 @@ def user_kubeconfigs(but: Path) -> list[Path]:
     """The kubeconfig files that the user's kubectl reads, without `but` (this project's own, which
     `. .dev/env` puts there), and without those of other clones, whose `.dev/env` was read."""
     named = [Path(name).expanduser() for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
-    others = [path for path in named if path.resolve() != but.resolve() and not _of_a_clone(path.resolve())]
+    others = [path for path in named if path.resolve() != but.resolve() and not is_of_a_clone(path)]
     return others or [Path.home() / ".kube/config"]
 
 
-def _of_a_clone(path: Path) -> bool:
+def is_of_a_clone(kubeconfig: Path) -> bool:
     """Whether a clone of this project has written this kubeconfig: its dev cluster is its alone."""
+    path = kubeconfig.resolve()
     return (path.parent.name, path.name) == (paths.DOT_DEV.name, "kubeconfig") and (path.parent / "env").is_file()
 
 

@@ -136,6 +136,8 @@ if words[0] == "exec":
     volumes = pathlib.Path(node["volumes"])
     if text == "test -e /etc/kubernetes/admin.conf":
         end() if not node.get("half") or flag("admin.conf") is not None else fail("")
+    if "get nodes --output=name" in text:
+        end("\n".join(f"node/{{each}}" for each in nodes if flag("not-joined") != each))
     if "get nodes" in text:
         left = int(flag("api-down") or 0)
         if left:

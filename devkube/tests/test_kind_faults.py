@@ -83,6 +83,15 @@ class TestHalfMade:
         machine.another().start()
         assert bool(machine.commands_with("kind create")) is half
 
+    def test_one_whose_workers_never_joined(self, machine: KindMachine, tmp_path: Path) -> None:
+        (tmp_path / "kind.yaml").write_text("nodes: [{role: control-plane}, {role: worker}]")
+        machine.another(config=str(tmp_path / "kind.yaml")).start()
+        (machine.cluster.home / "cluster.json").unlink()
+        machine.set("not-joined", "dev-1-worker")
+        machine.forget()
+        machine.another().start()
+        assert machine.commands_with("kind create")
+
     def test_one_without_a_record_that_cant_be_asked_is_not_deleted(self, machine: KindMachine) -> None:
         machine.cluster.start()
         (machine.cluster.home / "cluster.json").unlink()

@@ -19,6 +19,7 @@ from devkube.cluster import Access
 from devkube.images import reference
 from devkube.toolchain.build import build
 from tests import kubeconfig
+from tests.conftest import CONTEXT
 from tests.program import Program
 from tests.recording_server import Proxies, proxies_to
 
@@ -85,7 +86,7 @@ def network(program_factory: Callable[..., Program], access: Access, tmp_path_fa
 
 
 def kubectl(file: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    command = [str(build("node") / "kubectl"), "get", "namespaces", "--request-timeout=10s"]
+    command = [str(build("node") / "kubectl"), f"--context={CONTEXT}", "get", "namespaces", "--request-timeout=10s"]
     return subprocess.run(command, env={**variables, "KUBECONFIG": str(file)}, capture_output=True, text=True)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from dev.doctor import parts, proxies
 from dev.doctor.diagnosis import Diagnosis
-from dev.doctor.facts import ClusterFacts, Disk, DockerFacts, Facts, Inotify, PartFacts, Program
+from dev.doctor.facts import ClusterFacts, Disk, DockerFacts, Facts, FoundProgram, Inotify, PartFacts
 from dev.doctor.rows import diagnose
 from devkube.cluster.kind.checks import ON_CGROUP_V1, DockerEngine
 from devkube.versions import COMMAND, GOOD, KUBERNETES, LANGUAGE, PULUMI
@@ -18,7 +18,7 @@ from devkube.versions import COMMAND, GOOD, KUBERNETES, LANGUAGE, PULUMI
 KEPT = PartFacts(kept="3.258.0, built here")
 ENGINE = DockerEngine("28.2.2", "2", "6.1.0", "Debian", "/var/lib/docker", "x86_64")
 DOCKER = DockerFacts("/usr/bin/docker", "28.2.2", "unix:///var/run/docker.sock", ENGINE)
-KIND = Program("/usr/bin/kind", "0.33.0")
+KIND = FoundProgram("/usr/bin/kind", "0.33.0")
 BY_KIND = ClusterFacts("dev", "kind", volumes=Path("/home/me/volumes"))
 EMBEDDED = ClusterFacts("dev", "embedded", volumes=Path("/var/lib/volumes"))
 OWN = ClusterFacts("prod", "existing", made=True, running=True, server="https://10.0.0.7:6443")
@@ -28,7 +28,7 @@ WELL = Facts(
     python="3.12.1",
     packages={"pulumi": "3.258.0"},
     parts={PULUMI: KEPT, LANGUAGE: KEPT, KUBERNETES: KEPT, COMMAND: KEPT},
-    go=Program("/usr/bin/go", "1.99.0"),
+    go=FoundProgram("/usr/bin/go", "1.99.0"),
     builds_with="go1.99.0",
     docker=DOCKER,
     kind=KIND,
@@ -74,7 +74,7 @@ def test_parts_of_the_engine(name: str, version: str, kept: str, state: str, use
     """None of it makes `make up` fail: it gets what isn't there, and uses only what is good."""
     major, minor = GOOD[name].oldest
     versions = {"above": f"{major}.{minor}.5", "below": f"{major - (minor == 0)}.{minor - 1 if minor else 9}.9", "unknown": ""}
-    own = Program(f"/opt/{name}", versions.get(version, version)) if version else None
+    own = FoundProgram(f"/opt/{name}", versions.get(version, version)) if version else None
     found = row(parts.NAMES[name], replace(WELL, parts={**WELL.parts, name: PartFacts(own, kept)}))
     assert (found.state, found.fails) == (state, False)
     assert used in found.found
@@ -84,16 +84,16 @@ def test_parts_of_the_engine(name: str, version: str, kept: str, state: str, use
 @pytest.mark.parametrize(
     ("go", "builds_with", "needed", "state", "mend"),
     [
-        (Program("/usr/bin/go", "1.99.0"), "go1.99.0", True, "good", ""),
-        (Program("/usr/bin/go", "1.99.0"), "go1.99.0 X:nocoverageredesign", True, "good", ""),
-        (Program(), "go1.26.6", False, "good", ""),
-        (Program(), "go1.26.6", True, "missing", "make up"),
-        (Program("/usr/bin/go", "1.19.8"), "go1.26.6", True, "old", "https://go.dev/dl"),
-        (Program("/usr/bin/go"), "go1.26.6", False, "old", "https://go.dev/dl"),
-        (Program("/usr/bin/go"), "", False, "missing", "go version"),
+        (FoundProgram("/usr/bin/go", "1.99.0"), "go1.99.0", True, "good", ""),
+        (FoundProgram("/usr/bin/go", "1.99.0"), "go1.99.0 X:nocoverageredesign", True, "good", ""),
+        (FoundProgram(), "go1.26.6", False, "good", ""),
+        (FoundProgram(), "go1.26.6", True, "missing", "make up"),
+        (FoundProgram("/usr/bin/go", "1.19.8"), "go1.26.6", True, "old", "https://go.dev/dl"),
+        (FoundProgram("/usr/bin/go"), "go1.26.6", False, "old", "https://go.dev/dl"),
+        (FoundProgram("/usr/bin/go"), "", False, "missing", "go version"),
     ],
 )
-def test_go(*, go: Program, builds_with: str, needed: bool, state: str, mend: str) -> None:
+def test_go(*, go: FoundProgram, builds_with: str, needed: bool, state: str, mend: str) -> None:
     parts_ = {**WELL.parts, PULUMI: PartFacts() if needed else KEPT}
     found = row("Go", replace(WELL, go=go, builds_with=builds_with, parts=parts_))
     assert (found.state, found.fails) == (state, False) and mend in found.mend
@@ -164,12 +164,12 @@ def test_docker_that_a_variable_sends_elsewhere() -> None:
         (KIND, "", "good", ""),
         (replace(KIND, version="0.20.0"), "", "old", "go install sigs.k8s.io/kind@v0.33.0"),
         (replace(KIND, version=""), "", "old", "go install sigs.k8s.io/kind@v0.33.0"),
-        (Program(), "", "missing", "go install sigs.k8s.io/kind@v0.33.0"),
+        (FoundProgram(), "", "missing", "go install sigs.k8s.io/kind@v0.33.0"),
         (KIND, "KIND_EXPERIMENTAL_PROVIDER=podman: needs Docker", "missing", "unset KIND_EXPERIMENTAL_PROVIDER"),
     ],
 )
 @pytest.mark.parametrize("cluster", [BY_KIND, EMBEDDED])
-def test_kind(kind: Program, other: str, state: str, mend: str, cluster: ClusterFacts) -> None:
+def test_kind(kind: FoundProgram, other: str, state: str, mend: str, cluster: ClusterFacts) -> None:
     found = row("kind", replace(WELL, kind=kind, other_provider=other, cluster=cluster))
     assert (found.state, found.fails) == (state, state == "missing" and cluster is BY_KIND)
     assert mend in found.mend and other in found.found
@@ -289,9 +289,17 @@ def test_ports(cluster: ClusterFacts, states: list[str]) -> None:
 
 
 def test_whatever_isn_t_good_says_what_mends_it_or_that_it_was_never_tried() -> None:
-    broken = Facts(parts=dict.fromkeys(WELL.parts, PartFacts()), go=Program(), docker=DockerFacts(), kind=Program(), cluster=BY_KIND)
+    broken = Facts(
+        parts=dict.fromkeys(WELL.parts, PartFacts()), go=FoundProgram(), docker=DockerFacts(), kind=FoundProgram(), cluster=BY_KIND
+    )
     for each in diagnose(broken):
         assert each.mend or each.state == "good", each
+
+
+def test_another_stack_has_its_own_command() -> None:
+    bare = replace(WELL, up="make up STACK=aws", cluster=BY_KIND, parts={PULUMI: PartFacts()}, go=FoundProgram())
+    mends = {each.subject: each.mend for each in diagnose(bare) if each.mend}
+    assert mends == dict.fromkeys(("engine", "Go", "cluster"), "make up STACK=aws")
 
 
 def test_one_row_as_make_up_says_it() -> None:

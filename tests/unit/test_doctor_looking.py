@@ -26,7 +26,7 @@ from dev import cli as dev_cli
 from dev import lifecycle
 from dev.doctor import cluster_facts, command, looking, programs, question
 from dev.doctor.diagnosis import Diagnosis
-from dev.doctor.facts import ClusterFacts, DockerFacts, Facts, Inotify, PartFacts, Program
+from dev.doctor.facts import ClusterFacts, DockerFacts, Facts, FoundProgram, Inotify, PartFacts
 from dev.doctor.question import Question, end_what_was_asked, said
 from dev.doctor.rows import diagnose
 from devkube import engine, paths
@@ -138,15 +138,15 @@ def test_docker_that_never_answers(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_kind_and_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (programs.kind(), programs.go()) == (Program(), Program())
+    assert (programs.kind(), programs.go()) == (FoundProgram(), FoundProgram())
     program(path, "kind", "echo kind v0.33.0 go1.26.1 linux/amd64")
     program(path, "go", "echo go1.26.6")
-    assert programs.kind() == Program(str(path / "kind"), "0.33.0")
-    assert programs.go() == Program(str(path / "go"), "1.26.6")
+    assert programs.kind() == FoundProgram(str(path / "kind"), "0.33.0")
+    assert programs.go() == FoundProgram(str(path / "go"), "1.26.6")
     program(path, "kind", "echo kind v0.33.0; exit 1")
     program(path, "go", "echo devel")
-    assert programs.kind() == Program(str(path / "kind"))
-    assert programs.go() == Program(str(path / "go"))
+    assert programs.kind() == FoundProgram(str(path / "kind"))
+    assert programs.go() == FoundProgram(str(path / "go"))
     monkeypatch.setattr(question, "SECONDS", 0.1)
     program(path, "kind", "exec sleep 600")
     assert programs.kind() is None
@@ -158,7 +158,7 @@ def test_the_engine_on_path_and_what_an_earlier_run_has_left(path: Path, monkeyp
     assert programs.part(PULUMI) == PartFacts(None, "3.1.0, built here")
     assert programs.part(KUBERNETES) == PartFacts(None, "")
     own = program(path, PULUMI, "echo v3.300.1")
-    assert programs.part(PULUMI) == PartFacts(Program(str(own), "3.300.1"), "3.1.0, built here")
+    assert programs.part(PULUMI) == PartFacts(FoundProgram(str(own), "3.300.1"), "3.1.0, built here")
     assert programs.part(LANGUAGE) == PartFacts(None, "")
     program(path, LANGUAGE)
     assert programs.part(LANGUAGE) == PartFacts(None, f"beside {own}")
@@ -351,7 +351,7 @@ def test_everything_has_an_answer_to_each_question_or_none(path: Path, monkeypat
         released.wait(60)
         return ExistingCluster("c")
 
-    facts = looking.everything(lambda: "c", never)
+    facts = looking.everything("make up", lambda: "c", never)
     end_what_was_asked()
     released.set()
     assert (facts.docker, facts.kind, facts.go, facts.cluster, facts.parts[PULUMI]) == (None, None, None, None, None)
@@ -414,14 +414,14 @@ NODE = UnstartedNode("dev-test-doctor", "storage-tiers-dev", Path("kubeconfig"))
 
 
 def test_what_will_fail_before_a_cluster_is_started(crowded: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [found] = command.will_fail("c", NODE)
+    [found] = command.will_fail("dev", "c", NODE)
     assert (found.subject, found.fails, crowded) == ("inotify instances", True, [])
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
     kubeconfig(tmp_path / "config", "http://127.0.0.1:1")
-    [found] = command.will_fail("c", ExistingCluster("c"))
+    [found] = command.will_fail("dev", "c", ExistingCluster("c"))
     assert (found.subject, found.mend) == ("cluster", "kubectl --context c get --raw /version")
     monkeypatch.setattr(cluster_facts, "kind_refusals", lambda *_, made: {})
-    assert command.will_fail("c", KindCluster("dev-test-doctor", "c", tmp_path / "kubeconfig")) == []
+    assert command.will_fail("dev", "c", KindCluster("dev-test-doctor", "c", tmp_path / "kubeconfig")) == []
     assert sorted(crowded) == ["docker", "kind"]
 
 

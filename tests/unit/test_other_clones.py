@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +56,18 @@ def test_reading_env_after_the_other_clones(session: Session, set_to: str | None
     script = f'. {tmp_path}/.dev/env; printf %s "$PULUMI_BACKEND_URL"'
     done = subprocess.run(["sh", "-ec", script], env=environment, check=True, capture_output=True, text=True)
     assert done.stdout == ((tmp_path / ".dev/state").as_uri() if own else set_to)
+
+
+def test_the_other_clones_kubeconfig_is_left_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs, ours, own = tmp_path / "a/.dev/kubeconfig", tmp_path / "b/.dev/kubeconfig", tmp_path / "mine"
+    for path in (theirs, ours):
+        path.parent.mkdir(parents=True)
+        (path.parent / "env").touch()
+    monkeypatch.setattr(stack, "KUBECONFIG", ours)
+    for named, left in (([theirs, own, ours], [own, ours]), ([theirs], None), ([own], [own])):
+        monkeypatch.setenv("KUBECONFIG", os.pathsep.join(map(str, named)))
+        stack.leave_other_clones()
+        assert os.environ.get("KUBECONFIG") == (os.pathsep.join(map(str, left)) if left else None)
+    monkeypatch.delenv("KUBECONFIG")
+    stack.leave_other_clones()
+    assert "KUBECONFIG" not in os.environ

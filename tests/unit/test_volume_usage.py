@@ -12,7 +12,7 @@ from ops.volumes.found import VolumesFolder
 from tests.unit.volume_objects import volume
 
 
-class Node:
+class AskedNode:
     """A dev cluster's node, which notes what it is asked."""
 
     def __init__(self) -> None:
@@ -33,14 +33,14 @@ def test_what_this_user_may_not_read_the_node_is_asked(tmp_path: Path, monkeypat
     (tmp_path / "closed").mkdir()
     size = usage._size
     monkeypatch.setattr(usage, "_size", lambda path: None if path.name == "closed" else size(path))
-    node = Node()
+    node = AskedNode()
     found = used(VolumesFolder(tmp_path, "/volumes", node.used), "/volumes/open", "/volumes/closed", "/elsewhere/pv")
     assert found == {"open": 0, "closed": 8192}
     assert node.asked == ["/volumes/closed"]
 
 
 def test_a_directory_that_cant_even_be_found_here(tmp_path: Path) -> None:
-    node = Node()
+    node = AskedNode()
     assert used(VolumesFolder(tmp_path, "/volumes", node.used), "/volumes/inside/a", "/volumes/gone") == {"a": 8192}
     assert used(VolumesFolder(tmp_path, "/volumes"), "/volumes/inside/a") == {}
     assert used(None, "/volumes/a") == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from devkube.cluster.kind.commands import CommandFailed
+from devkube.cluster.kind.commands import ProgramFailed
 from devkube.errors import MachineError
 
 _PULL = re.compile(r"failed to pull image \"?([^\s\"]+)")
@@ -29,7 +29,7 @@ class NodeImageMissing(MachineError):
     """The node image is not on this machine, and can't be pulled."""
 
 
-def explained(problem: CommandFailed, identity: str) -> MachineError:
+def explained(problem: ProgramFailed, identity: str) -> MachineError:
     """The same error with what to do about it, where that is known."""
     if pull := _PULL.search(problem.said):
         return NodeImageMissing(

@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from devkube.cluster import host
-from devkube.cluster.kind.commands import CommandFailed, answer, run
+from devkube.cluster.kind.commands import ProgramFailed, answer, run
 
 # Programs that Kind uses in Docker's place when KIND_EXPERIMENTAL_PROVIDER names them (kind 0.33:
 # pkg/internal/runtime). Any other value is ignored by Kind, with a warning.
@@ -109,7 +109,7 @@ def docker_silent() -> str | None:
     """That no Docker engine answers this user, with Docker's own words; None where one does."""
     try:
         said = run("docker", "version", "--format", "{{.Server.Version}}", seconds=20).strip()
-    except CommandFailed as problem:
+    except ProgramFailed as problem:
         said = ""
         cause = problem.said
     else:

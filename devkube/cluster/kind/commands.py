@@ -12,7 +12,7 @@ _SHOWN = 60  # lines of what a failed program said; kubeadm alone says hundreds
 _FIRST = 20  # of these, from the beginning
 
 
-class CommandFailed(MachineError):
+class ProgramFailed(MachineError):
     """A program ended with an error; `said` is all that it wrote."""
 
     def __init__(self, command: Sequence[str], said: str, hint: str = "") -> None:
@@ -23,17 +23,17 @@ class CommandFailed(MachineError):
 def run(*command: str, stdin: str = "", seconds: float | None = None) -> str:
     """Run a program to its end; its output.
 
-    Raises CommandFailed with all that it said: when it fails, when it isn't there, or when it takes
+    Raises ProgramFailed with all that it said: when it fails, when it isn't there, or when it takes
     longer than `seconds`.
     """
     try:
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        raise CommandFailed(command, f"no answer in {seconds:.0f} s") from None
+        raise ProgramFailed(command, f"no answer in {seconds:.0f} s") from None
     except OSError as problem:
-        raise CommandFailed(command, str(problem)) from None
+        raise ProgramFailed(command, str(problem)) from None
     if done.returncode != 0:
-        raise CommandFailed(command, done.stderr.strip() or done.stdout)
+        raise ProgramFailed(command, done.stderr.strip() or done.stdout)
     return done.stdout
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from devkube.cluster.kind.causes import NodeImageMissing, explained
 from devkube.cluster.kind.checks import cgroup_refusal, docker_engine, inotify_shortage, kubernetes_of
-from devkube.cluster.kind.commands import CommandFailed, answer, run
+from devkube.cluster.kind.commands import ProgramFailed, answer, run
 from devkube.cluster.kind.config import new_config
 from devkube.cluster.kind.folder import not_seen, seen_by
 from devkube.cluster.kind.kubeconfig import check_reachable, kind_kubeconfig
@@ -120,11 +120,11 @@ def half_made(identity: str, home: Path, nodes: Sequence[KindNode]) -> bool:
     if not first.runs:
         try:
             start_nodes(nodes)
-        except CommandFailed as problem:
+        except ProgramFailed as problem:
             if being_made:
                 return True
             raise explained(problem, identity) from None
-    whole = looks_whole(first)
+    whole = looks_whole(nodes)
     if whole:
         home.mkdir(parents=True, exist_ok=True)
         KindRecord(True, first.identifier, kept.image if kept else "", kept.config if kept else "").write(home)
@@ -138,7 +138,7 @@ def delete_nodes(identity: str, kubeconfig: Path) -> None:
 
 def with_logs(problem: MachineError, identity: str, folder: Path) -> MachineError:
     """The error with what to do about it, and with the end of the nodes' logs, which are kept."""
-    known = explained(problem, identity) if isinstance(problem, CommandFailed) else problem
+    known = explained(problem, identity) if isinstance(problem, ProgramFailed) else problem
     logs = ""
     if not isinstance(known, NodeImageMissing):  # then there is no node
         with suppress(MachineError):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from devkube.cluster.kind.commands import CommandFailed, run
+from devkube.cluster.kind.commands import ProgramFailed, run
 from devkube.cluster.kind.nodes import KindNode
 from devkube.errors import MachineError
 
@@ -50,7 +50,7 @@ def load_pulled(nodes: Sequence[KindNode], official: str, name: str) -> None:
     with tempfile.TemporaryFile() as content:
         saved = subprocess.run(["docker", "save", name], stdout=content, stderr=subprocess.PIPE, check=False)
         if saved.returncode != 0:
-            raise CommandFailed(("docker", "save", name), saved.stderr.decode(errors="replace"))
+            raise ProgramFailed(("docker", "save", name), saved.stderr.decode(errors="replace"))
         for node in lacking:
             content.seek(0)
             _import(node, content)
@@ -64,7 +64,7 @@ def _import(node: KindNode, content: IO[bytes]) -> None:
     command = ["docker", "exec", "--interactive", node.name, *_CTR, *options]
     done = subprocess.run(command, stdin=content, capture_output=True, check=False)
     if done.returncode != 0:
-        raise CommandFailed(command, (done.stderr or done.stdout).decode(errors="replace"))
+        raise ProgramFailed(command, (done.stderr or done.stdout).decode(errors="replace"))
 
 
 def _snapshotter(node: KindNode) -> str:

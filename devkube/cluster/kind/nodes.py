@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from devkube.cluster.kind.commands import CommandFailed, answer, quoted, run
+from devkube.cluster.kind.commands import ProgramFailed, answer, quoted, run
 from devkube.errors import MachineError
 
 # Kind labels its containers so (kind: pkg/cluster/internal/providers/docker/constants.go).
@@ -21,6 +21,7 @@ _ROLE_LABEL = "io.x-k8s.kind.role"
 # Kind's own policy. The closest that Docker has to "with the machine, and for no other reason".
 _WITH_THE_DAEMON = "on-failure:1"
 _STOP_SECONDS = 60
+_RUNS = ("docker", "inspect", "--format", "{{.State.Running}}")
 # Before this line a command in the node would be in the way of its cgroups (kind#2409).
 _BOOTED = re.compile(r"Reached target .*Multi-User System|detected cgroup v1")
 _YOUNG = timedelta(minutes=2)
@@ -53,7 +54,7 @@ class KindNode:
 def nodes_of(identity: str) -> list[KindNode]:
     """The containers of this cluster, running or not, the first control plane first.
 
-    Raises CommandFailed where Docker doesn't answer.
+    Raises ProgramFailed where Docker doesn't answer.
     """
     form = f'{{{{.ID}}}}\t{{{{.Names}}}}\t{{{{.State}}}}\t{{{{.Label "{_ROLE_LABEL}"}}}}'
     said = run("docker", "ps", "--all", "--no-trunc", "--filter", f"label={CLUSTER_LABEL}={identity}", "--format", form)
@@ -110,7 +111,7 @@ def wait_until_ready(identity: str, nodes: Sequence[KindNode], seconds: float = 
     while True:
         try:
             waiting = _not_ready(json.loads(kubectl(nodes[0], "get", "nodes", "--output=json")), started)
-        except CommandFailed as problem:
+        except ProgramFailed as problem:
             waiting = problem.said
         except ValueError as problem:
             waiting = str(problem)
@@ -166,16 +167,18 @@ def _wait_until_booted(node: KindNode, started: datetime, deadline: float) -> No
             errors="replace",
             check=False,
         )
-        if log.returncode != 0 or _BOOTED.search(log.stdout):
+        if log.returncode != 0 or _BOOTED.search(log.stdout) or answer(*_RUNS, node.name) == "false":
             return
         time.sleep(0.3)
 
 
-def looks_whole(node: KindNode, seconds: float = 60) -> bool | None:
-    """Whether Kind came to its end with this cluster: its provisioner is the last that it makes.
+def looks_whole(nodes: Sequence[KindNode], seconds: float = 60) -> bool | None:
+    """Whether Kind came to its end with this cluster: its provisioner, and then the nodes that
+    join, are the last that it makes.
 
-    The container must run. None where the cluster can't be asked within `seconds`.
+    The containers must run. None where the cluster can't be asked within `seconds`.
     """
+    node = nodes[0]
     deadline = time.monotonic() + seconds
     _wait_until_booted(node, _started(node), deadline)
     if answer("docker", "exec", node.name, "test", "-e", "/etc/kubernetes/admin.conf") is None:
@@ -183,11 +186,12 @@ def looks_whole(node: KindNode, seconds: float = 60) -> bool | None:
     while True:
         try:
             kubectl(node, "get", "deployment", "local-path-provisioner", "--namespace=local-path-storage", "--output=name")
-        except CommandFailed as problem:
+            joined = kubectl(node, "get", "nodes", "--output=name").split()
+        except ProgramFailed as problem:
             if "NotFound" in problem.said:
                 return False
         else:
-            return True
+            return {f"node/{each.name}" for each in kubernetes_nodes(nodes)} <= set(joined)
         if time.monotonic() > deadline:
             return None
         time.sleep(1)

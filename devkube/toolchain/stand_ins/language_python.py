@@ -39,7 +39,7 @@ from devkube.toolchain.stand_ins.environments import (
 from devkube.toolchain.stand_ins.protocol import engine_pb2, engine_pb2_grpc, language_pb2, language_pb2_grpc, plugin_pb2
 
 RUN_PROGRAM = Path(__file__).resolve().with_name("run_program.py")
-VERSION = "3.274.1"  # the host whose behaviour this one has
+VERSION = "3.258.0"  # the host whose behaviour this one has
 
 SHOWN_TO_THE_USER = 32  # see run_program.py
 
