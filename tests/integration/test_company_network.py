@@ -138,7 +138,7 @@ def test_up_and_canary_past_the_proxy(network: Network) -> None:
     stack = network.going(network.outside, **variables)
     stack.configure(canary={**CANARY, "run": 2})
     stack.up()
-    assert kubectl(network.outside, variables).returncode == 0
+    assert kubectl(network.outside, stack.variables).returncode == 0
     assert (network.proxies.recorded.refused, network.proxies.recorded.proxied) == ([], [])
 
 
