@@ -16,10 +16,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from devkube.cluster import EmbeddedCluster, embedded, kind
 from devkube.cluster import layout as layouts
 from devkube.engine import Engine
+from ops import stack_file
 from tests.conftest import eventually
 from tests.integration.test_two_clones import DevStack
 from tests.secret_scan import leaks, secrets_of
@@ -50,17 +52,10 @@ class Person:
         return said
 
     def canary_anew(self) -> None:
-        """Set the number that has the canary run again."""
+        """Raise the number that has the canary run again."""
         file = self.clone.folder / "Pulumi.dev.yaml"
-        text = file.read_text()
-        line = next((line for line in text.splitlines() if line.startswith("    run: ")), None)
-        number = int(line.split()[-1]) + 1 if line else 2
-        text = (
-            text.replace(line, f"    run: {number}")
-            if line
-            else text.replace("  storage-tiers:canary:\n", f"  storage-tiers:canary:\n    run: {number}\n")
-        )
-        file.write_text(text)
+        canary = yaml.safe_load(file.read_text())["config"]["storage-tiers:canary"]
+        stack_file.change(file, {"canary.run": canary.get("run", 1) + 1})
 
     def killed_in_canary(self, what: str) -> None:
         """`make up` with a part of it killed while a canary runs."""
