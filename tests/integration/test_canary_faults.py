@@ -476,6 +476,7 @@ def program(
     program_factory: Callable[..., Program], embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api
 ) -> Iterator[Program]:
     """The project's program with its tiers' volumes in folders of the claims' namespaces."""
+    others = volumes(core)  # those that other files' tests have left
     program = program_factory(access=access)
     pattern = {"pathPattern": "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"}
     program.configure(
@@ -485,7 +486,11 @@ def program(
     )
     yield program
     program.destroy()
-    eventually(lambda: not core.list_persistent_volume().items, "no volume is left")
+    eventually(lambda: volumes(core) <= others, "no volume is left")
+
+
+def volumes(core: client.CoreV1Api) -> set[str]:
+    return {volume.metadata.name for volume in core.list_persistent_volume().items}
 
 
 def claims(core: client.CoreV1Api) -> list[str]:
