@@ -7,13 +7,12 @@ answer is in it.
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 
 import click
 
-from bench.measure import run
+from bench.measure import medians, run_short
 from devkube import paths
 from ops.console import say, step
 
@@ -29,14 +28,12 @@ def main(runs: int) -> None:
     with step(f"{runs} runs") as progress:
         for turn in range(runs):
             progress.detail = f"run {turn + 1}"
-            before = os.times()
-            cost = run(COMMAND, paths.ROOT, os.environ, status)
-            after = os.times()
-            # The system's account of ended children: a run is too short for samples.
-            used = after.children_user + after.children_system - before.children_user - before.children_system
-            costs.append((cost.wall, used, cost.memory / 2**20))
-    wall, cpu, memory = (statistics.median(column) for column in zip(*costs, strict=True))
-    say(f"doctor: {wall:.2f} s, {cpu:.2f} s of processor time, {memory:.0f} MiB at the peak; the longest {max(costs)[0]:.2f} s")
+            costs.append(run_short(COMMAND, paths.ROOT, os.environ, status))
+    median, longest = medians(costs), max(cost.wall for cost in costs)
+    say(
+        f"doctor: {median.wall:.2f} s, {median.cpu:.2f} s of processor time, {median.memory / 2**20:.0f} MiB at the peak; "
+        f"the longest {longest:.2f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -10,17 +10,14 @@ Each is measured in a fresh clone with a dev cluster of its own, which is delete
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich import box
-from rich.table import Table
 
-from bench.measure import Cost, run
+from bench.measure import Cost, run, table_of_medians
 from dev import command_line
 from ops.console import console, step
 from tests.clone import Clone
@@ -39,7 +36,7 @@ def main(beginnings: Sequence[str], runs: int) -> None:
         for beginning, measured in costs.items():
             with step(f"{beginning}, run {turn} of {runs}"), tempfile.TemporaryDirectory() as folder:
                 measured.append(from_the(beginning, Path(folder)))
-    console.print(table(costs))
+    console.print(table_of_medians("From", costs, decimals=1))
 
 
 def from_the(beginning: str, folder: Path) -> Cost:
@@ -67,17 +64,6 @@ def clone_in(folder: Path, variables: dict[str, str]) -> Iterator[Clone]:
 def purge(clone: Clone, **variables: str) -> None:
     """Delete its dev cluster."""
     clone.works(clone.python, "-m", "dev", "purge", "--yes", "--unseen", **variables)
-
-
-def table(costs: dict[str, list[Cost]]) -> Table:
-    """The medians of each beginning."""
-    shown = Table("From", box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("wall s", "CPU s", "peak MiB"):
-        shown.add_column(title, justify="right")
-    for beginning, measured in costs.items():
-        wall, cpu, memory = (statistics.median(getattr(cost, figure) for cost in measured) for figure in ("wall", "cpu", "memory"))
-        shown.add_row(beginning, f"{wall:.1f}", f"{cpu:.1f}", f"{memory / 2**20:.0f}")
-    return shown
 
 
 if __name__ == "__main__":

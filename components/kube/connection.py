@@ -10,15 +10,28 @@ import select
 import ssl
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from components.kube.authorities import trusting
 from components.kube.errors import in_words
 from components.kube.kubeconfig import Server
-from components.kube.proxies import PORTS, chosen_by_cluster, chosen_by_environment
+from components.kube.proxies import PORTS, ChosenProxy, chosen_by_cluster, chosen_by_environment
 from components.kube.tunnels import opened, secured, through
 
 CONNECTING = 10  # seconds at most until a connection is there
+
+
+def address_of(server: Server) -> SplitResult:
+    """The server's address, which without a scheme is http's, as client-go has it."""
+    return urlsplit(server.url if "://" in server.url else f"http://{server.url}")
+
+
+def proxy_to(server: Server) -> ChosenProxy | None:
+    """The proxy that leads to the server: the kubeconfig's, else the environment's.
+
+    Raises ValueError for one that has no address.
+    """
+    return chosen_by_cluster(server.proxy, server.cluster) if server.proxy else chosen_by_environment(address_of(server))
 
 
 class Connection(http.client.HTTPConnection):
@@ -32,13 +45,13 @@ class Connection(http.client.HTTPConnection):
     """
 
     def __init__(self, server: Server, certificate: tuple[bytes, bytes] | None, timeout: float) -> None:
-        url = urlsplit(server.url if "://" in server.url else f"http://{server.url}")
+        url = address_of(server)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"the kubeconfig's server {server.url!r} is no address; it has the form https://host:port")
         self.default_port = PORTS[url.scheme]  # which the header Host leaves out
         super().__init__(url.hostname, url.port or self.default_port, timeout=timeout)
         self.prefix = url.path.rstrip("/")
-        self.proxy = chosen_by_cluster(server.proxy, server.cluster) if server.proxy else chosen_by_environment(url)
+        self.proxy = proxy_to(server)
         self._secure = server.secure
         self._tls = _tls(server, certificate) if server.secure or (self.proxy and self.proxy.scheme == "https") else None
         self._tls_name = server.tls_name

@@ -6,19 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from components.kube.api import KubeApi
+from components.kube.connection import address_of, proxy_to
 from components.kube.errors import ApiError
 from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
-from components.kube.proxies import chosen_by_cluster, chosen_by_environment
 from dev.doctor.facts import ClusterFacts
 from dev.paths import KUBECONFIG
 from devkube.cluster import Cluster, EmbeddedCluster, KindCluster, layout
 from devkube.cluster.kind import checks
-from devkube.cluster.kind.commands import answer
 from devkube.cluster.kind.config import read_config
-from devkube.cluster.kind.nodes import CLUSTER_LABEL
+from devkube.cluster.kind.nodes import running_everywhere
 from devkube.errors import MachineError
 
 # Longer than a question may take: an API that is only slow is none that doesn't answer.
@@ -51,9 +49,8 @@ def kind_refusals(cluster: KindCluster, *, made: bool) -> dict[Literal["cgroups"
     if engine is None:
         return {}
     config = read_config(cluster.config)
-    running = (answer("docker", "ps", "--quiet", "--filter", f"label={CLUSTER_LABEL}") or "").split()
     cgroups = None if made else checks.cgroup_refusal(engine, checks.kubernetes_of(cluster.image), config)
-    inotify = checks.inotify_shortage(engine, running=len(running))
+    inotify = checks.inotify_shortage(engine, running=running_everywhere())
     return {**({"cgroups": cgroups} if cgroups else {}), **({"inotify instances": inotify} if inotify else {})}
 
 
@@ -75,9 +72,7 @@ def ask_api(cluster: ClusterFacts | None) -> ClusterFacts | None:
     try:
         kubeconfig = Kubeconfig.load(*files)
         server = kubeconfig.server(cluster.context)
-        url = server.url if "://" in server.url else f"http://{server.url}"
-        proxy = chosen_by_cluster(server.proxy, server.cluster) if server.proxy else chosen_by_environment(urlsplit(url))
-        found = replace(cluster, server=url, proxy=str(proxy or ""))
+        found = replace(cluster, server=address_of(server).geturl(), proxy=str(proxy_to(server) or ""))
         answer = KubeApi(kubeconfig, cluster.context, timeout=_API_SECONDS).get("/version")
     except UnreadableKubeconfig as problem:
         return replace(found, unreached=f"{problem.file}: {problem}")

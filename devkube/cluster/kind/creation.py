@@ -12,11 +12,11 @@ import yaml
 
 from devkube.cluster.kind.causes import NodeImageMissing, explained
 from devkube.cluster.kind.checks import cgroup_refusal, docker_engine, inotify_shortage, kubernetes_of
-from devkube.cluster.kind.commands import ProgramFailed, answer, run
+from devkube.cluster.kind.commands import ProgramFailed, run
 from devkube.cluster.kind.config import new_config
 from devkube.cluster.kind.folder import not_seen, seen_by
 from devkube.cluster.kind.kubeconfig import check_reachable, kind_kubeconfig
-from devkube.cluster.kind.nodes import CLUSTER_LABEL, KindNode, keep_logs, looks_whole, nodes_of, start_nodes, wait_until_ready
+from devkube.cluster.kind.nodes import KindNode, keep_logs, looks_whole, nodes_of, running_everywhere, start_nodes, wait_until_ready
 from devkube.cluster.kind.provisioners import add_provisioners
 from devkube.cluster.kind.record import KindRecord, forget, recorded
 from devkube.errors import MachineError
@@ -95,10 +95,9 @@ def _check(new: NewKindCluster, config: dict[str, Any]) -> None:
     engine = docker_engine()
     if engine is None:
         return
-    running = (answer("docker", "ps", "--quiet", "--filter", f"label={CLUSTER_LABEL}") or "").split()
     for refusal in (
         cgroup_refusal(engine, kubernetes_of(new.image), new.config_text),
-        inotify_shortage(engine, len(config["nodes"]), len(running)),
+        inotify_shortage(engine, len(config["nodes"]), running_everywhere()),
     ):
         if refusal:
             raise MachineError(f"the Kind cluster {new.identity} would not start: {refusal}.")

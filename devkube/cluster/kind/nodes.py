@@ -62,6 +62,11 @@ def nodes_of(identity: str) -> list[KindNode]:
     return sorted(found, key=lambda node: (node.role != "control-plane", node.name))
 
 
+def running_everywhere() -> int:
+    """How many nodes of all Kind clusters run; 0 where Docker doesn't answer."""
+    return len((answer("docker", "ps", "--quiet", "--filter", f"label={CLUSTER_LABEL}") or "").split())
+
+
 def kubernetes_nodes(nodes: Sequence[KindNode]) -> list[KindNode]:
     """Those that run a kubelet; a load balancer, which several control planes have, doesn't."""
     return [node for node in nodes if node.role != "external-load-balancer"]
