@@ -83,8 +83,11 @@ class Person:
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                command = " ".join([Path(process.cmdline()[0]).name, *process.cmdline()[1:]]) if process.cmdline() else ""
-                if Path(process.cwd()).is_relative_to(self.clone.folder) and (command.startswith(words) or f" {words} " in command):
+                folder, line = Path(process.cwd()), process.cmdline()  # asked once: it can end in between
+                if not line or not folder.is_relative_to(self.clone.folder):
+                    continue
+                command = " ".join([Path(line[0]).name, *line[1:]])
+                if command.startswith(words) or f" {words} " in command:
                     found.append(process)
         return found
 
