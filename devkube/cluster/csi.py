@@ -1,0 +1,224 @@
+"""A cloud's CSI driver for an embedded cluster: volumes on loop devices behind Kubernetes' own
+sidecars, as host processes.
+
+One controller, with the sidecars beside it, and a process for each node. Everything of the "cloud"
+(disks, snapshots, what is attached where) is in one folder, `csi/<flavour>` of the cluster's home.
+The driver is in devkube/toolchain/csi.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from devkube import debian
+from devkube.cluster import host
+from devkube.cluster.control_plane import ControlPlane
+from devkube.cluster.csi_objects import CRDS, objects
+from devkube.cluster.daemons import Daemon, stop_all, wait_for
+from devkube.cluster.layout import Layout
+from devkube.errors import MachineError
+
+Flavour = Literal["ebs", "gce"]
+DRIVERS: dict[Flavour, str] = {"ebs": "ebs.csi.aws.com", "gce": "pd.csi.storage.gke.io"}
+
+# mkfs.xfs, xfs_growfs and the libraries that they want beside those of every Debian.
+_XFS_PACKAGES = ["xfsprogs", "libinih1", "liburcu8"]
+_LOOP_CLR_FD = 0x4C01  # linux/loop.h
+_DELETED = " (deleted)"  # what the kernel adds to a backing file's name
+
+
+@dataclass(frozen=True)
+class CsiNode:
+    """A node as the driver's process on it sees it."""
+
+    name: str  # the Kubernetes node's
+    zone: str  # its topology.kubernetes.io/zone label: the driver reports the same one
+    kubelet_root: Path
+    attach_limit: int = 0  # disks that it takes; 0 is the flavour's own
+
+
+class CsiDriver:
+    """One cloud's driver in one cluster. `programs` is what `build("csi")` returns."""
+
+    def __init__(self, control_plane: ControlPlane, programs: Path, flavour: Flavour, nodes: Sequence[CsiNode]) -> None:
+        self.control_plane = control_plane
+        self.flavour = flavour
+        self.driver = DRIVERS[flavour]
+        self._programs = programs
+        self._layout = control_plane.layout
+        self._environment: dict[str, str] = {}
+        self.folder = folder_of(self._layout, flavour)
+        self.nodes = list(nodes)
+
+    @property
+    def controller(self) -> Daemon:
+        """The controller: it alone writes the cloud's state."""
+        return self._daemon(
+            f"csi-{self.flavour}-controller", "csi-driver", "controller", *self._common(), f"--endpoint={self._controller_socket}"
+        )
+
+    def node(self, node: CsiNode) -> Daemon:
+        """The process on one node. It registers itself with the kubelet whenever that starts."""
+        return self._daemon(
+            f"csi-{self.flavour}-node-{node.name}",
+            "csi-driver",
+            "node",
+            *self._common(),
+            f"--endpoint={node.kubelet_root / 'plugins' / self.flavour / 'csi.sock'}",
+            f"--node-id={node.name}",
+            f"--zone={node.zone}",
+            f"--kubelet-root={node.kubelet_root}",
+            f"--attach-limit={node.attach_limit}",
+        )
+
+    @property
+    def sidecars(self) -> list[Daemon]:
+        """Kubernetes' own, each with a client certificate of its own.
+
+        They end at their next call after the controller has restarted, so they start and stop with
+        it. Retries come every 5 s at most: a rehearsal doesn't wait for five minutes.
+        """
+        asks = ("--timeout=60s", "--retry-interval-max=5s")
+        own: dict[str, tuple[str, ...]] = {
+            # `--extra-create-metadata` and `--default-fstype` as in both drivers' own manifests.
+            "csi-provisioner": (*asks, "--extra-create-metadata", "--default-fstype=ext4", "--feature-gates=Topology=true"),
+            "csi-attacher": (*asks, "--default-fstype=ext4"),
+            "csi-resizer": (*asks, "--handle-volume-inuse-error=false"),
+            "csi-snapshotter": asks,
+        }
+        daemons = [
+            self._daemon(
+                f"{name}-{self.flavour}", name, f"--kubeconfig={self._kubeconfig(name)}", f"--csi-address={self._controller_socket}", *flags
+            )
+            for name, flags in own.items()
+        ]
+        # One for all drivers of a cluster: the same name, so it is started once.
+        controller = "snapshot-controller"
+        daemons.append(self._daemon(controller, controller, f"--kubeconfig={self._kubeconfig(controller)}", "--retry-interval-max=5s"))
+        return daemons
+
+    @property
+    def daemons(self) -> list[Daemon]:
+        """All of them, in the order in which they start."""
+        return [self.controller, *(self.node(node) for node in self.nodes), *self.sidecars]
+
+    def start(self) -> None:
+        """Start what doesn't run; the API server must. Raises MachineError with a log's end."""
+        self._environment = _with_xfs()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for sidecar in ("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter", "snapshot-controller"):
+            self.control_plane.make_user(sidecar)
+        self.control_plane.kubectl(
+            "apply", "--server-side", "--force-conflicts", *(f"--filename={self._programs / name}.yaml" for name in CRDS)
+        )
+        self.control_plane.apply(objects(self.driver))
+        if self.controller.process() is None:
+            stop_all(self.sidecars, 10)
+            self.controller.start()
+        wait_for(self._controller_socket.exists, "its socket is not there", [self.controller], 30)
+        for node in self.nodes:
+            self.node(node).start()
+        for sidecar_daemon in self.sidecars:
+            sidecar_daemon.start()
+
+    def stop(self) -> None:
+        """Stop the driver and its sidecars. The kubelets must have ended, and their pods: nothing
+        can be unmounted by the driver afterwards."""
+        stop_running(self._layout, self.flavour)
+
+    def _common(self) -> tuple[str, ...]:
+        return (f"--flavour={self.flavour}", f"--folder={self.folder}")
+
+    @property
+    def _controller_socket(self) -> Path:
+        return self._layout.run / f"csi-{self.flavour}.sock"
+
+    def _kubeconfig(self, user: str) -> Path:
+        return self._layout.kubeconfig(user)
+
+    def _daemon(self, name: str, program: str, *arguments: str) -> Daemon:
+        return Daemon(name, [self._programs / program, *arguments], self._layout.logs, self._layout.run / "pids", self._environment)
+
+
+def folder_of(layout: Layout, flavour: Flavour) -> Path:
+    """Where one cloud's disks and state are."""
+    return layout.home / "csi" / flavour
+
+
+def stop_running(layout: Layout, flavour: Flavour) -> None:
+    """Stop whatever runs of one driver, by its process id files: nothing built is needed."""
+    pids = layout.run / "pids"
+    names = [path.stem for path in pids.glob("*.json")]
+    ours = [name for name in names if name.startswith(f"csi-{flavour}-") or (name.endswith(f"-{flavour}") and name.startswith("csi-"))]
+    last = not any(name.startswith("csi-") and name not in ours for name in names)
+    if last and "snapshot-controller" in names:
+        ours.append("snapshot-controller")
+    stop_all([Daemon(name, [], layout.logs, pids) for name in ours], 15)
+
+
+def release(layout: Layout, kubelet_roots: Sequence[Path]) -> None:
+    """Unmount and detach every disk of the cluster, and look whether that is so.
+
+    The kubelets and the drivers must have ended. The disks' files stay. Raises MachineError with
+    what is left: deleting the files would then only hide it.
+    """
+    folder = layout.home / "csi"
+    for root in kubelet_roots:
+        host.unmount_below(root)
+    for device, _ in _devices(folder):
+        with suppress(OSError):
+            opened = os.open(device, os.O_RDONLY)
+            try:
+                fcntl.ioctl(opened, _LOOP_CLR_FD, 0)
+            finally:
+                os.close(opened)
+    # The kernel answers at once, even while something still has a device open.
+    deadline = time.monotonic() + 10
+    while left := _devices(folder):
+        if time.monotonic() > deadline:
+            named = "\n".join(f"  {device}: {file}" for device, file in left)
+            raise MachineError(
+                f"these disks are still attached:\n{named}",
+                "`grep /dev/loop /proc/*/mounts` shows who has them; end that and run this again.",
+            )
+        time.sleep(0.1)
+
+
+def _devices(folder: Path) -> list[tuple[str, Path]]:
+    """Every loop device of a file below `folder`, whether the file is still there or not."""
+    found = []
+    for noted in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppress(OSError):  # detached in this moment
+            file = Path(noted.read_text().rstrip("\n").removesuffix(_DELETED))
+            if folder in file.parents:
+                found.append((f"/dev/{noted.parent.parent.name}", file))
+    return sorted(found)
+
+
+def contents(layout: Layout) -> list[str]:
+    """The disks and snapshots that deleting the cluster would delete, a line each."""
+    lines = []
+    for kind, word in (("disks", "volume"), ("snapshots", "snapshot")):
+        for file in sorted((layout.home / "csi").glob(f"*/{kind}/*")):
+            status = file.stat()
+            size, used = status.st_size // 2**20, status.st_blocks * 512 // 2**20
+            lines.append(f"{word} {file.name} ({size / 1024:.0f} GiB, {used} MiB of it used): {file}")
+    return lines
+
+
+def _with_xfs() -> dict[str, str]:
+    """The environment in which mkfs.xfs is found: the machine's own, or Debian's from the cache."""
+    system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    path = f"{os.environ.get('PATH', '')}:{system}"
+    if any((Path(folder) / "mkfs.xfs").exists() for folder in path.split(":")):
+        return {"PATH": path}
+    root = debian.unpack(_XFS_PACKAGES)
+    libraries = [str(folder) for folder in (*(root / "usr/lib").glob("*-linux-gnu"), *(root / "lib").glob("*-linux-gnu"))]
+    return {"PATH": f"{root / 'sbin'}:{root / 'usr/sbin'}:{path}", "LD_LIBRARY_PATH": ":".join(libraries)}
