@@ -12,7 +12,7 @@ import (
 type Parameters struct {
 	Type                        string
 	IOPS, IOPSPerGB, Throughput int64
-	RaiseIOPS, KeepRatio        bool
+	RaiseIOPS                   bool
 	Encrypted                   bool
 	KMSKey                      string
 	Tags                        map[string]string
@@ -67,8 +67,6 @@ func (p *Parameters) take(key, value string) (err error) {
 		_, err = number("volumeInitializationRate", value)
 	case "allowautoiopspergbincrease":
 		p.RaiseIOPS = isTrue(value)
-	case "allowautoiopsincreaseonmodify":
-		p.KeepRatio = isTrue(value)
 	case "encrypted":
 		p.Encrypted = p.Encrypted || isTrue(value)
 	case "kmskeyid":
@@ -82,7 +80,7 @@ func (p *Parameters) take(key, value string) (err error) {
 		if isTrue(value) {
 			p.Format[small] = value
 		}
-	case "fstype", "blockexpress", "blockattachuntilinitialized", "outpostarn":
+	case "fstype", "blockexpress", "blockattachuntilinitialized", "outpostarn", "allowautoiopsincreaseonmodify":
 	case "csi.storage.k8s.io/pvc/name", "csi.storage.k8s.io/pvc/namespace", "csi.storage.k8s.io/pv/name":
 	default:
 		if !isTagKey(key) {
