@@ -143,6 +143,21 @@ class Loop(Medium):
     def device(self) -> str:
         return next(mount[mount.index("-") + 2] for mount in mounts() if mount[4] == str(self.point))
 
+    def unmount(self) -> None:
+        """Unmount it, and wait until no other mount namespace has it mounted any more.
+
+        A container that is being started by anybody on this machine has a copy of all mounts for a
+        moment. While one is there, the kernel gives the next mount of the device the same file
+        system again, shut down as it is.
+        """
+        kept = Path("/sys/fs", self.kind, Path(self.device).name)
+        super().unmount()
+        end = time.monotonic() + 30
+        while kept.exists():
+            if time.monotonic() > end:
+                pytest.fail(f"the file system of {self.image} is still mounted in another mount namespace: {kept} is there")
+            time.sleep(0.05)
+
     def shut_down(self) -> None:
         """From now on every operation fails, as with a device that is gone."""
         descriptor = os.open(self.point, os.O_RDONLY)
