@@ -23,6 +23,7 @@ import pytest
 from devkube import paths
 from devkube.cluster import host
 from devkube.debian import unpack
+from tests.conftest import eventually
 
 # ioctl FS_IOC_SHUTDOWN of ext4 and XFS (include/uapi/linux/fs.h): the file system stops at once;
 # with this flag the journal's unwritten part is lost, too, as in a power cut.
@@ -152,11 +153,7 @@ class Loop(Medium):
         """
         kept = Path("/sys/fs", self.kind, Path(self.device).name)
         super().unmount()
-        end = time.monotonic() + 30
-        while kept.exists():
-            if time.monotonic() > end:
-                pytest.fail(f"the file system of {self.image} is still mounted in another mount namespace: {kept} is there")
-            time.sleep(0.05)
+        eventually(lambda: not kept.exists(), f"no other mount namespace has {self.image} mounted, and {kept} is gone", 30)
 
     def shut_down(self) -> None:
         """From now on every operation fails, as with a device that is gone."""
