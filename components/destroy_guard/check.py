@@ -10,6 +10,11 @@ own, because a destroy doesn't run the program. Exit status: 0 go on, 1 refused.
 
 from __future__ import annotations
 
+import gc
+
+if __name__ == "__main__":
+    gc.disable()  # one short run: to look for garbage, and once more at its end, costs a fifth of the time
+
 import argparse
 import sys
 from collections.abc import Iterable
@@ -19,16 +24,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project folder: this file is run by its path
 try:
-    from components.fast_import import without_garbage_collection
-
-    with without_garbage_collection():
-        from components.kube import labels
-        from components.kube.api import ApiError, Json, KubeApi, UnusableContext
-        from components.kube.belonging import CANARY_KINDS, OUR_KINDS, Object, foreign, foreign_in
-        from components.kube.bindings import broken, claims_and_volumes, out_of_reach
-        from components.kube.kept import NotKept, keep_listed
-        from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
-        from components.kube.ownership import stamp_volumes
+    from components.kube import labels
+    from components.kube.api import ApiError, Json, KubeApi, UnusableContext
+    from components.kube.belonging import CANARY_KINDS, OUR_KINDS, Object, foreign, foreign_in
+    from components.kube.bindings import broken, claims_and_volumes, out_of_reach
+    from components.kube.kept import NotKept, keep_listed
+    from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
+    from components.kube.ownership import stamp_volumes
 except ImportError as missing:
     sys.exit(f"error: the Python package {missing.name} is missing in {sys.executable}; run `pulumi install` in the project folder.")
 
@@ -244,4 +246,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    finally:
+        gc.freeze()
