@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -26,12 +29,36 @@ from devkube.cluster.layout import Layout
 from devkube.errors import MachineError
 
 Flavour = Literal["ebs", "gce"]
+# Kubernetes' own, and with them the one that is a cluster's rather than a driver's.
+SIDECARS = ("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter", "snapshot-controller")
 DRIVERS: dict[Flavour, str] = {"ebs": "ebs.csi.aws.com", "gce": "pd.csi.storage.gke.io"}
 
 # mkfs.xfs, xfs_growfs and the libraries that they want beside those of every Debian.
 _XFS_PACKAGES = ["xfsprogs", "libinih1", "liburcu8"]
 _LOOP_CLR_FD = 0x4C01  # linux/loop.h
+_FITHAW = 0xC0045878  # linux/fs.h: _IOWR('X', 120, int)
+_DETACHED_WITHIN = 10  # seconds
 _DELETED = " (deleted)"  # what the kernel adds to a backing file's name
+_SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What the driver runs for ext4 and ext3; those for XFS come from Debian where they are missing.
+_PROGRAMS = ("blkid", "mkfs.ext4", "mkfs.ext3", "e2fsck", "resize2fs", "dumpe2fs")
+
+
+def lacking() -> list[str]:
+    """What this machine lacks for real disks, beside what an embedded cluster needs, in words;
+    empty where it lacks nothing."""
+    if not sys.platform.startswith("linux"):
+        return [f"it needs Linux (this is {sys.platform})"]
+    missing = []
+    if os.geteuid() != 0:
+        missing.append("it needs root (run it with sudo)")
+    if not Path("/dev/loop-control").exists():
+        missing.append("it needs /dev/loop-control (`modprobe loop`; a container needs it given, `--privileged`)")
+    path = f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"
+    programs = [name for name in _PROGRAMS if shutil.which(name, path=path) is None]
+    if programs:
+        missing.append(f"it needs these programs (packages e2fsprogs and util-linux): {', '.join(programs)}")
+    return missing
 
 
 @dataclass(frozen=True)
@@ -53,7 +80,6 @@ class CsiDriver:
         self.driver = DRIVERS[flavour]
         self._programs = programs
         self._layout = control_plane.layout
-        self._environment: dict[str, str] = {}
         self.folder = folder_of(self._layout, flavour)
         self.nodes = list(nodes)
 
@@ -111,9 +137,8 @@ class CsiDriver:
 
     def start(self) -> None:
         """Start what doesn't run; the API server must. Raises MachineError with a log's end."""
-        self._environment = _with_xfs()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for sidecar in ("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter", "snapshot-controller"):
+        for sidecar in SIDECARS:
             self.control_plane.make_user(sidecar)
         self.control_plane.kubectl(
             "apply", "--server-side", "--force-conflicts", *(f"--filename={self._programs / name}.yaml" for name in CRDS)
@@ -132,6 +157,10 @@ class CsiDriver:
         """Stop the driver and its sidecars. The kubelets must have ended, and their pods: nothing
         can be unmounted by the driver afterwards."""
         stop_running(self._layout, self.flavour)
+
+    @cached_property
+    def _environment(self) -> dict[str, str]:
+        return environment()
 
     def _common(self) -> tuple[str, ...]:
         return (f"--flavour={self.flavour}", f"--folder={self.folder}")
@@ -171,17 +200,16 @@ def release(layout: Layout, kubelet_roots: Sequence[Path]) -> None:
     """
     folder = layout.home / "csi"
     for root in kubelet_roots:
+        # A driver that was killed while it copied a snapshot has left its file system frozen, and
+        # a frozen one is never freed.
+        for mounted in host.mounts_below(root):
+            _control(mounted, _FITHAW)
         host.unmount_below(root)
-    for device, _ in _devices(folder):
-        with suppress(OSError):
-            opened = os.open(device, os.O_RDONLY)
-            try:
-                fcntl.ioctl(opened, _LOOP_CLR_FD, 0)
-            finally:
-                os.close(opened)
+    for device, _ in attached(folder):
+        _control(Path(device), _LOOP_CLR_FD)
     # The kernel answers at once, even while something still has a device open.
-    deadline = time.monotonic() + 10
-    while left := _devices(folder):
+    deadline = time.monotonic() + _DETACHED_WITHIN
+    while left := attached(folder):
         if time.monotonic() > deadline:
             named = "\n".join(f"  {device}: {file}" for device, file in left)
             raise MachineError(
@@ -191,8 +219,19 @@ def release(layout: Layout, kubelet_roots: Sequence[Path]) -> None:
         time.sleep(0.1)
 
 
-def _devices(folder: Path) -> list[tuple[str, Path]]:
-    """Every loop device of a file below `folder`, whether the file is still there or not."""
+def _control(path: Path, request: int) -> None:
+    """Ask the kernel for something that it may refuse."""
+    with suppress(OSError):
+        opened = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(opened, request, 0)
+        finally:
+            os.close(opened)
+
+
+def attached(folder: Path) -> list[tuple[str, Path]]:
+    """Every loop device of a file below `folder`, with the file, whether that is still there or
+    not."""
     found = []
     for noted in Path("/sys/block").glob("loop*/loop/backing_file"):
         with suppress(OSError):  # detached in this moment
@@ -213,11 +252,11 @@ def contents(layout: Layout) -> list[str]:
     return lines
 
 
-def _with_xfs() -> dict[str, str]:
-    """The environment in which mkfs.xfs is found: the machine's own, or Debian's from the cache."""
-    system = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    path = f"{os.environ.get('PATH', '')}:{system}"
-    if any((Path(folder) / "mkfs.xfs").exists() for folder in path.split(":")):
+def environment() -> dict[str, str]:
+    """The environment in which the driver finds mkfs.xfs: the machine's own, or Debian's from the
+    cache."""
+    path = f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"
+    if shutil.which("mkfs.xfs", path=path):
         return {"PATH": path}
     root = debian.unpack(_XFS_PACKAGES)
     libraries = [str(folder) for folder in (*(root / "usr/lib").glob("*-linux-gnu"), *(root / "lib").glob("*-linux-gnu"))]

@@ -1,0 +1,224 @@
+"""The rehearsal's CSI driver: Kubernetes' own conformance suite (csi-sanity), its own tests on real
+file systems, and what is left on the machine when it has ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from devkube import paths
+from devkube.cluster import csi, csi_objects
+from devkube.cluster.control_plane import ControlPlane
+from devkube.cluster.csi import CsiDriver, CsiNode, Flavour
+from devkube.cluster.daemons import Daemon, wait_for
+from devkube.cluster.layout import Layout, Ports
+from devkube.errors import MachineError
+from devkube.toolchain import build as toolchain
+from devkube.toolchain.build import build
+
+needs_disks = pytest.mark.skipif(bool(csi.lacking()), reason="; ".join(csi.lacking()))
+ZONES: dict[Flavour, str] = {"ebs": "us-east-1a", "gce": "us-central1-a"}
+
+
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layout]:
+    """A cluster's places in a folder of the test's own; nothing of it runs or is attached
+    afterwards."""
+    monkeypatch.setattr(paths, "MACHINE_STATE", tmp_path / "lib")
+    monkeypatch.setattr(paths, "MACHINE_RUN", tmp_path / "run")
+    made = Layout("csi", "198.18.250.0/24", Ports(*range(1, 8)))
+    for folder in (made.run / "pids", made.logs, made.kubelet_root):
+        folder.mkdir(parents=True)
+    yield made
+    for flavour in csi.DRIVERS:
+        csi.stop_running(made, flavour)
+    csi.release(made, [made.kubelet_root])
+
+
+def attach(file: Path) -> str:
+    """The loop device of a new file of 1 MiB."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("wb") as made:
+        made.truncate(2**20)
+    return subprocess.run(["losetup", "--find", "--show", file], capture_output=True, text=True, check=True).stdout.strip()
+
+
+# --- conformance ----------------------------------------------------------------------------------
+
+# What csi-sanity leaves out because the driver says that it doesn't offer it, by what the suite says.
+NOT_OFFERED: Mapping[Flavour, Mapping[str, str]] = {
+    "ebs": {},
+    "gce": {},
+}
+# Tests that the suite must leave out, by their names, and why.
+NOT_RUN: Mapping[Flavour, Mapping[str, str]] = {"ebs": {}, "gce": {}}
+PARAMETERS: Mapping[Flavour, dict[str, str]] = {"ebs": {"type": "gp3"}, "gce": {"type": "pd-balanced"}}
+MUTABLE: Mapping[Flavour, dict[str, str]] = {"ebs": {"iops": "3100"}, "gce": {"iops": "3100"}}
+
+
+@pytest.mark.cluster
+@needs_disks
+@pytest.mark.parametrize("flavour", csi.DRIVERS)
+def test_the_driver_conforms(flavour: Flavour, layout: Layout, tmp_path: Path) -> None:
+    programs = build("csi")
+    node = CsiNode("storage-tiers", ZONES[flavour], layout.kubelet_root)
+    driver = CsiDriver(ControlPlane(layout, Path()), programs, flavour, [node])
+    driver.node(node).start()
+    driver.controller.start()
+    sockets = {
+        "endpoint": layout.kubelet_root / "plugins" / flavour / "csi.sock",
+        "controllerendpoint": layout.run / f"csi-{flavour}.sock",
+    }
+    for daemon, socket in zip((driver.node(node), driver.controller), sockets.values(), strict=True):
+        wait_for(socket.exists, "its socket is not there", [daemon], 30)
+    report = tmp_path / "report.xml"
+    settings = {
+        **sockets,
+        "mountdir": layout.kubelet_root / "pods",
+        "stagingdir": layout.kubelet_root / "staged",
+        "testvolumesize": 5 * 2**30,
+    }
+    for name, values in (("testvolumeparameters", PARAMETERS), ("testvolumemutableparameters", MUTABLE)):
+        settings[name] = tmp_path / f"{name}.yaml"
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(values[flavour]))
+    ran = subprocess.run(
+        [
+            programs / "csi-sanity",
+            *(f"--csi.{name}={value}" for name, value in settings.items()),
+            *(f"--ginkgo.skip={name}" for name in NOT_RUN[flavour]),
+            f"--ginkgo.junit-report={report}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
+    print(ran.stdout[-6000:])
+    for case in cases:
+        print(case.get("status"), case.get("name"), (case.find("skipped").get("message") if case.find("skipped") is not None else ""))
+    assert ran.returncode == 0
+
+
+@pytest.mark.cluster
+@needs_disks
+def test_file_systems_snapshots_and_limits() -> None:
+    """The driver's own tests, in Go: real ext4, ext3 and XFS on loop devices."""
+    ran = subprocess.run(
+        [toolchain.ensure_go(), "test", "-count=1", "-trimpath", "-buildvcs=false", "./internal/..."],
+        cwd=toolchain.HERE / "csi",
+        env={**toolchain.go_environment(), **csi.environment()},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-2000:]
+
+
+# --- what is left ---------------------------------------------------------------------------------
+
+
+@needs_disks
+def test_every_disk_of_the_cluster_is_detached_and_nobody_elses(layout: Layout, tmp_path: Path) -> None:
+    folder = csi.folder_of(layout, "ebs") / "disks"
+    kept, deleted = folder / "vol-1", folder / "vol 2"
+    attach(kept)
+    attach(deleted)
+    deleted.unlink()
+    theirs = tmp_path / "csi-of-somebody-else" / "vol-1"
+    device = attach(theirs)
+    try:
+        csi.release(layout, [layout.kubelet_root])
+        assert csi.attached(layout.home / "csi") == []
+        assert csi.attached(theirs.parent) == [(device, theirs)]
+        assert kept.exists()
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@needs_disks
+def test_a_disk_that_is_still_open_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csi, "_DETACHED_WITHIN", 0.2)
+    file = csi.folder_of(layout, "gce") / "disks" / "us-central1-a~pvc-1"
+    device = attach(file)
+    opened = os.open(device, os.O_RDONLY)
+    try:
+        with pytest.raises(
+            MachineError, match=r"these disks are still attached:\n  /dev/loop\d+: .*/us-central1-a~pvc-1\n.*/proc/\*/mounts"
+        ):
+            csi.release(layout, [layout.kubelet_root])
+    finally:
+        os.close(opened)
+
+
+def test_what_runs_of_one_driver_ends_and_what_others_need_stays(layout: Layout) -> None:
+    pids = layout.run / "pids"
+    names = [
+        "csi-ebs-controller",
+        "csi-ebs-node-storage-tiers-2",
+        "csi-provisioner-ebs",
+        "csi-attacher-ebs",
+        "csi-gce-controller",
+        "csi-provisioner-gce",
+        "snapshot-controller",
+        "etcd",
+    ]
+    daemons = {name: Daemon(name, ["sleep", "60"], layout.logs, pids) for name in names}
+    try:
+        for daemon in daemons.values():
+            daemon.start()
+        csi.stop_running(layout, "ebs")
+        assert [name for name, daemon in daemons.items() if daemon.process()] == [
+            "csi-gce-controller",
+            "csi-provisioner-gce",
+            "snapshot-controller",
+            "etcd",
+        ]
+        csi.stop_running(layout, "gce")
+        assert [name for name, daemon in daemons.items() if daemon.process()] == ["etcd"]
+    finally:
+        daemons["etcd"].stop()
+
+
+def test_disks_and_snapshots_are_listed_before_they_are_deleted(layout: Layout) -> None:
+    assert csi.contents(layout) == []
+    folder = csi.folder_of(layout, "ebs")
+    for name, size in (("disks/vol-1", 5 * 2**30), ("snapshots/snap-1", 2**30)):
+        file = folder / name
+        file.parent.mkdir(parents=True)
+        with file.open("wb") as made:
+            made.write(b"x" * 2**20)
+            made.truncate(size)
+            os.fsync(made.fileno())
+    assert csi.contents(layout) == [
+        f"volume vol-1 (5 GiB, 1 MiB of it used): {folder}/disks/vol-1",
+        f"snapshot snap-1 (1 GiB, 1 MiB of it used): {folder}/snapshots/snap-1",
+    ]
+
+
+@pytest.mark.parametrize("flavour", csi.DRIVERS)
+def test_every_sidecar_has_a_user_with_rights(flavour: Flavour, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csi, "environment", dict)
+    driver = CsiDriver(ControlPlane(layout, Path()), Path("/programs"), flavour, [])
+    made = csi_objects.objects(csi.DRIVERS[flavour])
+    users = {subject["name"] for each in made if each["kind"] == "ClusterRoleBinding" for subject in each["subjects"]}  # type: ignore[attr-defined]
+    started = {Path(sidecar.arguments[0]).name for sidecar in driver.sidecars}
+    assert started == users == set(csi.SIDECARS)
+    for sidecar in driver.sidecars:
+        name = Path(sidecar.arguments[0]).name
+        assert f"--kubeconfig={layout.kubeconfig(name)}" in sidecar.arguments
+
+
+def test_what_the_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csi.sys, "platform", "darwin")
+    assert csi.lacking() == ["it needs Linux (this is darwin)"]
+    monkeypatch.setattr(csi.sys, "platform", "linux")
+    monkeypatch.setattr(csi.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(csi.shutil, "which", lambda name, path: None if name == "dumpe2fs" else name)
+    said = csi.lacking()
+    assert said[0] == "it needs root (run it with sudo)"
+    assert said[-1] == "it needs these programs (packages e2fsprogs and util-linux): dumpe2fs"
