@@ -22,6 +22,7 @@ from typing import Literal
 
 from devkube import debian
 from devkube.cluster import host
+from devkube.cluster.api_server import ask_for_object
 from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.csi_objects import CRDS, objects
 from devkube.cluster.daemons import Daemon, stop_all, wait_for
@@ -77,7 +78,6 @@ class CsiDriver:
     def __init__(self, control_plane: ControlPlane, programs: Path, flavour: Flavour, nodes: Sequence[CsiNode]) -> None:
         self.control_plane = control_plane
         self.flavour = flavour
-        self.driver = DRIVERS[flavour]
         self._programs = programs
         self._layout = control_plane.layout
         self.folder = folder_of(self._layout, flavour)
@@ -86,14 +86,12 @@ class CsiDriver:
     @property
     def controller(self) -> Daemon:
         """The controller: it alone writes the cloud's state."""
-        return self._daemon(
-            f"csi-{self.flavour}-controller", "csi-driver", "controller", *self._common(), f"--endpoint={self._controller_socket}"
-        )
+        return self._daemon("csi-controller", "csi-driver", "controller", *self._common(), f"--endpoint={self._controller_socket}")
 
     def node(self, node: CsiNode) -> Daemon:
         """The process on one node. It registers itself with the kubelet whenever that starts."""
         return self._daemon(
-            f"csi-{self.flavour}-node-{node.name}",
+            f"csi-node-{node.name}",
             "csi-driver",
             "node",
             *self._common(),
@@ -112,23 +110,16 @@ class CsiDriver:
         it. Retries come every 5 s at most: a rehearsal doesn't wait for five minutes.
         """
         asks = ("--timeout=60s", "--retry-interval-max=5s")
+        driver = f"--csi-address={self._controller_socket}"
         own: dict[str, tuple[str, ...]] = {
             # `--extra-create-metadata` and `--default-fstype` as in both drivers' own manifests.
-            "csi-provisioner": (*asks, "--extra-create-metadata", "--default-fstype=ext4", "--feature-gates=Topology=true"),
-            "csi-attacher": (*asks, "--default-fstype=ext4"),
-            "csi-resizer": (*asks, "--handle-volume-inuse-error=false"),
-            "csi-snapshotter": asks,
+            "csi-provisioner": (driver, *asks, "--extra-create-metadata", "--default-fstype=ext4", "--feature-gates=Topology=true"),
+            "csi-attacher": (driver, *asks, "--default-fstype=ext4"),
+            "csi-resizer": (driver, *asks, "--handle-volume-inuse-error=false"),
+            "csi-snapshotter": (driver, *asks),
+            "snapshot-controller": ("--retry-interval-max=5s",),
         }
-        daemons = [
-            self._daemon(
-                f"{name}-{self.flavour}", name, f"--kubeconfig={self._kubeconfig(name)}", f"--csi-address={self._controller_socket}", *flags
-            )
-            for name, flags in own.items()
-        ]
-        # One for all drivers of a cluster: the same name, so it is started once.
-        controller = "snapshot-controller"
-        daemons.append(self._daemon(controller, controller, f"--kubeconfig={self._kubeconfig(controller)}", "--retry-interval-max=5s"))
-        return daemons
+        return [self._daemon(name, name, f"--kubeconfig={self._layout.kubeconfig(name)}", *flags) for name, flags in own.items()]
 
     @property
     def daemons(self) -> list[Daemon]:
@@ -143,7 +134,7 @@ class CsiDriver:
         self.control_plane.kubectl(
             "apply", "--server-side", "--force-conflicts", *(f"--filename={self._programs / name}.yaml" for name in CRDS)
         )
-        self.control_plane.apply(objects(self.driver))
+        self.control_plane.apply(objects(DRIVERS[self.flavour]))
         if self.controller.process() is None:
             stop_all(self.sidecars, 10)
             self.controller.start()
@@ -153,10 +144,21 @@ class CsiDriver:
         for sidecar_daemon in self.sidecars:
             sidecar_daemon.start()
 
-    def stop(self) -> None:
-        """Stop the driver and its sidecars. The kubelets must have ended, and their pods: nothing
-        can be unmounted by the driver afterwards."""
-        stop_running(self._layout, self.flavour)
+    def wait_until_registered(self) -> None:
+        """Wait until every node's kubelet has told the API server of the driver: before that no pod
+        with one of its volumes can be placed there.
+
+        Raises MachineError with a log's end.
+        """
+        for node in self.nodes:
+
+            def registered(name: str = node.name) -> bool:
+                with suppress(MachineError):
+                    found = ask_for_object(self._layout, f"/apis/storage.k8s.io/v1/csinodes/{name}")
+                    return any(driver["name"] == DRIVERS[self.flavour] for driver in found["spec"].get("drivers") or [])
+                return False
+
+            wait_for(registered, "the node's kubelet has not registered it", [self.controller, self.node(node)], 60)
 
     @cached_property
     def _environment(self) -> dict[str, str]:
@@ -167,10 +169,7 @@ class CsiDriver:
 
     @property
     def _controller_socket(self) -> Path:
-        return self._layout.run / f"csi-{self.flavour}.sock"
-
-    def _kubeconfig(self, user: str) -> Path:
-        return self._layout.kubeconfig(user)
+        return self._layout.run / "csi.sock"
 
     def _daemon(self, name: str, program: str, *arguments: str) -> Daemon:
         return Daemon(name, [self._programs / program, *arguments], self._layout.logs, self._layout.run / "pids", self._environment)
@@ -181,15 +180,17 @@ def folder_of(layout: Layout, flavour: Flavour) -> Path:
     return layout.home / "csi" / flavour
 
 
-def stop_running(layout: Layout, flavour: Flavour) -> None:
-    """Stop whatever runs of one driver, by its process id files: nothing built is needed."""
+def stop_running(layout: Layout) -> None:
+    """Stop whatever runs of a driver and its sidecars, by the process id files: nothing built is
+    needed. The kubelets must have ended, and their pods: the driver unmounts nothing afterwards."""
     pids = layout.run / "pids"
-    names = [path.stem for path in pids.glob("*.json")]
-    ours = [name for name in names if name.startswith(f"csi-{flavour}-") or (name.endswith(f"-{flavour}") and name.startswith("csi-"))]
-    last = not any(name.startswith("csi-") and name not in ours for name in names)
-    if last and "snapshot-controller" in names:
-        ours.append("snapshot-controller")
-    stop_all([Daemon(name, [], layout.logs, pids) for name in ours], 15)
+    names = [path.stem for path in (*pids.glob("csi-*.json"), *pids.glob("snapshot-controller.json"))]
+    stop_all([Daemon(name, [], layout.logs, pids) for name in names], 15)
+
+
+def kill_node(layout: Layout, name: str) -> None:
+    """End the driver's process on one node, as a power cut would."""
+    stop_all([Daemon(f"csi-node-{name}", [], layout.logs, layout.run / "pids")], 0)
 
 
 def release(layout: Layout, kubelet_roots: Sequence[Path]) -> None:
