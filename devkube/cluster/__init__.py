@@ -46,7 +46,32 @@ def choose(context: str, identity: str, kubeconfig: Path, choice: ClusterChoice 
     """
     asked = choice or ClusterChoice()
     in_docker = KindCluster(identity, context, kubeconfig, image=asked.kind_image, config=asked.kind_config)
-    on_host = EmbeddedCluster(identity, context, kubeconfig)
+    on_host = EmbeddedCluster(identity, context, kubeconfig, nodes=asked.nodes)
+    chosen = _chosen(asked, context, kubeconfig, in_docker, on_host)
+    if isinstance(chosen, EmbeddedCluster):
+        chosen.check_nodes()
+    elif asked.nodes > 1:
+        raise _not_so_many(asked.nodes, chosen)
+    return chosen
+
+
+def _not_so_many(nodes: int, chosen: Cluster) -> MachineError:
+    """Only an embedded cluster takes a number of nodes."""
+    if isinstance(chosen, KindCluster):
+        lines = "".join("  - role: worker\\n" for _ in range(nodes - 1))
+        made = f"kind: Cluster\\napiVersion: kind.x-k8s.io/v1alpha4\\nnodes:\\n  - role: control-plane\\n{lines}"
+        return MachineError(
+            f"nodes: {nodes}: this clone's cluster is a Kind one, and takes its nodes from a kind config, when it is made.",
+            f"`printf '{made}' > .dev/kind.yaml && make up NODES=default KIND_CONFIG=.dev/kind.yaml`. Or, for a new cluster as root on "
+            f"Linux: `make up CLUSTER=embedded NODES={nodes}`.",
+        )
+    return MachineError(
+        f"nodes: {nodes}: the cluster is one of your own, with the nodes that it has.",
+        f"`make up NODES=default` uses it as it is; `make up CLUSTER=embedded NODES={nodes}` makes one with so many.",
+    )
+
+
+def _chosen(asked: ClusterChoice, context: str, kubeconfig: Path, in_docker: KindCluster, on_host: EmbeddedCluster) -> Cluster:
     if asked.cluster != "auto":
         return _asked_for(asked.cluster, context, kubeconfig, in_docker, on_host)
     if user_has(context, but=kubeconfig):
