@@ -38,8 +38,9 @@ def choose(context: str, identity: str, kubeconfig: Path, choice: ClusterChoice 
     1. A cluster of the user's own, where their kubeconfig has that context.
     2. What this `identity` has been before: neither a Docker engine that was started since, nor
        one that was stopped, makes a clone's data vanish behind another cluster.
-    3. Kind, where Docker runs, and where a node of it can.
-    4. An embedded node, on Linux as root.
+    3. Kind, where Docker runs, and where a node of it can, and unless a number of nodes is asked
+       for, which Kind takes from a kind config alone.
+    4. An embedded cluster, on Linux as root.
 
     `kubeconfig` is the file that a cluster of this project writes. Raises MachineError that says
     what each way lacks.
@@ -81,9 +82,10 @@ def _chosen(asked: ClusterChoice, context: str, kubeconfig: Path, in_docker: Kin
     if in_docker.exists():
         return in_docker
     kind_lacks = kind.lacking() or kind.unfit(asked.kind_image, read_config(asked.kind_config))
-    if not kind_lacks:
-        return in_docker
     embedded_lacks = embedded.lacking()
+    takes_number = asked.nodes > 1 and not asked.kind_config and not embedded_lacks  # only an embedded cluster does
+    if not kind_lacks and not takes_number:
+        return in_docker
     if not embedded_lacks:
         return on_host
     raise MachineError(
