@@ -73,8 +73,8 @@ class LocalPathProvisioner:
 def node_paths(layout: Layout) -> list[dict[str, object]]:
     """Where the provisioner makes the volumes' directories on which node."""
     first, *others = layout.each_node
-    default = {"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [str(first.node_volumes)]}
-    return [default, *({"node": each.node_name, "paths": [str(each.node_volumes)]} for each in others)]
+    places = [("DEFAULT_PATH_FOR_NON_LISTED_NODES", first), *((each.node_name, each) for each in others)]
+    return [{"node": name, "paths": [str(each.node_volumes)]} for name, each in places]
 
 
 def _helper_pod() -> dict[str, object]:
