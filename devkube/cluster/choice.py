@@ -79,5 +79,5 @@ def remembered(path: Path) -> ClusterChoice:
             raise MachineError(f"{path}: {key}: {value!r}: a text is wanted.", f"Write it in quotes: {key}: '{value}'")
     if content.get("cluster", "auto") not in WAYS:
         raise MachineError(f"{path}: cluster: {content['cluster']}: one of {', '.join(WAYS)} is wanted.", "Works: cluster: auto")
-    values: dict[str, Any] = {_KEYS[key]: value for key, value in content.items()}
-    return ClusterChoice(**{name: "" if value == DEFAULT else value for name, value in values.items()})
+    values: dict[str, Any] = {_KEYS[key]: "" if value == DEFAULT else value for key, value in content.items()}
+    return ClusterChoice(**values)
