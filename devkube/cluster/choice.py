@@ -72,12 +72,12 @@ def remembered(path: Path) -> ClusterChoice:
     for key, value in content.items():
         if key not in _KEYS:
             raise MachineError(f"{path}: {key}: unknown key; there are {', '.join(_KEYS)}.", f"Remove that line, or: rm {path}")
-        if key == "nodes":
+        if key == "nodes" and value != DEFAULT:
             if value not in range(1, MOST_NODES + 1) or isinstance(value, bool):
                 raise MachineError(f"{path}: nodes: {value!r}: a number from 1 to {MOST_NODES} is wanted.", "Works: nodes: 3")
         elif not isinstance(value, str):
             raise MachineError(f"{path}: {key}: {value!r}: a text is wanted.", f"Write it in quotes: {key}: '{value}'")
     if content.get("cluster", "auto") not in WAYS:
         raise MachineError(f"{path}: cluster: {content['cluster']}: one of {', '.join(WAYS)} is wanted.", "Works: cluster: auto")
-    values: dict[str, Any] = {_KEYS[key]: "" if value == DEFAULT else value for key, value in content.items()}
+    values: dict[str, Any] = {_KEYS[key]: value for key, value in content.items() if value != DEFAULT}
     return ClusterChoice(**values)

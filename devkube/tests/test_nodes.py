@@ -157,6 +157,8 @@ class TestChoice:
         remembered(file).with_(None, None, None, "3").write(file)
         assert remembered(file) == ClusterChoice(nodes=3)
         assert remembered(file).with_("embedded", None, None) == ClusterChoice("embedded", nodes=3)
+        file.write_text("nodes: default\nkind-image: default\n")  # by hand
+        assert remembered(file) == ClusterChoice()
         remembered(file).with_(None, None, None, "default").write(file)
         assert not file.exists()
 
