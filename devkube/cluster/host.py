@@ -164,6 +164,11 @@ def end_pods(name: str, grace: float) -> None:
     deadline = time.monotonic() + grace
     while time.monotonic() < deadline and any(is_work(pid) for pid in cgroup_pids(name)):
         time.sleep(0.1)
+    kill_pods(name)
+
+
+def kill_pods(name: str) -> None:
+    """Kill every process in the cgroup or below it, until there is none."""
     for _ in range(50):
         pids = cgroup_pids(name)
         if not pids:
