@@ -33,6 +33,11 @@ Flavour = Literal["ebs", "gce"]
 # Kubernetes' own, and with them the one that is a cluster's rather than a driver's.
 SIDECARS = ("csi-provisioner", "csi-attacher", "csi-resizer", "csi-snapshotter", "snapshot-controller")
 DRIVERS: dict[Flavour, str] = {"ebs": "ebs.csi.aws.com", "gce": "pd.csi.storage.gke.io"}
+# The first three zones of the region in the drivers' own examples.
+ZONES: dict[Flavour, tuple[str, ...]] = {
+    "ebs": ("us-east-1a", "us-east-1b", "us-east-1c"),
+    "gce": ("us-central1-a", "us-central1-b", "us-central1-c"),
+}
 
 # mkfs.xfs, xfs_growfs and the libraries that they want beside those of every Debian.
 _XFS_PACKAGES = ["xfsprogs", "libinih1", "liburcu8"]

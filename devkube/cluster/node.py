@@ -19,6 +19,7 @@ import yaml
 
 from devkube import debian, images, proxies
 from devkube.cluster import host
+from devkube.cluster.csi import SIDECARS
 from devkube.cluster.daemons import Daemon, end
 from devkube.cluster.layout import Layout
 from devkube.errors import MachineError
@@ -37,6 +38,7 @@ _LATEST_CONTAINERD = (1, 7)
 ZONE = "topology.kubernetes.io/zone"
 _OURS = {"kube", "kubelet", "etcd", "containerd", "containerd-shim-runc-v2", "local-path-provisioner"}
 _OURS |= {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+_OURS |= {"csi-driver", *SIDECARS}
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Node:
         """`runtime` may be None for a node that is only to be stopped: that must work with an empty
         cache too. `zone`: the node's label topology.kubernetes.io/zone; empty for none."""
         self.layout = layout
+        self.zone = zone
         self._runtime = runtime
         pids = layout.node_run / "pids"
         programs = f"{runtime.programs}:{runtime.program('runc').parent}" if runtime else ""
