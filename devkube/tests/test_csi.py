@@ -98,10 +98,15 @@ def test_the_driver_conforms(flavour: Flavour, layout: Layout, tmp_path: Path) -
         text=True,
         timeout=600,
     )
-    cases = list(ElementTree.parse(report).getroot().iter("testcase"))
-    print(ran.stdout[-6000:])
-    for case in cases:
-        print(case.get("status"), case.get("name"), (case.find("skipped").get("message") if case.find("skipped") is not None else ""))
+    left_out: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        for kind, found in (("skipped", left_out), ("failure", failed), ("error", failed)):
+            told = case.find(kind)
+            if told is not None:
+                found[case.get("name", "")] = told.get("message", "")
+    assert failed == {}, ran.stdout[-8000:]
+    print(left_out)
     assert ran.returncode == 0
 
 
