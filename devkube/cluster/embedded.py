@@ -23,6 +23,7 @@ from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.daemons import Daemon, end, stop_all, wait_for
 from devkube.cluster.layout import Layout
 from devkube.cluster.local_path import PROVISIONER, LocalPathProvisioner
+from devkube.cluster.mount_namespace import MountNamespace
 from devkube.cluster.node import find_runtime
 from devkube.cluster.nodes import ZONES, Nodes, check_number, forget_removed, volumes_of, with_number
 from devkube.errors import MachineError
@@ -74,7 +75,9 @@ class EmbeddedCluster:
     and pods reach each other and the node but nothing beyond: storage work needs none of it.
 
     Several nodes have state, address, pod addresses, cgroups, logs and volumes of their own, and
-    share a bridge, so that their pods reach each other. Down, up and delete take them as one.
+    share a bridge, so that their pods reach each other. The first one's mounts are the machine's;
+    each further one has a mount namespace, where the kernel gives one. Down, up and delete take
+    them as one.
 
     The kubelet sets a few kernel settings of the machine (vm.overcommit_memory, kernel.panic and
     the like), as every kubelet does.
@@ -227,6 +230,15 @@ class EmbeddedCluster:
         with self._locked():
             nodes = Nodes(layout, binaries, runtime, self.zones)
             nodes.start_one(ControlPlane(layout, binaries), name)
+
+    def node_namespace(self, name: str) -> MountNamespace | None:
+        """The mount namespace of a node, for what is to run beside its kubelet (a storage driver);
+        None where it is the machine's own.
+
+        Raises MachineError for a node that isn't there.
+        """
+        layout = layouts.load(self.identity)
+        return Nodes(layout, Path(), None).named(name).namespace if layout else None
 
     def folder(self) -> NodeFolder:
         """The nodes are this machine, so they see the volumes under the same path."""

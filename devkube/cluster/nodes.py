@@ -54,17 +54,9 @@ class Nodes:
             host.delete_bridge(self.layout.bridge)
 
     def prepare(self) -> None:
-        """Make the bridge with the nodes' addresses; folders, cgroup and settings of each."""
+        """Make what each needs of the machine, and write its settings."""
         for node in self.each:
-            self._prepare(node)
-
-    def _prepare(self, node: Node) -> None:
-        own = node.layout
-        for folder in (own.node_run / "pids", own.node_logs):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        host.make_bridge(own.bridge, f"{own.address}/24")
-        host.make_cgroup(own.cgroup)
-        node.write_settings()
+            node.prepare()
 
     def wait_for_containerd(self, started: Sequence[Daemon]) -> None:
         """Wait until every containerd answers.
@@ -108,7 +100,7 @@ class Nodes:
         if not (node.kubelet.process() or node.containerd.process()):
             node.end_everything(grace=0)
             host.remove_tree(node.layout.containerd_state)
-        self._prepare(node)
+        node.prepare()
         began = datetime.now(UTC).replace(microsecond=0)
         node.containerd.start()
         wait_for(node.containerd_ready, "does not answer", [node.containerd], 30)

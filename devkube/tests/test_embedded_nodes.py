@@ -4,6 +4,7 @@ these tests' own."""
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from devkube.cluster import embedded as embedded_module
-from devkube.cluster import host
+from devkube.cluster import host, mount_namespace
 from devkube.cluster import layout as layouts
 from devkube.cluster.embedded import EmbeddedCluster
 from devkube.errors import MachineError
@@ -113,6 +114,18 @@ def test_brokers_and_their_volumes_are_spread_and_reach_each_other(several: Fixt
             assert said.strip() == other["metadata"]["name"]
     for own in several.layout.each_node:
         assert [path for path in own.node_volumes.iterdir() if "data-kafka" in path.name], own.node_name
+
+
+@pytest.mark.skipif(not mount_namespace.possible(), reason="no mount namespaces here")
+def test_what_a_further_node_mounts_is_its_own(several: Fixture) -> None:
+    first, second, _ = several.layout.each_node
+    assert host.mounts_below(first.kubelet_root), "the first node is the machine itself"
+    assert not host.mounts_below(second.kubelet_root)
+    namespace = several.cluster.node_namespace(second.node_name)
+    assert namespace is not None
+    mounts = subprocess.check_output([*namespace.enter, "cat", "/proc/self/mounts"], text=True)
+    assert f"{second.kubelet_root}/pods/" in mounts
+    assert second.node_home.joinpath("device-plugins/kubelet.sock").is_socket()
 
 
 def test_a_node_is_killed_and_brought_back(several: Fixture) -> None:

@@ -14,6 +14,7 @@ import yaml
 from devkube import paths
 from devkube.cluster import ClusterChoice, EmbeddedCluster, KindCluster, choose, embedded, kind, remembered
 from devkube.cluster import layout as layouts
+from devkube.cluster import node as node_module
 from devkube.cluster.kind.config import count_nodes
 from devkube.cluster.local_path import node_paths
 from devkube.cluster.node import Node, Runtime
@@ -99,6 +100,16 @@ def test_settings_of_a_further_node_name_its_own_things(machine: Path) -> None:
     assert str(second.layout.containerd_socket) in (second.layout.node_home / "containerd.toml").read_text()
     alone = yaml.safe_load((first.layout.node_home / "kubelet.yaml").read_text())
     assert (alone["address"], alone["healthzBindAddress"]) == ("198.18.7.1", "127.0.0.1")
+
+
+@pytest.mark.parametrize("possible", [True, False])
+def test_a_further_node_has_its_own_mounts_where_that_can_be(possible: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "possible", lambda: possible)
+    first, second = Nodes(of(2), Path("/b"), None).each
+    assert first.namespace is None and Path(first.kubelet.arguments[0]) == Path("/b/kubelet")
+    words = ["nsenter", f"--mount={second.layout.node_run}/namespace/mnt"] if possible else []
+    for daemon, program in ((second.kubelet, "/b/kubelet"), (second.containerd, "containerd")):
+        assert [str(word) for word in daemon.arguments[: len(words) + 1]] == [*words, program]
 
 
 def test_the_number_is_kept_and_one_is_not_written(machine: Path) -> None:

@@ -1,0 +1,78 @@
+"""The mount namespace of one node: what it mounts, neither the machine nor another node sees."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from devkube.cluster import host
+from devkube.errors import MachineError
+
+# Where every kubelet makes its socket for device plugins, whatever its own folder is
+# (k8s.io/kubelet/pkg/apis/deviceplugin/v1beta1, DevicePluginPath).
+DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
+
+
+@lru_cache
+def possible() -> bool:
+    """Whether this kernel lets this user make one, and util-linux's programs for it are there."""
+    if not (shutil.which("unshare") and shutil.which("nsenter")):
+        return False
+    return subprocess.run(["unshare", "--mount", "--propagation=slave", "true"], capture_output=True, check=False).returncode == 0
+
+
+@dataclass(frozen=True)
+class MountNamespace:
+    """A mount namespace that lasts without a process in it, because a file in `folder` names it.
+
+    The machine's later mounts and unmounts reach it, its own reach nobody.
+    """
+
+    folder: Path
+    # What lies over a folder of the machine in it: the machine's folder, and that in its place.
+    instead: Mapping[Path, Path]
+
+    @property
+    def file(self) -> Path:
+        """What names it."""
+        return self.folder / "mnt"
+
+    @property
+    def enter(self) -> list[str | Path]:
+        """The words before a command that is to run in it. The command has their process id."""
+        return ["nsenter", f"--mount={self.file}"]
+
+    def make(self) -> None:
+        """Make it, unless it is there.
+
+        Raises MachineError with the words of the program that failed.
+        """
+        if self.file in host.mounts_below(self.folder):
+            return
+        host.unmount_below(self.folder)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.file.touch()
+        # A namespace can't be named on a mount that others get a copy of.
+        _run("mount", "--bind", self.folder, self.folder)
+        _run("mount", "--make-private", self.folder)
+        _run("unshare", f"--mount={self.file}", "--propagation=slave", "true")
+        for place, own in self.instead.items():
+            for folder in (place, own):
+                folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+            _run(*self.enter, "mount", "--bind", own, place)
+
+    def remove(self) -> None:
+        """Remove it with all its mounts. No process may be in it any more: the last one to leave
+        takes them along."""
+        host.unmount_below(self.folder)
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        words = " ".join(map(str, command))
+        raise MachineError(f"`{words}` failed: {done.stderr.strip()}", "Root's rights over mounts are needed (CAP_SYS_ADMIN).")
