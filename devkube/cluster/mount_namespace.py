@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from devkube import paths
 from devkube.cluster import host
 from devkube.errors import MachineError
 
@@ -60,10 +61,25 @@ class MountNamespace:
         _run("mount", "--bind", self.folder, self.folder)
         _run("mount", "--make-private", self.folder)
         _run("unshare", f"--mount={self.file}", "--propagation=slave", "true")
+        self._forget_other_nodes()
         for place, own in self.instead.items():
             for folder in (place, own):
                 folder.mkdir(mode=0o750, parents=True, exist_ok=True)
             _run(*self.enter, "mount", "--bind", own, place)
+
+    def mounts(self) -> list[Path]:
+        """Where something is mounted in it."""
+        return host.mount_points(_run(*self.enter, "cat", "/proc/self/mounts"))
+
+    def _forget_other_nodes(self) -> None:
+        """A new namespace has what the machine has mounted, other nodes' volumes too: they would
+        stay in use here after those nodes have unmounted them."""
+        for _ in range(20):  # some may go meanwhile, some lie on each other
+            others = [point for point in self.mounts() if is_a_nodes(point)]
+            if not others:
+                return
+            subprocess.run([*self.enter, "umount", "--lazy", *others], capture_output=True, check=False)
+        raise MachineError(f"these can't be unmounted in {self.file}: {', '.join(map(str, others))}.", "Stop the other clusters first.")
 
     def remove(self) -> None:
         """Remove it with all its mounts. No process may be in it any more: the last one to leave
@@ -71,8 +87,20 @@ class MountNamespace:
         host.unmount_below(self.folder)
 
 
-def _run(*command: str | Path) -> None:
+def is_a_nodes(point: Path) -> bool:
+    """Whether a node has mounted it: what lies in a cluster's folders. What is mounted on the
+    folder of a cluster, or on that of its volumes or below, is the user's doing."""
+    for base in (paths.MACHINE_STATE, paths.MACHINE_RUN):
+        if point.is_relative_to(base):
+            inside = point.relative_to(base).parts[1:]
+            return bool(inside) and inside[0] != "volumes"
+    return False
+
+
+def _run(*command: str | Path) -> str:
+    """Run a program to its end; what it printed. Raises MachineError with its words."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         words = " ".join(map(str, command))
         raise MachineError(f"`{words}` failed: {done.stderr.strip()}", "Root's rights over mounts are needed (CAP_SYS_ADMIN).")
+    return done.stdout

@@ -199,7 +199,7 @@ class Node:
         """End the node: kubelet, then the pods (`grace` seconds to end by themselves), containerd,
         and whatever is left of them, their mounts too."""
         self.kubelet.stop()
-        host.end_pods(self.layout.cgroup, grace)
+        host.end_pods([self.layout.cgroup], grace)
         self._end_shims_and_containerd()
 
     def kill(self) -> None:

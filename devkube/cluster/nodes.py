@@ -12,7 +12,7 @@ from devkube.cluster import host
 from devkube.cluster import layout as layouts
 from devkube.cluster.api_server import ask, ask_for_object
 from devkube.cluster.control_plane import ControlPlane
-from devkube.cluster.daemons import Daemon, wait_for
+from devkube.cluster.daemons import Daemon, stop_all, wait_for
 from devkube.cluster.layout import MOST_NODES, NODE_NAME, Layout
 from devkube.cluster.node import Node, Runtime
 from devkube.errors import MachineError
@@ -46,8 +46,8 @@ class Nodes:
     def clear_up(self) -> None:
         """Take away what dead nodes have left; where all are dead, their bridge too."""
         dead = [node for node in self.each if not (node.kubelet.process() or node.containerd.process())]
+        _end(dead, grace=5)
         for node in dead:
-            node.end_everything(grace=5)
             if node.layout.containerd_state.exists():
                 host.remove_tree(node.layout.containerd_state)
         if len(dead) == len(self.each):
@@ -110,9 +110,16 @@ class Nodes:
 
     def end(self, grace: float) -> None:
         """End all nodes; pods have `grace` seconds to end by themselves."""
-        for node in self.each:
-            node.end_everything(grace)
+        _end(self.each, grace)
         host.delete_bridge(self.layout.bridge)
+
+
+def _end(nodes: Sequence[Node], grace: float) -> None:
+    """End these nodes; the pods of all have the same `grace` seconds."""
+    stop_all([node.kubelet for node in nodes], 15)
+    host.end_pods([node.layout.cgroup for node in nodes], grace)
+    for node in nodes:
+        node.end_everything(0)
 
 
 def wait_for_node(control_plane: ControlPlane, node: Node, began: datetime | None, daemons: Sequence[Daemon]) -> None:

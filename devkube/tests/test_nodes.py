@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from devkube import paths
-from devkube.cluster import ClusterChoice, EmbeddedCluster, KindCluster, choose, embedded, kind, remembered
+from devkube.cluster import ClusterChoice, EmbeddedCluster, KindCluster, choose, embedded, kind, mount_namespace, remembered
 from devkube.cluster import layout as layouts
 from devkube.cluster import node as node_module
 from devkube.cluster.kind.config import count_nodes
@@ -210,3 +210,22 @@ class TestChoice:
 )
 def test_how_many_nodes_a_kind_config_asks_for(text: str, nodes: int) -> None:
     assert count_nodes(text) == nodes
+
+
+@pytest.mark.parametrize(
+    ("point", "others"),
+    [
+        ("lib/dev-2/kubelet/pods/7/volumes/x", True),
+        ("lib/dev-2/n2/kubelet/plugins/y/globalmount", True),
+        ("run/dev-2/containerd/netns/cni-1", True),
+        ("lib", False),
+        ("lib/dev-2", False),
+        ("lib/dev-2/volumes", False),
+        ("lib/dev-2/volumes/storage-tiers-2", False),
+        ("library/dev-2/kubelet", False),
+        ("mnt", False),
+    ],
+)
+def test_what_a_new_mount_namespace_does_without(point: str, others: bool, machine: Path) -> None:
+    """What other nodes have mounted; not what the user has, on which clusters or volumes may be."""
+    assert mount_namespace.is_a_nodes(machine / point) is others
