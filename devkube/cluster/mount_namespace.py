@@ -52,7 +52,7 @@ class MountNamespace:
 
         Raises MachineError with the words of the program that failed.
         """
-        if self.file in host.mounts_below(self.folder):
+        if self.file in host.mounts_below(self.folder) and set(self.instead) <= set(self.mounts()):
             return
         host.unmount_below(self.folder)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,6 +62,8 @@ class MountNamespace:
         _run("mount", "--make-private", self.folder)
         _run("unshare", f"--mount={self.file}", "--propagation=slave", "true")
         self._forget_other_nodes()
+        # As systemd has it on a machine: pods may ask for mounts that the node sees too.
+        _run(*self.enter, "mount", "--make-rshared", "/")
         for place, own in self.instead.items():
             for folder in (place, own):
                 folder.mkdir(mode=0o750, parents=True, exist_ok=True)

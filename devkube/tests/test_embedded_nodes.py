@@ -4,6 +4,8 @@ these tests' own."""
 from __future__ import annotations
 
 import json
+import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +22,7 @@ from devkube.cluster.embedded import EmbeddedCluster
 from devkube.errors import MachineError
 from devkube.images import reference
 from devkube.tests.test_embedded_cluster import OBJECTS, Fixture, assert_nothing_runs
+from devkube.toolchain.build import build
 
 pytestmark = [
     pytest.mark.cluster,
@@ -138,6 +141,19 @@ def test_what_a_further_node_mounts_is_its_own(several: Fixture) -> None:
 def mounts_of(fixture: Fixture, own: layouts.Layout) -> list[Path]:
     namespace = fixture.cluster.node_namespace(own.node_name)
     return namespace.mounts() if namespace else host.mounts_below(Path("/"))
+
+
+def test_keys_are_for_root_alone_and_each_kubelet_speaks_for_its_node(several: Fixture) -> None:
+    second = several.layout.of_node(2)
+    for own in several.layout.each_node:
+        keys = [own.kubeconfig(own.kubelet_user), *own.kubelet_root.joinpath("pki").glob("*.pem")]
+        assert len(keys) >= 2, own.node_name
+        assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
+    kubectl = [str(build("node") / "kubectl"), f"--kubeconfig={second.kubeconfig(second.kubelet_user)}", "label", "node"]
+    for name, allowed in ((second.node_name, True), (NAMES[0], False)):
+        done = subprocess.run([*kubectl, name, "example.com/a=b"], capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) is allowed, done.stderr
+        assert allowed or "Error from server (Forbidden)" in done.stderr
 
 
 def serves(own: layouts.Layout) -> bool:
