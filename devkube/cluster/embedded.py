@@ -211,12 +211,16 @@ class EmbeddedCluster:
         """End a node as a power cut would: its daemons, its pods' processes and its mounts, without
         a word to the API server.
 
-        Raises MachineError for a node that isn't there.
+        Raises MachineError for a node that isn't there, or doesn't run.
         """
         layout = layouts.load(self.identity)
-        if layout:
-            with self._locked():
-                Nodes(layout, Path(), None).named(name).kill()
+        if not layout:
+            raise self._does_not_run()
+        with self._locked():
+            node = Nodes(layout, Path(), None).named(name)
+            if not (node.kubelet.process() or node.containerd.process()):
+                raise MachineError(f"the node {name} doesn't run.", "`python -m dev up` starts it.")
+            node.kill()
 
     def start_node(self, name: str) -> None:
         """Bring one node back, and wait until it is ready. The control plane must run.
@@ -224,8 +228,9 @@ class EmbeddedCluster:
         Raises MachineError for a node that isn't there, and where it doesn't get ready.
         """
         layout = layouts.load(self.identity)
-        if not layout:
-            raise MachineError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
+        if not layout or not ControlPlane(layout, Path()).api.process():
+            raise self._does_not_run()
+        Nodes(layout, Path(), None).named(name)  # one that isn't there is said before anything is built
         binaries, runtime = build("node"), find_runtime()
         with self._locked():
             nodes = Nodes(layout, binaries, runtime, self.zones)
@@ -250,7 +255,7 @@ class EmbeddedCluster:
         """Import an OCI archive, unless it has been imported. The cluster must run."""
         layout = layouts.load(self.identity)
         if not layout or not self.running():
-            raise MachineError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
+            raise self._does_not_run()
         with self._locked():
             Nodes(layout, Path(), None).load_images(archive)
 
@@ -265,6 +270,9 @@ class EmbeddedCluster:
         if not layout:
             return []
         return [process.pid for process in Nodes(layout, Path(), None).each[0].leftovers()]
+
+    def _does_not_run(self) -> MachineError:
+        return MachineError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

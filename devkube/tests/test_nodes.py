@@ -160,6 +160,8 @@ def test_a_node_that_is_not_there(machine: Path) -> None:
     with pytest.raises(MachineError, match="no node 'storage-tiers-2'") as caught:
         EmbeddedCluster("dev-1", "c", machine / "ours").kill_node("storage-tiers-2")
     assert "It has storage-tiers." in str(caught.value)
+    with pytest.raises(MachineError, match="the node storage-tiers doesn't run"):
+        EmbeddedCluster("dev-1", "c", machine / "ours").kill_node("storage-tiers")
 
 
 class TestChoice:
