@@ -193,10 +193,10 @@ def check_number(layout: Layout | None, nodes: int) -> None:
 
 def volumes_of(own: Layout) -> list[Path]:
     """The directories of one node's volumes."""
-    nodes = {NODE_NAME if number == 1 else f"{NODE_NAME}-{number}" for number in range(1, MOST_NODES + 1)}
     if not own.node_volumes.exists():
         return []
-    return sorted(path for path in own.node_volumes.iterdir() if own.number > 1 or path.name not in nodes)
+    others = {other.node_volumes for other in own.each_node if other.number > 1}
+    return sorted(path for path in own.node_volumes.iterdir() if path not in others)
 
 
 def with_number(layout: Layout, nodes: int) -> Layout:

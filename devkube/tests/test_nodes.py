@@ -148,6 +148,11 @@ def test_what_delete_would_delete(machine: Path) -> None:
     for own, name in zip(layout.each_node, ("pvc-1_data_a", "pvc-2_data_b"), strict=True):
         (own.node_volumes / name).mkdir(parents=True)
     assert [path.name for own in layout.each_node for path in volumes_of(own)] == ["pvc-1_data_a", "pvc-2_data_b"]
+    # By a pathPattern it may be named so.
+    alone = layouts.choose("dev-2")
+    for name in ("storage-tiers", "storage-tiers-2"):
+        (alone.node_volumes / name).mkdir(parents=True)
+    assert [path.name for path in volumes_of(alone)] == ["storage-tiers", "storage-tiers-2"]
     first, *volumes = cluster.contents()
     assert ", 2 nodes: " in first
     assert [line.split(" ")[1] for line in volumes] == ["pvc-1_data_a", "pvc-2_data_b"]
