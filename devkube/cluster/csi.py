@@ -74,6 +74,7 @@ class CsiNode:
     name: str  # the Kubernetes node's
     zone: str  # its topology.kubernetes.io/zone label: the driver reports the same one
     kubelet_root: Path
+    enter: Sequence[str | Path] = ()  # the words before a command that is to see the node's mounts
     attach_limit: int = 0  # disks that it takes; 0 is the flavour's own
 
 
@@ -105,6 +106,7 @@ class CsiDriver:
             f"--zone={node.zone}",
             f"--kubelet-root={node.kubelet_root}",
             f"--attach-limit={node.attach_limit}",
+            enter=node.enter,
         )
 
     @property
@@ -176,8 +178,9 @@ class CsiDriver:
     def _controller_socket(self) -> Path:
         return self._layout.run / "csi.sock"
 
-    def _daemon(self, name: str, program: str, *arguments: str) -> Daemon:
-        return Daemon(name, [self._programs / program, *arguments], self._layout.logs, self._layout.run / "pids", self._environment)
+    def _daemon(self, name: str, program: str, *arguments: str, enter: Sequence[str | Path] = ()) -> Daemon:
+        command = [*enter, self._programs / program, *arguments]
+        return Daemon(name, command, self._layout.logs, self._layout.run / "pids", self._environment)
 
 
 def folder_of(layout: Layout, flavour: Flavour) -> Path:
@@ -187,15 +190,15 @@ def folder_of(layout: Layout, flavour: Flavour) -> Path:
 
 def stop_running(layout: Layout) -> None:
     """Stop whatever runs of a driver and its sidecars, by the process id files: nothing built is
-    needed. The kubelets must have ended, and their pods: the driver unmounts nothing afterwards."""
+    needed. The kubelets must have ended: nobody unmounts for them afterwards."""
     pids = layout.run / "pids"
     names = [path.stem for path in (*pids.glob("csi-*.json"), *pids.glob("snapshot-controller.json"))]
     stop_all([Daemon(name, [], layout.logs, pids) for name in names], 15)
 
 
-def kill_node(layout: Layout, name: str) -> None:
-    """End the driver's process on one node, as a power cut would."""
-    stop_all([Daemon(f"csi-node-{name}", [], layout.logs, layout.run / "pids")], 0)
+def end_on_node(layout: Layout) -> None:
+    """End the driver's process on one node. It has nothing to put in order."""
+    stop_all([Daemon(f"csi-node-{layout.node_name}", [], layout.logs, layout.run / "pids")], 0)
 
 
 def release(layout: Layout, kubelet_roots: Sequence[Path]) -> None:

@@ -24,6 +24,7 @@ from devkube.cluster.csi import CsiDriver, CsiNode, Flavour
 from devkube.cluster.daemons import Daemon, end, stop_all, wait_for
 from devkube.cluster.layout import Layout
 from devkube.cluster.local_path import PROVISIONER, LocalPathProvisioner
+from devkube.cluster.mount_namespace import MountNamespace
 from devkube.cluster.node import Node, find_runtime
 from devkube.cluster.nodes import Nodes, check_number, forget_removed, volumes_of, with_number
 from devkube.errors import MachineError
@@ -75,7 +76,9 @@ class EmbeddedCluster:
     and pods reach each other and the node but nothing beyond: storage work needs none of it.
 
     Several nodes have state, address, pod addresses, cgroups, logs and volumes of their own, and
-    share a bridge, so that their pods reach each other. Down, up and delete take them as one.
+    share a bridge, so that their pods reach each other. The first one's mounts are the machine's;
+    each further one has a mount namespace, where the kernel gives one. Down, up and delete take
+    them as one.
 
     The kubelet sets a few kernel settings of the machine (vm.overcommit_memory, kernel.panic and
     the like), as every kubelet does.
@@ -219,14 +222,16 @@ class EmbeddedCluster:
         """End a node as a power cut would: its daemons, its pods' processes and its mounts, without
         a word to the API server.
 
-        Raises MachineError for a node that isn't there.
+        Raises MachineError for a node that isn't there, or doesn't run.
         """
         layout = layouts.load(self.identity)
-        if layout:
-            with self._locked():
-                node = Nodes(layout, Path(), None).named(name)
-                csi.kill_node(layout, name)
-                node.kill()
+        if not layout:
+            raise self._does_not_run()
+        with self._locked():
+            node = Nodes(layout, Path(), None).named(name)
+            if not (node.kubelet.process() or node.containerd.process()):
+                raise MachineError(f"the node {name} doesn't run.", "`python -m dev up` starts it.")
+            node.kill()
 
     def start_node(self, name: str) -> None:
         """Bring one node back, and wait until it is ready. The control plane must run.
@@ -234,8 +239,9 @@ class EmbeddedCluster:
         Raises MachineError for a node that isn't there, and where it doesn't get ready.
         """
         layout = layouts.load(self.identity)
-        if not layout:
-            raise MachineError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
+        if not layout or not ControlPlane(layout, Path()).api.process():
+            raise self._does_not_run()
+        Nodes(layout, Path(), None).named(name)  # one that isn't there is said before anything is built
         binaries, runtime = build("node"), find_runtime()
         drivers = build("csi") if self.driver else Path()
         with self._locked():
@@ -251,8 +257,17 @@ class EmbeddedCluster:
         """The CSI driver on these nodes, where the cluster has one."""
         if not self.driver:
             return None
-        places = [CsiNode(node.layout.node_name, node.zone, node.layout.kubelet_root) for node in nodes]
+        places = [CsiNode(node.layout.node_name, node.zone, node.layout.kubelet_root, node.enter) for node in nodes]
         return CsiDriver(control_plane, programs, self.driver, places)
+
+    def node_namespace(self, name: str) -> MountNamespace | None:
+        """The mount namespace of a node, for what is to run beside its kubelet (a storage driver);
+        None where it is the machine's own.
+
+        Raises MachineError for a node that isn't there.
+        """
+        layout = layouts.load(self.identity)
+        return Nodes(layout, Path(), None).named(name).namespace if layout else None
 
     def folder(self) -> NodeFolder:
         """The nodes are this machine, so they see the volumes under the same path."""
@@ -264,7 +279,7 @@ class EmbeddedCluster:
         """Import an OCI archive, unless it has been imported. The cluster must run."""
         layout = layouts.load(self.identity)
         if not layout or not self.running():
-            raise MachineError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
+            raise self._does_not_run()
         with self._locked():
             Nodes(layout, Path(), None).load_images(archive)
 
@@ -279,6 +294,9 @@ class EmbeddedCluster:
         if not layout:
             return []
         return [process.pid for process in Nodes(layout, Path(), None).each[0].leftovers()]
+
+    def _does_not_run(self) -> MachineError:
+        return MachineError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -366,8 +384,8 @@ class EmbeddedCluster:
         provisioners = [Daemon(pid_file.stem, [], layout.logs, layout.run / "pids") for pid_file in pid_files]
         kubelets = [node.kubelet for node in nodes.each]
         stop_all([*kubelets, *provisioners, control_plane.scheduler, control_plane.controller_manager], 15)
-        nodes.end(grace)
         csi.stop_running(layout)
+        nodes.end(grace)
         control_plane.api.stop()
         control_plane.etcd.stop(30)
         left = nodes.each[0].leftovers()

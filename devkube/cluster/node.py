@@ -18,10 +18,10 @@ import psutil
 import yaml
 
 from devkube import debian, images, proxies
-from devkube.cluster import host
-from devkube.cluster.csi import SIDECARS
+from devkube.cluster import csi, host
 from devkube.cluster.daemons import Daemon, end
 from devkube.cluster.layout import Layout
+from devkube.cluster.mount_namespace import DEVICE_PLUGINS, MountNamespace, possible
 from devkube.errors import MachineError
 from devkube.progress import step
 
@@ -38,7 +38,7 @@ _LATEST_CONTAINERD = (1, 7)
 ZONE = "topology.kubernetes.io/zone"
 _OURS = {"kube", "kubelet", "etcd", "containerd", "containerd-shim-runc-v2", "local-path-provisioner"}
 _OURS |= {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
-_OURS |= {"csi-driver", *SIDECARS}
+_OURS |= {"csi-driver", *csi.SIDECARS}
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,16 @@ class Node:
         # Images come from outside. No other daemon has anything to do there.
         pulls = {**path, **proxies.for_pulls(os.environ, layout.subnet)}
         settings = layout.node_home / "containerd.toml"
-        self.containerd = Daemon("containerd", [containerd, f"--config={settings}"], layout.node_logs, pids, pulls)
+        namespace = MountNamespace(layout.node_run / "namespace", {DEVICE_PLUGINS: layout.node_home / "device-plugins"})
+        # The first node is the machine itself, as it was when there were no others.
+        self.namespace = namespace if layout.number > 1 and possible() else None
+        # The words before a command that is to see this node's mounts.
+        self.enter = self.namespace.enter if self.namespace else []
+        self.containerd = Daemon("containerd", [*self.enter, containerd, f"--config={settings}"], layout.node_logs, pids, pulls)
         self.kubelet = Daemon(
             "kubelet",
             [
+                *self.enter,
                 binaries / "kubelet",
                 f"--config={layout.node_home / 'kubelet.yaml'}",
                 f"--kubeconfig={layout.kubeconfig(layout.kubelet_user)}",
@@ -125,6 +131,21 @@ class Node:
         if self._runtime is None:
             self._runtime = find_runtime()
         return self._runtime
+
+    def prepare(self) -> None:
+        """Make what it needs of the machine: folders, bridge, cgroup, mount namespace; and write
+        its settings.
+
+        Raises MachineError where one of them can't be made.
+        """
+        own = self.layout
+        for folder in (own.node_run / "pids", own.node_logs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        host.make_bridge(own.bridge, f"{own.address}/24")
+        host.make_cgroup(own.cgroup)
+        if self.namespace:
+            self.namespace.make()
+        self.write_settings()
 
     def write_settings(self) -> None:
         """Write the settings of containerd, the pod network and the kubelet."""
@@ -181,7 +202,7 @@ class Node:
         """End the node: kubelet, then the pods (`grace` seconds to end by themselves), containerd,
         and whatever is left of them, their mounts too."""
         self.kubelet.stop()
-        host.end_pods(self.layout.cgroup, grace)
+        host.end_pods([self.layout.cgroup], grace)
         self._end_shims_and_containerd()
 
     def kill(self) -> None:
@@ -209,6 +230,9 @@ class Node:
         self.containerd.stop()
         for socket in sockets:
             socket.unlink(missing_ok=True)
+        csi.end_on_node(self.layout)  # a process in the namespace would keep it
+        if self.namespace:
+            self.namespace.remove()
         host.unmount_below(self.layout.containerd_state)
         host.unmount_below(self.layout.kubelet_root)
         host.delete_cgroup(self.layout.cgroup)

@@ -12,7 +12,7 @@ from devkube.cluster import host
 from devkube.cluster import layout as layouts
 from devkube.cluster.api_server import ask, ask_for_object
 from devkube.cluster.control_plane import ControlPlane
-from devkube.cluster.daemons import Daemon, wait_for
+from devkube.cluster.daemons import Daemon, stop_all, wait_for
 from devkube.cluster.layout import MOST_NODES, NODE_NAME, Layout
 from devkube.cluster.node import Node, Runtime
 from devkube.errors import MachineError
@@ -48,25 +48,17 @@ class Nodes:
     def clear_up(self) -> None:
         """Take away what dead nodes have left; where all are dead, their bridge too."""
         dead = [node for node in self.each if not (node.kubelet.process() or node.containerd.process())]
+        _end(dead, grace=5)
         for node in dead:
-            node.end_everything(grace=5)
             if node.layout.containerd_state.exists():
                 host.remove_tree(node.layout.containerd_state)
         if len(dead) == len(self.each):
             host.delete_bridge(self.layout.bridge)
 
     def prepare(self) -> None:
-        """Make the bridge with the nodes' addresses; folders, cgroup and settings of each."""
+        """Make what each needs of the machine, and write its settings."""
         for node in self.each:
-            self._prepare(node)
-
-    def _prepare(self, node: Node) -> None:
-        own = node.layout
-        for folder in (own.node_run / "pids", own.node_logs):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        host.make_bridge(own.bridge, f"{own.address}/24")
-        host.make_cgroup(own.cgroup)
-        node.write_settings()
+            node.prepare()
 
     def wait_for_containerd(self, started: Sequence[Daemon]) -> None:
         """Wait until every containerd answers.
@@ -110,7 +102,7 @@ class Nodes:
         if not (node.kubelet.process() or node.containerd.process()):
             node.end_everything(grace=0)
             host.remove_tree(node.layout.containerd_state)
-        self._prepare(node)
+        node.prepare()
         began = datetime.now(UTC).replace(microsecond=0)
         node.containerd.start()
         wait_for(node.containerd_ready, "does not answer", [node.containerd], 30)
@@ -120,9 +112,16 @@ class Nodes:
 
     def end(self, grace: float) -> None:
         """End all nodes; pods have `grace` seconds to end by themselves."""
-        for node in self.each:
-            node.end_everything(grace)
+        _end(self.each, grace)
         host.delete_bridge(self.layout.bridge)
+
+
+def _end(nodes: Sequence[Node], grace: float) -> None:
+    """End these nodes; the pods of all have the same `grace` seconds."""
+    stop_all([node.kubelet for node in nodes], 15)
+    host.end_pods([node.layout.cgroup for node in nodes], grace)
+    for node in nodes:
+        node.end_everything(0)
 
 
 def wait_for_node(control_plane: ControlPlane, node: Node, began: datetime | None, daemons: Sequence[Daemon]) -> None:
@@ -196,10 +195,10 @@ def check_number(layout: Layout | None, nodes: int) -> None:
 
 def volumes_of(own: Layout) -> list[Path]:
     """The directories of one node's volumes."""
-    nodes = {NODE_NAME if number == 1 else f"{NODE_NAME}-{number}" for number in range(1, MOST_NODES + 1)}
     if not own.node_volumes.exists():
         return []
-    return sorted(path for path in own.node_volumes.iterdir() if own.number > 1 or path.name not in nodes)
+    others = {other.node_volumes for other in own.each_node if other.number > 1}
+    return sorted(path for path in own.node_volumes.iterdir() if path not in others)
 
 
 def with_number(layout: Layout, nodes: int) -> Layout:

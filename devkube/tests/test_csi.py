@@ -170,7 +170,7 @@ def test_what_runs_of_the_driver_ends_and_nothing_else(layout: Layout) -> None:
     try:
         for daemon in daemons.values():
             daemon.start()
-        csi.kill_node(layout, "storage-tiers")
+        csi.end_on_node(layout)
         assert running() == [name for name in names if name != "csi-node-storage-tiers"]
         csi.stop_running(layout)
         assert running() == ["etcd"]

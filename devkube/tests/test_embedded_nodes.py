@@ -4,20 +4,25 @@ these tests' own."""
 from __future__ import annotations
 
 import json
+import stat
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
 from devkube.cluster import embedded as embedded_module
-from devkube.cluster import host
+from devkube.cluster import host, mount_namespace
 from devkube.cluster import layout as layouts
 from devkube.cluster.embedded import EmbeddedCluster
 from devkube.errors import MachineError
 from devkube.images import reference
 from devkube.tests.test_embedded_cluster import OBJECTS, Fixture, assert_nothing_runs
+from devkube.toolchain.build import build
 
 pytestmark = [
     pytest.mark.cluster,
@@ -39,18 +44,26 @@ BROKERS = {
             "metadata": {"labels": {"app": "kafka"}},
             "spec": {
                 "terminationGracePeriodSeconds": 0,
+                # The fourth node is left without a volume.
                 "affinity": {
+                    "nodeAffinity": {
+                        "requiredDuringSchedulingIgnoredDuringExecution": {
+                            "nodeSelectorTerms": [
+                                {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": NAMES}]}
+                            ]
+                        }
+                    },
                     "podAntiAffinity": {
                         "requiredDuringSchedulingIgnoredDuringExecution": [
                             {"labelSelector": {"matchLabels": {"app": "kafka"}}, "topologyKey": "kubernetes.io/hostname"}
                         ]
-                    }
+                    },
                 },
                 "containers": [
                     {
                         "name": "broker",
                         "image": reference("busybox"),
-                        "command": ["sh", "-c", "hostname > /data/index.html; exec httpd -f -p 9092 -h /data"],
+                        "command": ["sh", "-c", "trap exit TERM; hostname > /data/index.html; httpd -f -p 9092 -h /data & wait"],
                         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
                     }
                 ],
@@ -75,14 +88,14 @@ def nodes_of(fixture: Fixture) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
-    """A cluster that had one node with a volume before it got two more."""
+    """A cluster that had one node with a volume before it got three more; two are in one zone."""
     made = Fixture("several", tmp_path_factory.mktemp("several"))
     made.cluster.delete()
     try:
         made.cluster.start()
         made.write_pod()
         made.lines(1)
-        resized(made, 3).start()
+        resized(made, 4).start()
         made.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(BROKERS))
         made.kubectl("rollout", "status", "statefulset/kafka", "--timeout=180s")
         yield made
@@ -90,10 +103,10 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fixture]:
         made.cluster.delete()
 
 
-def test_one_in_each_zone(several: Fixture) -> None:
+def test_the_zones_in_turn(several: Fixture) -> None:
     found = json.loads(several.kubectl("get", "nodes", "-o", "json"))["items"]
     assert [(node["metadata"]["name"], node["metadata"]["labels"]["topology.kubernetes.io/zone"]) for node in found] == list(
-        zip(NAMES, ["zone-a", "zone-b", "zone-c"], strict=True)
+        zip([*NAMES, "storage-tiers-4"], ["zone-a", "zone-b", "zone-c", "zone-a"], strict=True)
     )
 
 
@@ -111,58 +124,87 @@ def test_brokers_and_their_volumes_are_spread_and_reach_each_other(several: Fixt
             address = other["status"]["podIP"]
             said = several.kubectl("exec", one["metadata"]["name"], "--", "wget", "-qO-", f"http://{address}:9092/index.html")
             assert said.strip() == other["metadata"]["name"]
-    for own in several.layout.each_node:
+    for own in several.layout.each_node[:3]:
         assert [path for path in own.node_volumes.iterdir() if "data-kafka" in path.name], own.node_name
 
 
-def test_a_node_is_killed_and_brought_back(several: Fixture) -> None:
+@pytest.mark.skipif(not mount_namespace.possible(), reason="no mount namespaces here")
+@pytest.mark.skipif(not mount_namespace.possible(), reason="no mount namespaces here")
+def test_what_a_further_node_mounts_is_its_own(several: Fixture) -> None:
+    first, second = several.layout.each_node[:2]
+    assert host.mounts_below(first.kubelet_root), "the first node is the machine itself"
+    assert not host.mounts_below(second.kubelet_root)
+    assert any(second.kubelet_root in point.parents for point in mounts_of(several, second))
+    assert second.node_home.joinpath("device-plugins/kubelet.sock").is_socket()
+
+
+def mounts_of(fixture: Fixture, own: layouts.Layout) -> list[Path]:
+    namespace = fixture.cluster.node_namespace(own.node_name)
+    return namespace.mounts() if namespace else host.mounts_below(Path("/"))
+
+
+def test_keys_are_for_root_alone_and_each_kubelet_speaks_for_its_node(several: Fixture) -> None:
     second = several.layout.of_node(2)
+    for own in several.layout.each_node:
+        keys = [own.kubeconfig(own.kubelet_user), *own.kubelet_root.joinpath("pki").glob("*.pem")]
+        assert len(keys) >= 2, own.node_name
+        assert {stat.S_IMODE(key.stat().st_mode) for key in keys} == {0o600}
+    kubectl = [str(build("node") / "kubectl"), f"--kubeconfig={second.kubeconfig(second.kubelet_user)}", "label", "node"]
+    for name, allowed in ((second.node_name, True), (NAMES[0], False)):
+        done = subprocess.run([*kubectl, name, "example.com/a=b"], capture_output=True, text=True, check=False)
+        assert (done.returncode == 0) is allowed, done.stderr
+        assert allowed or "Error from server (Forbidden)" in done.stderr
+
+
+def serves(own: layouts.Layout) -> bool:
+    """Whether a broker runs on the node, within 90 s."""
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        for pid in host.cgroup_pids(own.cgroup):
+            with suppress(psutil.Error):
+                if "9092" in psutil.Process(pid).cmdline():
+                    return True
+        time.sleep(0.5)
+    return False
+
+
+def test_a_node_is_killed_and_brought_back(several: Fixture) -> None:
+    first, second, third = several.layout.each_node[:3]
+    others = host.cgroup_pids(first.cgroup) | host.cgroup_pids(third.cgroup)
     several.cluster.kill_node(second.node_name)
     assert not host.cgroup_pids(second.cgroup)
     assert not host.mounts_below(second.node_home) and not host.mounts_below(second.node_run)
     assert not several.cluster.running()
-    end = time.monotonic() + 120
-    while nodes_of(several)[second.node_name] == "True" and time.monotonic() < end:
-        time.sleep(1)
-    assert nodes_of(several) == {"storage-tiers": "True", "storage-tiers-2": "Unknown", "storage-tiers-3": "True"}
     several.cluster.start_node(second.node_name)
-    several.kubectl("rollout", "status", "statefulset/kafka", "--timeout=180s")
     assert several.cluster.running()
-    several.cluster.kill_node(NAMES[0])
-    assert host.cgroup_pids(second.cgroup), "the others don't notice"
+    assert not [point for point in mounts_of(several, second) if first.kubelet_root in point.parents], "the machine's, not its own"
+    assert serves(second)
+    assert others <= host.cgroup_pids(first.cgroup) | host.cgroup_pids(third.cgroup), "the others don't notice"
+    several.cluster.kill_node(first.node_name)
+    assert serves(second) and not several.cluster.running()
     several.cluster.start()
-    several.kubectl("rollout", "status", "statefulset/kafka", "--timeout=180s")
+    assert several.cluster.running() and serves(first)
 
 
-def test_down_and_up_take_them_as_one(several: Fixture) -> None:
+def test_down_and_up_take_them_as_one_and_an_empty_node_may_go(several: Fixture) -> None:
     several.cluster.stop()
-    assert_nothing_runs(several)
-    for own in several.layout.each_node:
+    each = several.layout.each_node
+    for own in each:
         assert_nothing_runs(several, own)
-    resized(several, 0).start()
-    assert set(nodes_of(several).values()) == {"True"} and len(nodes_of(several)) == 3
-    several.kubectl("rollout", "status", "statefulset/kafka", "--timeout=180s")
-
-
-def test_a_node_goes_when_it_holds_nothing(several: Fixture) -> None:
     with pytest.raises(MachineError, match="data-kafka"):
         resized(several, 2).start()
-    resized(several, 4).start()
-    assert nodes_of(several)["storage-tiers-4"] == "True"
-    gone: Path = several.layout.of_node(4).node_home
-    assert gone.exists()
+    assert each[3].node_home.exists()
     resized(several, 3).start()
-    assert sorted(nodes_of(several)) == NAMES and not gone.exists()
+    assert nodes_of(several) == dict.fromkeys(NAMES, "True")
+    assert not each[3].node_home.exists()
+    assert all(serves(own) for own in several.layout.each_node)
+    several.cluster.start()  # nothing to do
+    assert several.cluster.node_count() == 3
 
 
-def test_delete_leaves_nothing_of_any_node(tmp_path: Path) -> None:
-    other = Fixture("pair", tmp_path)
-    other.cluster.delete()
-    try:
-        resized(other, 2).start()
-        each: list[layouts.Layout] = other.layout.each_node
-    finally:
-        other.cluster.delete()
+def test_delete_leaves_nothing_of_any_node(several: Fixture) -> None:
+    each = several.layout.each_node
+    several.cluster.delete()
     for own in each:
         assert not own.home.exists()
-        assert_nothing_runs(other, own)
+        assert_nothing_runs(several, own)

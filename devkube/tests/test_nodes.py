@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from devkube import paths
-from devkube.cluster import ClusterChoice, EmbeddedCluster, KindCluster, choose, embedded, kind, remembered
+from devkube.cluster import ClusterChoice, EmbeddedCluster, KindCluster, choose, embedded, kind, mount_namespace, remembered
 from devkube.cluster import layout as layouts
+from devkube.cluster import node as node_module
 from devkube.cluster.kind.config import count_nodes
 from devkube.cluster.local_path import node_paths
 from devkube.cluster.node import Node, Runtime
@@ -101,6 +102,16 @@ def test_settings_of_a_further_node_name_its_own_things(machine: Path) -> None:
     assert (alone["address"], alone["healthzBindAddress"]) == ("198.18.7.1", "127.0.0.1")
 
 
+@pytest.mark.parametrize("possible", [True, False])
+def test_a_further_node_has_its_own_mounts_where_that_can_be(possible: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "possible", lambda: possible)
+    first, second = Nodes(of(2), Path("/b"), None).each
+    assert first.namespace is None and Path(first.kubelet.arguments[0]) == Path("/b/kubelet")
+    words = ["nsenter", f"--mount={second.layout.node_run}/namespace/mnt"] if possible else []
+    for daemon, program in ((second.kubelet, "/b/kubelet"), (second.containerd, "containerd")):
+        assert [str(word) for word in daemon.arguments[: len(words) + 1]] == [*words, program]
+
+
 def test_the_number_is_kept_and_one_is_not_written(machine: Path) -> None:
     layout = layouts.choose("dev-1")
     file = layout.home / "cluster.json"
@@ -137,6 +148,11 @@ def test_what_delete_would_delete(machine: Path) -> None:
     for own, name in zip(layout.each_node, ("pvc-1_data_a", "pvc-2_data_b"), strict=True):
         (own.node_volumes / name).mkdir(parents=True)
     assert [path.name for own in layout.each_node for path in volumes_of(own)] == ["pvc-1_data_a", "pvc-2_data_b"]
+    # By a pathPattern it may be named so.
+    alone = layouts.choose("dev-2")
+    for name in ("storage-tiers", "storage-tiers-2"):
+        (alone.node_volumes / name).mkdir(parents=True)
+    assert [path.name for path in volumes_of(alone)] == ["storage-tiers", "storage-tiers-2"]
     first, *volumes = cluster.contents()
     assert ", 2 nodes: " in first
     assert [line.split(" ")[1] for line in volumes] == ["pvc-1_data_a", "pvc-2_data_b"]
@@ -149,6 +165,8 @@ def test_a_node_that_is_not_there(machine: Path) -> None:
     with pytest.raises(MachineError, match="no node 'storage-tiers-2'") as caught:
         EmbeddedCluster("dev-1", "c", machine / "ours").kill_node("storage-tiers-2")
     assert "It has storage-tiers." in str(caught.value)
+    with pytest.raises(MachineError, match="the node storage-tiers doesn't run"):
+        EmbeddedCluster("dev-1", "c", machine / "ours").kill_node("storage-tiers")
 
 
 class TestChoice:
@@ -199,3 +217,22 @@ class TestChoice:
 )
 def test_how_many_nodes_a_kind_config_asks_for(text: str, nodes: int) -> None:
     assert count_nodes(text) == nodes
+
+
+@pytest.mark.parametrize(
+    ("point", "others"),
+    [
+        ("lib/dev-2/kubelet/pods/7/volumes/x", True),
+        ("lib/dev-2/n2/kubelet/plugins/y/globalmount", True),
+        ("run/dev-2/containerd/netns/cni-1", True),
+        ("lib", False),
+        ("lib/dev-2", False),
+        ("lib/dev-2/volumes", False),
+        ("lib/dev-2/volumes/storage-tiers-2", False),
+        ("library/dev-2/kubelet", False),
+        ("mnt", False),
+    ],
+)
+def test_what_a_new_mount_namespace_does_without(point: str, others: bool, machine: Path) -> None:
+    """What other nodes have mounted; not what the user has, on which clusters or volumes may be."""
+    assert mount_namespace.is_a_nodes(machine / point) is others
