@@ -14,6 +14,7 @@ import (
 type Instance struct {
 	Name, Zone string
 	Limit      int // disks that can be attached to it
+	Process    int // what sees its mounts
 }
 
 // Link is where an attached disk is found by the machine that it is attached to.
@@ -21,12 +22,13 @@ func Link(folder, instance, id string) string {
 	return filepath.Join(folder, "instances", instance, "disks", id)
 }
 
-// Register makes a machine known.
+// Register makes a machine known. This process is the one that sees its mounts.
 func Register(folder string, instance Instance) error {
 	home := filepath.Join(folder, "instances", instance.Name)
 	if err := os.MkdirAll(filepath.Join(home, "disks"), 0o700); err != nil {
 		return err
 	}
+	instance.Process = os.Getpid()
 	return state.Save(filepath.Join(home, "instance.json"), instance)
 }
 
@@ -96,6 +98,17 @@ func (s *Store) Detach(id, instance string) error {
 		delete(disk.Attached, instance)
 		return nil
 	})
+}
+
+// mounters are the processes that see the mounts of the machines that have a disk.
+func (s *Store) mounters(disk *Disk) []int {
+	processes := []int{}
+	for name := range disk.Attached {
+		if instance, ok := s.Instance(name); ok {
+			processes = append(processes, instance.Process)
+		}
+	}
+	return processes
 }
 
 // attachedTo counts the disks of a machine. The mutex must be held.

@@ -114,7 +114,7 @@ func (s *Store) removeUnknown() error {
 
 func (s *Store) attachAgain() error {
 	for _, disk := range s.known.Disks {
-		loop.Thaw(s.diskFile(disk.ID)) // a snapshot may have been cut off
+		loop.Thaw(s.diskFile(disk.ID), s.mounters(disk)...) // a snapshot may have been cut off
 		for instance := range disk.Attached {
 			if err := s.plug(disk.ID, instance); err != nil {
 				return err
@@ -287,7 +287,7 @@ func (s *Store) DeleteSnapshot(id string) error {
 
 // atOneMoment runs a copy while nothing can write to the disk's file system.
 func (s *Store) atOneMoment(id string, copy func() error) error {
-	thaw := loop.Freeze(s.diskFile(id))
+	thaw := loop.Freeze(s.diskFile(id), s.mounters(s.known.Disks[id])...)
 	defer thaw()
 	return copy()
 }
