@@ -63,6 +63,7 @@ MUTABLE: Mapping[Flavour, dict[str, str]] = {"ebs": {"iops": "3100"}, "gce": {"i
 
 
 @pytest.mark.cluster
+@pytest.mark.timeout(3600)  # the first run builds the driver and the sidecars
 @needs_disks
 @pytest.mark.parametrize("flavour", csi.DRIVERS)
 def test_the_driver_conforms(flavour: Flavour, layout: Layout, tmp_path: Path) -> None:
@@ -96,7 +97,6 @@ def test_the_driver_conforms(flavour: Flavour, layout: Layout, tmp_path: Path) -
         ],
         capture_output=True,
         text=True,
-        timeout=600,
     )
     left_out: dict[str, str] = {}
     failed: dict[str, str] = {}
@@ -111,6 +111,7 @@ def test_the_driver_conforms(flavour: Flavour, layout: Layout, tmp_path: Path) -
 
 
 @pytest.mark.cluster
+@pytest.mark.timeout(3600)  # the first run builds the driver and the sidecars
 @needs_disks
 def test_file_systems_snapshots_and_limits() -> None:
     """The driver's own tests, in Go: real ext4, ext3 and XFS on loop devices."""

@@ -22,7 +22,11 @@ from devkube.images import reference
 from devkube.tests.test_embedded_cluster import Fixture, assert_nothing_runs
 
 _LACKING = [*embedded_module.lacking(), *csi.lacking()]
-pytestmark = [pytest.mark.cluster, pytest.mark.skipif(bool(_LACKING), reason="; ".join(_LACKING))]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(3600),  # the first run builds the driver and the sidecars
+    pytest.mark.skipif(bool(_LACKING), reason="; ".join(_LACKING)),
+]
 
 
 @dataclass(frozen=True)
