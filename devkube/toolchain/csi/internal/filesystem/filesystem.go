@@ -122,3 +122,12 @@ func (m *Mounter) Mounted(target string) (bool, error) {
 	}
 	return mounted, err
 }
+
+// Others are the places where what is mounted at a place is mounted too.
+func (m *Mounter) Others(place string) ([]string, error) {
+	mounted, err := m.Mounted(place)
+	if err != nil || !mounted { // a raw device is not mounted there
+		return nil, err
+	}
+	return m.GetMountRefs(place)
+}

@@ -145,6 +145,12 @@ func (n *Node) NodePublishVolume(_ context.Context, request *csi.NodePublishVolu
 	if mounted, err := n.mounter.Mounted(target); err != nil || mounted {
 		return &csi.NodePublishVolumeResponse{}, err
 	}
+	if request.GetVolumeCapability().GetAccessMode().GetMode() == csi.VolumeCapability_AccessMode_SINGLE_NODE_SINGLE_WRITER {
+		others, err := n.mounter.Others(staged)
+		if err != nil || len(others) > 0 {
+			return nil, status.Errorf(codes.FailedPrecondition, "volume %s is for one pod, and published at %v already: %v", handle, others, err)
+		}
+	}
 	options := []string{}
 	if request.GetReadonly() {
 		options = append(options, "ro")
