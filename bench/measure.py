@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 _SAMPLE = 0.1  # seconds between two looks at the tree's memory
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,14 @@ def run(command: Sequence[str], folder: Path, variables: Mapping[str, str], stat
 
     Memory is the sum of the proportional set sizes (shared pages are counted once) where the system
     has them, else of the resident set sizes, sampled every 100 ms.
+
+    Python may write bytecode, even on a machine that tells it not to: a user's second run has it.
     """
     started = time.perf_counter()
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env=dict(variables),
+        env={name: value for name, value in variables.items() if name != _NO_BYTECODE},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -21,7 +21,7 @@ from ops import stack_file
 from ops.processes import failure, run_quietly
 from ops.pulumi_command import Pulumi
 
-_LEFT_OUT = shutil.ignore_patterns(".*", "__pycache__", "tests", "docs", "bench")  # no program needs them
+_LEFT_OUT = shutil.ignore_patterns(".*", "tests", "docs", "bench")  # no program needs them
 
 
 def copy_project(folder: Path) -> None:
@@ -54,7 +54,6 @@ class ProgramCopy:
             "PULUMI_BACKEND_URL": state.as_uri(),
             "PULUMI_DEBUG_COMMANDS": "true",  # without it there is no --event-log; the Automation API sets it as well
             "KUBECONFIG": str(kubeconfig or folder / "no-kubeconfig"),
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
         return cls(folder, stack, Pulumi(environment, folder))
 

@@ -22,6 +22,10 @@ CONTEXT = "storage-tiers-test"
 # them).
 TOLD = "told at the end"
 
+# Some machines tell Python to write no bytecode: then each of the many processes that tests start
+# compiles the project anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests have to tell at the end."""

@@ -4,6 +4,7 @@ engine.
 
 from __future__ import annotations
 
+import compileall
 import json
 import re
 import shutil
@@ -41,7 +42,8 @@ class Program:
                 shutil.copy(source / name, folder / name)
         for package in ("components", "ops"):
             if (source / package).is_dir():
-                shutil.copytree(source / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+                compileall.compile_dir(source / package, quiet=1)  # once, instead of in each run of each copy
+                shutil.copytree(source / package, folder / package)
         (folder / ".venv").symlink_to(paths.VENV)
         (folder / "state").mkdir()
         backend = state or (folder / "state").as_uri()
