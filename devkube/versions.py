@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -100,17 +101,26 @@ def _said_by_plugin(executable: Path) -> str:
     except OSError:
         engine.stop(None)
         return ""
-    too_late = threading.Timer(_ANSWERS_WITHIN, process.kill)
+    too_late = threading.Timer(_ANSWERS_WITHIN, _kill, [process])
     too_late.start()
-    try:
-        assert process.stdout
-        port = process.stdout.readline().strip()  # nothing once it has ended
-        return _plugin_info(executable, int(port)) if port.isdigit() else ""
-    finally:
-        too_late.cancel()
+    with process:
+        try:
+            assert process.stdout
+            port = process.stdout.readline().strip()  # nothing once it has ended
+            return _plugin_info(executable, int(port)) if port.isdigit() else ""
+        finally:
+            too_late.cancel()
+            _kill(process)
+            engine.stop(None)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a plugin with all that it has started: it may be a wrapper's child."""
+    if os.name == "nt":
         process.kill()
-        process.wait()
-        engine.stop(None)
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _plugin_info(executable: Path, port: int) -> str:

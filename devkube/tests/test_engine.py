@@ -13,6 +13,7 @@ from pulumi.runtime import rpc
 
 from devkube import engine, paths
 from devkube.engine import Engine
+from devkube.tests.test_build import alive
 from devkube.toolchain import build
 from devkube.toolchain.stand_ins import protocol
 from devkube.versions import COMMAND, DOWNLOADS, GOOD, KUBERNETES, LANGUAGE, PULUMI, version_of
@@ -168,6 +169,15 @@ def test_a_plugin_is_asked_as_the_engine_asks_it(
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     own = program(home / "path" / name, version)
     assert next((part.version, part.path) for part in engine.ensure_engine().parts if part.name == name) == (version.removeprefix("v"), own)
+
+
+def test_a_plugin_behind_a_wrapper_is_asked_and_ended_too(tmp_path: Path) -> None:
+    inner = program(tmp_path / "libexec" / COMMAND, "1.2.1")
+    wrapper = tmp_path / COMMAND
+    wrapper.write_text(f'#!/bin/sh\necho $$ > {tmp_path}/pid\n"{inner}" "$@"\n')
+    wrapper.chmod(0o755)
+    assert version_of(wrapper) == "1.2.1"
+    assert not alive(int((tmp_path / "pid").read_text()))
 
 
 def test_what_says_no_version_has_none(tmp_path: Path) -> None:
