@@ -3,13 +3,16 @@ PYTHON ?= python3
 STACK ?= dev
 BASE ?=
 
-.PHONY: help up down destroy volumes prune drift purge preview rehearse test soak lint lock
+.PHONY: help doctor up down destroy volumes prune drift purge preview rehearse test soak lint lock
 
 help: ## this list
 	@$(PYTHON) -m dev --help
 
-up: ## from nothing to a dev stack that is up: Python packages, engine, plugins, cluster, `pulumi up`; ADOPT=1 gives old volumes back
-	@$(PYTHON) -m dev up --stack $(STACK) $(if $(filter-out 0 no false,$(ADOPT)),--adopt) $(if $(FROM),--from "$(FROM)")
+doctor: ## what this machine has for a dev stack, and what mends what it lacks; changes nothing
+	@$(PYTHON) -m dev doctor --stack $(STACK)
+
+up: ## from nothing to a dev stack that is up: Python packages, engine, plugins, cluster, `pulumi up`; ADOPT=1 gives old volumes back; CLUSTER=kind or embedded
+	@$(PYTHON) -m dev up --stack $(STACK) $(if $(filter-out 0 no false,$(ADOPT)),--adopt) $(if $(FROM),--from "$(FROM)") $(if $(filter command,$(origin CLUSTER)),--cluster "$(CLUSTER)") $(if $(KIND_IMAGE),--kind-image "$(KIND_IMAGE)") $(if $(KIND_CONFIG),--kind-config "$(KIND_CONFIG)")
 
 down: ## stop the dev cluster, nothing else: the next `make up` has all its data
 	@$(PYTHON) -m dev down --stack $(STACK)
@@ -38,7 +41,7 @@ rehearse: ## a real `pulumi up` of a cloud stack on a throw-away cluster: make r
 test: ## all checks and tests, in a throw-away cluster and state
 	@$(PYTHON) -m dev test
 
-soak: ## the fault and repeat tests with their full counts, about an hour
+soak: ## the fault and repeat tests with their full counts, and the cluster tests on Kind: more than an hour
 	@$(PYTHON) -m dev soak
 
 lint: ## ruff, mypy, import-linter, and actionlint and zizmor for the GitHub workflows

@@ -10,10 +10,10 @@ with without_garbage_collection():
     from components.canary.component import prove
     from components.destroy_guard import DestroyGuard, DestroyGuardArgs
     from components.preflight.claims import check_claims
-    from components.preflight.cluster import check_cluster
+    from components.preflight.cluster import check_cluster, uid_of_cluster
     from components.service_namespace import ServiceNamespace, ServiceNamespaceArgs
     from components.service_volumes import declare_volumes
-    from components.settings import load_from_pulumi
+    from components.settings.program import load_from_pulumi
     from components.stack import Stack
     from components.storage_tier import declare_tiers
     from components.tier_quota import declare_quotas
@@ -23,6 +23,7 @@ cluster, namespace_name = settings.cluster, settings.namespace.name
 
 check_cluster(settings)
 headroom = check_claims(settings)
+cluster_uid = uid_of_cluster(settings)
 
 # The kubeconfig is the plugin's to find, as kubectl does: without `kubeconfig=""` the SDK puts what
 # is in KUBECONFIG into the state, and fails for a list of files. Server-side apply is off: with it,
@@ -30,7 +31,7 @@ headroom = check_claims(settings)
 provider = kubernetes.Provider(
     "cluster", kubeconfig="", context=cluster.context, cluster_identifier=cluster.identifier, enable_server_side_apply=False
 )
-stack = Stack(settings.stack, cluster.context, cluster.identifier, provider, settings.protect)
+stack = Stack(settings.stack, cluster.context, cluster.identifier, provider, settings.protect, cluster_uid)
 
 namespace = ServiceNamespace("namespace", ServiceNamespaceArgs(stack, namespace_name, settings.namespace.create), stack.options())
 tiers = declare_tiers(stack, settings)

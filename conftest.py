@@ -3,6 +3,7 @@ real engine."""
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -11,6 +12,33 @@ import pytest
 from devkube import paths
 from devkube.engine import Engine, ensure_engine
 from devkube.tests.project import Project
+from ops.engine_calls import past_proxies
+
+# Tests install Python environments of which they load a few modules: those are compiled then, and
+# the thousands of others never.
+os.environ["PIP_NO_COMPILE"] = "1"
+
+# Files of tests/integration that take minutes, the longest first. The quick ones come last: so two
+# processes that take the next file each (`make test`) end at about the same time.
+LONGEST_FIRST = (
+    "test_two_clones",  # three clusters: beside the next one, which has but one
+    "test_healing",
+    "test_adoption",
+    "test_machine_faults",
+    "test_rehearsal",
+    "test_dev_stack",
+    "test_canary",
+    "test_lost_clusters",
+    "test_make_up_heals",
+    "test_destroy",
+    "test_canary_faults",
+    "test_guarded_changes",
+    "test_drift",
+    "test_clean_clone",
+    "test_canary_clusters",
+    "test_plain_pulumi",
+)
+FOLDERS = ("tests/integration", "tests/kind", "devkube/tests", "tests/engine", "tests/oracles", "tests/unit")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +57,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left = [item for item in items if item.get_closest_marker("soak")]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in left]
+    items.sort(key=turn)
+
+
+def turn(item: pytest.Item) -> tuple[int, int]:
+    """When the item's file has its turn: by its folder, then by how long it takes."""
+    name, folder = item.path.stem, item.path.parent.relative_to(paths.ROOT).as_posix()
+    longest = LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
+    return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS), longest
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -54,7 +90,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def pulumi_variables(engine: Engine) -> dict[str, str]:
     """The environment of a pulumi run in a test, without a state (each program has its own)."""
-    return engine.clean_environment()
+    return past_proxies(engine.clean_environment())
 
 
 @pytest.fixture

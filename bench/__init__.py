@@ -1,4 +1,5 @@
-"""Timings: this program against a minimal one, and the canary's probe against fio.
+"""Timings: `make up` from nothing, from everything built and warm; this program against a minimal
+one; the canary's probe against fio; `check` on many classes.
 
 Never part of a test.
 """

@@ -27,6 +27,7 @@ from devkube import paths
 from devkube.cluster import Access, choose
 from devkube.engine import Engine, ensure_engine
 from ops.console import console, step
+from ops.engine_calls import past_proxies
 from tests.program import Program
 
 STEPS = {
@@ -118,7 +119,7 @@ def minimal(folder: Path, environment: dict[str, str], brokers: int, *, context:
 
 def variables(engine: Engine, kubeconfig: str) -> dict[str, str]:
     """The environment of both programs."""
-    return {**engine.clean_environment(), "KUBECONFIG": kubeconfig}
+    return past_proxies({**engine.clean_environment(), "KUBECONFIG": kubeconfig})
 
 
 def table(costs: Mapping[Any, Sequence[dict[str, dict[str, Cost]]]], what: str = "Brokers") -> Table:

@@ -7,20 +7,15 @@ Both counts take turns, after one turn that warms up.
 from __future__ import annotations
 
 import os
-import statistics
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 
 import click
 import yaml
-from rich import box
-from rich.table import Table
 
-from bench.measure import Cost, run
+from bench.measure import Cost, run_short, table_of_medians
 from devkube import paths
 from ops.console import console, step
 
@@ -54,7 +49,7 @@ def main(runs: int, classes: tuple[int, ...]) -> None:
                 cost = checked(file)
                 if turn:
                     costs[count].append(cost)
-    console.print(table(costs))
+    console.print(table_of_medians("Classes", {str(count): measured for count, measured in costs.items()}, decimals=2))
 
 
 def manifests(file: Path, count: int) -> Path:
@@ -68,26 +63,8 @@ def manifests(file: Path, count: int) -> Path:
 
 
 def checked(file: Path) -> Cost:
-    """What one check of the file costs.
-
-    The processor time is the system's account of ended children: a run is too short for samples.
-    """
-    before = os.times()
-    cost = run([sys.executable, "-m", "components.provisioners", "check", str(file), "--size", "5Gi"], paths.ROOT, os.environ, ERRORS)
-    after = os.times()
-    used = after.children_user + after.children_system - before.children_user - before.children_system
-    return replace(cost, cpu=used)
-
-
-def table(costs: Mapping[int, list[Cost]]) -> Table:
-    """The median of each figure by the number of classes."""
-    shown = Table("Classes", box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("wall s", "CPU s", "peak MiB"):
-        shown.add_column(title, justify="right")
-    for count, runs in costs.items():
-        wall, cpu, memory = (statistics.median(getattr(cost, figure) for cost in runs) for figure in ("wall", "cpu", "memory"))
-        shown.add_row(str(count), f"{wall:.2f}", f"{cpu:.2f}", f"{memory / 2**20:.0f}")
-    return shown
+    """What one check of the file costs."""
+    return run_short([sys.executable, "-m", "components.provisioners", "check", str(file), "--size", "5Gi"], paths.ROOT, os.environ, ERRORS)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,18 @@ process tree.
 
 from __future__ import annotations
 
+import os
+import statistics
 import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
+from rich import box
+from rich.table import Table
 
 _SAMPLE = 0.1  # seconds between two looks at the tree's memory
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
@@ -77,6 +81,34 @@ def run(command: Sequence[str], folder: Path, variables: Mapping[str, str], stat
     if process.returncode != status:
         raise RuntimeError(f"{' '.join(command)}: exit status {process.returncode}\n{output}")
     return Cost(wall, sum(seconds.values()), peak)
+
+
+def run_short(command: Sequence[str], folder: Path, variables: Mapping[str, str], status: int = 0) -> Cost:
+    """The same for a run that is too short for samples of its processor time, and alone.
+
+    That is the system's account of ended children then.
+    """
+    before = os.times()
+    cost = run(command, folder, variables, status)
+    after = os.times()
+    return replace(cost, cpu=after.children_user + after.children_system - before.children_user - before.children_system)
+
+
+def medians(costs: Sequence[Cost]) -> Cost:
+    """The median of each figure by itself."""
+    wall, cpu = (statistics.median(getattr(cost, figure) for cost in costs) for figure in ("wall", "cpu"))
+    return Cost(wall, cpu, round(statistics.median(cost.memory for cost in costs)))
+
+
+def table_of_medians(title: str, costs: Mapping[str, Sequence[Cost]], decimals: int) -> Table:
+    """A row for each key, in a column of that `title`. `decimals` are those of the seconds."""
+    shown = Table(title, box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("wall s", "CPU s", "peak MiB"):
+        shown.add_column(column, justify="right")
+    for name, runs in costs.items():
+        median = medians(runs)
+        shown.add_row(name, f"{median.wall:.{decimals}f}", f"{median.cpu:.{decimals}f}", f"{median.memory / 2**20:.0f}")
+    return shown
 
 
 def _memory(process: psutil.Process) -> int:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
+from components.engines import own_share
 from components.kube.quantity import Size
-from components.settings import Settings
+from components.settings import ServiceSettings, Settings, budget_of, file_system_of
 
 # Digits of a share: a hundredth of a percent, so that the shares of a few services add up to 1 as
 # they are printed.
@@ -33,6 +34,25 @@ class Demand:
     """How many there are."""
 
 
+class ClaimBudget(TypedDict):
+    """What one claim of a service holds, by the settings of the engine on it.
+
+    The last three figures, in bytes, add up to the first.
+    """
+
+    engine: str
+    """As the settings name it: `postgresql` or `kafka`."""
+    claimBytes: int
+    fileSystemBytes: int
+    """What the file system keeps for itself; 0 on local-path, whose volumes are folders."""
+    engineBytes: int
+    """What the engine writes at most besides data."""
+    dataBytes: int
+    """What is left for data."""
+    unbounded: list[str]
+    """The engine's settings without a limit: what they let be written isn't in the figures."""
+
+
 class Portion(TypedDict):
     """What a service or a tier has: bytes asked for, bytes provisioned, and its share.
 
@@ -42,6 +62,8 @@ class Portion(TypedDict):
     requestedBytes: int
     provisionedBytes: int
     share: float
+    perClaim: NotRequired[ClaimBudget]
+    """Of a service whose settings say which engine it is."""
 
 
 class Allocation(TypedDict):
@@ -57,7 +79,12 @@ class Allocation(TypedDict):
 
 def allocation_of(settings: Settings) -> Allocation:
     """The allocation of all services of a stack."""
-    return allocate((Demand(name, each.tier, each.size, each.replicas) for name, each in settings.services.items()), settings.tiers)
+    allocation = allocate((Demand(name, each.tier, each.size, each.replicas) for name, each in settings.services.items()), settings.tiers)
+    for name, service in settings.services.items():
+        budget = _claim_budget(settings, service)
+        if budget is not None:
+            allocation["services"][name]["perClaim"] = budget
+    return allocation
 
 
 def allocate(demands: Iterable[Demand], tiers: Iterable[str]) -> Allocation:
@@ -77,6 +104,23 @@ def allocate(demands: Iterable[Demand], tiers: Iterable[str]) -> Allocation:
         "services": _portions(services, total[1]),
         "tiers": _portions(by_tier, total[1]),
         "total": {"requestedBytes": total[0], "provisionedBytes": total[1], "share": 1.0 if total[1] else 0.0},
+    }
+
+
+def _claim_budget(settings: Settings, service: ServiceSettings) -> ClaimBudget | None:
+    """What each claim of a service holds; None where the settings name no engine."""
+    budget = budget_of(service)
+    if budget is None or service.engine is None:
+        return None
+    claim = service.size.provisioned_bytes
+    file_system = file_system_of(settings.provisioner, settings.tiers[service.tier].parameters)
+    return {
+        "engine": service.engine.chosen[0],
+        "claimBytes": claim,
+        "fileSystemBytes": own_share(file_system, claim),
+        "engineBytes": budget.engine_bytes,
+        "dataBytes": budget.left_for_data(claim, file_system),
+        "unbounded": list(budget.unbounded),
     }
 
 

@@ -25,6 +25,10 @@ class Stack:
     """The Kubernetes provider of that cluster, for all of its objects."""
     protect: bool = False
     """Whether Pulumi refuses to delete or replace the claims, their namespace and the guard."""
+    cluster_uid: str = ""
+    """What Kubernetes tells the cluster from one that was made in its place by; empty where that
+    can't be told.
+    """
 
     def options(self, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         """The options of a component on this cluster.

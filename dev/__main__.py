@@ -8,6 +8,7 @@ the environment is rebuilt only when that file or the interpreter changes.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from devkube import proxies
 from ops import interruption
 from ops.environment import PYTHON, VENV, hand_over
 from ops.paths import ROOT
@@ -99,7 +101,7 @@ def make_venv() -> None:
             subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
         STAMP.unlink(missing_ok=True)
         pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-        subprocess.run([*pip, "install", "--quiet", "--require-hashes", "-r", str(LOCK)], check=True)
+        subprocess.run([*pip, "install", "--quiet", "--require-hashes", "-r", str(LOCK)], check=True, env=proxies.for_pip(os.environ))
         STAMP.write_text(wanted_stamp())
 
 
@@ -111,6 +113,7 @@ def why_not_made(failed: subprocess.CalledProcessError) -> str:
         hint = f"The disk that holds {ROOT} has {free >> 20} MiB free, and {VENV_SIZE >> 20} MiB are needed: free some disk space there."
     elif "pip" in failed.cmd:
         hint = "pip needs a package index that can be reached from here: check the network, PIP_INDEX_URL and HTTPS_PROXY."
+        hint = f"{hint} {proxies.said()}".rstrip()
     else:
         hint = f"{ROOT} must be writable; and on Debian and Ubuntu the package python3-venv is needed."
     return f"the Python environment could not be made (`{command}` failed, see above).\n{hint}"

@@ -13,6 +13,8 @@ from devkube.engine import ensure_engine
 from devkube.toolchain.build import EXE, build
 
 TESTING = ("test.lock", "running this clone's tests: they share one throw-away cluster")
+TESTS_FAILED = 1
+"""pytest's exit status when tests failed; every other one means that it came to no end."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -30,17 +32,25 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
             run([*pytest, *pytest_arguments])
         else:  # most of the time a test waits for its cluster: two at a time, file by file, each process with a cluster of its own
             slowest = ["--durations=30", "--durations-min=10"]
-            run([*pytest, "--numprocesses=2", "--dist=loadfile", *slowest, "-m", "not alone"])
-            run([*pytest, *slowest, "-m", "alone"])
+            # Files in conftest.py's order: xdist's own begins with those of the most tests.
+            together = status_of([*pytest, "--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder", *slowest, "-m", "not alone"])
+            if together not in (0, TESTS_FAILED):
+                raise SystemExit(together)
+            # After a failure too: whoever reads the result of a long run wants to see all of it.
+            if status := status_of([*pytest, *slowest, "-m", "alone"]) or together:
+                raise SystemExit(status)
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def soak(pytest_arguments: tuple[str, ...]) -> None:
-    """The fault and repeat tests with their full counts, about an hour. Arguments go to pytest."""
+    """The fault and repeat tests with their full counts, and the cluster tests on Kind.
+
+    They take more than an hour. Arguments go to pytest.
+    """
     with one_at_a_time(*TESTING):
         ensure_engine()
-        run([sys.executable, "-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--full", "-m", "faults", *pytest_arguments])
+        run([sys.executable, "-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--full", "-m", "faults or kind", *pytest_arguments])
 
 
 @click.command()
@@ -70,6 +80,10 @@ def run_lint() -> None:
 
 def run(command: list[str]) -> None:
     """Run a command in the project folder; raises SystemExit with its status when it fails."""
-    status = subprocess.run(command, cwd=paths.ROOT).returncode
-    if status != 0:
+    if status := status_of(command):
         raise SystemExit(status)
+
+
+def status_of(command: list[str]) -> int:
+    """Run a command in the project folder, and return its exit status."""
+    return subprocess.run(command, cwd=paths.ROOT).returncode

@@ -9,9 +9,11 @@ import click
 
 from dev import command_line
 from dev.checks import lint, lock, soak, test
+from dev.doctor.command import doctor
 from dev.lifecycle import destroy, down, up
 from dev.machine import DevMachine, one_at_a_time
 from dev.purge import purge
+from dev.stack import leave_other_clones
 from ops.commands.drift import drift
 from ops.commands.volumes import prune_command, volumes
 from review import preview
@@ -55,10 +57,11 @@ def rehearse_command(stack: str) -> None:
         rehearse(stack)
 
 
-for command in (up, down, destroy, volumes, prune_command, drift, purge, test, soak, lint, lock):
+for command in (doctor, up, down, destroy, volumes, prune_command, drift, purge, test, soak, lint, lock):
     cli.add_command(command)
 
 
 def main() -> NoReturn:
     """Run the command line."""
+    leave_other_clones()
     command_line.run(cli, "python -m dev")

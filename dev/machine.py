@@ -10,10 +10,10 @@ from filelock import FileLock, Timeout
 
 from components.kube.api import KubeApi
 from components.settings import Settings
-from dev.paths import KUBECONFIG
+from dev.clone_cluster import cluster_for
 from dev.stack import Session, kubeconfig_of
 from devkube import paths
-from devkube.cluster import Access, Cluster, choose
+from devkube.cluster import Access, Cluster, ClusterChoice
 from devkube.engine import ensure_engine
 from devkube.errors import MachineError
 from ops.command_line import option_of, variable_of
@@ -46,9 +46,12 @@ def one_at_a_time(lock_name: str = "lock", what: str = "changing this clone's cl
         lock.release()
 
 
-def cluster_by(settings: Settings) -> Cluster:
-    """A stack's cluster: the user's own where its context exists, else this clone's."""
-    return choose(settings.cluster.context, f"dev-{paths.clone_identity()}", KUBECONFIG)
+def cluster_by(settings: Settings, choice: ClusterChoice | None = None) -> Cluster:
+    """A stack's cluster: the user's own where its context exists, else this clone's.
+
+    Unless the `choice`, or the one that the clone remembers, names another one.
+    """
+    return cluster_for(settings.cluster.context, choice)
 
 
 def cluster_of(stack: str) -> Cluster:
@@ -64,7 +67,7 @@ def api_of(access: Access) -> KubeApi:
 def volumes_of(settings: Settings, access: Access, cluster: Cluster, saved: Path | None = None) -> StackVolumes:
     """A stack's volumes on a cluster that runs, also those that are only folders here."""
     folder = cluster.folder()
-    in_ops = VolumesFolder(folder.here, folder.in_node) if folder else None
+    in_ops = VolumesFolder(folder.here, folder.in_node, folder.used) if folder else None
     return StackVolumes(settings, kubeconfig_of(access), in_ops, saved)
 
 

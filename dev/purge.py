@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import click
 
 from dev.machine import api_of, cluster_of, one_at_a_time
 from dev.paths import STATE
-from dev.stack import Session
+from dev.stack import Session, backend_of_the_users
 from devkube.cluster import Access, Cluster
 from devkube.engine import ensure_engine
 from devkube.errors import MachineError
@@ -71,8 +69,7 @@ def _forget(stack: str) -> None:
 
     Only from the clone's own local state.
     """
-    own = STATE.as_uri()  # `. .dev/env` sets the variable to it
-    if os.environ.get("PULUMI_BACKEND_URL", own) != own or not STATE.exists():
+    if backend_of_the_users() not in (None, STATE.as_uri()) or not STATE.exists():
         return
     pulumi = Session(ensure_engine(), Access("embedded", "", None)).pulumi(stack)
     end_killed_run(pulumi, stack)

@@ -7,6 +7,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from components.settings import WHAT_HAPPENS
 from ops.command_line import variable_of
 from ops.console import console, say
 from ops.volumes.matching import AdoptionPlan
@@ -26,16 +27,26 @@ def allocation_table(outputs: dict[str, Any]) -> Table:
     table = Table("Service", "StorageClass", "Requested", "Provisioned", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("In total", justify="right")
     table.add_column("Share", justify="right")
+    engines = any("perClaim" in used for used in allocation["services"].values())
+    if engines:
+        table.add_column("Each for data", justify="right")
     for service, used in allocation["services"].items():
         first, number = claims[service][0], len(claims[service])
         requested, provisioned = f"{number} × {first['requested']}", f"{number} × {first['provisioned']}"
-        table.add_row(service, first["storageClass"], requested, provisioned, gib(used["provisionedBytes"]), f"{used['share']:.2%}")
+        data = [_for_data(used.get("perClaim"))] if engines else []
+        table.add_row(service, first["storageClass"], requested, provisioned, gib(used["provisionedBytes"]), f"{used['share']:.2%}", *data)
     table.add_section()
     for tier, used in allocation["tiers"].items():
         table.add_row("", outputs["storageClasses"][tier], "", "", gib(used["provisionedBytes"]), f"{used['share']:.2%}")
     table.add_section()
     table.add_row("all", "", "", "", gib(allocation["total"]["provisionedBytes"]), "")
     return table
+
+
+def _for_data(budget: dict[str, Any] | None) -> str:
+    if budget is None:
+        return ""
+    return f"{'≤ ' if budget['unbounded'] else ''}{gib(budget['dataBytes'])}"
 
 
 def canary_table(outputs: dict[str, Any]) -> Table:
@@ -78,6 +89,9 @@ def show(outputs: dict[str, Any], stack: str) -> None:
         for warning in verdict.get("warnings", []):
             console.print(f"[yellow]Warning:[/] {warning}.")
     console.print(allocation_table(outputs))
+    for service, used in outputs["allocation"]["services"].items():
+        for setting in used.get("perClaim", {}).get("unbounded", []):
+            console.print(f"[yellow]Warning:[/] {service}, {setting}: {WHAT_HAPPENS[setting]}.")
     say("A claim stays Pending until the first pod uses it (WaitForFirstConsumer): that is how it should be.")
     say("")
     say("Look at it (after `. .dev/env`):")

@@ -7,15 +7,18 @@ that happens here can't also be done by hand after `. .dev/env`.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from components.settings import Settings
-from dev.paths import ENV_FILE, STATE
+from dev.paths import ENV_FILE, KUBECONFIG, STATE
 from devkube import paths
-from devkube.cluster import Access
+from devkube.cluster import Access, is_of_a_clone
 from devkube.engine import Engine
+from ops import engine_calls
 from ops.healing import orphans
 from ops.healing.killed_run import end_killed_run
 from ops.pulumi_command import Pulumi
@@ -24,6 +27,10 @@ from ops.pulumi_command import Pulumi
 def kubeconfig_of(access: Access) -> str | None:
     """The kubeconfig's path; None for the one that kubectl would use."""
     return str(access.kubeconfig) if access.kubeconfig else None
+
+
+# What `.dev/env` of any clone sets: its own state.
+_OF_A_CLONE = re.compile(r"file://.*/\.dev/state/?")
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,15 @@ class Session:
         if self.access.kubeconfig:
             lines.append(f"export KUBECONFIG={shlex.quote(str(self.access.kubeconfig))}")
             powershell.append(f'$env:KUBECONFIG = "{self.access.kubeconfig}"')
+        lines.append(engine_calls.SHELL)
+        powershell.append(engine_calls.POWERSHELL)
         for name, value in _defaults().items():
+            if name == "PULUMI_BACKEND_URL":  # another clone's, set by its `.dev/env`, gives way
+                lines.append(f'case "${{{name}-file:///.dev/state}}" in file://*/.dev/state) export {name}={shlex.quote(value)} ;; esac')
+                powershell.append(
+                    f"if (-not $env:{name} -or $env:{name} -match '^file://.*/\\.dev/state$') {{ $env:{name} = \"{value}\" }}"
+                )
+                continue
             lines.append(f'[ -n "${{{name}+set}}" ] || export {name}={shlex.quote(value)}')
             powershell.append(f'if (-not (Test-Path env:{name})) {{ $env:{name} = "{value}" }}')
         ENV_FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -110,7 +125,31 @@ def _defaults() -> Mapping[str, str]:
     return {"PULUMI_BACKEND_URL": STATE.as_uri(), "PULUMI_CONFIG_PASSPHRASE": ""}
 
 
+def backend_of_the_users() -> str | None:
+    """The backend that the user has set, or None.
+
+    The state of another clone, whose `.dev/env` was read in this shell, is nobody's setting.
+    """
+    backend = os.environ.get("PULUMI_BACKEND_URL")
+    return None if backend and backend != STATE.as_uri() and _OF_A_CLONE.fullmatch(backend) else backend
+
+
+def leave_other_clones() -> None:
+    """Forget other clones' kubeconfigs, which reading their `.dev/env` has put into this shell.
+
+    What a command of this clone starts would act on their clusters.
+    """
+    named = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    kept = [name for name in named if Path(name).resolve() == KUBECONFIG.resolve() or not is_of_a_clone(Path(name))]
+    if kept:
+        os.environ["KUBECONFIG"] = os.pathsep.join(kept)
+    elif named:
+        del os.environ["KUBECONFIG"]
+
+
 def _is_set(name: str) -> bool:
+    if name == "PULUMI_BACKEND_URL":
+        return backend_of_the_users() is not None
     if name == "PULUMI_CONFIG_PASSPHRASE" and "PULUMI_CONFIG_PASSPHRASE_FILE" in os.environ:
         return True
     return name in os.environ

@@ -7,6 +7,7 @@ somebody has damaged shows.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from dev.__main__ import STAMP, fail
@@ -22,16 +23,20 @@ def is_of_the_environment(problem: ImportError | SyntaxError) -> bool:
 
 
 def main() -> int:
-    """Load the command line and run it; returns an exit status where that could not be done."""
+    """Load the command line and run it; returns an exit status where that could not be done.
+
+    The doctor has its own: what all the others need takes longer to load than its answer may.
+    """
     end_at_once()
     try:
-        from dev import cli  # noqa: PLC0415
+        command_line = import_module("dev.doctor.command" if sys.argv[1:2] == ["doctor"] else "dev.cli")
     except (ImportError, SyntaxError) as problem:
         if not is_of_the_environment(problem):
             raise
         STAMP.unlink(missing_ok=True)
         return fail(f"the Python environment {VENV} is damaged: {problem}.\nRun the same command again: it is then made anew.")
-    return cli.main()
+    status: int = command_line.main()
+    return status
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from devkube import paths
+from devkube import paths, proxies
+from devkube.programs import ended_with
 from devkube.progress import say, step
 from devkube.toolchain import build
 from devkube.versions import BUILT, COMMAND, DOWNLOADS, GOOD, KUBERNETES, LANGUAGE, PULUMI, version_of
@@ -93,6 +94,13 @@ def ensure_engine() -> Engine:
     return Engine(tuple(parts), tuple(folders))
 
 
+def to_build() -> list[build.Name]:
+    """What `ensure_engine` would build now: the parts that can't be downloaded, and that neither
+    the user nor an earlier run has got."""
+    parts: tuple[tuple[str, build.Name], ...] = ((PULUMI, "pulumi"), (KUBERNETES, "kubernetes-provider"))
+    return [name for part, name in parts if not find_own(part) and not kept(part) and why_no_download()]
+
+
 def _needs_folder(part: Part) -> bool:
     """Whether the engine finds the part only when its folder is on PATH: plugins in its own plugin
     folder it finds by itself."""
@@ -108,18 +116,31 @@ def plugin_home() -> Path:
 
 
 def _pulumi() -> Part:
-    own = _good_own(PULUMI)
-    if own:
-        return own
-    downloaded = Path.home() / ".pulumi" / "versions" / DOWNLOADS[PULUMI] / "bin" / f"{PULUMI}{EXE}"
-    if downloaded.exists():
-        return Part(PULUMI, DOWNLOADS[PULUMI], "official download", downloaded)
-    built = build.built("pulumi")
-    if built is None:
-        if _download_pulumi() and downloaded.exists():
+    found = _good_own(PULUMI) or kept(PULUMI)
+    if found is None and _download_pulumi():
+        found = kept(PULUMI)
+    return found or Part(PULUMI, BUILT[PULUMI], "built here", build.build("pulumi") / f"{PULUMI}{EXE}")
+
+
+def kept(name: str) -> Part | None:
+    """What an earlier run has left of a part: downloaded, built, or standing in for it.
+
+    None where it would have to be got first; nothing is got here.
+    """
+    if name == PULUMI:
+        downloaded = Path.home() / ".pulumi" / "versions" / DOWNLOADS[PULUMI] / "bin" / f"{PULUMI}{EXE}"
+        if downloaded.exists():
             return Part(PULUMI, DOWNLOADS[PULUMI], "official download", downloaded)
-        built = build.build("pulumi")
-    return Part(PULUMI, BUILT[PULUMI], "built here", built / f"{PULUMI}{EXE}")
+        built = build.built("pulumi")
+        return Part(PULUMI, BUILT[PULUMI], "built here", built / f"{PULUMI}{EXE}") if built else None
+    in_home = _in_plugin_home(name, DOWNLOADS[name]) if name in DOWNLOADS else None
+    if in_home:
+        return Part(name, DOWNLOADS[name], "official download", in_home)
+    if name == KUBERNETES:
+        built = build.built("kubernetes-provider")
+        return Part(name, BUILT[name], "built here", built / f"{name}{EXE}") if built else None
+    launcher = _launcher_path(name)
+    return Part(name, DOWNLOADS.get(name, ""), "stand-in", launcher) if launcher.exists() else None
 
 
 def _good_own(name: str) -> Part | None:
@@ -218,7 +239,9 @@ def _launcher(name: str, module: str) -> Path:
     launcher.parent.mkdir(parents=True, exist_ok=True)
     # -I: neither the folder it is started in, which is the program's, nor PYTHONPATH decides what
     # this Python imports.
-    start = f"import sys; sys.path.insert(0, {str(paths.ROOT)!r}); from devkube.toolchain.stand_ins.{module} import main; main()"
+    # No garbage is collected while it is loaded, a quarter of that time: `serve` turns it on.
+    loaded = f"from devkube.toolchain.stand_ins.{module} import main"
+    start = f"import gc, sys; gc.disable(); sys.path.insert(0, {str(paths.ROOT)!r}); {loaded}; main()"
     if os.name == "nt":
         text = f'@echo off\r\n"{sys.executable}" -I -c "{start}" %*\r\n'
     else:
@@ -243,7 +266,8 @@ def why_no_download() -> str:
     try:
         urllib.request.urlopen(urllib.request.Request(DOWNLOAD_HOST, method="HEAD"), timeout=_REACHED_WITHIN).close()
     except (OSError, ValueError, http.client.HTTPException) as problem:
-        return str(getattr(problem, "reason", None) or problem) or type(problem).__name__
+        reason = str(getattr(problem, "reason", None) or problem) or type(problem).__name__
+        return f"{reason}, through {proxies.named()}" if proxies.named() else reason
     return ""
 
 
@@ -280,13 +304,10 @@ def run_bounded(command: Sequence[str], limit: float) -> str:
     except OSError as problem:
         return f"{command[0]}: {problem.strerror}"
     try:
-        said, _ = process.communicate(timeout=limit)
+        with ended_with(process):
+            said, _ = process.communicate(timeout=limit)
     except subprocess.TimeoutExpired:
-        build.end(process)
         return f"not done after {limit:.0f} s"
-    except BaseException:
-        build.end(process)
-        raise
     if process.returncode == 0:
         return ""
     lines = [line.strip() for line in said.splitlines() if line.strip()]

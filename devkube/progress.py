@@ -8,7 +8,7 @@ here is shown its way.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -69,6 +69,41 @@ def say(text: str) -> None:
     _reporter.say(text)
 
 
-def step(title: str, *, estimate: float | None = None) -> AbstractContextManager[ProgressStep]:
+@contextmanager
+def step(title: str, *, estimate: float | None = None) -> Iterator[ProgressStep]:
     """Show `title` while the block runs, then how long it took. `estimate` is in seconds."""
-    return _reporter.step(title, estimate=estimate)
+    with _reporter.step(title, estimate=estimate) as shown:
+        yield shown
+    _to_do.pop(title, None)
+
+
+_to_do: dict[str, float] = {}  # seconds of the steps that were announced and haven't ended, by their titles
+
+
+@contextmanager
+def announced(estimates: Mapping[str, float]) -> Iterator[None]:
+    """While the block runs, the steps of these titles can say what remains of all of them.
+
+    The estimates are in seconds, for each as if it ran alone. They may run beside each other, on
+    the same processors: what remains is the sum.
+    """
+    _to_do.update(estimates)
+    try:
+        yield
+    finally:
+        for title in estimates:
+            _to_do.pop(title, None)
+
+
+def remains(title: str, seconds: float) -> str:
+    """That `seconds` of the step of this title remain, and with them how much of all that were
+    announced: for the end of its `detail`. Empty where it wasn't announced."""
+    if title not in _to_do:
+        return ""
+    _to_do[title] = seconds
+    return f", about {duration(sum(_to_do.values()))} left in all"
+
+
+def duration(seconds: float) -> str:
+    """An estimate as people say it: `20 s`, `9 min`."""
+    return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -49,6 +51,39 @@ class Step:
         return f"{self.title} … {duration(time.monotonic() - self.started)}{about}{detail}"
 
 
+class _Board:
+    """The steps under way on a terminal, a line each, over one spinner: threads have theirs at the
+    same time, and each may end first.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._steps: list[Step] = []
+        self._status: Status | None = None
+
+    def add(self, step: Step) -> None:
+        with self._lock:
+            self._steps.append(step)
+            if self._status is None:
+                self._status = console.status("", spinner="dots")
+                self._status.start()
+
+    def refresh(self) -> None:
+        with self._lock:
+            if self._status:
+                self._status.update("\n  ".join(escape(each.line()) for each in self._steps))
+
+    def remove(self, step: Step) -> None:
+        with self._lock:
+            self._steps.remove(step)
+            if self._status and not self._steps:
+                self._status.stop()
+                self._status = None
+
+
+_board = _Board()
+
+
 @contextmanager
 def step(title: str, *, estimate: float | None = None) -> Iterator[Step]:
     """Show `title` while the block runs, then how long it took; `estimate` is in seconds.
@@ -59,17 +94,16 @@ def step(title: str, *, estimate: float | None = None) -> Iterator[Step]:
     current = Step(title, estimate)
     done = threading.Event()
     terminal = console.is_terminal
-    status = console.status("", spinner="dots") if terminal else None
 
     def show() -> None:
         while not done.wait(0.25 if terminal else _STILL_AFTER):
-            if status:
-                status.update(current.line())
+            if terminal:
+                _board.refresh()
             else:
                 say(f"  {current.line()}")
 
-    if status:
-        status.start()
+    if terminal:
+        _board.add(current)
     elif estimate and estimate >= _STILL_AFTER:
         say(f"  {title} … about {duration(estimate)}")
     thread = threading.Thread(target=show, daemon=True)
@@ -81,9 +115,9 @@ def step(title: str, *, estimate: float | None = None) -> Iterator[Step]:
     finally:
         done.set()
         thread.join()
-        if status:
-            status.stop()
+        if terminal:
+            _board.remove(current)
         detail = f" · {current.detail}" if current.detail else ""
         colour = "green" if mark == "✓" else "red"
-        console.print(f"[{colour}]{mark}[/] ", end="")
-        say(f"{title} ({duration(time.monotonic() - current.started)}){detail}")
+        text = f"{title} ({duration(time.monotonic() - current.started)}){detail}"
+        console.print(f"[{colour}]{mark}[/] {escape(text)}")  # in one piece: another thread may end a step at this moment

@@ -43,7 +43,7 @@ def explained(problem: ApiError) -> UserError:
     if problem.status is None:
         return UserError(
             f"the cluster of context {context!r} does not answer ({problem.reason}).",
-            "Start it (`make up` for the dev cluster) and try again.",
+            problem.remedy or "Start it (`make up` for the dev cluster) and try again.",
         )
     said = f": {problem.message}" if problem.message else "."
     refused = problem.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from ops.engine_calls import past_proxies
 from ops.errors import UserError
 from ops.paths import ROOT
 from ops.processes import failure, run_quietly
@@ -36,7 +37,7 @@ class Pulumi:
         It can ask nothing, so give it `--non-interactive`.
         Raises UserError where there is no pulumi.
         """
-        return run_quietly([self._program(), *arguments], self.folder, self.environment, stdin)
+        return run_quietly([self._program(), *arguments], self.folder, past_proxies(self.environment), stdin)
 
     def ask(self, *arguments: str, stdin: str | None = None) -> str:
         """Run it quietly and return what it prints on standard output.
@@ -58,7 +59,7 @@ class Pulumi:
         it has begun. So KeyboardInterrupt is raised only when pulumi has ended.
         """
         options: dict[str, Any] = {} if to is None else {"stdin": subprocess.DEVNULL, "stdout": to, "stderr": subprocess.STDOUT}
-        process = subprocess.Popen([self._program(), *arguments], cwd=self.folder, env=self.environment, **options)
+        process = subprocess.Popen([self._program(), *arguments], cwd=self.folder, env=past_proxies(self.environment), **options)
         interrupted = False
         while True:
             try:

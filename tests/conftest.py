@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kubernetes import client, config
+from kubernetes import client
 
 from devkube import paths
-from devkube.cluster import Access, Cluster, choose
+from devkube.cluster import Access, Cluster, ClusterChoice, choose, start
 from devkube.images import build_image, reference
+from tests.kubeconfig import client_of
 from tests.program import Program
 
 CONTEXT = "storage-tiers-test"
@@ -35,16 +36,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(str(text))
 
 
+def asked_cluster() -> ClusterChoice:
+    """What the tests' cluster is to be: on Kind with the node image in KIND_IMAGE, which
+    `make test KIND_IMAGE=…` sets."""
+    return ClusterChoice(kind_image=os.environ.get("KIND_IMAGE", ""))
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A throw-away cluster beside the user's, running: its own identity, so its own ports, sockets,
     bridge, cgroups and folders."""
     kubeconfig = tmp_path_factory.mktemp("cluster") / "kubeconfig"
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    cluster = choose(CONTEXT, "-".join(["test", paths.clone_identity(), *([worker] if worker else [])]), kubeconfig)
+    cluster = choose(CONTEXT, "-".join(["test", paths.clone_identity(), *([worker] if worker else [])]), kubeconfig, asked_cluster())
     cluster.delete()  # what a test run that was killed has left
     try:
-        cluster.start()
+        cluster, _ = start(cluster)
         cluster.load_image(build_image("python"))  # the canary's, by the dev stack's settings
         yield cluster
     finally:
@@ -67,7 +74,7 @@ def busybox(cluster: Cluster) -> str:
 @pytest.fixture(scope="session")
 def api(access: Access) -> client.ApiClient:
     """A client of the throw-away cluster."""
-    return config.new_client_from_config(str(access.kubeconfig), access.context)
+    return client_of(access.kubeconfig, access.context)
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +106,7 @@ def eventually(check: Callable[[], bool], what: str, seconds: float = 120) -> No
     while time.monotonic() < end:
         if check():
             return
-        time.sleep(0.5)
+        time.sleep(0.2)
     pytest.fail(f"not within {seconds:.0f} s: {what}")
 
 

@@ -41,7 +41,10 @@ class Case:
     asks: bool = False  # kubectl asks for a user at the terminal; what has none goes on as nobody, as Pulumi's plugin does
 
     def write(self, place: Place, folder: Path) -> dict[str, str]:
-        """Write the files; the variables that make them, and the environment, count."""
+        """Write the files; the variables that make them, and the environment, count.
+
+        FOLDER in a variable is where they are.
+        """
         paths = []
         for name, content in self.files(place).items():
             path = folder / name
@@ -52,7 +55,8 @@ class Case:
                 path.chmod(path.stat().st_mode | stat.S_IXUSR)
             elif not name.endswith(".txt"):
                 paths.append(str(path))
-        return {"KUBECONFIG": os.pathsep.join(paths), **self.environment(place)}
+        environment = {name: value.replace("FOLDER", str(folder)) for name, value in self.environment(place).items()}
+        return {"KUBECONFIG": os.pathsep.join(paths), **environment}
 
 
 def config(cluster: Mapping[str, Any], user: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -143,6 +147,8 @@ def with_proxy(**more: str) -> Callable[[Place], Mapping[str, str]]:
     return lambda place: {"HTTPS_PROXY": place.proxy, **more}
 
 
+# In PEM form, and no certificate: whoever reads many passes over it.
+NO_CERTIFICATE = "-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----\n"
 DIRECT: Mapping[str, Any] = {"proxied": []}
 GOOD: Mapping[str, Any] = {**DIRECT, "authorization": "Bearer good"}
 IMPERSONATED = {
@@ -214,6 +220,42 @@ CASES = [
         says="certificate verify failed",
     ),
     Case(
+        "authority of the machine, in a folder under any name",
+        lambda place: {"config": config({"server": place.server}, {"token": "good"}), "own/company.txt": (place.folder / "ca").read_text()},
+        GOOD,
+        environment=lambda place: {"SSL_CERT_FILE": place.file("strange"), "SSL_CERT_DIR": "/none:FOLDER/own"},
+    ),
+    Case(
+        "authority of the machine, among what is none",
+        lambda place: {
+            "config": config({"server": place.server}, {"token": "good"}),
+            "all.txt": f"# ours\n{NO_CERTIFICATE}{(place.folder / 'ca').read_text()}{NO_CERTIFICATE}",
+        },
+        GOOD,
+        environment=lambda place: {"SSL_CERT_FILE": "FOLDER/all.txt", "SSL_CERT_DIR": "/none"},
+    ),
+    Case(
+        "authority of the machine, and another of the cluster",
+        lambda place: simple({"token": "good"}, **{"certificate-authority": place.file("strange")})(place),
+        None,
+        environment=lambda place: {"SSL_CERT_FILE": place.file("ca"), "SSL_CERT_DIR": place.file("none")},
+        says="certificate verify failed",
+    ),
+    Case(
+        "authority in the file, among what is none",
+        lambda place: {
+            **simple({"token": "good"}, **{"certificate-authority": "all.txt"})(place),
+            "all.txt": f"{NO_CERTIFICATE}{(place.folder / 'ca').read_text()}",
+        },
+        GOOD,
+    ),
+    Case(
+        "an authority that is none",
+        lambda place: {**simple({"token": "good"}, **{"certificate-authority": "all.txt"})(place), "all.txt": "nothing"},
+        None,
+        says="no certificate in PEM form",
+    ),
+    Case(
         "another authority",
         lambda place: simple({"token": "good"}, **{"certificate-authority": place.file("strange")})(place),
         None,
@@ -281,6 +323,11 @@ CASES = [
     Case("proxy-url of SOCKS", proxied("socks"), {"proxied": [f"SOCKS {NAME}:PORT"], "server name": NAME}),
     Case("proxy-url over TLS", proxied("tls_proxy"), {"proxied": [f"CONNECT {NAME}:PORT"], "server name": NAME}),
     Case(
+        "proxy-url over TLS, and another name for both",
+        lambda place: through(lambda _: place.named, **{"proxy-url": place.tls_proxy, "tls-server-name": OTHER_NAME})(place),
+        {"proxied": [f"CONNECT {NAME}:PORT"], "server name": OTHER_NAME},
+    ),
+    Case(
         "proxy-url for the loopback",
         lambda place: simple({"token": "good"}, **{"proxy-url": place.proxy})(place),
         {"proxied": ["CONNECT 127.0.0.1:PORT"]},
@@ -293,6 +340,77 @@ CASES = [
     ),
     Case("proxy-url that refuses", proxied("refusing"), None, says="doesn't lead there"),
     Case("proxy-url of another kind", through(lambda place: place.named, **{"proxy-url": "ftp://127.0.0.1:1"}), None, says="ftp://"),
+    Case(
+        "proxy-url that is no address", through(lambda place: place.named, **{"proxy-url": "http://me:x@[::1"}), None, says="is no address"
+    ),
+    Case("proxy-url without a port", through(lambda place: place.named, **{"proxy-url": "http://127.0.0.1:x"}), None, says="is no address"),
+    Case(
+        "proxy-url with another name for SOCKS",
+        through(lambda place: place.named, **{"proxy-url": "socks5h://127.0.0.1:1"}),
+        None,
+        says="socks5h://127.0.0.1:1",
+    ),
+    Case(
+        "proxy-url without a scheme", through(lambda place: place.named, **{"proxy-url": "proxy.example:8080"}), None, says="none of http"
+    ),
+    Case(
+        "HTTPS_PROXY that wants a password",
+        through(lambda place: place.named),
+        None,
+        lambda place: {"HTTPS_PROXY": place.asking},
+        "407 Proxy Authentication Required; it wants http://<user>:<password>@<host>:<port>",
+    ),
+    Case(
+        "HTTPS_PROXY with a user alone",
+        through(lambda place: place.named),
+        {"proxied": [f"CONNECT {NAME}:PORT Basic bWU6"]},
+        lambda place: {"HTTPS_PROXY": place.asking.replace("//", "//me@")},
+    ),
+    Case(
+        "HTTPS_PROXY with a password of any bytes",
+        through(lambda place: place.named),
+        {"proxied": [f"CONNECT {NAME}:PORT Basic bWU6w7w6/w=="]},
+        lambda place: {"HTTPS_PROXY": place.asking.replace("//", "//me:%C3%BC%3A%FF@")},
+    ),
+    Case(
+        "HTTPS_PROXY of SOCKS",
+        through(lambda place: place.named),
+        {"proxied": [f"SOCKS {NAME}:PORT"]},
+        lambda place: {"HTTPS_PROXY": place.socks.replace("socks5", "socks5h")},
+    ),
+    Case(
+        "HTTPS_PROXY over TLS",
+        through(lambda place: place.named),
+        {"proxied": [f"CONNECT {NAME}:PORT"]},
+        lambda place: {"HTTPS_PROXY": place.tls_proxy},
+    ),
+    Case(
+        "HTTPS_PROXY of an unknown kind",
+        through(lambda place: place.named),
+        {"proxied": [f"CONNECT {NAME}:PORT"]},
+        lambda place: {"HTTPS_PROXY": place.proxy.replace("http:", "gopher:")},
+    ),
+    Case(
+        "HTTPS_PROXY with an authority of the machine",
+        lambda place: {"config": config({"server": place.named}, {"token": "good"})},
+        {"proxied": [f"CONNECT {NAME}:PORT"], "authorization": "Bearer good"},
+        lambda place: {"HTTPS_PROXY": place.proxy, "SSL_CERT_FILE": place.file("ca"), "SSL_CERT_DIR": place.file("none")},
+    ),
+    Case(
+        "HTTPS_PROXY that isn't there",
+        through(lambda place: place.named),
+        None,
+        lambda place: {"HTTPS_PROXY": "http://me:secret@127.0.0.1:1"},
+        "the proxy http://127.0.0.1:1 (HTTPS_PROXY) doesn't lead there: Connection refused",
+    ),
+    Case("ALL_PROXY", simple({"token": "good"}), GOOD, lambda place: {"ALL_PROXY": place.refusing, "all_proxy": place.refusing}),
+    Case(
+        "ALL_PROXY for this machine's address",
+        through(lambda place: place.outside),
+        DIRECT,
+        lambda place: {"ALL_PROXY": place.refusing, "all_proxy": place.refusing},
+        outside=True,
+    ),
     Case("HTTPS_PROXY", through(lambda place: place.named), {"proxied": [f"CONNECT {NAME}:PORT"]}, with_proxy()),
     Case(
         "https_proxy without a scheme",
@@ -341,6 +459,27 @@ CASES = [
         through(lambda place: place.outside),
         {"proxied": ["CONNECT ADDRESS:PORT"]},
         lambda place: {"HTTPS_PROXY": place.proxy, "NO_PROXY": f"{place.address}:1"},
+        outside=True,
+    ),
+    Case(
+        "NO_PROXY with a netmask",
+        through(lambda place: place.outside),
+        {"proxied": ["CONNECT ADDRESS:PORT"]},
+        lambda place: {"HTTPS_PROXY": place.proxy, "NO_PROXY": f"{place.address}/255.0.0.0"},
+        outside=True,
+    ),
+    Case(
+        "NO_PROXY with the end of the address",
+        through(lambda place: place.outside),
+        {"proxied": ["CONNECT ADDRESS:PORT"]},
+        lambda place: {"HTTPS_PROXY": place.proxy, "NO_PROXY": f".{place.address.partition('.')[2]}"},
+        outside=True,
+    ),
+    Case(
+        "NO_PROXY with the address and port, among blanks",
+        through(lambda place: place.outside),
+        DIRECT,
+        lambda place: {"HTTPS_PROXY": place.refusing, "NO_PROXY": f" example.com , {place.address}:{place.port} "},
         outside=True,
     ),
     Case(

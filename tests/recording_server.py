@@ -12,6 +12,7 @@ import socketserver
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -31,10 +32,12 @@ class Recorded:
 
     requests: list[dict[str, Any]] = field(default_factory=list)
     proxied: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
     def clear(self) -> None:
         self.requests.clear()
         self.proxied.clear()
+        self.refused.clear()
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Place:
     tls_proxy: str
     socks: str
     refusing: str
+    asking: str  # takes no request without a user and a password
 
     @property
     def server(self) -> str:
@@ -77,7 +81,7 @@ def recording(folder: Path) -> Iterator[Place]:
     if not shutil.which("openssl"):
         pytest.skip("no openssl on PATH to make certificates with")
     address = own_address()
-    _certificates(folder, address)
+    certificates(folder, address)
     recorded = Recorded()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(folder / "server", folder / "server.key")
@@ -112,10 +116,46 @@ def recording(folder: Path) -> Iterator[Place]:
         f"https://127.0.0.1:{proxy(_Connect, plain)}",
         f"socks5://127.0.0.1:{proxy(_Socks)}",
         f"http://127.0.0.1:{proxy(_Refusing)}",
+        f"http://127.0.0.1:{proxy(_Asking)}",
     )
     for each in servers:
         threading.Thread(target=each.serve_forever, args=(0.05,), daemon=True).start()
     yield place
+    for each in servers:
+        each.shutdown()
+        each.server_close()
+
+
+@dataclass(frozen=True)
+class Proxies:
+    """A proxy that leads to one port of this machine, whatever it is asked for, and one that
+    refuses everything.
+
+    `outside` is an address of this machine that isn't the loopback's, and leads there by itself;
+    empty where there is none.
+    """
+
+    recorded: Recorded
+    working: str
+    refusing: str
+    outside: str
+
+    def everywhere(self, url: str, **more: str) -> dict[str, str]:
+        """Variables that name a proxy in every way that programs know, and no exception."""
+        names = ("https_proxy", "http_proxy", "all_proxy")
+        return {**dict.fromkeys([*names, *map(str.upper, names)], url), "NO_PROXY": "", "no_proxy": "", **more}
+
+
+@contextmanager
+def proxies_to(port: int) -> Iterator[Proxies]:
+    """Both proxies, for a server on 127.0.0.1."""
+    recorded, address = Recorded(), own_address()
+    places = [("127.0.0.1", _Connect), ("127.0.0.1", _Refusing), *([(address, _Forwarding)] if address else [])]
+    servers = [_ProxyServer((host, 0), type("Made", (handler,), {"seen": recorded, "target": port})) for host, handler in places]
+    for each in servers:
+        threading.Thread(target=each.serve_forever, args=(0.05,), daemon=True).start()
+    working, refusing, *outside = (f"{host}:{each.server_address[1]}" for (host, _), each in zip(places, servers, strict=True))
+    yield Proxies(recorded, f"http://{working}", f"http://{refusing}", "".join(outside))
     for each in servers:
         each.shutdown()
         each.server_close()
@@ -127,7 +167,13 @@ def own_address() -> str:
     return next((each for each in found if not each.startswith("127.")), "")
 
 
-def _certificates(folder: Path, address: str) -> None:
+def certificates(folder: Path, address: str) -> None:
+    """The authorities `ca` and `strange` in a folder, and `server` and `client` of the former, with
+    their keys.
+
+    The server's names are those above, 127.0.0.1, and `address` if there is one.
+    """
+
     def openssl(*arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
 
@@ -225,15 +271,32 @@ class _Connect(_Proxy):
         line = self.rfile.readline().decode()
         headers = http.client.parse_headers(self.rfile)
         self.seen.proxied.append(f"{line.rsplit(' ', 1)[0]} {headers['Proxy-Authorization'] or ''}".strip())
-        self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        for part in (b"HTTP/1.1 200 Connection ", b"established\r\nVia: 1.1 proxy\r\n", b"\r\n"):  # a proxy's words come as they come
+            self.wfile.write(part)
+            time.sleep(0.01)
+        self.lead()
+
+
+class _Forwarding(_Proxy):
+    rbufsize = 0
+
+    def handle(self) -> None:
         self.lead()
 
 
 class _Refusing(_Proxy):
     def handle(self) -> None:
-        self.rfile.readline()
+        self.seen.refused.append(self.rfile.readline().decode().rsplit(" ", 1)[0])
         http.client.parse_headers(self.rfile)
         self.wfile.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+
+class _Asking(_Connect):
+    def handle(self) -> None:
+        if b"Proxy-Authorization:" in self.connection.recv(4096, socket.MSG_PEEK):
+            super().handle()
+        else:
+            self.wfile.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n")
 
 
 class _Socks(_Proxy):

@@ -18,6 +18,7 @@ from pulumi_kubernetes.core.v1 import ConfigMap, Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.allocation import Allocation
+from components.canary.proven_on import OUTPUT, ProvenOn, last_proven_on
 from components.canary.verdict import free_space_warning
 from components.kube import labels
 from components.settings import Settings
@@ -141,9 +142,9 @@ class TierCanary(pulumi.ComponentResource):
 
     What is in `opts.depends_on` is there before.
 
-    It runs when the class, the probe, `run` or the cluster changes, and (then as an update) when an
-    argument of its own does: image, limits, pod, spread, context. All inputs are the same bytes on
-    every machine. `verdict` is the driver's JSON, with warnings.
+    It runs when the class, the probe, `run` or the cluster changes (see proven_on.py), and (then as
+    an update) when an argument of its own does: image, limits, pod, spread, context. All inputs are
+    the same bytes on every machine. `verdict` is the driver's JSON, with warnings.
     """
 
     verdict: pulumi.Output[dict[str, Any]]
@@ -151,6 +152,8 @@ class TierCanary(pulumi.ComponentResource):
     def __init__(self, name: str, args: TierCanaryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("storage-tiers:index:TierCanary", name, None, opts)
         stack, proof, tier = args.stack, args.proof, args.storage_tier.tier
+        proven_on: pulumi.Output[ProvenOn] = pulumi.Output.from_input(self._proven_on(args))
+        triggers = [stack.identifier, _fingerprint(args.storage_tier.definition), proof.probe, proof.run]
         command = Command(
             f"canary-{name}",
             interpreter=[
@@ -170,13 +173,23 @@ class TierCanary(pulumi.ComponentResource):
                 *([f"--spread={proof.spread}"] if proof.spread else []),
             ],
             create="prove",
-            triggers=[stack.identifier, _fingerprint(args.storage_tier.definition), proof.probe, proof.run],
+            triggers=proven_on.apply(lambda on: [*triggers, *on.triggers]),
             logging=Logging.STDERR,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None),
         )
         self.verdict = command.stdout.apply(lambda text: with_warnings(json.loads(text), args))
-        self.register_outputs({"verdict": self.verdict})
+        self.register_outputs({"verdict": self.verdict, OUTPUT: proven_on.apply(lambda on: on.noted)})
+
+    async def _proven_on(self, args: TierCanaryArgs) -> ProvenOn:
+        last = await last_proven_on(self)
+        here = last.on(args.stack.cluster_uid)
+        if here.trigger != last.trigger:
+            pulumi.log.warn(
+                f"{args.storage_tier.tier.class_name}: this is not the cluster that it was proven on, so it is proven again. What of the "
+                "stack is gone with the old one is made by `pulumi up --refresh`"
+            )
+        return here
 
 
 def with_warnings(verdict: dict[str, Any], args: TierCanaryArgs) -> dict[str, Any]:

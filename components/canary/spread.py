@@ -158,9 +158,9 @@ class Spread:
     def _side_by_side(self, places: Sequence[Place]) -> list[PlaceOutcome]:
         """What came of each place, all of them proven. Raises NotProvenIn."""
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            running = {pool.submit(self._prove, place) for place in places}
-            waiting = running
-            try:
+            try:  # from the first one on: a signal may come while the others are begun
+                running = {pool.submit(self._prove, place) for place in places}
+                waiting = running
                 while waiting:  # with a timeout, because on Windows no signal comes in a wait without one
                     waiting = wait(waiting, timeout=objects.POLL).not_done
             except Interrupted:

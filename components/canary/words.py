@@ -24,6 +24,10 @@ POD_SETTINGS = (
 )
 
 
+# The state says that the namespace is there, and a plain `up` believes it.
+REFRESH = "What is gone from the cluster, `pulumi up --refresh` makes anew (`make up` does that)."
+
+
 class NotProven(Exception):
     """The tier is not proven: `sentence` says why, `hint` what to do."""
 
@@ -56,9 +60,8 @@ def no_answer(context: str, problem: ApiError) -> NotProven:
     """The API couldn't be reached (`problem` has no HTTP status)."""
     if isinstance(problem, UnusableContext):
         return no_way(context, problem)
-    return NotProven(
-        f"the cluster of context {context!r} does not answer ({problem})", "Start it (`make up` for the dev cluster) and try again."
-    )
+    hint = problem.remedy or "Start it (`make up` for the dev cluster) and try again."
+    return NotProven(f"the cluster of context {context!r} does not answer ({problem})", hint)
 
 
 def refused(context: str, problem: ApiError) -> NotProven:
@@ -66,7 +69,8 @@ def refused(context: str, problem: ApiError) -> NotProven:
     said = problem.message or problem.reason
     is_pod = problem.status in (HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY) and problem.path.endswith("/pods")
     sentence = f"the API of context {context!r} refused a request of the canary ({problem.status}): {said}"
-    return NotProven(sentence, POD_SETTINGS if is_pod else "")
+    gone = problem.status == HTTPStatus.NOT_FOUND and said.startswith("namespaces ")
+    return NotProven(sentence, POD_SETTINGS if is_pod else REFRESH if gone else "")
 
 
 def reason_of(problem: NotProven | ApiError, context: str) -> str:

@@ -12,103 +12,38 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
-from http import HTTPStatus
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project folder: this file is run by its path
 try:
     from components.kube import labels
-    from components.kube.api import ApiError, KubeApi, UnusableContext
-    from components.kube.bindings import broken, node_terms, unreachable
-    from components.kube.discovery import Discovery
-    from components.kube.everywhere import METADATA, Candidate, in_every_namespace
-    from components.kube.kept import NotKept, keep_volumes
+    from components.kube.api import ApiError, Json, KubeApi, UnusableContext
+    from components.kube.belonging import CANARY_KINDS, OUR_KINDS, Object, foreign, foreign_in
+    from components.kube.bindings import broken, claims_and_volumes, out_of_reach
+    from components.kube.kept import NotKept, keep_listed
     from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
     from components.kube.ownership import stamp_volumes
 except ImportError as missing:
     sys.exit(f"error: the Python package {missing.name} is missing in {sys.executable}; run `pulumi install` in the project folder.")
 
+__all__ = ["Object", "Refusal", "check", "foreign", "keep", "main", "pods_using", "stamp", "warn"]
+
 TIMEOUT = 20  # seconds for each request
 SHOWN = 20  # objects of one kind of problem that a message lists
 
-OUR_KINDS = {"PersistentVolumeClaim", "ResourceQuota"}  # what a stack makes in its namespace
-CANARY_KINDS = {"ConfigMap", "Pod", "PersistentVolumeClaim"}  # what a stack and its canaries make in their namespace
-PASSING_KINDS = {"Event"}  # records of what happened, which expire
-# Kubernetes makes these in every namespace by itself.
-GIVEN = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
 # What else works than to delete what is in a namespace.
 LET_GO = ",\nor let the stack go of the namespace: set `create: false` under storage-tiers:namespace and run `pulumi up`"
 NO_CANARY = (
     ",\nor do without a canary: set `enabled: false` under storage-tiers:canary and run `pulumi up`, "
     "which deletes its namespace with what is in it"
 )
-TOKEN_OF = "kubernetes.io/service-account.name"
 
 
 class Refusal(Exception):
     """Why the destroy must not go on, in the words that the user reads."""
-
-
-@dataclass(frozen=True)
-class Object:
-    """What the check needs to know of any Kubernetes object."""
-
-    kind: str
-    name: str
-    uid: str
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    owners: tuple[str, ...]
-    managers: frozenset[str] = frozenset()
-    """Who has written it: the managers of its `managedFields`."""
-    path: str = ""
-    """The path of the list of its kind in all namespaces."""
-
-    @classmethod
-    def of(cls, kind: str, metadata: dict[str, Any], path: str = "") -> Object:
-        """From the object's `metadata`, as the API's JSON has it."""
-        owners = tuple(owner["uid"] for owner in metadata.get("ownerReferences") or [])
-        marks, notes = metadata.get("labels") or {}, metadata.get("annotations") or {}
-        managers = frozenset(each.get("manager", "") for each in metadata.get("managedFields") or [])
-        return cls(kind, metadata["name"], metadata.get("uid", ""), marks, notes, owners, managers, path)
-
-    def __str__(self) -> str:
-        return f"{self.kind.lower()}/{self.name}"
-
-
-def is_ours(found: Object, instance: str, kinds: Set[str] = OUR_KINDS) -> bool:
-    """Whether the stack `instance` made this object.
-
-    It is of one of the `kinds` that the stack makes there, and has its labels.
-    """
-    return found.kind in kinds and labels.stack_of(found.labels) == instance
-
-
-def is_given(found: Object) -> bool:
-    """Whether Kubernetes itself keeps this object in every namespace, or lets it expire."""
-    token = found.kind == "Secret" and found.annotations.get(TOKEN_OF) == "default"
-    return token or found.kind in PASSING_KINDS or (found.kind, found.name) in GIVEN
-
-
-def foreign(objects: Iterable[Object], instance: str, kinds: Set[str] = OUR_KINDS) -> list[Object]:
-    """The objects that are somebody else's, without those that go with another one in the list.
-
-    A StatefulSet's pods go with it. `kinds` are those that the stack makes there itself.
-    """
-    unique = {found.uid: found for found in objects}
-    return sorted(
-        (
-            found
-            for found in unique.values()
-            if not is_ours(found, instance, kinds)
-            and not is_given(found)
-            and not (found.owners and all(owner in unique for owner in found.owners))
-        ),
-        key=str,
-    )
 
 
 def pods_using(pods: Iterable[dict[str, Any]], claims: set[str]) -> dict[str, list[str]]:
@@ -153,33 +88,6 @@ def open_api(context: str, instance: str) -> KubeApi:
 def namespace_exists(api: KubeApi, namespace: str) -> bool:
     """Whether there is such a namespace."""
     return api.find(f"/api/v1/namespaces/{namespace}") is not None
-
-
-def objects_in(api: KubeApi, namespace: str) -> Iterator[Object]:
-    """Every object of the namespace, of every kind that the API knows, only by its metadata."""
-    for resource in Discovery(api).in_namespaces():
-        if resource.kind in PASSING_KINDS or resource.base.startswith("/apis/metrics.k8s.io/"):  # readings, not objects
-            continue
-        try:
-            found = api.get(resource.path(namespace), METADATA)
-        except ApiError as problem:
-            # a kind that was removed just now, or can't be listed after all
-            if problem.status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
-                continue
-            raise
-        yield from (Object.of(resource.kind, item["metadata"], resource.path()) for item in found.get("items") or [])
-
-
-def foreign_in(api: KubeApi, namespace: str, instance: str, kinds: Set[str], own: Set[str]) -> list[Object]:
-    """The objects in a namespace that are somebody else's, without those that a controller puts
-    into every namespace.
-
-    `own` are the namespaces that the stack has made.
-    """
-    found = foreign(objects_in(api, namespace), instance, kinds)
-    asked = [Candidate(each.kind, each.name, each.path, frozenset(each.labels), each.managers) for each in found]
-    controllers = in_every_namespace(api, namespace, asked, own)
-    return [each for each, candidate in zip(found, asked, strict=True) if candidate not in controllers]
 
 
 def check(api: KubeApi, namespace: str, instance: str, namespace_is_ours: bool, canary_namespace: str | None = None) -> None:
@@ -246,13 +154,19 @@ def stamp(api: KubeApi, namespace: str, instance: str) -> None:
         )
 
 
+@cache
+def stamped(api: KubeApi, namespace: str, instance: str) -> tuple[list[Json], list[Json]]:
+    """The stack's claims and all volumes, read once, after they were stamped. Raises ApiError."""
+    return claims_and_volumes(api, namespace, instance)
+
+
 def keep(api: KubeApi, namespace: str, instance: str) -> None:
     """Declare the data of volumes again that are being deleted, and so would go with their claims.
 
     Raises Refusal where this user may not.
     """
     try:
-        for kept in keep_volumes(api, namespace, instance):
+        for kept in keep_listed(api, *stamped(api, namespace, instance), instance):
             print(f"Volume {kept}.", file=sys.stderr)
     except NotKept as problem:
         raise Refusal(
@@ -270,20 +184,17 @@ def keep(api: KubeApi, namespace: str, instance: str) -> None:
 def warn(api: KubeApi, namespace: str, instance: str) -> None:
     """Say of which claims the volume is gone, or can't be reached, before the claims go."""
     try:
-        claims = api.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={labels.selector_of_stack(instance)}")
-        volumes = api.items("/api/v1/persistentvolumes") if claims else []
-        nodes = api.items("/api/v1/nodes") if claims else []
+        claims, volumes = stamped(api, namespace, instance)
+        nodes = api.items("/api/v1/nodes") if volumes else []
     except ApiError:
         return  # a warning is no reason to refuse
     for each in broken(claims, volumes):
         if each.gone:
             where = f", on node {each.node}" if each.node else ""
             print(f"Warning: {each.fact}. What is left of its data is in no list{where}.", file=sys.stderr)
-    held = {claim["spec"].get("volumeName") for claim in claims}
-    for volume in volumes:
-        where_it_is = unreachable(node_terms(volume), nodes) if volume["metadata"]["name"] in held else None
-        if where_it_is and where_it_is.missing:
-            print(f"Warning: the volume {volume['metadata']['name']} {where_it_is.fact}. It is retained.", file=sys.stderr)
+    for found in out_of_reach(claims, volumes, nodes):
+        if found.where.missing:
+            print(f"Warning: the volume {found.volume['metadata']['name']} {found.where.fact}. It is retained.", file=sys.stderr)
 
 
 def refused(why: str) -> int:
@@ -317,9 +228,10 @@ def main(arguments: list[str]) -> int:
         if isinstance(problem, UnusableContext):
             return refused(f"the cluster of context {given.context!r} can't be asked: {problem}.\nNothing was deleted.")
         if problem.status is None:
+            mend = problem.remedy or "Start it (`make up` for the dev cluster) and try again."
             return refused(
                 f"the cluster of context {given.context!r} does not answer ({problem}), so it can't be told whether its claims are in "
-                "use.\nStart it (`make up` for the dev cluster) and try again. If the cluster is gone for good: `pulumi stack rm --force`."
+                f"use.\n{mend} If the cluster is gone for good: `pulumi stack rm --force`."
             )
         return refused(
             f"the API of context {given.context!r} answered {problem.reason}, so it can't be told whether something in namespace "

@@ -20,8 +20,9 @@ from urllib.parse import quote
 
 from components.kube.connection import Connection
 from components.kube.credentials import Credentials
-from components.kube.errors import ApiError, UnusableContext
+from components.kube.errors import ApiError, UnusableContext, in_words
 from components.kube.kubeconfig import Kubeconfig
+from components.kube.tunnels import NotLedThrough
 
 __all__ = ["JSON", "ApiError", "Json", "KubeApi", "UnusableContext"]
 
@@ -130,7 +131,7 @@ class KubeApi:
         try:
             connection.connect()
         except (OSError, ValueError) as problem:
-            raise self._unreached(problem, path) from None
+            raise self._unreached(connection, problem, path) from None
         try:
             self._send(connection, "GET", path, {"Accept": "*/*"}, None)
             answer = connection.getresponse()
@@ -143,7 +144,7 @@ class KubeApi:
         except TimeoutError:
             return
         except (OSError, http.client.HTTPException, ValueError) as problem:
-            raise self._unreached(problem, path) from None
+            raise self._unreached(connection, problem, path) from None
         finally:
             connection.close()
 
@@ -187,7 +188,8 @@ class KubeApi:
             if kept and repeatable and isinstance(problem, ConnectionError):  # a server may close a connection that it has kept any time
                 return self._attempt(method, path, headers, body, repeatable)
             lasting = isinstance(problem, ValueError | ssl.SSLCertVerificationError)
-            raise self._unreached(problem, path, passing=not lasting and (repeatable or not sent)) from None
+            lasting = lasting or (isinstance(problem, NotLedThrough) and problem.lasting)
+            raise self._unreached(connection, problem, path, passing=not lasting and (repeatable or not sent)) from None
         except BaseException:  # what is left of an answer must not be taken for that to the next request
             connection.close()
             raise
@@ -227,10 +229,11 @@ class KubeApi:
         try:
             return Connection(server, self._certificate, timeout)
         except (OSError, ValueError) as problem:
-            raise UnusableContext(_words(problem)) from None
+            raise UnusableContext(in_words(problem)) from None
 
-    def _unreached(self, problem: BaseException, path: str, *, passing: bool = False) -> ApiError:
-        return (_Passing if passing else ApiError)(_words(problem), context=self.context, path=path)
+    def _unreached(self, connection: Connection, problem: BaseException, path: str, *, passing: bool = False) -> ApiError:
+        text, remedy = connection.explained(problem)
+        return (_Passing if passing else ApiError)(text, context=self.context, path=path, remedy=remedy)
 
     def _refused(self, status: int, content: bytes, path: str, *, passing: bool = False) -> ApiError:
         """The API says why in the `message` of a Status; a proxy before it, anything."""
@@ -243,8 +246,3 @@ class KubeApi:
 
 class _Passing(ApiError):
     """What may be otherwise in a moment, and may be asked again without harm."""
-
-
-def _words(problem: BaseException) -> str:
-    """An error in words, without the number that the system has for it."""
-    return getattr(problem, "strerror", None) or str(problem) or type(problem).__name__

@@ -11,11 +11,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.kube import labels
+from components.kube.discovery import ReadingApi
 from components.kube.node_affinity import describe, names_node, ready, served_by
 
 Json = Mapping[str, Any]
 
 SELECTED_NODE = "volume.kubernetes.io/selected-node"  # on a claim: where its first pod was
+
+
+def claims_and_volumes(api: ReadingApi, namespace: str, stack: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The claims of `stack` in `namespace`, then all PersistentVolumes, as the API's JSON; no
+    volumes where no claim has one. Raises ApiError.
+    """
+    selector = labels.selector_of_stack(stack)
+    claims = api.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={selector}").get("items") or []
+    bound = any(claim["spec"].get("volumeName") for claim in claims)
+    return claims, api.get("/api/v1/persistentvolumes").get("items") or [] if bound else []
 
 
 @dataclass(frozen=True)
@@ -100,3 +112,22 @@ def unreachable(terms: Sequence[Json], nodes: Sequence[Json]) -> Unreachable | N
 def node_terms(volume: Json) -> Sequence[Json]:
     """The nodeSelectorTerms of a PersistentVolume; empty where it can be used on every node."""
     return ((volume["spec"].get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or []
+
+
+@dataclass(frozen=True)
+class OutOfReach:
+    """The volume of a claim, and why no node can use it as things are; both as the API's JSON."""
+
+    claim: Json
+    volume: Json
+    where: Unreachable
+
+
+def out_of_reach(claims: Iterable[Json], volumes: Iterable[Json], nodes: Sequence[Json]) -> Iterator[OutOfReach]:
+    """The volumes that claims name and no node can use."""
+    by_name = {volume["metadata"]["name"]: volume for volume in volumes}
+    for claim in claims:
+        volume = by_name.get(claim["spec"].get("volumeName") or "")
+        where = unreachable(node_terms(volume), nodes) if volume else None
+        if volume and where:
+            yield OutOfReach(claim, volume, where)

@@ -7,82 +7,75 @@ from __future__ import annotations
 
 import http.client
 import select
-import socket
 import ssl
 import tempfile
 from pathlib import Path
-from typing import cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from components.kube.authorities import trusting
+from components.kube.errors import in_words
 from components.kube.kubeconfig import Server
-from components.kube.proxies import PORTS, proxy_for
+from components.kube.proxies import PORTS, ChosenProxy, chosen_by_cluster, chosen_by_environment
+from components.kube.tunnels import opened, secured, through
 
 CONNECTING = 10  # seconds at most until a connection is there
+
+
+def address_of(server: Server) -> SplitResult:
+    """The server's address, which without a scheme is http's, as client-go has it."""
+    return urlsplit(server.url if "://" in server.url else f"http://{server.url}")
+
+
+def proxy_to(server: Server) -> ChosenProxy | None:
+    """The proxy that leads to the server: the kubeconfig's, else the environment's.
+
+    Raises ValueError for one that has no address.
+    """
+    return chosen_by_cluster(server.proxy, server.cluster) if server.proxy else chosen_by_environment(address_of(server))
 
 
 class Connection(http.client.HTTPConnection):
     """To `server`, with a client certificate and its key in PEM form.
 
-    `timeout`: seconds without an answer, OSError afterwards.
+    `timeout`: seconds without an answer, OSError afterwards. `proxy` leads there; None: nothing
+    does.
 
     Raises ValueError for an address, a proxy or a certificate that is none, OSError where the
     server can't be reached.
     """
 
     def __init__(self, server: Server, certificate: tuple[bytes, bytes] | None, timeout: float) -> None:
-        url = urlsplit(server.url if "://" in server.url else f"http://{server.url}")
+        url = address_of(server)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"the kubeconfig's server {server.url!r} is no address; it has the form https://host:port")
         self.default_port = PORTS[url.scheme]  # which the header Host leaves out
         super().__init__(url.hostname, url.port or self.default_port, timeout=timeout)
         self.prefix = url.path.rstrip("/")
-        self._proxy = server.proxy or proxy_for(url)
+        self.proxy = proxy_to(server)
         self._secure = server.secure
-        self._tls = _tls(server, certificate) if server.secure or self._proxy.startswith("https:") else None
-        self._name = server.tls_name or url.hostname
+        self._tls = _tls(server, certificate) if server.secure or (self.proxy and self.proxy.scheme == "https") else None
+        self._tls_name = server.tls_name
 
     def connect(self) -> None:
         """Open the connection; called by http.client before the first request."""
         seconds = min(self.timeout or CONNECTING, CONNECTING)
-        if self._proxy:
-            self.sock = self._through_proxy(seconds)
+        if self.proxy:
+            way = through(self.proxy, self.host, self.port, seconds, self._tls, tls_name=self._tls_name)
         else:
-            plain = socket.create_connection((self.host, self.port), seconds)
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            try:
-                self.sock = self._tls.wrap_socket(plain, server_hostname=self._name) if self._tls and self._secure else plain
-            except BaseException:
-                plain.close()
-                raise
+            way = opened(self.host, self.port, seconds)
+        try:
+            self.sock = secured(way, self._tls, self._tls_name or self.host) if self._tls and self._secure else way
+        except BaseException:
+            way.close()
+            raise
         self.sock.settimeout(self.timeout)
 
-    def _through_proxy(self, seconds: float) -> socket.socket:
-        try:
-            from python_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError, ProxyType  # noqa: PLC0415 - 60 ms
-            from python_socks.sync.v2 import Proxy  # noqa: PLC0415
-        except ImportError as missing:
-            raise ValueError(f"the Python package {missing.name} is missing, which proxies take; run `pulumi install`") from None
-
-        url = urlsplit(self._proxy)
-        if url.scheme not in PORTS or not url.hostname:
-            raise ValueError(f"the proxy {self._proxy!r} is none of http://…, https://… and socks5://…")
-        proxy = Proxy(
-            ProxyType.SOCKS5 if url.scheme.startswith("socks5") else ProxyType.HTTP,
-            url.hostname,
-            url.port or PORTS[url.scheme],
-            None if url.username is None else unquote(url.username),
-            None if url.password is None else unquote(url.password),
-            rdns=True,  # the proxy is asked for the address, by socks5 and socks5h alike, as Go does
-            # As in Go, the proxy's certificate is checked by what the server's is.
-            proxy_ssl=self._tls if url.scheme == "https" else None,
-        )
-        try:
-            stream = proxy.connect(self.host, self.port, timeout=seconds)
-            if self._secure and self._tls:
-                stream = stream.start_tls(self._name, self._tls)
-        except (ProxyConnectionError, ProxyError, ProxyTimeoutError) as problem:
-            raise OSError(f"the proxy {url.hostname} doesn't lead there: {problem}") from None
-        return cast(socket.socket, stream.socket)  # or what has the methods of one, for TLS within TLS
+    def explained(self, problem: BaseException) -> tuple[str, str]:
+        """What went wrong on the way, in words, and what to do where a proxy leads there."""
+        words = in_words(problem)
+        if self.proxy is None:
+            return words, ""
+        return words if str(self.proxy) in words else f"{words}, through the proxy {self.proxy}", self.proxy.remedy(self.host)
 
     def was_closed(self) -> bool:
         """Whether the server has closed a connection that was kept.
@@ -93,8 +86,7 @@ class Connection(http.client.HTTPConnection):
 
 
 def _tls(server: Server, certificate: tuple[bytes, bytes] | None) -> ssl.SSLContext:
-    authority = server.authority.decode("ascii", "ignore") if server.authority else None
-    tls = ssl.create_default_context(cadata=authority)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if server.insecure else trusting(server.authority)
     # Go trusts any certificate that it is given, an authority below another one as well.
     # It minds no missing extensions, and takes the name of a server from subjectAltName alone.
     tls.verify_flags = (tls.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT

@@ -13,10 +13,14 @@ class ApiError(Exception):
 
     `status` is the HTTP status that it gave instead, None where it wasn't reached; `message` is the
     API's own sentence, or empty. `context` and `path` say what was asked, where it is known.
+    `remedy` is a sentence on what to do, where more is known than that the API doesn't answer.
     """
 
-    def __init__(self, text: str, status: int | None = None, message: str = "", *, context: str = "", path: str = "") -> None:
+    def __init__(
+        self, text: str, status: int | None = None, message: str = "", *, context: str = "", path: str = "", remedy: str = ""
+    ) -> None:
         super().__init__(text)
+        self.remedy = remedy
         self.status = status
         self.message = message
         self.context = context
@@ -41,3 +45,8 @@ class UnusableContext(ApiError):
     It has no such cluster or user, fields that contradict each other, or a way to sign in that
     fails. Nothing was sent.
     """
+
+
+def in_words(problem: BaseException) -> str:
+    """An error in words, without the number that the system has for it."""
+    return getattr(problem, "strerror", None) or str(problem) or type(problem).__name__

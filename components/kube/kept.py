@@ -16,7 +16,8 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from components.kube import labels
-from components.kube.bindings import is_of
+from components.kube.bindings import claims_and_volumes, is_of
+from components.kube.discovery import ReadingApi
 from components.kube.errors import ApiError
 from components.kube.ownership import NOBODY, Stamp, stamp_for
 
@@ -39,11 +40,8 @@ _NO_SOURCE = {
 Json = Mapping[str, Any]
 
 
-class KeepingApi(Protocol):
+class KeepingApi(ReadingApi, Protocol):
     """The two requests that keeping needs."""
-
-    def get(self, path: str) -> dict[str, Any]:
-        """The JSON at a path of the API."""
 
     def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Add an object to the list at a path; raises ApiError."""
@@ -75,11 +73,11 @@ def keep_volumes(api: KeepingApi, namespace: str, stack: str) -> list[KeptVolume
 
     Those that were declared now. Raises ApiError; NotKept for a volume that could not be declared.
     """
-    selector = labels.selector_of_stack(stack)
-    claims = api.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={selector}").get("items") or []
-    if not any(claim["spec"].get("volumeName") for claim in claims):
-        return []
-    volumes = api.get("/api/v1/persistentvolumes").get("items") or []
+    return keep_listed(api, *claims_and_volumes(api, namespace, stack), stack)
+
+
+def keep_listed(api: KeepingApi, claims: Iterable[Json], volumes: Iterable[Json], stack: str) -> list[KeptVolume]:
+    """The same for claims and volumes that were read before. Raises NotKept."""
     done = []
     for volume, manifest in missing(claims, volumes, stack):
         try:

@@ -49,6 +49,7 @@ class Server:
     authority: bytes | None = None  # certificates in PEM form
     proxy: str = ""  # for this cluster alone, before those of the environment
     exec_config: object = None  # passed on to a program that signs in
+    cluster: str = ""  # the name that the kubeconfig has for it
 
     @property
     def secure(self) -> bool:
@@ -153,7 +154,7 @@ class Kubeconfig:
         extensions = listed if isinstance(listed, list) else []
         own = (each for each in extensions if isinstance(each, dict) and each.get("name") == _EXEC_EXTENSION)
         settings = next((each.get("extension") for each in own), None)
-        return Server(url, reader.text("tls-server-name"), insecure, authority, reader.text("proxy-url"), settings)
+        return Server(url, reader.text("tls-server-name"), insecure, authority, reader.text("proxy-url"), settings, name)
 
     def user(self, context: str) -> User:
         """How a context signs in; as nobody where it names no user. Raises UnusableContext."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from components.kube import labels
+from components.kube.bindings import claims_and_volumes
+from components.kube.discovery import ReadingApi
 
 ORDINAL = "storage-tiers/ordinal"
 SERVICE = labels.NAME
@@ -97,11 +99,8 @@ def due(claims: Iterable[Mapping[str, Any]], volumes: Iterable[Mapping[str, Any]
             yield volume, stamp
 
 
-class StampingApi(Protocol):
+class StampingApi(ReadingApi, Protocol):
     """The two requests that stamping needs."""
-
-    def get(self, path: str) -> dict[str, Any]:
-        """The JSON at a path of the API."""
 
     def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         """Merge `body` into the object.
@@ -117,13 +116,9 @@ def stamp_volumes(api: StampingApi, namespace: str, stack: str) -> list[str]:
 
     Raises what `api` raises.
     """
-    selector = labels.selector_of_stack(stack)
     done: list[str] = []
     for _ in range(_ATTEMPTS):
-        claims = api.get(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={selector}").get("items") or []
-        if not any(claim["spec"].get("volumeName") for claim in claims):
-            return done
-        volumes = api.get("/api/v1/persistentvolumes").get("items") or []
+        claims, volumes = claims_and_volumes(api, namespace, stack)
         left = False
         for volume, stamp in due(claims, volumes, stack):
             metadata = volume["metadata"]

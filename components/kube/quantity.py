@@ -104,6 +104,13 @@ class Size:
         return quantity(self.provisioned_bytes)
 
 
+class Bytes(int):
+    """A whole number of bytes, shown as a Kubernetes quantity (see as_quantity)."""
+
+    def __str__(self) -> str:
+        return as_quantity(int(self))
+
+
 def quantity(number_of_bytes: int) -> str:
     """A whole number of Mi, in bytes, as a quantity with the largest unit that keeps it whole.
 

@@ -22,7 +22,8 @@ from components.preflight.previous import PreviousClaim, PreviousStack
 from components.preflight.snapshot import ClaimSnapshot, ClaimState, read_claims, read_claims_of_stack
 from components.preflight.volumes import warn_of_volumes
 from components.provisioners import class_name, shown
-from components.settings import Problem, ServiceSettings, Settings, SettingsError
+from components.settings import Problem, ServiceSettings, Settings
+from components.settings.program import RefusedByProgram
 
 SHOWN = 5  # claims that a message names one by one
 
@@ -41,7 +42,7 @@ class QuotaHeadroom:
 
 
 def check_claims(settings: Settings) -> defaultdict[str, QuotaHeadroom]:
-    """Raise SettingsError, with every reason, for settings that would lose claims of the stack.
+    """Raise RefusedByProgram, with every reason, for settings that would lose claims of the stack.
 
     Returns the headroom that the quota of each class needs, by the class's name. A preview on an
     empty state, such as a throw-away one, has nothing to lose.
@@ -63,7 +64,7 @@ def check_claims(settings: Settings) -> defaultdict[str, QuotaHeadroom]:
     before = before.as_seen(snapshot, settings.stack)
     found = problems(before, settings, snapshot, elsewhere)
     if found:
-        raise SettingsError(found, settings.stack)
+        raise RefusedByProgram(found, settings.stack)
     if not elsewhere:
         warn_of_volumes(api, snapshot, settings.stack)
     return defaultdict(QuotaHeadroom) if elsewhere else quota_headroom(before, settings, snapshot)

@@ -17,9 +17,12 @@ from typing import Any
 import pulumi
 
 from components.kube.api import ApiError, KubeApi
+from components.kube.identity import NAMESPACE, cluster_uid
 from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
+from components.preflight.unanswered import tell
 from components.provisioners import ATTRIBUTES_API, SNAPSHOT_API, shown
-from components.settings import Problem, Settings, SettingsError
+from components.settings import Problem, Settings
+from components.settings.program import RefusedByProgram
 
 MOST_NODES = 100  # one page: a cluster of a cloud has a node of the cloud among the first ones
 
@@ -44,17 +47,17 @@ CLOUD_LABELS = {"eks.amazonaws.com/": "AWS", "cloud.google.com/gke-": "Google Cl
 
 
 def load_kubeconfig(stack: str) -> Kubeconfig:
-    """The kubeconfig that KUBECONFIG names; raises SettingsError for a file that can't be read."""
+    """The kubeconfig that KUBECONFIG names; RefusedByProgram for a file that can't be read."""
     try:
         return Kubeconfig.load()
     except UnreadableKubeconfig as problem:
         rule = f"the files in KUBECONFIG are kubeconfigs, and this one can't be read ({problem})"
         works = f"the path of a file that `kubectl --kubeconfig {problem.file} config view` can show"
-        raise SettingsError([Problem("KUBECONFIG", json.dumps(str(problem.file), ensure_ascii=False), rule, works)], stack) from None
+        raise RefusedByProgram([Problem("KUBECONFIG", json.dumps(str(problem.file), ensure_ascii=False), rule, works)], stack) from None
 
 
 def check_cluster(settings: Settings) -> None:
-    """Raise SettingsError for a context that doesn't exist, and for a cluster that doesn't fit.
+    """Raise RefusedByProgram for a context that doesn't exist, and for a cluster that doesn't fit.
 
     That is a cloud's under a provisioner that is tied to a node, and one without the kinds of
     classes that a tier wants.
@@ -67,11 +70,11 @@ def check_cluster(settings: Settings) -> None:
     if context not in kubeconfig.contexts:
         if pulumi.runtime.is_dry_run() and not kubeconfig.contexts:
             return
-        raise SettingsError([_no_such_context(context, kubeconfig)], settings.stack)
+        raise RefusedByProgram([_no_such_context(context, kubeconfig)], settings.stack)
     api = KubeApi(kubeconfig, context)
     problems = list(_missing_kinds(settings, api))
     if problems:
-        raise SettingsError(problems, settings.stack)
+        raise RefusedByProgram(problems, settings.stack)
     if not settings.provisioner.tied_to_node:
         return
     for node in _nodes(api):
@@ -83,7 +86,34 @@ def check_cluster(settings: Settings) -> None:
                 f"{settings.provisioner.name} keeps all data on one node's own disk"
             )
             works = "the context of a development cluster, such as storage-tiers-dev of `make up`"
-            raise SettingsError([Problem("cluster.context", shown(context), rule, works)], settings.stack)
+            raise RefusedByProgram([Problem("cluster.context", shown(context), rule, works)], settings.stack)
+
+
+def uid_of_cluster(settings: Settings) -> str:
+    """What tells the cluster from one that was made in its place by.
+
+    Empty where that can't be told, which is said: without canaries, which alone need it; without a
+    cluster that answers, as a preview may be; and where the user may not get the namespace
+    kube-system.
+    """
+    if not settings.canary.enabled:
+        return ""
+    context, kubeconfig = settings.cluster.context, load_kubeconfig(settings.stack)
+    if context not in kubeconfig.contexts:  # check_cluster lets no `up` go on
+        return ""
+    try:
+        return cluster_uid(KubeApi(kubeconfig, context))
+    except ApiError as problem:
+        unknown = f"whether the cluster of context {context} is the one that the tiers were proven on isn't known: {problem}"
+        if problem.status is None:
+            pulumi.log.info(unknown)
+        elif problem.status == http.HTTPStatus.FORBIDDEN:
+            pulumi.log.warn(
+                f"{unknown}. One that was made anew is not proven again by itself without the right to get namespace {NAMESPACE}"
+            )
+        else:
+            pulumi.log.warn(unknown)
+        return ""
 
 
 def cloud_of(node: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -133,7 +163,7 @@ def _has(api: KubeApi, group: str, resources: str) -> bool | None:
     except ApiError as problem:
         if problem.status == http.HTTPStatus.NOT_FOUND:
             return False
-        pulumi.log.debug(f"context {api.context}: {problem}")
+        tell(problem)
         return None
     return any(each.get("name") == resources for each in known)
 
@@ -161,7 +191,7 @@ def _nodes(api: KubeApi) -> Iterable[Mapping[str, Any]]:
         return api.get(f"/api/v1/nodes?limit={MOST_NODES}").get("items") or []
     except ApiError as problem:
         if problem.status is None:
-            pulumi.log.debug(f"context {api.context}: {problem}")
+            tell(problem)
         else:
             pulumi.log.warn(f"whether the nodes of context {api.context} belong to a cloud could not be checked: {problem}")
         return []

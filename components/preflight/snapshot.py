@@ -10,6 +10,7 @@ from typing import Any
 
 from components.kube import labels
 from components.kube.api import ApiError, KubeApi
+from components.preflight.unanswered import tell
 
 ClaimKey = tuple[str, str]  # namespace and name of a claim
 LiveClaim = Mapping[str, Any]  # a claim as the API's JSON has it
@@ -60,6 +61,7 @@ def read_claims(api: KubeApi, namespaces: Iterable[str]) -> ClaimSnapshot:
         try:
             found = api.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")
         except ApiError as problem:
+            tell(problem)
             return ClaimSnapshot(unread=str(problem))
         claims.update({(namespace, live["metadata"]["name"]): live for live in found})
     return ClaimSnapshot(claims)
@@ -73,5 +75,8 @@ def read_claims_of_stack(api: KubeApi, stack: str, namespace: str) -> ClaimSnaps
     try:
         found = api.items(f"/api/v1/persistentvolumeclaims?labelSelector={labels.selector_of_stack(stack)}")
     except ApiError as problem:
-        return read_claims(api, {namespace}) if problem.status == HTTPStatus.FORBIDDEN else ClaimSnapshot(unread=str(problem))
+        if problem.status == HTTPStatus.FORBIDDEN:
+            return read_claims(api, {namespace})
+        tell(problem)
+        return ClaimSnapshot(unread=str(problem))
     return ClaimSnapshot({(live["metadata"]["namespace"], live["metadata"]["name"]): live for live in found})

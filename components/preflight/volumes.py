@@ -12,7 +12,7 @@ import pulumi
 
 from components.kube import labels
 from components.kube.api import ApiError, KubeApi
-from components.kube.bindings import broken, node_terms, unreachable
+from components.kube.bindings import broken, out_of_reach
 from components.kube.classes import made_default_by
 from components.preflight.snapshot import ClaimSnapshot
 
@@ -41,13 +41,10 @@ def warnings(
     """What is wrong, a sentence without its end each; None is what could not be read."""
     if volumes is not None:
         yield from (each.fact for each in broken(claims, volumes))
-    held = {claim["spec"].get("volumeName"): claim for claim in claims}
-    for volume in volumes or ():
-        claim = held.get(volume["metadata"]["name"])
-        where = unreachable(node_terms(volume), nodes) if claim and nodes is not None else None
-        if claim and where and where.missing and not where.returns:
-            metadata = claim["metadata"]
-            yield f"the volume {volume['metadata']['name']} of claim {metadata['namespace']}/{metadata['name']} {where.fact}"
+    for found in out_of_reach(claims, volumes or (), nodes) if nodes is not None else ():
+        if found.where.missing and not found.where.returns:
+            claim, volume = found.claim["metadata"], found.volume["metadata"]
+            yield f"the volume {volume['name']} of claim {claim['namespace']}/{claim['name']} {found.where.fact}"
     for each in classes:
         for annotation in made_default_by(each):
             yield f"class {each['metadata']['name']} is the default class, by its annotation {annotation}"

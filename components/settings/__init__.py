@@ -5,13 +5,17 @@ Pulumi's engine checks the types of the top-level keys (Pulumi.yaml), one proble
 lets unknown keys pass. Here everything is checked, and every problem is reported at once.
 
 models.py has every setting, and canary_pod.py those of the canary's pods. values.py and
-pod_values.py say what single values must be, section.py what the models are made of. loading.py
-makes Settings of a stack's config, problems.py says what is wrong with it, reference.py writes
-README's table and Pulumi.yaml's descriptions.
+pod_values.py say what single values must be, section.py what the models are made of. engine.py and
+engine_values.py are those of what runs on the volumes, which budgets.py holds against their sizes.
+loading.py makes Settings of a stack's config, program.py of that of the stack that Pulumi is
+running. problems.py says what is wrong with it, reference.py writes README's table and
+Pulumi.yaml's descriptions.
 """
 
+from components.settings.budgets import WHAT_HAPPENS, budget_of, file_system_of
 from components.settings.canary_pod import CanaryPod, PodResources, SecretReference, Toleration
-from components.settings.loading import load, load_from_pulumi
+from components.settings.engine import EngineSettings, KafkaEngine, PostgresqlEngine
+from components.settings.loading import load
 from components.settings.models import (
     DEFAULT_IMAGE,
     KEYS,
@@ -36,12 +40,16 @@ __all__ = [
     "MISSING_SERVICES",
     "NEW_VOLUME",
     "VOLUME_REFERENCE_RULE",
+    "WHAT_HAPPENS",
     "CanaryLimits",
     "CanaryPod",
     "CanarySettings",
     "ClusterSettings",
+    "EngineSettings",
+    "KafkaEngine",
     "NamespaceSettings",
     "PodResources",
+    "PostgresqlEngine",
     "Problem",
     "SecretReference",
     "ServiceSettings",
@@ -51,9 +59,10 @@ __all__ = [
     "Tier",
     "TierSettings",
     "Toleration",
+    "budget_of",
+    "file_system_of",
     "inner_model",
     "is_volume_reference",
     "label_problem",
     "load",
-    "load_from_pulumi",
 ]

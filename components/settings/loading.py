@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeVar, get_origin
 
-import pulumi
 from pydantic import BaseModel, ValidationError
 
 from components.kinds import DATABASE, KINDS, TierKind
 from components.kube.labels import PROJECT
 from components.provisioners import Provisioner, RequestedVolume, class_name, shown, why_refused
+from components.settings.budgets import boundless, engine_problems, misfits
 from components.settings.models import (
     CANARY_ENDING,
     KEYS,
@@ -60,17 +60,6 @@ def load(raw: Mapping[str, str], stack: str) -> Settings:
     return _Loader(raw, stack).load()
 
 
-def load_from_pulumi() -> Settings:
-    """The settings of the stack that Pulumi is running, with their warnings in its log.
-
-    Raises SettingsError.
-    """
-    settings = load(pulumi.runtime.config.get_config_env() | pulumi.runtime.config.CONFIG.get(), pulumi.get_stack())
-    for problem in settings.warnings:
-        pulumi.log.warn(str(problem))
-    return settings
-
-
 class _Loader:
     """Goes through all settings once, in the order of StackConfig.
 
@@ -101,6 +90,7 @@ class _Loader:
         services = self._services(provisioner)
         if provisioner:
             self._rules(provisioner, tiers, services)
+            self._budgets(provisioner, tiers, services)
         canary = self._checked("canary")
         self._check_canary(canary, namespace)
         adopt = self._adopt(services)
@@ -257,6 +247,16 @@ class _Loader:
                 path = found.volume.path if found.volume else below(f"tiers.{name}", found.path)
                 problem = Problem(path, shown(found.value), found.rule, found.works)
                 (self.problems if found.severity == "error" else self.warnings).append(problem)
+
+    def _budgets(self, provisioner: Provisioner[Any], tiers: Mapping[str, Tier | None], services: Mapping[str, ServiceSettings]) -> None:
+        """Whether each service's claims hold what its engine writes."""
+        for name, service in services.items():
+            tier = tiers.get(service.tier)
+            wrong = list(engine_problems(name, service))
+            if tier is not None and not wrong:
+                wrong = list(misfits(name, service, provisioner, tier.parameters))
+                self.warnings += () if wrong else boundless(name, service, provisioner, tier.parameters)
+            self.problems += wrong
 
     def _check_canary(self, canary: CanarySettings | None, namespace: NamespaceSettings | None) -> None:
         """The canary runs in a namespace of its own, and has limits for tiers that there are."""

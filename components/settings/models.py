@@ -15,8 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, PlainVa
 from components.kinds import KINDS, TierKind
 from components.kube.quantity import Size
 from components.provisioners import PROVISIONERS, Provisioner, TierParameters
-from components.settings import values
+from components.settings import engine_values, values
 from components.settings.canary_pod import CanaryPod
+from components.settings.engine import EngineSettings
 from components.settings.problems import Problem
 from components.settings.section import More, Section
 
@@ -95,6 +96,14 @@ class ServiceSettings(Section):
         Literal["ReadWriteOnce", "ReadWriteOncePod"],
         Field(description="ReadWriteOnce or ReadWriteOncePod: a volume is used by one broker or database", examples=["ReadWriteOnce"]),
     ] = "ReadWriteOnce"
+    engine: Annotated[
+        EngineSettings | None,
+        BeforeValidator(engine_values.engine),
+        Field(
+            description="what runs on the volumes: a mapping with `postgresql` or `kafka`", examples=["{postgresql: {maxWalSize: 512Mi}}"]
+        ),
+        More("With it, what the engine writes at most is held against the size. See [docs/sizing.md](docs/sizing.md)"),
+    ] = None
 
 
 Limit = Annotated[float, AfterValidator(values.limit)]

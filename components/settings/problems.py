@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import get_args, get_origin
 
-import pulumi
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -43,11 +42,8 @@ class Problem:
         return f"{self.path}: {self.value}: {self.rule}. Works: {self.works}"
 
 
-class SettingsError(pulumi.RunError):
-    """The settings can't be used; `problems` holds every reason.
-
-    Pulumi shows a RunError's text without a traceback.
-    """
+class SettingsError(Exception):
+    """The settings can't be used; `problems` holds every reason."""
 
     def __init__(self, problems: Iterable[Problem], stack: str) -> None:
         self.problems = tuple(problems)

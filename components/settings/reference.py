@@ -17,6 +17,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from components.kube.quantity import Bytes
 from components.provisioners import Numbered
 from components.settings.models import StackConfig
 from components.settings.problems import inner_model
@@ -125,4 +126,4 @@ def _meaning(field: FieldInfo, more: str) -> str:
 
 
 def _as_written(value: Any) -> str:  # noqa: ANN401 - any default
-    return value if isinstance(value, str) else json.dumps(value)
+    return str(value) if isinstance(value, str | Bytes) else json.dumps(value)

@@ -15,11 +15,11 @@ from typing import Any
 
 from components.kube.api import KubeApi
 from components.settings import Settings
+from dev.paths import CLUSTER_FILE, KUBECONFIG
 from dev.rehearsal.consumers import Consumers
 from dev.report import canary_table
 from devkube import paths
-from devkube.cluster import Access, EmbeddedCluster, embedded
-from devkube.cluster.layout import NODE_NAME
+from devkube.cluster import Access, EmbeddedCluster, KindCluster, embedded, kind, remembered
 from devkube.engine import ensure_engine
 from devkube.images import build_image, reference
 from devkube.toolchain.build import build
@@ -46,18 +46,23 @@ def rehearse(stack: str) -> None:
         raise UserError(
             f"stack {stack} is on {settings.provisioner.name}: there is no driver to stand in for.", "`make up` is the real thing."
         )
-    missing = embedded.lacking()
+    missing = _lacking()
     if missing:
-        raise UserError(f"a rehearsal needs an embedded cluster, which can't run here: {'; '.join(missing)}.", "Run it on Linux as root.")
+        raise UserError(
+            f"a rehearsal needs a cluster of its own, which can't run here: {missing}.", "Start Docker, or run it on Linux as root."
+        )
     overrides = {
         "cluster": {"context": CONTEXT, "identifier": CONTEXT},
         "canary.image": reference("python"),
     }
     _announce(stack, settings, overrides)
     engine = ensure_engine()
-    with tempfile.TemporaryDirectory(prefix="storage-tiers-rehearsal-") as folder, _cluster(Path(folder), drivers(settings)) as access:
+    with (
+        tempfile.TemporaryDirectory(prefix="storage-tiers-rehearsal-") as folder,
+        _cluster(Path(folder), drivers(settings)) as (cluster, access),
+    ):
         api = open_api(access.context, str(access.kubeconfig))
-        label_node(api, node_labels(settings))
+        label_nodes(api, node_labels(settings))
         copy = Path(folder, "program")
         copy_project(copy)
         program = ProgramCopy.prepare(copy, stack, engine, access.kubeconfig)
@@ -65,8 +70,7 @@ def rehearse(stack: str) -> None:
         made = program.init()
         if made.returncode != 0:
             raise failure(made)
-        kubectl = [str(build("node") / "kubectl"), f"--kubeconfig={access.kubeconfig}", f"--context={access.context}"]
-        _steps(program, api, kubectl, settings)
+        _steps(program, api, _kubectl(cluster), settings)
     say("")
     say(f"Stack {stack} came up, was proven, kept what was written over a destroy, and left nothing behind.")
     say(f"Next: `make preview STACK={stack}` for the driver's rules, then docs/migrate.md.")
@@ -92,24 +96,51 @@ def node_labels(settings: Settings) -> dict[str, str]:
     return labels
 
 
-def label_node(api: KubeApi, labels: dict[str, str]) -> None:
-    """Give the node the labels of a zone."""
-    if labels:
-        api.patch(f"/api/v1/nodes/{NODE_NAME}", {"metadata": {"labels": labels}})
+def label_nodes(api: KubeApi, labels: dict[str, str]) -> None:
+    """Give the nodes the labels of a zone."""
+    for node in api.get("/api/v1/nodes")["items"] if labels else []:
+        api.patch(f"/api/v1/nodes/{node['metadata']['name']}", {"metadata": {"labels": labels}})
+
+
+def _on_kind() -> bool:
+    """Whether the clone's own cluster is a Kind one, or would be: then the rehearsal's is too."""
+    way = remembered(CLUSTER_FILE).cluster
+    made = KindCluster(f"dev-{paths.clone_identity()}", CONTEXT, KUBECONFIG).exists()
+    return way == "kind" or (way != "embedded" and (made or bool(embedded.lacking())))
+
+
+def _lacking() -> str:
+    """What is missing for a cluster of the rehearsal's own, in words; empty where nothing is."""
+    return "; ".join(kind.lacking() if _on_kind() else embedded.lacking())
+
+
+def _throw_away(kubeconfig: Path, names: tuple[str, ...]) -> EmbeddedCluster | KindCluster:
+    identity = f"rehearse-{paths.clone_identity()}"
+    if not _on_kind():
+        return EmbeddedCluster(identity, CONTEXT, kubeconfig, provisioners=names)
+    asked = remembered(CLUSTER_FILE)
+    return KindCluster(identity, CONTEXT, kubeconfig, image=asked.kind_image, config=asked.kind_config, provisioners=names)
 
 
 @contextmanager
-def _cluster(folder: Path, names: tuple[str, ...]) -> Iterator[Access]:
+def _cluster(folder: Path, names: tuple[str, ...]) -> Iterator[tuple[EmbeddedCluster | KindCluster, Access]]:
     """A cluster of this rehearsal's own, whose local provisioner answers to each of these names."""
-    cluster = EmbeddedCluster(f"rehearse-{paths.clone_identity()}", CONTEXT, folder / "kubeconfig", provisioners=names)
+    cluster = _throw_away(folder / "kubeconfig", names)
     cluster.delete()  # what a rehearsal that was killed has left
     try:
         access = cluster.start()
         for image in ("python", "busybox"):
             cluster.load_image(build_image(image))
-        yield access
+        yield cluster, access
     finally:
         cluster.delete()
+
+
+def _kubectl(cluster: EmbeddedCluster | KindCluster) -> list[str]:
+    """The command line of a kubectl for the cluster; on Kind the node's own."""
+    if isinstance(cluster, KindCluster):
+        return cluster.kubectl()
+    return [str(build("node") / "kubectl"), f"--kubeconfig={cluster.kubeconfig}", f"--context={cluster.context}"]
 
 
 def _announce(stack: str, settings: Settings, overrides: dict[str, Any]) -> None:

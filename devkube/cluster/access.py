@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -29,6 +30,9 @@ class NodeFolder:
 
     here: Path
     in_node: str
+    # Bytes of disk that a directory takes, named as the node sees it, asked of the node: its user
+    # may look where this one may not. None where the node is this machine.
+    used: Callable[[str], int | None] | None = None
 
 
 class Cluster(Protocol):

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from devkube.cluster.api_server import ask
 from devkube.cluster.daemons import Daemon
 from devkube.cluster.layout import NODE_NAME, SERVICE_SUBNET, Layout
 from devkube.errors import MachineError
@@ -106,10 +108,20 @@ class ControlPlane:
         """
         return _run([self.binaries / "kubectl", f"--kubeconfig={self.layout.kubeconfig(user)}", *arguments], stdin=stdin)
 
-    def ready(self, user: str = "admin") -> bool:
+    def apply(self, objects: Sequence[dict[str, object]], user: str = "admin") -> None:
+        """Make these objects, or change them to this.
+
+        Raises MachineError with kubectl's words.
+        """
+        # They are ours: to check them kubectl would have the API server describe every kind there
+        # is, seconds of work for a new one.
+        trusted = ("--validate=false", "--openapi-patch=false")
+        self.kubectl("apply", *trusted, "-f", "-", user=user, stdin=yaml.safe_dump_all(objects))
+
+    def ready(self) -> bool:
         """Whether the API server says that it is ready."""
         try:
-            return self.kubectl("get", "--raw=/readyz", "--request-timeout=5s", user=user).strip() == "ok"
+            return ask(self.layout, "/readyz") == b"ok"
         except MachineError:
             return False
 
@@ -122,14 +134,14 @@ class ControlPlane:
         """
         if not self.layout.kubeconfig("super-admin").exists():
             return
-        binding = {
+        binding: dict[str, object] = {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRoleBinding",
             "metadata": {"name": "kubeadm:cluster-admins"},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "kubeadm:cluster-admins"}],
         }
-        self.kubectl("apply", "-f", "-", user="super-admin", stdin=yaml.safe_dump(binding))
+        self.apply([binding], user="super-admin")
         self.layout.kubeconfig("super-admin").unlink()
 
     def _daemon(self, name: str, arguments: list[str]) -> Daemon:

@@ -142,9 +142,9 @@ def _left(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Pr
     """
     deadline = time.monotonic() + seconds
     while True:
-        for child in _children:
-            child.poll()
         left = [process for process in processes if _alive(process)]
+        for child in _children:  # after that look: none of what it has found ended stays a zombie
+            child.poll()
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.05)

@@ -19,6 +19,7 @@ from devkube import paths
 from devkube.cluster import host
 from devkube.cluster import layout as layouts
 from devkube.cluster.access import Access, NodeFolder, write_kubeconfig
+from devkube.cluster.api_server import ask, ask_for_object
 from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.daemons import Daemon, end, stop_all, wait_for
 from devkube.cluster.layout import NODE_NAME, Layout
@@ -27,14 +28,16 @@ from devkube.cluster.node import Node, find_runtime
 from devkube.errors import MachineError
 from devkube.images import build_image
 from devkube.progress import step
-from devkube.toolchain.build import build
+from devkube.toolchain.build import Name, build
+
+PARTS: tuple[Name, ...] = ("node", "local-path-provisioner")  # what is built for it
 
 # Bytes: images, snapshots and etcd of a small cluster, with room to write a few volumes.
-_LEAST_DISK = 2 * 1024**3
+LEAST_DISK = 2 * 1024**3
 
 # What a cluster uses: 7 the controller manager, 6 the API server, 5 the kubelet, 1 containerd; and
 # one to spare.
-_INOTIFY_INSTANCES = 20
+INOTIFY_INSTANCES = 20
 
 
 def lacking() -> list[str]:
@@ -109,7 +112,7 @@ class EmbeddedCluster:
                     progress.detail = "node"
                     node.load_images(*archives)
                     self._start_node(control_plane, node, local_paths)
-                    progress.detail = f"{control_plane.kubectl('version', '-o', 'yaml').split('gitVersion: ')[-1].split()[0]} ready"
+                    progress.detail = f"{ask_for_object(layout, '/version')['gitVersion']} ready"
             else:
                 node.load_images(*archives)
             self._write_kubeconfig(layout)
@@ -221,8 +224,7 @@ class EmbeddedCluster:
         node.containerd.start()
         control_plane.api.start()
         started = [control_plane.etcd, control_plane.api]
-        user = "super-admin" if layout.kubeconfig("super-admin").exists() else "admin"
-        wait_for(lambda: control_plane.ready(user), "is not ready", started, 90)
+        wait_for(control_plane.ready, "is not ready", started, 90)
         control_plane.allow_admin()
         control_plane.controller_manager.start()
         control_plane.scheduler.start()
@@ -244,7 +246,7 @@ class EmbeddedCluster:
                 if not certificate.exists():
                     _approve_serving_certificate(control_plane)
                     return False
-                found = yaml.safe_load(control_plane.kubectl("get", "node", NODE_NAME, "-o", "yaml", "--request-timeout=5s"))
+                found = ask_for_object(node.layout, f"/api/v1/nodes/{NODE_NAME}")
                 for condition in found["status"].get("conditions", []):
                     if condition["type"] == "Ready" and condition["status"] == "True":
                         # After a restart the last run's word still stands there until the kubelet
@@ -254,7 +256,8 @@ class EmbeddedCluster:
             return False
 
         wait_for(ready, "its node is not ready", daemons, 90)
-        wait_for(lambda: _has(control_plane, "serviceaccount", "default"), "the default service account is not there", daemons, 30)
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        wait_for(lambda: _has(node.layout, account), "the default service account is not there", daemons, 30)
 
     def _clear_up(self, layout: Layout, node: Node, daemons: list[Daemon]) -> None:
         """After a crash or a reboot: end what nobody names any more, and take away what a dead node
@@ -311,7 +314,7 @@ def _approve_serving_certificate(control_plane: ControlPlane) -> None:
 
     Nobody but this node can ask for one in its name.
     """
-    requests = yaml.safe_load(control_plane.kubectl("get", "csr", "-o", "yaml", "--request-timeout=5s"))["items"]
+    requests = ask_for_object(control_plane.layout, "/apis/certificates.k8s.io/v1/certificatesigningrequests")["items"]
     waiting = [
         request["metadata"]["name"]
         for request in requests
@@ -323,9 +326,9 @@ def _approve_serving_certificate(control_plane: ControlPlane) -> None:
         control_plane.kubectl("certificate", "approve", *waiting)
 
 
-def _has(control_plane: ControlPlane, kind: str, name: str) -> bool:
+def _has(layout: Layout, path: str) -> bool:
     try:
-        control_plane.kubectl("get", kind, name, "--request-timeout=5s")
+        ask(layout, path)
     except MachineError:
         return False
     return True
@@ -333,20 +336,18 @@ def _has(control_plane: ControlPlane, kind: str, name: str) -> bool:
 
 def _check_disk(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
-    if free < _LEAST_DISK:
-        raise MachineError(
-            f"{folder}: {_readable(free)} free, at least {_readable(_LEAST_DISK)} are needed.", "Free some disk space there."
-        )
+    if free < LEAST_DISK:
+        raise MachineError(f"{folder}: {_readable(free)} free, at least {_readable(LEAST_DISK)} are needed.", "Free some disk space there.")
 
 
 def _check_inotify() -> None:
     """Without them containerd starts without its Kubernetes part, and the kubelet then ends with
     words that explain nothing."""
-    left = host.inotify_instances_left(_INOTIFY_INSTANCES)
-    if left < _INOTIFY_INSTANCES:
+    left = host.inotify_instances_left(INOTIFY_INSTANCES)
+    if left < INOTIFY_INSTANCES:
         raise MachineError(
             f"the machine lets this user make {left} more inotify instances (fs.inotify.max_user_instances), and a cluster needs "
-            f"{_INOTIFY_INSTANCES}.",
+            f"{INOTIFY_INSTANCES}.",
             "Stop other clusters (`make down` in their clones), or raise it: `sysctl fs.inotify.max_user_instances=512`.",
         )
 

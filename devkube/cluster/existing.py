@@ -8,16 +8,23 @@ from pathlib import Path
 
 import yaml
 
+from devkube import paths
 from devkube.cluster.access import Access
 from devkube.errors import MachineError
 
 
 def user_kubeconfigs(but: Path) -> list[Path]:
     """The kubeconfig files that the user's kubectl reads, without `but` (this project's own, which
-    `. .dev/env` puts there)."""
+    `. .dev/env` puts there), and without those of other clones, whose `.dev/env` was read."""
     named = [Path(name).expanduser() for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
-    others = [path for path in named if path.resolve() != but.resolve()]
+    others = [path for path in named if path.resolve() != but.resolve() and not is_of_a_clone(path)]
     return others or [Path.home() / ".kube/config"]
+
+
+def is_of_a_clone(kubeconfig: Path) -> bool:
+    """Whether a clone of this project has written this kubeconfig: its dev cluster is its alone."""
+    path = kubeconfig.resolve()
+    return (path.parent.name, path.name) == (paths.DOT_DEV.name, "kubeconfig") and (path.parent / "env").is_file()
 
 
 def user_has(context: str, but: Path) -> bool:

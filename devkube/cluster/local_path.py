@@ -67,7 +67,7 @@ class LocalPathProvisioner:
         volumes = str(self.control_plane.layout.volumes)
         self.config.write_text(json.dumps({"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [volumes]}]}))
         self.helper_pod.write_text(yaml.safe_dump(_helper_pod()))
-        self.control_plane.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(_objects()))
+        self.control_plane.apply(_objects())
 
 
 def _helper_pod() -> dict[str, object]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from devkube import debian, images
+from devkube import debian, images, proxies
 from devkube.cluster import host
 from devkube.cluster.daemons import Daemon, end
 from devkube.cluster.layout import NODE_NAME, Layout
@@ -94,7 +94,9 @@ class Node:
         programs = f"{runtime.programs}:{runtime.program('runc').parent}" if runtime else ""
         containerd = runtime.program("containerd") if runtime else Path("containerd")
         path = {"PATH": f"{programs}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin"}
-        self.containerd = Daemon("containerd", [containerd, f"--config={layout.home / 'containerd.toml'}"], layout.logs, pids, path)
+        # Images come from outside. No other daemon has anything to do there.
+        pulls = {**path, **proxies.for_pulls(os.environ, layout.subnet)}
+        self.containerd = Daemon("containerd", [containerd, f"--config={layout.home / 'containerd.toml'}"], layout.logs, pids, pulls)
         self.kubelet = Daemon(
             "kubelet",
             [

@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import filelock
@@ -235,3 +237,27 @@ def test_the_oldest_go_is_what_the_modules_ask_for_and_the_pinned_one_is_not_old
     assert max(versions) == build.OLDEST_GO
     monkeypatch.setattr(build, "_go_on_path", lambda: None)
     assert build._is_new_enough(build.go_version())
+
+
+@pytest.mark.parametrize(("gigabytes", "together"), [(16, True), (4, False)])
+def test_two_builds_at_once_take_the_memory_of_two(gigabytes: int, together: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=gigabytes * 2**30))
+    second = threading.Event()
+
+    def build_the_second() -> None:
+        with build._enough_memory():
+            second.set()
+
+    thread = threading.Thread(target=build_the_second)
+    with build._enough_memory():
+        thread.start()
+        assert second.wait(30 if together else 0.3) is together
+    thread.join(30)
+    assert second.is_set()
+
+
+def test_what_is_not_built_yet_is_said_by_its_step(module: Path) -> None:
+    (title,) = build.unbuilt([NAME])
+    assert title == f"{build.RECIPES[NAME].title}: building from its Go modules"
+    build.build(NAME)
+    assert build.unbuilt([NAME]) == {}

@@ -16,6 +16,7 @@ import yaml
 from devkube import cluster, paths
 from devkube.cluster import EmbeddedCluster, ExistingCluster, KindCluster, choose, embedded, host, kind
 from devkube.cluster import layout as layouts
+from devkube.cluster.api_server import ask
 from devkube.cluster.daemons import Daemon, wait_for
 from devkube.errors import MachineError
 
@@ -145,6 +146,11 @@ class TestLayout:
         ports = layouts.Ports(1, 2, 3, 4, 5, 6, 7)
         layout = layouts.Layout("a" * 40, "198.18.0.0/24", ports)
         assert len(str(layout.containerd_socket)) <= 107
+
+    def test_an_api_server_that_never_ran_does_not_answer(self, machine: Path) -> None:
+        layout = layouts.choose("dev-1")
+        with pytest.raises(MachineError, match="the API server of cluster dev-1 does not answer to /readyz: "):
+            ask(layout, "/readyz")
 
     def test_delete_of_what_never_was_does_nothing(self, machine: Path) -> None:
         EmbeddedCluster("dev-1", "c", machine / "ours").delete()

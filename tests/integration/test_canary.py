@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -174,11 +175,12 @@ def start_run(program: Program, core: client.CoreV1Api, run: int) -> tuple[subpr
         return [each for each in core.list_persistent_volume().items if each.spec.claim_ref.namespace == CANARY]
 
     eventually(lambda: len(volumes()) == 2, "both canaries have a volume", 60)
-    drivers = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "components.canary.driver" in child.cmdline() and "--tier=database" in child.cmdline()
-    ]
+    drivers = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has ended in between
+            command = child.cmdline()
+            if "components.canary.driver" in command and "--tier=database" in command:
+                drivers.append(child)
     assert len(drivers) == 1
     return process, drivers[0]
 

@@ -26,7 +26,7 @@ from components.canary.places import ZONE
 from components.canary.plan import ProofPlan
 from components.canary.spread import NotProvenIn, Spread, find_places
 from components.canary.words import NotProven
-from devkube.cluster import Access, Cluster, EmbeddedCluster
+from devkube.cluster import Access
 from devkube.images import reference
 from devkube.paths import ROOT
 from tests.conftest import eventually
@@ -34,25 +34,6 @@ from tests.faults.tier import NAMESPACE, SHORT, Tiers
 from tests.unit.https_server import serving
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def tiers(cluster: Cluster, access: Access, core: client.CoreV1Api, storage: client.StorageV1Api) -> Iterator[Tiers]:
-    """Makes tiers for the canary, on the throw-away cluster."""
-    if not isinstance(cluster, EmbeddedCluster):
-        pytest.skip("Kind's API server can't reach a webhook on this machine's loopback")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(access.kubeconfig))
-        made = Tiers(access.context, cluster.volumes, core, storage)
-        made.make_namespace()
-        yield made
-        made.remove_namespace()
-
-
-@pytest.fixture(scope="module")
-def plain(tiers: Tiers) -> Iterator[str]:
-    with tiers.storage_class("plain") as name:
-        yield name
 
 
 @pytest.fixture(scope="module")

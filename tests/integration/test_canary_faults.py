@@ -28,7 +28,7 @@ from components.canary.run import Proof
 from components.canary.volumes import RESERVED_FOR_NOBODY
 from components.canary.watch import Timeouts
 from components.kube.ownership import BOUND_BY_CONTROLLER
-from devkube.cluster import Access, Cluster
+from devkube.cluster import Access
 from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon
 from devkube.cluster.embedded import EmbeddedCluster
@@ -43,32 +43,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 soak = pytest.mark.soak
 MIB = 2**20
-
-
-@pytest.fixture(scope="module")
-def embedded(cluster: Cluster) -> EmbeddedCluster:
-    """The throw-away cluster, where its volumes are folders of this machine."""
-    if not isinstance(cluster, EmbeddedCluster):
-        pytest.skip("the volumes' folders are not this machine's: Kind's are its container's")
-    return cluster
-
-
-@pytest.fixture(scope="module")
-def tiers(embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api, storage: client.StorageV1Api) -> Iterator[Tiers]:
-    """Makes tiers for the canary."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(access.kubeconfig))
-        made = Tiers(access.context, embedded.volumes, core, storage)
-        made.make_namespace()
-        yield made
-        made.remove_namespace()
-
-
-@pytest.fixture(scope="module")
-def plain(tiers: Tiers) -> Iterator[str]:
-    """A class as the program makes it."""
-    with tiers.storage_class("plain") as name:
-        yield name
 
 
 @pytest.fixture
@@ -502,6 +476,7 @@ def program(
     program_factory: Callable[..., Program], embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api
 ) -> Iterator[Program]:
     """The project's program with its tiers' volumes in folders of the claims' namespaces."""
+    others = volumes(core)  # those that other files' tests have left
     program = program_factory(access=access)
     pattern = {"pathPattern": "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"}
     program.configure(
@@ -511,7 +486,11 @@ def program(
     )
     yield program
     program.destroy()
-    eventually(lambda: not core.list_persistent_volume().items, "no volume is left")
+    eventually(lambda: volumes(core) <= others, "no volume is left")
+
+
+def volumes(core: client.CoreV1Api) -> set[str]:
+    return {volume.metadata.name for volume in core.list_persistent_volume().items}
 
 
 def claims(core: client.CoreV1Api) -> list[str]:

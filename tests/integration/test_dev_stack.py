@@ -132,6 +132,9 @@ class TestUp:
         assert program.stack_file.read_bytes() == before
 
 
+LINE = 16 * 1024  # characters in one command
+
+
 @dataclass(frozen=True)
 class Consumers:
     """The consumers' stack, and the hash of what was written through each pod."""
@@ -154,10 +157,9 @@ def consumers(
     hashes = {}
     for pod in PODS:
         content = secrets.token_hex(64 * 1024)
-        lines = "\n".join(content[i : i + 4096] for i in range(0, len(content), 4096))
+        lines = "\n".join(content[i : i + LINE] for i in range(0, len(content), LINE))
         for number, line in enumerate(lines.split("\n")):
-            run_in(core, pod, f"echo {line} >> /data/payload" if number else f"echo {line} > /data/payload")
-        run_in(core, pod, "sync /data/payload")
+            run_in(core, pod, f"echo {line} {'>>' if number else '>'} /data/payload; sync /data/payload")
         hashes[pod] = hashlib.sha256((lines + "\n").encode()).hexdigest()
     yield Consumers(shared, hashes)
     if core.list_namespaced_pod(NAMESPACE, label_selector="app.kubernetes.io/part-of=consumers").items:

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes import client, config
+from kubernetes import client
 
 from devkube import paths
 from devkube.cluster import embedded, kind
 from tests.clone import Clone
 from tests.conftest import eventually
 from tests.integration.consumer_pods import ConsumerPods
+from tests.kubeconfig import client_of
 
 not_embedded = "; ".join(embedded.lacking()) or ("" if kind.lacking() else "this machine's clusters are Kind's, whose etcd is in the node")
 
@@ -34,11 +35,15 @@ UP = ("make", "up", "ADOPT=1")
 
 
 class Recovering:
-    """A clone with a dev stack whose canaries are off, and what was written to its volumes."""
+    """A clone with a dev stack, and what was written to its volumes.
+
+    Its canaries are off but where they are what is looked at.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.clone = Clone(folder, lend_environment=True)
         self.settings = folder / "Pulumi.dev.yaml"
+        self.canary = yaml.safe_load(self.settings.read_text())["config"]["storage-tiers:canary"]
         self.configure(canary={"enabled": False})
         self.hashes: dict[str, str] = {}
 
@@ -47,12 +52,17 @@ class Recovering:
         document["config"].update({f"storage-tiers:{key}": value for key, value in changes.items()})
         self.settings.write_text(yaml.safe_dump(document, sort_keys=False))
 
+    def proofs(self) -> dict[str, str]:
+        """Each tier's last proof, by a name that no other one has."""
+        outputs = json.loads(self.clone.shell("pulumi stack output --json --stack dev"))
+        return {tier: verdict["run"] for tier, verdict in outputs["canary"].items()}
+
     @property
     def home(self) -> Path:
         return paths.MACHINE_STATE / self.clone.identity
 
     def core(self) -> client.CoreV1Api:
-        return client.CoreV1Api(config.new_client_from_config(str(self.clone.folder / ".dev/kubeconfig")))
+        return client.CoreV1Api(client_of(self.clone.folder / ".dev/kubeconfig"))
 
     def pods(self) -> ConsumerPods:
         return ConsumerPods(self.core(), "storage-tiers.local/busybox:1", hashes=self.hashes)
@@ -112,15 +122,29 @@ def test_the_list_can_be_saved(recovering: Recovering) -> None:
 
 
 def test_etcd_is_wiped(recovering: Recovering) -> None:
+    """The tiers are proven again by themselves, and once: another etcd is another cluster, of the
+    same name and settings.
+    """
     clone, before = recovering.clone, recovering.bound()
+    recovering.configure(canary=recovering.canary)
+    clone.works("make", "up")
+    proven = recovering.proofs()
+    clone.works("make", "up")
+    assert recovering.proofs() == proven, "the same cluster is not proven again"
     clone.works("make", "down")
     shutil.rmtree(recovering.home / "etcd")
     said = clone.works(*UP)
+    for tier, run in recovering.proofs().items():
+        assert run != proven[tier]
+        assert f"{tier}-local-path: this is not the cluster that it was proven on, so it is proven again." in said
+    proven = recovering.proofs()
     assert recovering.bound() == before, "the volumes have their old names too"
     for name, volume in before.items():
         assert f"(data/{name}): {volume}" in said
     recovering.intact()
     clone.shell("pulumi up --yes --skip-preview --refresh --expect-no-changes")
+    assert recovering.proofs() == proven
+    recovering.configure(canary={"enabled": False})
 
 
 def test_everything_but_the_volumes_is_gone(recovering: Recovering) -> None:

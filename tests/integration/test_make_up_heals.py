@@ -16,10 +16,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 from devkube.cluster import EmbeddedCluster, embedded, kind
 from devkube.cluster import layout as layouts
 from devkube.engine import Engine
+from ops import stack_file
 from tests.conftest import eventually
 from tests.integration.test_two_clones import DevStack
 from tests.secret_scan import leaks, secrets_of
@@ -50,17 +52,10 @@ class Person:
         return said
 
     def canary_anew(self) -> None:
-        """Set the number that has the canary run again."""
+        """Raise the number that has the canary run again."""
         file = self.clone.folder / "Pulumi.dev.yaml"
-        text = file.read_text()
-        line = next((line for line in text.splitlines() if line.startswith("    run: ")), None)
-        number = int(line.split()[-1]) + 1 if line else 2
-        text = (
-            text.replace(line, f"    run: {number}")
-            if line
-            else text.replace("  storage-tiers:canary:\n", f"  storage-tiers:canary:\n    run: {number}\n")
-        )
-        file.write_text(text)
+        canary = yaml.safe_load(file.read_text())["config"]["storage-tiers:canary"]
+        stack_file.change(file, {"canary.run": canary.get("run", 1) + 1})
 
     def killed_in_canary(self, what: str) -> None:
         """`make up` with a part of it killed while a canary runs."""
@@ -88,8 +83,11 @@ class Person:
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                command = " ".join([Path(process.cmdline()[0]).name, *process.cmdline()[1:]]) if process.cmdline() else ""
-                if Path(process.cwd()).is_relative_to(self.clone.folder) and (command.startswith(words) or f" {words} " in command):
+                folder, line = Path(process.cwd()), process.cmdline()  # asked once: it can end in between
+                if not line or not folder.is_relative_to(self.clone.folder):
+                    continue
+                command = " ".join([Path(line[0]).name, *line[1:]])
+                if command.startswith(words) or f" {words} " in command:
                     found.append(process)
         return found
 

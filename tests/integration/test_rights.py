@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from components.canary import manifests
@@ -20,6 +20,7 @@ from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon, wait_for
 from devkube.cluster.local_path import NAMESPACE as PROVISIONER_NAMESPACE
 from tests.conftest import eventually
+from tests.kubeconfig import client_of
 
 not_embedded = "; ".join(embedded.lacking()) or ("" if kind.lacking() else "this machine's clusters are Kind's")
 
@@ -61,7 +62,7 @@ def forbidden(attempt: Callable[[], object], what: str) -> None:
 
 
 def test_the_provisioner_tries_more_and_is_refused(layout: layouts.Layout, core: client.CoreV1Api) -> None:
-    as_provisioner = config.new_client_from_config(str(layout.kubeconfig(USER)))
+    as_provisioner = client_of(layout.kubeconfig(USER))
     mine = client.CoreV1Api(as_provisioner)
     rights = client.RbacAuthorizationV1Api(as_provisioner)
     classes = client.StorageV1Api(as_provisioner)

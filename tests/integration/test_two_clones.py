@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes import client, config
+from kubernetes import client
 
 from devkube import paths
 from devkube.cluster import KindCluster, choose
@@ -26,9 +26,10 @@ from devkube.cluster import layout as layouts
 from devkube.engine import Engine
 from devkube.images import build_image, reference
 from tests.clone import Clone
-from tests.conftest import eventually
+from tests.conftest import asked_cluster, eventually
+from tests.kubeconfig import client_of
 
-pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 NAMESPACE = "data"
 CLAIMS = ("data-postgres-0", "data-kafka-0", "data-kafka-1", "data-kafka-2")
@@ -52,7 +53,7 @@ class DevStack:
     def __init__(self, folder: Path) -> None:
         self.clone = Clone(folder, lend_environment=True)
         self.kubeconfig = folder / ".dev" / "kubeconfig"
-        self.cluster = choose("storage-tiers-dev", self.clone.identity, self.kubeconfig)
+        self.cluster = choose("storage-tiers-dev", self.clone.identity, self.kubeconfig, asked_cluster())
 
     def up(self) -> None:
         self.clone.works("make", "up")
@@ -60,7 +61,7 @@ class DevStack:
         self.storage = client.StorageV1Api(self._api())
 
     def _api(self) -> client.ApiClient:
-        return config.new_client_from_config(str(self.kubeconfig), "storage-tiers-dev")
+        return client_of(self.kubeconfig, "storage-tiers-dev")
 
     def write(self) -> None:
         """Start a pod for each claim, which writes random bytes of this run to it, syncs, and goes
@@ -120,8 +121,10 @@ def pod(claim: str, content: str) -> dict[str, object]:
                 {
                     "name": "writer",
                     "image": reference("busybox"),
-                    "command": ["sh", "-c", write + "while :; do sleep 0.2; done"],
-                    "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1},
+                    "command": ["sh", "-c", write + "while :; do sleep 1000 & wait; done"],
+                    # Ready once it has written. A readiness probe would be run for ever, each time
+                    # a process in the container: a tenth of a processor for each pod.
+                    "startupProbe": {"exec": {"command": ["test", "-e", "/tmp/done"]}, "periodSeconds": 1, "failureThreshold": 180},
                     "volumeMounts": [{"name": "data", "mountPath": "/data"}],
                 }
             ],
@@ -205,7 +208,7 @@ def test_make_test_beside_a_running_stack(one: DevStack, other: DevStack) -> Non
     if (paths.ROOT / ".mypy_cache").exists():
         shutil.copytree(paths.ROOT / ".mypy_cache", one.clone.folder / ".mypy_cache")  # saves mypy half a minute
     before = one.notice()
-    chosen = "tests/integration/test_dev_stack.py", "-k", "TestUp"
+    chosen = "tests/integration/test_dev_stack.py", "-k", "TestUp and (preview or makes)"
     output = one.clone.works(one.clone.python, "-m", "dev", "test", "--", *chosen)
     assert "passed" in output and "failed" not in output
     assert one.notice() == before

@@ -24,6 +24,7 @@ CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 SNAPSHOT_CLASS = "kubernetes:snapshot.storage.k8s.io/v1:VolumeSnapshotClass"
 ATTRIBUTES_CLASS = "kubernetes:storage.k8s.io/v1:VolumeAttributesClass"
 COMMAND = "command:local:Command"
+TIER_CANARY = "storage-tiers:index:TierCanary"
 PROVEN = {"verdict": "proven", "reason": "", "fileSystem": {"type": "ext4", "bytes": 2**40, "freeBytes": 2**39}}
 PROVIDER = "pulumi:providers:kubernetes"
 
@@ -72,10 +73,13 @@ class Registered:
 
 
 class _Echo(Mocks):
-    def __init__(self, before: Mapping[str, Any]) -> None:
+    def __init__(self, before: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
         self.before = before
+        self.noted = noted
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        if args.typ == TIER_CANARY:  # a component has the outputs of the run before until it registers its own
+            return None, {"provenOn": self.noted[args.name]} if args.name in self.noted else {}
         outputs = dict(args.inputs)
         if args.typ == COMMAND and "create" in outputs:  # what it would print
             outputs["stdout"] = json.dumps(PROVEN)
@@ -87,8 +91,8 @@ class _Echo(Mocks):
 
 
 class _Recorder(MockMonitor):
-    def __init__(self, before: Mapping[str, Any]) -> None:
-        super().__init__(_Echo(before))
+    def __init__(self, before: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
+        super().__init__(_Echo(before, noted))
         self.registered: list[Registered] = []
         self.read: list[tuple[str, str]] = []
         self.read_requests: list[Any] = []
@@ -128,14 +132,17 @@ class Run:
         return {resource.inputs.get("metadata", {}).get("name", resource.name): resource for resource in found}
 
 
-def run(config: Mapping[str, str], stack: str = "dev", before: Mapping[str, Any] | None = None) -> Run:
-    """Run `__main__.py` with this config, after an `up` with the outputs `before`.
+def run(
+    config: Mapping[str, str], stack: str = "dev", before: Mapping[str, Any] | None = None, noted: Mapping[str, Any] | None = None
+) -> Run:
+    """Run `__main__.py` with this config, after an `up` with the outputs `before` that has noted of
+    tiers by name on which cluster they were proven.
 
     Raises what the program raises.
     """
 
     def isolated() -> Run:
-        recorder = _Recorder(before or {})
+        recorder = _Recorder(before or {}, noted or {})
         set_mocks(recorder.mocks, project="storage-tiers", stack=stack, preview=False, monitor=recorder, organization="organization")
         pulumi.runtime.set_all_config(dict(config))
         outputs: dict[str, Any] = {}

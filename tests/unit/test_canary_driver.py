@@ -370,6 +370,13 @@ def test_a_pod_that_admission_refuses_is_told_with_what_helps() -> None:
     assert refused("ctx", ApiError("403", 403, "no", path="/api/v1/namespaces/data-canary/configmaps")).hint == ""
 
 
+def test_a_namespace_that_went_with_the_cluster_is_made_by_a_refresh() -> None:
+    path = "/api/v1/namespaces/data-canary/persistentvolumeclaims"
+    said = refused("ctx", ApiError("404", 404, 'namespaces "data-canary" not found', path=path))
+    assert "`pulumi up --refresh`" in said.hint
+    assert refused("ctx", ApiError("404", 404, 'persistentvolumeclaims "x" not found', path=f"{path}/x")).hint == ""
+
+
 def test_the_command_line_is_the_plan() -> None:
     arguments = [f"--{name}=x" for name in ("context", "namespace", "instance", "tier", "profile", "storage-class", "image", "probe")]
     operation, plan = driver.parse([*arguments, f"--size={CLAIM_BYTES}", "--sizes-enforced", "--limit=syncP99Ms=10.5", "prove"])

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -194,6 +195,33 @@ def test_a_signal_ends_all_and_each_cleans_up(cluster: CanaryCluster, proofs: ty
             signal.signal(number, handler)
         interrupting.join()
     assert sorted(proofs.cleaned) == [str(number) for number in range(SIDE_BY_SIDE)]
+    assert proofs.running == []
+
+
+def test_a_signal_that_comes_while_they_are_begun_ends_those_that_run(
+    cluster: CanaryCluster, proofs: type[FakeProof], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Semaphore(0)
+
+    def act(proof: FakeProof) -> dict[str, Any]:
+        begun.release()
+        while True:
+            proof.api.find("/x")
+            time.sleep(0.01)
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, *work: Any, **more: Any) -> Any:
+            submitted = super().submit(*work, **more)
+            begun.acquire()
+            if len(proofs.running) == 2:
+                raise Interrupted
+            return submitted
+
+    proofs.acts = act
+    monkeypatch.setattr(spread, "ThreadPoolExecutor", Pool)
+    with pytest.raises(Interrupted):
+        prove(cluster, [zone(str(number)) for number in range(SIDE_BY_SIDE)])
+    assert sorted(proofs.cleaned) == ["0", "1"]
     assert proofs.running == []
 
 

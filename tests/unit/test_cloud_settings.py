@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from components import settings
 from components.provisioners import PROVISIONERS
 from components.settings import SettingsError, load
+from components.settings.program import load_from_pulumi
 from tests.unit.mocked_program import stack_config
 from tests.unit.test_cloud_stacks import tiers
 
@@ -213,7 +213,7 @@ def test_warnings_are_kept_and_shown_in_pulumis_log(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(pulumi.log, "warn", said.append)
     monkeypatch.setattr(pulumi, "get_stack", lambda: "aws")
     monkeypatch.setattr(pulumi.runtime.config, "get_config_env", lambda: config)
-    settings.load_from_pulumi()
+    load_from_pulumi()
     assert said == [says]
 
 

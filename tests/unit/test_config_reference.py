@@ -49,6 +49,9 @@ def test_every_key_below_is_there_and_no_other() -> None:
     expected |= names("canary.limits.<tier>", settings.CanaryLimits) | names("tiers.<tier>", settings.TierSettings)
     expected |= names("canary.pod", settings.CanaryPod) | names("canary.pod.tolerations[]", settings.Toleration)
     expected |= names("canary.pod.imagePullSecrets[]", settings.SecretReference) | names("canary.pod.resources", settings.PodResources)
+    expected |= names("services.<service>.engine", settings.EngineSettings)
+    expected |= names("services.<service>.engine.postgresql", settings.PostgresqlEngine)
+    expected |= names("services.<service>.engine.kafka", settings.KafkaEngine)
     expected |= {"adopt.<service>.<ordinal>"}
     assert {key for key in rows(README, "Settings") if "." in key} == expected
 
@@ -96,6 +99,9 @@ MODELS = [
     settings.Toleration,
     settings.SecretReference,
     settings.PodResources,
+    settings.EngineSettings,
+    settings.PostgresqlEngine,
+    settings.KafkaEngine,
 ]
 
 
@@ -107,9 +113,14 @@ def test_every_setting_has_a_rule_and_a_value_that_works(model: type[BaseModel])
         assert field.examples[0], name
 
 
-@pytest.mark.parametrize("model", MODELS[1:])
+@pytest.mark.parametrize("model", [model for model in MODELS[1:] if model is not settings.EngineSettings])
 def test_the_examples_of_a_model_work_together(model: type[BaseModel]) -> None:
     model.model_validate({field.alias: yaml.safe_load(example(field)) for field in model.model_fields.values()})
+
+
+def test_the_example_of_each_engine_works_where_it_is_the_only_one() -> None:
+    for field in settings.EngineSettings.model_fields.values():
+        settings.EngineSettings.model_validate({field.alias: yaml.safe_load(example(field))})
 
 
 @pytest.mark.parametrize("name", PROVISIONERS)

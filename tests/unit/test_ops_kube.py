@@ -51,6 +51,10 @@ def test_a_way_to_sign_in_that_fails_is_said_and_nothing_is_sent(tmp_path: Path)
             "the cluster of context 'here' does not answer (Connection refused).\nStart it (`make up` for the dev cluster) and try again.",
         ),
         (
+            ApiError("the proxy doesn't lead there", context="here", path="/x", remedy="Correct HTTPS_PROXY."),
+            "the cluster of context 'here' does not answer (the proxy doesn't lead there).\nCorrect HTTPS_PROXY.",
+        ),
+        (
             ApiError("", 403, "nodes is forbidden", context="here", path="/api/v1/nodes?limit=1"),
             "the API of context 'here' answered 403 Forbidden for /api/v1/nodes: nodes is forbidden\nUse a context that may. ",
         ),

@@ -221,6 +221,22 @@ class TestAsking:
         write("a", cluster=cluster, user=user)
         check_cluster(settings("a"))
 
+    def test_a_proxy_in_the_way_is_named_once(self, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Pulumi's plugin says it too, but not by which variable."""
+        said: list[str] = []
+        monkeypatch.setattr(pulumi.log, "warn", said.append)
+        monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@127.0.0.1:1")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        write("a", cluster={"server": "https://api.once.example:6443"}, user={"token": "good"})
+        check_cluster(settings("a"))
+        check_cluster(settings("a"))
+        assert said == [
+            "the cluster of context 'a' does not answer "
+            "(the proxy http://127.0.0.1:1 (HTTPS_PROXY) doesn't lead there: Connection refused). "
+            "Correct HTTPS_PROXY, or where api.once.example is reached without a proxy, name it: `export NO_PROXY=api.once.example`."
+        ]
+
     def test_an_unknown_authority_is_never_trusted(self, api: tuple[str, str], write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
         write("a", cluster={"server": api[0]}, user={"token": "good"})
         check_cluster(settings("a"))

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ops import engine_calls
 from ops.errors import UserError
 from ops.processes import end
 from ops.pulumi_command import Pulumi
@@ -53,6 +54,25 @@ def test_a_failed_plan_is_told_in_the_programs_words(tmp_path: Path) -> None:
     said = {"diagnostics": [{"severity": "info", "message": "hm"}, {"severity": "error", "message": " tiers: none\n"}], "steps": []}
     with pytest.raises(UserError, match=r"failed:\n  tiers: none$"):
         pulumi(tmp_path, f"printf '%s' '{json.dumps(said)}'; exit 255").plan("dev")
+
+
+@pytest.mark.parametrize(
+    ("given", "exceptions"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"no_proxy": "a,b", "NO_PROXY": "c"}, "127.0.0.1,localhost,a,b"),  # gRPC knows small letters alone
+        ({"no_grpc_proxy": "a", "no_proxy": "b"}, "127.0.0.1,localhost,a"),
+        ({"no_grpc_proxy": "127.0.0.1,localhost,a"}, "127.0.0.1,localhost,a"),
+    ],
+)
+def test_a_program_reaches_the_engine_past_every_proxy(given: dict[str, str], exceptions: str, tmp_path: Path) -> None:
+    said = pulumi(tmp_path, 'printf %s "$no_grpc_proxy"')
+    said = Pulumi({**said.environment, "https_proxy": "http://127.0.0.1:1", **given}, tmp_path)
+    assert said.ask("up") == exceptions
+    assert said.stream("up", to=subprocess.DEVNULL) == 0
+    script = f'{engine_calls.SHELL}\n{engine_calls.SHELL}\nprintf %s "$no_grpc_proxy"'
+    done = subprocess.run(["sh", "-euc", script], env={**given, "PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
+    assert done.stdout.rstrip(",") == exceptions
 
 
 def test_it_runs_in_its_folder_with_its_environment_and_what_it_is_given(tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from dev.doctor import parts, show
+from dev.doctor.diagnosis import Diagnosis
 from devkube import paths
 from ops.settings import load_settings
 from review.preview import committed_stacks
@@ -73,6 +76,29 @@ def test_every_stack_has_its_budget_for_the_policy_pack(stack: str) -> None:
     classes = [f"{tier}-{settings.provisioner.name}" for tier in settings.tiers]
     assert sorted(budget["claims-on-allowed-tiers"]["classes"]) == sorted(classes)
     assert sorted(budget["claims-within-allocation"]["limits"]) == sorted(classes)
+
+
+NEWEST = WORKFLOWS["newest"]["jobs"]["linux"]
+LOOK = next(step["run"] for step in NEWEST["steps"] if "doctor" in step.get("run", ""))
+
+
+def test_the_newest_releases_are_tried_every_week() -> None:
+    assert [len(each["cron"].split()) for each in WORKFLOWS["newest"][True]["schedule"]] == [5]
+    assert NEWEST["permissions"] == {"contents": "read"} and NEWEST["steps"][-1] == {"run": "make test"}
+    [engine] = [step for step in NEWEST["steps"] if step.get("uses", "").startswith("pulumi/actions@")]
+    assert engine["with"] == {"pulumi-version": "latest"}
+
+
+@pytest.mark.parametrize("part", [None, *parts.NAMES.values()])
+def test_a_newest_part_that_is_not_used_fails_the_week(tmp_path: Path, part: str | None) -> None:
+    rows = [Diagnosis(name, "missing" if name == part else "good", "99.0.0") for name in (*parts.NAMES.values(), "kind")]
+    (tmp_path / "rows").write_text(show.as_json(rows))
+    (tmp_path / "python").write_text(f'#!/bin/sh\n[ "$1" = - ] && exec {sys.executable} -\ncat rows\nexit 1\n')
+    (tmp_path / "python").chmod(0o755)
+    variables = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    ran = subprocess.run(["bash", "-e", "-c", LOOK], cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert ran.returncode == (0 if part is None else 1), ran.stderr
+    assert "engine: " in ran.stdout and "kind" not in ran.stdout
 
 
 COMMENT = next(step["run"] for step in WORKFLOWS["pull-request"]["jobs"]["comment"]["steps"] if "run" in step)

@@ -447,7 +447,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "services: a list": ({"services": []}, f"services: []: {SERVICES_RULE}. Works: {{postgres: {{tier: database, size: 5Gi}}}}"),
     "services: nothing after the colon": (
         {"services": {"kafka": None}},
-        "services.kafka: null: a mapping with `tier`, `size`, `replicas`, `accessMode`. Works: {tier: database, size: 5Gi}",
+        "services.kafka: null: a mapping with `tier`, `size`, `replicas`, `accessMode`, `engine`. Works: {tier: database, size: 5Gi}",
     ),
     "services: an upper-case name": (named("Kafka"), f'services.Kafka: "Kafka": {SERVICE_RULE}. Works: kafka'),
     "services: a name with a dot": (named("kafka.a"), f'services.kafka.a: "kafka.a": {SERVICE_RULE}. Works: kafka-a'),
@@ -460,7 +460,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "services: an unknown key": (
         service(replica=3),
-        "services.kafka.replica: 3: unknown key; known here: accessMode, replicas, size, tier. Works: replicas",
+        "services.kafka.replica: 3: unknown key; known here: accessMode, engine, replicas, size, tier. Works: replicas",
     ),
     "tier: missing": (service(tier=None), "services.kafka.tier: (missing): the name of one of the `tiers`. Works: database"),
     "tier: none of that name": (
@@ -508,7 +508,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "services: a text for a service": (
         {"services": {"kafka": "streaming"}},
-        'services.kafka: "streaming": a mapping with `tier`, `size`, `replicas`, `accessMode`. Works: {tier: database, size: 5Gi}',
+        'services.kafka: "streaming": a mapping with `tier`, `size`, `replicas`, `accessMode`, `engine`. '
+        "Works: {tier: database, size: 5Gi}",
     ),
     "tier: a number": (
         service(tier=1),

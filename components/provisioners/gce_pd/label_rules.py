@@ -15,6 +15,7 @@ from components.provisioners.remedies import Set
 
 _LETTERS = "lower-case letters, digits, `_`, `-`"
 _EXAMPLE_LABEL = ("team", "data")
+_GOOGLES = "goog"
 _EXAMPLE_TAG = "my-project/environment/production"
 _TAG_PARENT = re.compile(r"[1-9][0-9]{0,31}|[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _TAG_KEY = re.compile(r"[a-zA-Z0-9]([0-9A-Za-z_.-]{0,61}[a-zA-Z0-9])?")
@@ -28,21 +29,18 @@ def labels(written: Mapping[str, str], path: str) -> Iterator[Finding]:
         kept = dict(_mended(key, value) for key, value in islice(written.items(), MOST_LABELS))
         yield error(path, f"{len(written)} labels", rule, Set(kept))
         return  # what else is wrong with so many is told when there are fewer
+    mended = Set(dict(_mended(key, value) for key, value in written.items()))
+    renamed = Set({f"my-{key}" if key.startswith(_GOOGLES) else key: value for key, value in written.items()})
     for key, value in written.items():
         text = f"{key}={value}"
-        works = Set({name: each for old in written.items() for name, each in (_mended(*old) if old == (key, value) else old,)})
         if not _is_key(key):
             rule = f"a label's key is {_LETTERS}, begins with a letter, at most {LONGEST_LABEL} long: the driver refuses it"
-            yield error(path, text, rule, works)
+            yield error(path, text, rule, mended)
         if not _is_label(value, 0):
             rule = f"a label's value is {_LETTERS}, at most {LONGEST_LABEL} long: the driver refuses it"
-            yield error(path, text, rule, works)
-        if key.startswith("goog"):
-            yield warning(path, text, "labels that begin with `goog` are Google's own", Set(_renamed(written, key, f"my-{key}")))
-
-
-def _renamed(written: Mapping[str, str], old: str, new: str) -> dict[str, str]:
-    return {new if key == old else key: value for key, value in written.items()}
+            yield error(path, text, rule, mended)
+        if key.startswith(_GOOGLES):
+            yield warning(path, text, f"labels that begin with `{_GOOGLES}` are Google's own", renamed)
 
 
 def _mended(key: str, value: str) -> tuple[str, str]:

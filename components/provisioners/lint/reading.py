@@ -13,8 +13,9 @@ from components.provisioners import PROVISIONERS, owners
 from components.provisioners.base import FSTYPE, RESERVED_PREFIX, Provisioner, TierParameters
 from components.provisioners.codecs import Codec, Misread, Numbered
 from components.provisioners.findings import Finding, error, warning
-from components.provisioners.lint.fields import MISPLACED, text_of
+from components.provisioners.lint.fields import MISPLACED
 from components.provisioners.lint.near_misses import meant_by
+from components.provisioners.lint.values import text_of
 from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.migration import PLUGINS
 from components.provisioners.remedies import Drop, Move, Remedy, Rename, Set

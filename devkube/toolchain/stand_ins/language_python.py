@@ -49,13 +49,16 @@ _LIST_PACKAGES = """
 import importlib.metadata as m, json
 plugins, packages = [], []
 for d in m.distributions():
-    packages.append({"name": d.metadata["Name"], "version": d.version})
+    about = d.metadata
+    packages.append({"name": about["Name"], "version": about["Version"]})
+    if not any("pulumi-plugin.json" in (d.read_text(name) or "") for name in ("RECORD", "installed-files.txt", "SOURCES.txt")):
+        continue  # going through the files of all packages takes as long as everything else here
     for f in d.files or ():
         if f.name == "pulumi-plugin.json" and len(f.parts) == 2:
             p = json.loads(f.read_text())
             if p.get("resource"):
-                plugins.append({"name": p.get("name") or d.metadata["Name"].removeprefix("pulumi-"),
-                                "version": p.get("version") or d.version, "server": p.get("server", "")})
+                plugins.append({"name": p.get("name") or about["Name"].removeprefix("pulumi-"),
+                                "version": p.get("version") or about["Version"], "server": p.get("server", "")})
 print(json.dumps({"plugins": plugins, "packages": packages}))
 """
 

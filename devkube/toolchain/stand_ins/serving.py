@@ -8,6 +8,7 @@ is doing.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import subprocess
@@ -84,6 +85,8 @@ def engine_address() -> str:
 
 def serve(register: Callable[[grpc.Server], None], children: Children) -> None:
     """Serve what `register` adds until a signal comes or the engine is gone; does not return."""
+    gc.freeze()  # what was loaded stays
+    gc.enable()
     ended = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

@@ -1,0 +1,37 @@
+"""What several files share: the embedded cluster, and tiers on it for the canary to prove."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from kubernetes import client
+
+from devkube.cluster import Access, Cluster, EmbeddedCluster
+from tests.faults.tier import Tiers
+
+
+@pytest.fixture(scope="module")
+def embedded(cluster: Cluster) -> EmbeddedCluster:
+    """The throw-away cluster, where it is part of this machine."""
+    if not isinstance(cluster, EmbeddedCluster):
+        pytest.skip("Kind's volumes are its container's, and its API server can't reach this machine's loopback")
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def tiers(embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api, storage: client.StorageV1Api) -> Iterator[Tiers]:
+    """Makes tiers for the canary."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(access.kubeconfig))
+        made = Tiers(access.context, embedded.volumes, core, storage)
+        made.make_namespace()
+        yield made
+        made.remove_namespace()
+
+
+@pytest.fixture(scope="module")
+def plain(tiers: Tiers) -> Iterator[str]:
+    """A class as the program makes it."""
+    with tiers.storage_class("plain") as name:
+        yield name
