@@ -10,8 +10,8 @@ import signal
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 PULUMI = "pulumi"
 LANGUAGE = "pulumi-language-python"
@@ -21,8 +21,7 @@ COMMAND = "pulumi-resource-command"
 _ANSWERS_WITHIN = 20.0  # seconds for a program to say its version; a plugin of 270 MB takes two on a busy machine
 
 
-@dataclass(frozen=True)
-class Good:
+class Good(NamedTuple):
     """Which versions of a part are good: from `oldest` on, below the major version `below`, and
     why."""
 

