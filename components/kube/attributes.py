@@ -20,6 +20,10 @@ from components.kube import labels
 
 PATH = "/apis/storage.k8s.io/v1/volumeattributesclasses"
 
+# On a volume that was adopted: the class that it had. A claim gets it back when it is bound.
+TAKEN_OFF = "storage-tiers/attributes-class"
+WAS = "storage-tiers/was"  # and the name of its object then, by which the setting `adopt` may call it
+
 Json = Mapping[str, Any]
 
 
@@ -106,3 +110,25 @@ def users(claims: Iterable[Json], volumes: Iterable[Json]) -> Mapping[str, list[
         if volume["spec"].get("volumeAttributesClassName"):
             found[volume["spec"]["volumeAttributesClassName"]].append(f"volume {volume['metadata']['name']}")
     return found
+
+
+def taken_off(name: str) -> dict[str, str]:
+    """The annotation of a volume that had this class before it was adopted."""
+    return {TAKEN_OFF: name} if name else {}
+
+
+def to_give_back(claim: Json, volume: Json) -> str:
+    """The class that a bound claim's volume had before it was adopted; empty where there is none,
+    or the claim names one again.
+
+    Kubernetes binds a claim that names a class to no volume without it, and the other way round. So
+    an adopted volume has none until its claim asks for it.
+    """
+    if claim["spec"].get("volumeAttributesClassName"):
+        return ""
+    return str((volume["metadata"].get("annotations") or {}).get(TAKEN_OFF, ""))
+
+
+def give_back(namespace: str, claim: str, name: str) -> str:
+    """The command by which a bound claim gets its volume's class back."""
+    return f"""kubectl -n {namespace} patch pvc {claim} -p '{{"spec":{{"volumeAttributesClassName":"{name}"}}}}'"""

@@ -37,14 +37,15 @@ LARGEST_RUN = 10**9  # no rule of anything: it stays a whole number on its way t
 # How the setting `adopt` names a volume. A PersistentVolume's name is a DNS subdomain (RFC 1123).
 NEW_VOLUME = "new"
 VOLUME_REFERENCE_RULE = (
-    "an old volume: the name of a PersistentVolume, an absolute path on its node, an EBS volume (vol-… or aws://<zone>/vol-…), "
-    "a disk of Google Cloud (projects/…/disks/…), or `new` for an empty one"
+    "an old volume: the name of a PersistentVolume, an absolute path on its node, an EBS volume (vol-…@<size> or "
+    "aws://<zone>/vol-…@<size>), a disk of Google Cloud (projects/…/disks/…@<size>), or `new` for an empty one"
 )
+_SIZE_OF_DISK = "(@[1-9][0-9]{0,9}[MGT]i)?"
 _VOLUME_REFERENCES = (
     re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"),
     re.compile(r"(/(?!\.{1,2}(/|$))[^/\x00-\x1f]+)+"),
-    re.compile(r"aws://[a-z0-9-]+/vol-[0-9a-f]+"),
-    re.compile(r"projects/[^/\s]+/(zones|regions)/[^/\s]+/disks/[^/\s]+"),
+    re.compile(rf"(aws://[a-z0-9-]+/)?vol-[0-9a-f]+{_SIZE_OF_DISK}"),
+    re.compile(rf"projects/[^/\s]+/(zones|regions)/[^/\s]+/disks/[^/\s@]+{_SIZE_OF_DISK}"),
 )
 
 # The name of a stack becomes the value of the label app.kubernetes.io/instance; Pulumi itself
@@ -77,6 +78,15 @@ def label_problem(name: str, longest: int = LONGEST_LABEL) -> tuple[str, str] | 
 def is_volume_reference(text: str) -> bool:
     """Whether `text` has one of the forms that the setting `adopt` takes."""
     return any(form.fullmatch(text) for form in _VOLUME_REFERENCES)
+
+
+def split_volume_reference(text: str) -> tuple[str, str]:
+    """A value of the setting `adopt` as the volume and its size, such as `6Gi`.
+
+    The size is empty where there is none: only a disk that is named by its handle has one.
+    """
+    volume, _, size = ("", "", "") if text.startswith("/") else text.partition("@")
+    return volume or text, size
 
 
 def provisioner(name: object) -> Provisioner[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from components.kube import labels
+from components.kube.attributes import give_back, to_give_back
 from components.kube.bindings import broken, is_of, out_of_reach
 from components.kube.expansion import unfinished
 from components.kube.ownership import Stamp
@@ -38,6 +39,10 @@ def of_claim(declared: Declared, cluster: LiveObjects, stack: str) -> Iterator[D
     policy = volume["spec"].get("persistentVolumeReclaimPolicy")
     if policy != "Retain":
         yield Difference(name, "spec.persistentVolumeReclaimPolicy", "Retain", shown(policy), retain(name.name))
+    had = to_give_back(live, volume)
+    if had:
+        todo = f"its volume had it before it was adopted: `{give_back(declared.name.namespace, declared.name.name, had)}`"
+        yield Difference(declared.name, "spec.volumeAttributesClassName", had, "(none)", todo)
     yield from _stamped(declared, volume, stack)
     yield from _nodes([live], [volume], cluster.nodes, found_missing=True)
 

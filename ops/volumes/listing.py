@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 
 from components.kube import labels
+from components.kube.attributes import TAKEN_OFF, give_back
 from components.kube.bindings import BrokenBinding, broken, unreachable
 from components.kube.expansion import unfinished
 from components.kube.ownership import parse_claim_name
@@ -105,6 +106,8 @@ def _record(settings: Settings, volume: Volume, used: int | None, adoption: Adop
         ),
         adoption=adoption,
         problems=list(_problems(settings, volume, seen)),
+        mount_options=list(volume.mount_options),
+        attributes_class=volume.attributes_class or volume.annotations.get(TAKEN_OFF, ""),
     )
 
 
@@ -118,6 +121,11 @@ def _problems(settings: Settings, volume: Volume, seen: ObservedVolumes) -> Iter
     for each in unfinished(found for found in seen.claims if uid and found["metadata"]["uid"] == uid):
         mark = "not growing" if each.refused else f"growing to {as_quantity(each.asks)}"
         yield VolumeProblem(mark=mark, fact=each.lack, todo=each.todo)
+    taken = volume.annotations.get(TAKEN_OFF, "")
+    for found in seen.claims if taken and uid and volume.phase == "Bound" else ():
+        if found["metadata"]["uid"] == uid and not found["spec"].get("volumeAttributesClassName"):
+            fact = f"had the VolumeAttributesClass {taken} before it was adopted, and its claim names none"
+            yield VolumeProblem(mark="no attributes class", fact=fact, todo=f"`{give_back(claim.namespace, claim.name, taken)}`")
     where = unreachable(volume.node_terms, seen.nodes)
     if where:
         mark = f"{'no' if where.missing else 'unready'} {'node there' if where.returns else 'node'}"
