@@ -96,6 +96,15 @@ class ServiceSettings(Section):
         Literal["ReadWriteOnce", "ReadWriteOncePod"],
         Field(description="ReadWriteOnce or ReadWriteOncePod: a volume is used by one broker or database", examples=["ReadWriteOnce"]),
     ] = "ReadWriteOnce"
+    restores: Annotated[
+        int,
+        Field(description=f"a whole number from 0 to {values.MOST_RESTORES}", examples=["1"]),
+        AfterValidator(values.restores),
+        More(
+            "Room in the quota for so many copies of its volumes, restored from snapshots beside them. For a time. "
+            "See [docs/recovery.md](docs/recovery.md)"
+        ),
+    ] = 0
     engine: Annotated[
         EngineSettings | None,
         BeforeValidator(engine_values.engine),

@@ -32,6 +32,8 @@ LONGEST_SERVICE = LONGEST_LABEL - 11
 # finger must not make a million of them.
 MOST_REPLICAS = 1000
 
+MOST_RESTORES = 10  # no rule of Kubernetes: room for restores is for a time, and counts against nothing
+
 LARGEST_RUN = 10**9  # no rule of anything: it stays a whole number on its way through JSON and YAML
 
 # How the setting `adopt` names a volume. A PersistentVolume's name is a DNS subdomain (RFC 1123).
@@ -139,6 +141,12 @@ def size(value: object) -> Size:
 def replicas(number: int) -> int:
     """How many volumes a service gets."""
     require(1 <= number <= MOST_REPLICAS, works="1" if number < 1 else str(MOST_REPLICAS))
+    return number
+
+
+def restores(number: int) -> int:
+    """For how many restored copies of a service's volumes there is room."""
+    require(0 <= number <= MOST_RESTORES, works="0" if number < 0 else str(MOST_RESTORES))
     return number
 
 
