@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pulumi
 import pytest
 
 from components.destroy_guard import check
 from components.kube import labels
-from components.kube.attributes import PATH, AttributesClass, name_for, users
+from components.kube.attributes import PATH, TAKEN_OFF, AttributesClass, name_for, to_give_back, users
 from components.preflight import attributes as preflight
 from tests.unit.mocked_program import COMMAND, Run, run, stack_config
 from tests.unit.test_destroy_guard import Recorded
@@ -125,21 +126,21 @@ class TestProgram:
     def test_who_may_not_list_them_is_told_and_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         said: list[str] = []
         monkeypatch.setattr(preflight, "KubeApi", lambda *_: Recorded({PATH: 403}))
-        monkeypatch.setattr(preflight.pulumi.log, "warn", said.append)
+        monkeypatch.setattr(pulumi.log, "warn", said.append)
         tiers = {"database": {"type": "gp3", "attributes": {"fast": {"iops": 6000}}}, "streaming": {"type": "gp3"}}
         assert len(run(stack_config("aws", tiers=tiers), stack="aws").of(VAC)) == 1
         assert [words for words in said if "which VolumeAttributesClasses the cluster" in words]
 
 
 class Cluster(Recorded):
-    def __init__(self, *there: dict[str, Any], used_by: str = "", **answers: Any) -> None:
+    def __init__(self, *there: dict[str, Any], used_by: str = "", answer: int | None = None) -> None:
         volume = {"metadata": {"name": "pv"}, "spec": {"volumeAttributesClassName": used_by}}
         lists: dict[str, Any] = {
-            PATH: {"items": list(there)},
+            PATH: {"items": list(there)} if answer is None else answer,
             "/api/v1/persistentvolumeclaims": {"items": []},
             "/api/v1/persistentvolumes": {"items": [volume] if used_by else []},
         }
-        super().__init__({**lists, **answers})
+        super().__init__(lists)
         self.deleted: list[str] = []
 
     def delete(self, path: str, **_: Any) -> bool:
@@ -167,9 +168,17 @@ class TestDestroy:
         assert not cluster.deleted
 
     def test_a_cluster_without_the_kind_is_no_obstacle(self, capsys: pytest.CaptureFixture[str]) -> None:
-        check.attributes_classes(Cluster(**{PATH: 404}), "aws", left=False)
+        check.attributes_classes(Cluster(answer=404), "aws", left=False)
         assert not capsys.readouterr().err
 
     def test_without_the_right_the_destroy_goes_on_and_says_how_to_find_them(self, capsys: pytest.CaptureFixture[str]) -> None:
-        check.attributes_classes(Cluster(**{PATH: 403}), "aws", left=True)
+        check.attributes_classes(Cluster(answer=403), "aws", left=True)
         assert "get volumeattributesclasses -l app.kubernetes.io/part-of=storage-tiers" in capsys.readouterr().err
+
+
+def test_an_adopted_volumes_class_is_asked_for_until_its_claim_names_one() -> None:
+    volume = {"metadata": {"name": "pv", "annotations": {TAKEN_OFF: "database-ebs-fast"}}, "spec": {}}
+    claim: dict[str, Any] = {"metadata": {"name": "data-a-0"}, "spec": {}}
+    assert to_give_back(claim, volume) == "database-ebs-fast"
+    assert to_give_back({**claim, "spec": {"volumeAttributesClassName": "another"}}, volume) == ""
+    assert to_give_back(claim, {"metadata": {"name": "pv"}, "spec": {}}) == ""
