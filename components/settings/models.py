@@ -322,6 +322,11 @@ class Settings:
         """
         return self.canary.namespace or f"{self.namespace.name}{CANARY_ENDING}"
 
+    def access_mode_of(self, tier: str) -> str:
+        """ReadWriteOncePod for a tier whose services all have that, else ReadWriteOnce."""
+        modes = {service.access_mode for service in self.services.values() if service.tier == tier}
+        return modes.pop() if len(modes) == 1 else "ReadWriteOnce"
+
     def smallest_bytes(self, tier: str, least: int) -> int:
         """The smallest size of `least` bytes or more that a volume of the tier can have.
 
