@@ -134,7 +134,8 @@ class StorageTier(pulumi.ComponentResource):
         Pulumi never deletes it (what volumes name would stay, going, and the run would fail): the
         guard of a destroy deletes those that nothing names. One that is there is taken over where
         the state doesn't have it: after such a destroy, or when a tier comes back. For one that the
-        state has, `import_` does nothing.
+        state has, `import_` does nothing. No change replaces one: other content has another name,
+        and a plugin that doesn't know the kind imports nothing of an object but its name.
         """
         VolumeAttributesClass(
             f"{tier_name}-{each.name.removeprefix(f'{args.tier.class_name}-')}",
@@ -147,7 +148,6 @@ class StorageTier(pulumi.ComponentResource):
             parameters=dict(each.parameters),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                replace_on_changes=list(REPLACING["VolumeAttributesClass"]),
                 custom_timeouts=DELETE_TIMEOUT,
                 retain_on_delete=True,
                 import_=each.name if each.there else None,

@@ -203,19 +203,23 @@ def warn(api: KubeApi, namespace: str, instance: str) -> None:
             print(f"Warning: the volume {found.volume['metadata']['name']} {found.where.fact}. It is retained.", file=sys.stderr)
 
 
-def attributes_classes(api: KubeApi, instance: str, left: bool) -> None:
+def attributes_classes(api: KubeApi, namespace: str, instance: str, left: bool) -> None:
     """Delete the stack's VolumeAttributesClasses that nothing names, and say which stay.
 
     One that a claim or a volume names can't go: the cluster keeps it, and a retained volume names
     it for good. `left`: the state says that Pulumi leaves them. In a state from before, Pulumi
-    would delete them, and fail: raises Refusal for one that can't go.
+    would delete them, and fail: raises Refusal for one that can't go. A stack that has moved to
+    another namespace keeps all of them: there this guard is replaced, and nothing is destroyed.
     """
     try:
         found = [attributes.AttributesClass.of(each) for each in api.items(attributes.PATH)]
         ours = [each.name for each in found if each.stack == instance]
         if not ours:
             return
-        used = attributes.users(api.items("/api/v1/persistentvolumeclaims"), api.items("/api/v1/persistentvolumes"))
+        claims = api.items("/api/v1/persistentvolumeclaims")
+        if has_moved(claims, namespace, instance):
+            return
+        used = attributes.users(claims, api.items("/api/v1/persistentvolumes"))
         if not left:
             if any(name in used for name in ours):
                 lines = _listed([f"{name}: {', '.join(used[name][:SHOWN])}" for name in ours if name in used])
@@ -237,6 +241,16 @@ def attributes_classes(api: KubeApi, instance: str, left: bool) -> None:
                 f"`kubectl --context {api.context} get volumeattributesclasses -l {labels.selector_of_stack(instance)}`.",
                 file=sys.stderr,
             )
+
+
+def has_moved(claims: Iterable[Json], namespace: str, instance: str) -> bool:
+    """Whether the stack has claims in another namespace than this one, besides a canary's."""
+    return any(
+        labels.stack_of(labels.of(each)) == instance
+        and each["metadata"].get("namespace") != namespace
+        and not labels.are_of_canary(labels.of(each))
+        for each in claims
+    )
 
 
 def refused(why: str) -> int:
@@ -265,7 +279,7 @@ def main(arguments: list[str]) -> int:
         stamp(api, given.namespace, given.instance)
         keep(api, given.namespace, given.instance)
         warn(api, given.namespace, given.instance)
-        attributes_classes(api, given.instance, given.keeps_attributes)
+        attributes_classes(api, given.namespace, given.instance, given.keeps_attributes)
     except Refusal as refusal:
         return refused(str(refusal))
     except ApiError as problem:

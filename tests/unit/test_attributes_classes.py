@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -133,11 +134,11 @@ class TestProgram:
 
 
 class Cluster(Recorded):
-    def __init__(self, *there: dict[str, Any], used_by: str = "", answer: int | None = None) -> None:
+    def __init__(self, *there: dict[str, Any], used_by: str = "", answer: int | None = None, claims: Sequence[Any] = ()) -> None:
         volume = {"metadata": {"name": "pv"}, "spec": {"volumeAttributesClassName": used_by}}
         lists: dict[str, Any] = {
             PATH: {"items": list(there)} if answer is None else answer,
-            "/api/v1/persistentvolumeclaims": {"items": []},
+            "/api/v1/persistentvolumeclaims": {"items": [*claims]},
             "/api/v1/persistentvolumes": {"items": [volume] if used_by else []},
         }
         super().__init__(lists)
@@ -151,28 +152,45 @@ class Cluster(Recorded):
 class TestDestroy:
     def test_what_nothing_names_is_deleted_and_what_a_volume_names_stays(self, capsys: pytest.CaptureFixture[str]) -> None:
         cluster = Cluster(manifest("a"), manifest("b"), manifest("c", stack="another"), used_by="b")
-        check.attributes_classes(cluster, "aws", left=True)
+        check.attributes_classes(cluster, "data", "aws", left=True)
         assert cluster.deleted == ["a"]
         assert capsys.readouterr().err == "VolumeAttributesClass b stays: volume pv. The next `pulumi up` has it.\n"
 
     def test_a_state_from_before_is_refused_where_pulumi_would_fail_for_ever(self) -> None:
         cluster = Cluster(manifest(PLAIN), used_by=PLAIN)
         with pytest.raises(check.Refusal, match="volume pv") as refused:
-            check.attributes_classes(cluster, "aws", left=False)
+            check.attributes_classes(cluster, "data", "aws", left=False)
         assert "Run `pulumi up` once" in str(refused.value)
         assert not cluster.deleted
 
     def test_a_state_from_before_is_left_to_pulumi_where_nothing_names_them(self) -> None:
         cluster = Cluster(manifest(PLAIN))
-        check.attributes_classes(cluster, "aws", left=False)
+        check.attributes_classes(cluster, "data", "aws", left=False)
         assert not cluster.deleted
 
+    @pytest.mark.parametrize(
+        ("namespace", "marks", "deleted"),
+        [
+            ("new", labels.recommended("kafka", "aws", "streaming"), []),
+            ("data", labels.recommended("kafka", "aws", "streaming"), ["a"]),
+            ("new", labels.recommended("kafka", "another", "streaming"), ["a"]),
+            ("data-canary", {**labels.recommended("canary", "aws", "streaming"), labels.MANAGED_BY: labels.CANARY}, ["a"]),
+        ],
+    )
+    def test_a_stack_that_has_moved_to_another_namespace_keeps_its_classes(
+        self, namespace: str, marks: dict[str, str], deleted: list[str]
+    ) -> None:
+        claim = {"metadata": {"namespace": namespace, "name": "data-kafka-0", "labels": marks}, "spec": {}}
+        cluster = Cluster(manifest("a"), claims=[claim])
+        check.attributes_classes(cluster, "data", "aws", left=True)
+        assert cluster.deleted == deleted
+
     def test_a_cluster_without_the_kind_is_no_obstacle(self, capsys: pytest.CaptureFixture[str]) -> None:
-        check.attributes_classes(Cluster(answer=404), "aws", left=False)
+        check.attributes_classes(Cluster(answer=404), "data", "aws", left=False)
         assert not capsys.readouterr().err
 
     def test_without_the_right_the_destroy_goes_on_and_says_how_to_find_them(self, capsys: pytest.CaptureFixture[str]) -> None:
-        check.attributes_classes(Cluster(answer=403), "aws", left=True)
+        check.attributes_classes(Cluster(answer=403), "data", "aws", left=True)
         assert "get volumeattributesclasses -l app.kubernetes.io/part-of=storage-tiers" in capsys.readouterr().err
 
 
