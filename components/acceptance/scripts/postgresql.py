@@ -179,6 +179,8 @@ class Server:
             except EngineFault as problem:
                 if self.process.poll() is not None:
                     raise EngineFault("start", f"PostgreSQL has ended with status {self.process.returncode} instead of starting") from None
+                if "FATAL" in str(problem) and "the database system is" not in str(problem):  # it answers, and refuses
+                    raise
                 if time.monotonic() - began > STARTING:
                     raise EngineFault("start", f"PostgreSQL has not started in {STARTING} s: {problem}") from None
             time.sleep(0.02)
