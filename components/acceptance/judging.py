@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from components.acceptance.ledger import Difference, Ledger, as_ranges, count, difference, shown
+from components.acceptance.ledger import Ledger, WriterDifference, as_ranges, count, difference, shown
 from components.acceptance.scripts import postgresql
 
 DIGEST_BYTES = 8
@@ -85,7 +85,7 @@ def postgresql_findings(run: str, ledger: Ledger, said: Mapping[str, Sequence[An
     return worst_first(findings)
 
 
-def _differences(what: str, whose: str, found: Difference) -> Iterator[KeptFinding]:
+def _differences(what: str, whose: str, found: WriterDifference) -> Iterator[KeptFinding]:
     by_fault = {
         KeptFault.LOST: found.lost,
         KeptFault.SKIPPED: found.skipped,

@@ -34,7 +34,7 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class Difference:
+class WriterDifference:
     """How one writer's entries as they were found differ from what was acknowledged.
 
     Each has the ranges of numbers: acknowledged and not there, there more than once, after one
@@ -53,7 +53,7 @@ class Difference:
         return not (self.lost or self.doubled or self.reordered or self.skipped)
 
 
-def difference(writer: int, acknowledged: int, found: Iterable[Numbers]) -> Difference:
+def difference(writer: int, acknowledged: int, found: Iterable[Numbers]) -> WriterDifference:
     """Compare one writer's entries, `found` in the order in which the engine gives them.
 
     What is there beyond the last acknowledgement is right: a commit whose acknowledgement was on
@@ -73,7 +73,7 @@ def difference(writer: int, acknowledged: int, found: Iterable[Numbers]) -> Diff
             highest = max(highest, number)
     lost = [number for number in range(1, acknowledged + 1) if number not in seen]
     skipped = [number for number in range(acknowledged + 1, highest) if number not in seen]
-    return Difference(writer, *map(_ranges, (lost, doubled, reordered, skipped)))
+    return WriterDifference(writer, *map(_ranges, (lost, doubled, reordered, skipped)))
 
 
 def count(ranges: Iterable[Numbers]) -> int:

@@ -164,17 +164,6 @@ class Proof(VolumeRun):
         """Start a pod that runs these steps of the probe, and wait until it runs or has ended."""
         return self.start_pod(manifests.pod(self.plan, self.run, role, steps))
 
-    def look_at_file_system(self, mount: dict[str, Any]) -> None:
-        """A new claim's volume must be new, and where sizes are enforced as large as the claim."""
-        self.figures["fileSystem"] = {key: mount[key] for key in ("type", "bytes", "freeBytes")}
-        strangers = [name for name in mount["found"] if name != "lost+found"]
-        if strangers:
-            raise NotProven(
-                f"the volume of a new claim is not empty: it holds {', '.join(strangers[:5])}", "Does the class hand out used ones?"
-            )
-        if self.plan.sizes_enforced and verdict.too_small(mount["bytes"], self.plan.size):
-            raise NotProven(f"the file system has {mount['bytes']} bytes, less than the claim's {self.plan.size}")
-
     def compare(self, reader: ProbePod) -> None:
         """Raise NotProven unless what `reader` has read is what was written and acknowledged."""
         read = {file["name"]: file for file in reader.report.values("file")}

@@ -152,6 +152,17 @@ class VolumeRun:
         if len({pod.uid for pod in self.pods}) != len(self.pods):
             raise NotProven("two of the pods are the same one")
 
+    def look_at_file_system(self, mount: dict[str, Any]) -> None:
+        """A new claim's volume must be new, and where sizes are enforced as large as the claim."""
+        self.figures["fileSystem"] = {key: mount[key] for key in ("type", "bytes", "freeBytes")}
+        strangers = [name for name in mount["found"] if name != "lost+found"]
+        if strangers:
+            raise NotProven(
+                f"the volume of a new claim is not empty: it holds {', '.join(strangers[:5])}", "Does the class hand out used ones?"
+            )
+        if self.plan.sizes_enforced and verdict.too_small(mount["bytes"], self.plan.size):
+            raise NotProven(f"the file system has {mount['bytes']} bytes, less than the claim's {self.plan.size}")
+
     def find_events(self) -> list[Event]:
         """What Kubernetes says about this run's pods and claim, oldest first."""
         uids = {pod.uid for pod in self.pods} | ({self.claim["metadata"]["uid"]} if self.claim else set())

@@ -89,6 +89,11 @@ _DISK_ERRORS = {
     "EPERM": "the volume can't be written by a pod that is not root (fsGroup has no effect on it)",
     "ENOTCONN": "the volume's file system is gone",
     "ESTALE": "the volume's file system is gone",
+    # PostgreSQL's SQLSTATEs (Appendix A of its manual).
+    "53100": "the volume is full",
+    "58030": "the volume's device fails",
+    "XX001": "data on the volume is damaged",
+    "XX002": "an index on the volume is damaged",
 }
 
 

@@ -1,6 +1,6 @@
 """Runs before the engine: puts Python and a client where the engine's image can run them.
 
-One file, standard library only, Python 3.9 or newer, on Linux. The engine's official image has no
+One file, standard library only, Python 3.10 or newer, on Linux. The engine's official image has no
 Python, and may have another libc. So the interpreter that runs this is copied into a folder
 together with its loader, the libraries that are mapped into it, the standard library and the
 client's packages. `<folder>/loader --library-path <folder>/lib <folder>/bin/python3` then runs it

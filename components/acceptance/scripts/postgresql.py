@@ -1,10 +1,10 @@
 """Runs in the pod of an acceptance: starts PostgreSQL on the volume, and is its client.
 
-One file, Python 3.9 or newer with psycopg 3. It knows nothing of Kubernetes: a folder (the mounted
+One file, Python 3.10 or newer with psycopg 3. It knows nothing of Kubernetes: a folder (the mounted
 volume) and a run's id are all that it gets. What it has to say goes to stdout, a line each: a word,
 a space, JSON. PostgreSQL's own log goes to stderr. The words:
 
-    mount      the file system: size and free bytes, and what was found in the volume's root
+    mount      the file system: type, size and free bytes, and what was found in the volume's root
     engine     PostgreSQL's version and the settings that decide what a commit means
     acks       by client: the highest number whose commit was acknowledged
     figures    what was measured since the first commit
@@ -147,7 +147,7 @@ def take(root: Path) -> int:
         time.sleep(0.02)
 
 
-class Server:
+class PostgresServer:
     """PostgreSQL on a folder. `sockets` is where its socket is made, `held` the volume's lock."""
 
     def __init__(self, root: Path, sockets: Path, held: int) -> None:
@@ -209,7 +209,7 @@ class Server:
 class Load:
     """Clients that commit, each in a thread, and what they were told."""
 
-    def __init__(self, server: Server, run: str, clients: int) -> None:
+    def __init__(self, server: PostgresServer, run: str, clients: int) -> None:
         self.server = server
         self.run = run
         self.clients = clients
@@ -308,7 +308,7 @@ def wal_written(connection: Connection, first: int) -> int:
         return 0
 
 
-def load(server: Server, run: str, clients: int, seconds: float) -> None:
+def load(server: PostgresServer, run: str, clients: int, seconds: float) -> None:
     """Make a cluster and commit until killed, or for `seconds`. Raises EngineFault."""
     server.make()
     server.start()
@@ -326,7 +326,7 @@ def load(server: Server, run: str, clients: int, seconds: float) -> None:
     server.stop()
 
 
-def recover(server: Server) -> None:
+def recover(server: PostgresServer) -> None:
     """Start on what a killed pod has left, and say what is there. Raises EngineFault."""
     say("recovered", {"seconds": round(server.start(), 3)})
     read(server, "rows", read_rows)
@@ -340,7 +340,7 @@ def recover(server: Server) -> None:
     say("checksums", {"status": status, "said": said})
 
 
-def read(server: Server, what: str, reading: Callable[[Connection], None]) -> None:
+def read(server: PostgresServer, what: str, reading: Callable[[Connection], None]) -> None:
     """Read one thing. What can't be read is said, and the rest is read all the same."""
     import psycopg  # noqa: PLC0415
 
@@ -372,10 +372,17 @@ def read_slot(connection: Connection) -> None:
         say("slot", {"client": client, "ranges": ranges(numbers)})
 
 
+def mounted_type(mounts: str, root: str) -> str:
+    """The type of the file system that is mounted at `root`, from the text of /proc/mounts."""
+    found = [fields for line in mounts.splitlines() if len(fields := line.split()) > 2 and fields[1] == root]
+    return found[-1][2] if found else "unknown"
+
+
 def say_mount(root: Path) -> None:
     """The file system that the volume is. Raises OSError."""
     usage = shutil.disk_usage(root)
-    say("mount", {"bytes": usage.total, "freeBytes": usage.free, "found": sorted(path.name for path in root.iterdir())})
+    kind = mounted_type(Path("/proc/mounts").read_text(encoding="utf-8", errors="replace"), str(root))
+    say("mount", {"type": kind, "bytes": usage.total, "freeBytes": usage.free, "found": sorted(path.name for path in root.iterdir())})
 
 
 def main(arguments: list[str]) -> int:
@@ -393,7 +400,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))  # as PID 1 it would be ignored
     try:
         say_mount(given.root)
-        server = Server(given.root, given.sockets, take(given.root))
+        server = PostgresServer(given.root, given.sockets, take(given.root))
         if given.step == "load":
             load(server, given.run, given.clients, given.seconds)
         else:
