@@ -63,8 +63,8 @@ class Acceptance(VolumeRun):
     def accept(self) -> dict[str, Any]:
         """All steps; returns the verdict. Cleans up whatever happens.
 
-        Raises NotProven, as NotAccepted where the engine came back without all that it acknowledged,
-        and ApiError.
+        Raises NotProven, as NotAccepted where the engine came back without all that it had
+        acknowledged, and ApiError.
         """
         self.prepare()
         try:
