@@ -80,7 +80,7 @@ def _python_source(*libraries: str) -> Path:
 
 
 def _clients_source() -> Path:
-    return engines.clients_source(_python_source("libffi8"))  # psycopg imports ctypes
+    return engines.clients_source(_python_source("libffi8", "libssl3"))  # ctypes and libpq ask for them
 
 
 _RECIPES: dict[str, tuple[Callable[[], Path], Callable[[Path, Path], ImageConfig]]] = {

@@ -144,10 +144,11 @@ def main(arguments: list[str]) -> int:
     folder: Path = given.folder
     try:
         importlib.import_module(given.package)
-    except ImportError:
+    except ImportError as missing:
         problem = install(given.requirements, folder / "got")
         if problem:
-            say("fault", {"errno": "pip", "message": problem})
+            why = str(missing).strip().replace("\n", " ")
+            say("fault", {"errno": "pip", "message": f"{problem}; the image's own could not be imported: {why}"})
             return 1
         sys.path.insert(0, str(folder / "got"))
         importlib.invalidate_caches()
