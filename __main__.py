@@ -21,9 +21,9 @@ with without_garbage_collection():
 settings = load_from_pulumi()
 cluster, namespace_name = settings.cluster, settings.namespace.name
 
-check_cluster(settings)
-headroom = check_claims(settings)
-cluster_uid = uid_of_cluster(settings)
+api = check_cluster(settings)
+headroom = check_claims(settings, api)
+cluster_uid = uid_of_cluster(settings, api)
 
 # The kubeconfig is the plugin's to find, as kubectl does: without `kubeconfig=""` the SDK puts what
 # is in KUBECONFIG into the state, and fails for a list of files. Server-side apply is off: with it,

@@ -264,7 +264,9 @@ def why_no_download() -> str:
     The installers themselves wait for a silent network without an end; this doesn't.
     """
     try:
-        urllib.request.urlopen(urllib.request.Request(DOWNLOAD_HOST, method="HEAD"), timeout=_REACHED_WITHIN).close()
+        # An opener of its own: urlopen keeps one for good, with the proxies of its first use.
+        with urllib.request.build_opener().open(urllib.request.Request(DOWNLOAD_HOST, method="HEAD"), timeout=_REACHED_WITHIN):
+            pass
     except (OSError, ValueError, http.client.HTTPException) as problem:
         reason = str(getattr(problem, "reason", None) or problem) or type(problem).__name__
         return f"{reason}, through {proxies.named()}" if proxies.named() else reason

@@ -17,18 +17,21 @@ from contextlib import suppress
 from dataclasses import replace
 
 try:
-    from components.canary.limits import FigureLimit
-    from components.canary.plan import ProofPlan
-    from components.canary.report import ProbeReport
-    from components.canary.run import Proof
-    from components.canary.signals import Interrupted, raise_on_signals
-    from components.canary.spread import NotProvenIn, Spread, find_places
-    from components.canary.sweep import SweepScope, sweep
-    from components.canary.words import NotProven, explanation, no_answer, no_way, refused
-    from components.kube.api import KubeApi
-    from components.kube.errors import ApiError, UnusableContext
-    from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
-    from components.kube.quantity import quantity
+    from components.fast_import import without_garbage_collection
+
+    with without_garbage_collection():
+        from components.canary.limits import FigureLimit
+        from components.canary.plan import ProofPlan
+        from components.canary.report import ProbeReport
+        from components.canary.run import Proof
+        from components.canary.signals import Interrupted, raise_on_signals
+        from components.canary.spread import NotProvenIn, Spread, find_places
+        from components.canary.sweep import SweepScope, sweep
+        from components.canary.words import NotProven, explanation, no_answer, no_way, refused
+        from components.kube.api import KubeApi
+        from components.kube.errors import ApiError, UnusableContext
+        from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
+        from components.kube.quantity import quantity
 except ImportError as missing:
     sys.exit(f"error: the Python package {missing.name} is missing in {sys.executable}; run `pulumi install` in the project folder.")
 

@@ -14,7 +14,7 @@ from components.canary import objects, record
 from components.canary.places import Place, nodes_of, zones, zones_named
 from components.canary.plan import ProofPlan
 from components.canary.run import Proof
-from components.canary.signals import Interrupted, undisturbed
+from components.canary.signals import Interrupted, deferred, undisturbed
 from components.canary.stopping import StoppableApi
 from components.canary.watch import Timeouts
 from components.canary.words import NotProven, no_answer, refused
@@ -159,7 +159,8 @@ class Spread:
         """What came of each place, all of them proven. Raises NotProvenIn."""
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             try:  # from the first one on: a signal may come while the others are begun
-                running = {pool.submit(self._prove, place) for place in places}
+                with deferred():  # the pool doesn't wait for a thread whose start a signal has cut off
+                    running = {pool.submit(self._prove, place) for place in places}
                 waiting = running
                 while waiting:  # with a timeout, because on Windows no signal comes in a wait without one
                     waiting = wait(waiting, timeout=objects.POLL).not_done

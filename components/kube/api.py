@@ -61,6 +61,10 @@ class KubeApi:
         """The names of all contexts of the kubeconfig."""
         return self._kubeconfig.contexts
 
+    def of_context(self, context: str) -> KubeApi:
+        """The API of another context of the same kubeconfig, asked in the same way."""
+        return KubeApi(self._kubeconfig, context, timeout=self._timeout, patience=self._patience)
+
     def get(self, path: str, accept: str = JSON) -> Json:
         """What is at a path of the API."""
         return self.request("GET", path, accept=accept)

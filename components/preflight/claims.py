@@ -17,7 +17,7 @@ from components.kube.api import KubeApi
 from components.kube.ownership import claim_name
 from components.preflight import claim_rules, previous
 from components.preflight.claim_rules import ACCESS_MODES, NAMESPACE, STORAGE_CLASS, ClaimFinding, ClaimValues, Effect
-from components.preflight.cluster import load_kubeconfig
+from components.preflight.cluster import open_api
 from components.preflight.previous import PreviousClaim, PreviousStack
 from components.preflight.snapshot import ClaimSnapshot, ClaimState, read_claims, read_claims_of_stack
 from components.preflight.volumes import warn_of_volumes
@@ -41,8 +41,10 @@ class QuotaHeadroom:
     """How many bytes they ask for, all together."""
 
 
-def check_claims(settings: Settings) -> defaultdict[str, QuotaHeadroom]:
+def check_claims(settings: Settings, api: KubeApi | None = None) -> defaultdict[str, QuotaHeadroom]:
     """Raise RefusedByProgram, with every reason, for settings that would lose claims of the stack.
+
+    `api` is what check_cluster returned; without it the cluster's is opened.
 
     Returns the headroom that the quota of each class needs, by the class's name. A preview on an
     empty state, such as a throw-away one, has nothing to lose.
@@ -52,13 +54,12 @@ def check_claims(settings: Settings) -> defaultdict[str, QuotaHeadroom]:
         return defaultdict(QuotaHeadroom)
     cluster = settings.cluster
     before = PreviousStack.of(outputs) if outputs else PreviousStack(cluster.context, cluster.identifier, settings.provisioner.name, ())
-    kubeconfig = load_kubeconfig(settings.stack)
-    api = KubeApi(kubeconfig, cluster.context)
+    api = api or open_api(settings)
     namespaces = {settings.namespace.name, *(claim.namespace for claim in before.claims)}
     # A first `up` that failed has left no outputs, and may have made claims in a namespace that the
     # settings had then.
     here = read_claims(api, namespaces) if outputs else read_claims_of_stack(api, settings.stack, settings.namespace.name)
-    there = here if before.context == cluster.context else read_claims(KubeApi(kubeconfig, before.context), namespaces)
+    there = here if before.context == cluster.context else read_claims(api.of_context(before.context), namespaces)
     elsewhere = previous.is_another_cluster(before, here, there)
     snapshot = there if elsewhere else here
     before = before.as_seen(snapshot, settings.stack)

@@ -56,7 +56,12 @@ def load_kubeconfig(stack: str) -> Kubeconfig:
         raise RefusedByProgram([Problem("KUBECONFIG", json.dumps(str(problem.file), ensure_ascii=False), rule, works)], stack) from None
 
 
-def check_cluster(settings: Settings) -> None:
+def open_api(settings: Settings) -> KubeApi:
+    """The API of the settings' context, whether that exists or not. Raises RefusedByProgram."""
+    return KubeApi(load_kubeconfig(settings.stack), settings.cluster.context)
+
+
+def check_cluster(settings: Settings) -> KubeApi | None:
     """Raise RefusedByProgram for a context that doesn't exist, and for a cluster that doesn't fit.
 
     That is a cloud's under a provisioner that is tied to a node, and one without the kinds of
@@ -64,20 +69,21 @@ def check_cluster(settings: Settings) -> None:
 
     A preview needs no cluster: it goes on where there is no kubeconfig at all, and where the
     cluster doesn't answer.
+
+    Returns the API that it has asked, for what else is to be asked of the cluster: a connection is
+    opened once, and a program that signs in is run once. None where there is no kubeconfig.
     """
     context = settings.cluster.context
     kubeconfig = load_kubeconfig(settings.stack)
     if context not in kubeconfig.contexts:
         if pulumi.runtime.is_dry_run() and not kubeconfig.contexts:
-            return
+            return None
         raise RefusedByProgram([_no_such_context(context, kubeconfig)], settings.stack)
     api = KubeApi(kubeconfig, context)
     problems = list(_missing_kinds(settings, api))
     if problems:
         raise RefusedByProgram(problems, settings.stack)
-    if not settings.provisioner.tied_to_node:
-        return
-    for node in _nodes(api):
+    for node in _nodes(api) if settings.provisioner.tied_to_node else ():
         cloud = cloud_of(node)
         if cloud:
             name = node["metadata"]["name"]
@@ -87,10 +93,13 @@ def check_cluster(settings: Settings) -> None:
             )
             works = "the context of a development cluster, such as storage-tiers-dev of `make up`"
             raise RefusedByProgram([Problem("cluster.context", shown(context), rule, works)], settings.stack)
+    return api
 
 
-def uid_of_cluster(settings: Settings) -> str:
+def uid_of_cluster(settings: Settings, api: KubeApi | None = None) -> str:
     """What tells the cluster from one that was made in its place by.
+
+    `api` is what check_cluster returned; without it the cluster's is opened.
 
     Empty where that can't be told, which is said: without canaries, which alone need it; without a
     cluster that answers, as a preview may be; and where the user may not get the namespace
@@ -98,11 +107,12 @@ def uid_of_cluster(settings: Settings) -> str:
     """
     if not settings.canary.enabled:
         return ""
-    context, kubeconfig = settings.cluster.context, load_kubeconfig(settings.stack)
-    if context not in kubeconfig.contexts:  # check_cluster lets no `up` go on
+    api = api or open_api(settings)
+    context = api.context
+    if context not in api.contexts:  # check_cluster lets no `up` go on
         return ""
     try:
-        return cluster_uid(KubeApi(kubeconfig, context))
+        return cluster_uid(api)
     except ApiError as problem:
         unknown = f"whether the cluster of context {context} is the one that the tiers were proven on isn't known: {problem}"
         if problem.status is None:

@@ -5,7 +5,7 @@ A new one is a package beside this file and a line in PROVISIONERS.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = [
     "TierParameters",
     "class_name",
     "codec_of",
+    "of_driver",
     "owners",
     "shown",
     "why_refused",
@@ -42,16 +43,17 @@ __all__ = [
 class _Registry(Mapping[str, Provisioner[Any]]):
     """One object for each provisioner, made when it is first asked for.
 
-    A stack has one provisioner, and doesn't load the others' packages.
+    A stack has one provisioner, and doesn't load the others' packages; nor does a check of one's
+    classes, so the drivers are in the registry too.
     """
 
-    def __init__(self, classes: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(self, classes: Mapping[str, tuple[str, str, Sequence[str]]]) -> None:
         self._classes = classes
         self._made: dict[str, Provisioner[Any]] = {}
 
     def __getitem__(self, name: str) -> Provisioner[Any]:
         if name not in self._made:
-            package, provisioner = self._classes[name]
+            package, provisioner, _ = self._classes[name]
             self._made[name] = getattr(import_module(f"{__name__}.{package}"), provisioner)()
         return self._made[name]
 
@@ -64,15 +66,23 @@ class _Registry(Mapping[str, Provisioner[Any]]):
     def __len__(self) -> int:
         return len(self._classes)
 
+    def of_driver(self, driver: str) -> Provisioner[Any] | None:
+        return next((self[name] for name, (_, _, drivers) in self._classes.items() if driver in drivers), None)
 
-# The setting `provisioner`: the package and the class.
-PROVISIONERS: Mapping[str, Provisioner[Any]] = _Registry(
+
+# The setting `provisioner`: the package, the class, and its `drivers`.
+PROVISIONERS = _Registry(
     {
-        "local-path": ("local_path", "LocalPath"),
-        "ebs": ("ebs", "Ebs"),
-        "gce-pd": ("gce_pd", "GcePd"),
+        "local-path": ("local_path", "LocalPath", ("rancher.io/local-path",)),
+        "ebs": ("ebs", "Ebs", ("ebs.csi.aws.com", "ebs.csi.eks.amazonaws.com")),
+        "gce-pd": ("gce_pd", "GcePd", ("pd.csi.storage.gke.io",)),
     }
 )
+
+
+def of_driver(driver: str) -> Provisioner[Any] | None:
+    """The provisioner that a StorageClass names as `provisioner`; None for one not known here."""
+    return PROVISIONERS.of_driver(driver)
 
 
 def class_name(tier: str, provisioner: str) -> str:

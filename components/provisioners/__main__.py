@@ -74,4 +74,7 @@ def _write(results: Sequence[FileResult], sizes: Sequence[Size], json_wanted: bo
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m components.provisioners")
+    try:
+        main(prog_name="python -m components.provisioners")
+    finally:
+        gc.freeze()  # or Python looks for garbage once more as it ends

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,9 @@ def test_an_error_has_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_download_of_the_engine_that_a_proxy_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the process has opened something before, without the proxy."""
+    opened_before = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    monkeypatch.setattr(urllib.request, "_opener", opened_before)  # what urlopen keeps
     monkeypatch.setenv("HTTPS_PROXY", REFUSED)
     engine.why_no_download.cache_clear()
     assert engine.why_no_download() == f"[Errno 111] Connection refused, through HTTPS_PROXY={REFUSED}"

@@ -23,6 +23,7 @@ import pytest
 from devkube import paths
 from devkube.cluster import host
 from devkube.debian import unpack
+from tests.conftest import eventually
 
 # ioctl FS_IOC_SHUTDOWN of ext4 and XFS (include/uapi/linux/fs.h): the file system stops at once;
 # with this flag the journal's unwritten part is lost, too, as in a power cut.
@@ -142,6 +143,17 @@ class Loop(Medium):
     @property
     def device(self) -> str:
         return next(mount[mount.index("-") + 2] for mount in mounts() if mount[4] == str(self.point))
+
+    def unmount(self) -> None:
+        """Unmount it, and wait until no other mount namespace has it mounted any more.
+
+        A container that is being started by anybody on this machine has a copy of all mounts for a
+        moment. While one is there, the kernel gives the next mount of the device the same file
+        system again, shut down as it is.
+        """
+        kept = Path("/sys/fs", self.kind, Path(self.device).name)
+        super().unmount()
+        eventually(lambda: not kept.exists(), f"no other mount namespace has {self.image} mounted, and {kept} is gone", 30)
 
     def shut_down(self) -> None:
         """From now on every operation fails, as with a device that is gone."""

@@ -57,6 +57,12 @@ class StackOnKind:
         eventually(lambda: self._answer(consumers), "the consumers' pods answer")
         assert consumers.read(CLAIMS) == self.hashes
 
+    def comes_back(self, before: dict[str, str]) -> None:
+        """`make up` brings it back, each claim with the volume that it had before, and its data."""
+        self.clone.works("make", "up")
+        assert self.bound() == before
+        self.intact()
+
     def _answer(self, consumers: ConsumerPods) -> bool:
         """Whether each pod can be asked: right after a restart some still count as ready."""
         try:
@@ -116,9 +122,7 @@ def test_down_and_up(stack: StackOnKind, real_docker: Docker) -> None:
     real_docker.kill()
     real_docker.start()
     assert not stack.cluster.running(), "down lasts"
-    stack.clone.works("make", "up")
-    assert stack.bound() == before
-    stack.intact()
+    stack.comes_back(before)
 
 
 @unproven
@@ -126,9 +130,7 @@ def test_node_is_killed(stack: StackOnKind, real_docker: Docker) -> None:
     before = stack.bound()
     real_docker.client("kill", stack.cluster.node)
     eventually(lambda: not stack.cluster.running(), "the node's container has ended", 30)
-    stack.clone.works("make", "up")
-    assert stack.bound() == before
-    stack.intact()
+    stack.comes_back(before)
 
 
 @unproven
@@ -139,9 +141,7 @@ def test_docker_is_killed(stack: StackOnKind, real_docker: Docker) -> None:
     assert done.returncode != 0
     assert "Docker" in done.stderr and "Traceback" not in done.stderr
     real_docker.start()
-    stack.clone.works("make", "up")
-    assert stack.bound() == before
-    stack.intact()
+    stack.comes_back(before)
 
 
 @unproven

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -168,8 +169,20 @@ def test_where_no_place_has_room_one_canary_waits_for_a_node(cluster: CanaryClus
     assert [(each["zone"], each["verdict"]) for each in verdict["places"]] == [("a", "not-proven"), ("b", "proven")]
 
 
-def test_a_signal_ends_all_and_each_cleans_up(cluster: CanaryCluster, proofs: type[FakeProof]) -> None:
-    begun = threading.Semaphore(0)
+@contextmanager
+def signals_raised() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Interrupted meanwhile."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    raise_on_signals()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def endless(begun: threading.Semaphore) -> Callable[[FakeProof], dict[str, Any]]:
+    """A proof that says that it has begun, and goes on until it is stopped."""
 
     def act(proof: FakeProof) -> dict[str, Any]:
         begun.release()
@@ -177,22 +190,23 @@ def test_a_signal_ends_all_and_each_cleans_up(cluster: CanaryCluster, proofs: ty
             proof.api.find("/x")
             time.sleep(0.01)
 
+    return act
+
+
+def test_a_signal_ends_all_and_each_cleans_up(cluster: CanaryCluster, proofs: type[FakeProof]) -> None:
+    begun = threading.Semaphore(0)
+
     def interrupt() -> None:
         for _ in range(SIDE_BY_SIDE):
             begun.acquire()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    proofs.acts = act
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    raise_on_signals()
+    proofs.acts = endless(begun)
     interrupting = threading.Thread(target=interrupt)
-    interrupting.start()
-    try:
+    with signals_raised():
+        interrupting.start()
         with pytest.raises(Interrupted):
             prove(cluster, [zone(str(number)) for number in range(SIDE_BY_SIDE + 2)])
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         interrupting.join()
     assert sorted(proofs.cleaned) == [str(number) for number in range(SIDE_BY_SIDE)]
     assert proofs.running == []
@@ -203,12 +217,6 @@ def test_a_signal_that_comes_while_they_are_begun_ends_those_that_run(
 ) -> None:
     begun = threading.Semaphore(0)
 
-    def act(proof: FakeProof) -> dict[str, Any]:
-        begun.release()
-        while True:
-            proof.api.find("/x")
-            time.sleep(0.01)
-
     class Pool(ThreadPoolExecutor):
         def submit(self, *work: Any, **more: Any) -> Any:
             submitted = super().submit(*work, **more)
@@ -217,12 +225,31 @@ def test_a_signal_that_comes_while_they_are_begun_ends_those_that_run(
                 raise Interrupted
             return submitted
 
-    proofs.acts = act
+    proofs.acts = endless(begun)
     monkeypatch.setattr(spread, "ThreadPoolExecutor", Pool)
     with pytest.raises(Interrupted):
         prove(cluster, [zone(str(number)) for number in range(SIDE_BY_SIDE)])
     assert sorted(proofs.cleaned) == ["0", "1"]
     assert proofs.running == []
+
+
+def test_a_signal_that_comes_while_a_thread_starts_leaves_none_behind(
+    cluster: CanaryCluster, proofs: type[FakeProof], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool knows a thread when its start has returned, and waits for those it knows."""
+    begun, start = threading.Semaphore(0), threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        begun.acquire()
+        signal.raise_signal(signal.SIGTERM)
+
+    proofs.acts = endless(begun)
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with signals_raised(), pytest.raises(Interrupted):
+        prove(cluster, [zone(str(number)) for number in range(SIDE_BY_SIDE)])
+    assert proofs.running == []
+    assert proofs.cleaned != []
 
 
 def test_a_stopped_canary_reads_no_more_lines(cluster: CanaryCluster, monkeypatch: pytest.MonkeyPatch) -> None:

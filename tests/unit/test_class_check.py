@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.kube.quantity import Size
-from components.provisioners import PROVISIONERS, RequestedVolume
+from components.provisioners import PROVISIONERS, RequestedVolume, of_driver
 from components.provisioners.__main__ import main
 from components.provisioners.base import FSTYPE
 from components.provisioners.codecs import Count, GiB, Int32, MiB, Misread, parse_quantity
@@ -468,6 +468,22 @@ def test_sizes_are_rounded_as_the_cloud_rounds_them_and_each_is_checked() -> Non
     assert found("ebs", wanted, "8Gi", "7.1Gi") == []
     assert found("ebs", wanted, "5Gi", "7Gi") == [("error", "parameters.iops", '"3000"')] * 2
     assert found("ebs", {**ENCRYPTED, "type": "st1"}, "3.3Gi") == [("error", "--size 3.3Gi", "125Gi")]
+
+
+def test_each_driver_leads_to_its_provisioner() -> None:
+    """The registry has them too, so that only the one that a class names is loaded."""
+    assert {driver: of_driver(driver) for each in PROVISIONERS.values() for driver in each.drivers} == {
+        driver: each for each in PROVISIONERS.values() for driver in each.drivers
+    }
+    assert of_driver("example.com/other") is None
+
+
+def test_a_check_loads_no_provisioner_but_that_of_the_class() -> None:
+    script = (
+        "import sys; from components.provisioners import of_driver; of_driver('pd.csi.storage.gke.io'); "
+        "sys.exit(any(f'components.provisioners.{name}' in sys.modules for name in ('ebs', 'local_path')))"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
 def test_a_provisioner_that_is_not_known_is_not_checked() -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from components.kube.kubeconfig import Kubeconfig
 from components.preflight import cluster as cluster_check
-from components.preflight.cluster import check_cluster, cloud_of
+from components.preflight.cluster import check_cluster, cloud_of, uid_of_cluster
 from components.provisioners import PROVISIONERS
 from components.settings import Settings, SettingsError, load
 from tests.unit import https_server
@@ -273,3 +273,20 @@ class TestAsking:
         monkeypatch.setattr(type(PROVISIONERS["local-path"]), "tied_to_node", False)
         monkeypatch.setattr(cluster_check, "_nodes", lambda *_: pytest.fail("asked"))
         check_cluster(settings("a"))
+
+    def test_a_program_signs_in_once_for_all_that_is_asked(
+        self, api: tuple[str, str], write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Such a program, as the clouds have it, takes up to seconds each time."""
+        script = f"open({str(tmp_path / 'runs')!r}, 'a').write('x'); print({json.dumps(_CREDENTIAL)!r})"
+        user = {"exec": {**PROGRAM, "args": ["-c", script]}}
+        write("a", "b", cluster={"server": api[0], "certificate-authority": api[1]}, user=user)
+        monkeypatch.setitem(ANSWERS, "/apis/storage.k8s.io/v1", {"resources": [{"name": "volumeattributesclasses"}]})
+        monkeypatch.setitem(ANSWERS, "/api/v1/namespaces/kube-system", {"metadata": {"uid": "mine"}})
+        wanted = settings("a", provisioner="ebs", tiers={"database": {"attributes": {"fast": {"throughput": 250}}}})
+        asked = check_cluster(wanted)
+        assert asked is not None
+        assert uid_of_cluster(wanted, asked) == "mine"
+        assert (tmp_path / "runs").read_text() == "x"
+        assert asked.of_context("b").get("/api/v1/namespaces/kube-system")
+        assert (tmp_path / "runs").read_text() == "xx"

@@ -12,6 +12,7 @@ from components.provisioners.lint.fields import api_findings, keys_twice
 from components.provisioners.lint.nodes import ManifestError, Plain, Twice, YamlNode, compose, find
 from components.provisioners.manifest import StorageClassManifest
 
+_GROUP = "storage.k8s.io"
 _LONGEST_NAME = 320  # characters, of an object's kind and name: 63 and 253
 
 __all__ = ["ClassSource", "ManifestError", "Manifests", "read_manifests"]
@@ -88,7 +89,7 @@ def _is_class(kind: str, version: object) -> bool:
     if kind.lower() != "storageclass":
         return False
     group = version.partition("/")[0] if isinstance(version, str) else ""
-    return "." not in group or bool(get_close_matches(group, ["storage.k8s.io"], 1, 0.8))
+    return "." not in group or group == _GROUP or bool(get_close_matches(group, [_GROUP], 1, 0.8))
 
 
 def _manifest(document: Mapping[str, Any]) -> StorageClassManifest:

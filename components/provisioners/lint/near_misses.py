@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 
 from components.provisioners.base import FSTYPE
 from components.provisioners.codecs import Codec, Numbered
@@ -37,13 +38,23 @@ def meant_by(key: str, known: Iterable[str], codecs: Mapping[str, Codec[object] 
 
     `known` are the driver's single keys, `codecs` all of them, `present` those that the class has.
     """
-    folded = re.sub("[-_. ]", "", key.lower())
-    names = {re.sub("[-_. ]", "", name.lower()): name for name in known}
+    folded = _folded(key)
+    names = {_folded(name): name for name in known}
     prefixes = [codec.prefix for codec in codecs.values() if isinstance(codec, Numbered)]
     wanted = [each for pattern, wanted in _WORDS if re.fullmatch(pattern, folded) for each in wanted]
     found = next((each for each in wanted if each in codecs or each in prefixes), None)
-    if found is None and (close := get_close_matches(folded, names, 1, _CLOSE)):
-        found = names[close[0]]
+    if found is None and (close := _closest(folded, tuple(names))):
+        found = names[close]
     if found in prefixes:
         return next(numbered for number in range(1, 1000) if (numbered := f"{found}_{number}") not in present)
     return None if found in present else found
+
+
+def _folded(key: str) -> str:
+    return re.sub("[-_. ]", "", key.lower())
+
+
+@lru_cache(maxsize=256)
+def _closest(folded: str, names: tuple[str, ...]) -> str | None:
+    """The name that is like a key, which every remedy that is tried asks for again."""
+    return next(iter(get_close_matches(folded, names, 1, _CLOSE)), None)

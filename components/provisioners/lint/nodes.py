@@ -289,8 +289,8 @@ def find(root: YamlNode, place: Place) -> tuple[YamlNode | None, YamlNode, bool]
             key, node = None, target.value[name]
             continue
         found = [(each, value) for each, value in target.pairs() if key_text(each) == name]
-        merged = [value for each, value in target.pairs() if key_text(each) == _MERGE and not each.style]
-        if not found and merged:
+        if not found:
+            merged = [value for each, value in target.pairs() if key_text(each) == _MERGE and not each.style]
             sources = [part for value in merged for part in (value.target().value if value.target().kind == "sequence" else [value])]
             found = [pair for source in sources for pair in source.target().pairs() if key_text(pair[0]) == name][:1]
             shared = True

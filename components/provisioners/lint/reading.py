@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
-from components.provisioners import PROVISIONERS, owners
+from components.provisioners import of_driver, owners
 from components.provisioners.base import FSTYPE, RESERVED_PREFIX, Provisioner, TierParameters
 from components.provisioners.codecs import Codec, Misread, Numbered
 from components.provisioners.findings import Finding, error, warning
@@ -31,7 +32,7 @@ _SECRETS = re.compile(
 def provisioner_of(manifest: StorageClassManifest) -> Provisioner[Any] | None:
     """The provisioner whose driver the class names, or is migrated to; None for an unknown one."""
     driver = PLUGINS[manifest.provisioner].driver if manifest.provisioner in PLUGINS else manifest.provisioner
-    return next((each for each in PROVISIONERS.values() if driver in each.drivers), None)
+    return of_driver(driver)
 
 
 def read_class(provisioner: Provisioner[Any], manifest: StorageClassManifest) -> tuple[TierParameters, list[Finding]]:
@@ -61,20 +62,34 @@ def key_of(provisioner: Provisioner[Any], key: str) -> str | None:
 
     Some drivers put keys into lower case, but never the prefixes of tags, nor reserved keys.
     """
-    prefixes, names, lower = _keys(provisioner)
-    if key.startswith(prefixes):
+    keys = keys_of(provisioner)
+    if key.startswith(keys.prefixes):
         return key
     exact = key.lower().startswith(RESERVED_PREFIX) or not provisioner.keys_in_any_case
-    return key if key in names else None if exact else lower.get(key.lower())
+    return key if key in keys.codecs else None if exact else keys.lower.get(key.lower())
+
+
+class Keys(NamedTuple):
+    """The keys of a driver's parameters.
+
+    `prefixes` are those of numbered ones; `codecs` are how the single ones are written, and `lower`
+    these by their lower case. `fields` are the settings, and `settings` these by their lower case.
+    """
+
+    prefixes: tuple[str, ...]
+    codecs: Mapping[str, Codec[Any]]
+    lower: Mapping[str, str]
+    fields: Mapping[str, FieldInfo]
+    settings: Mapping[str, str]
 
 
 @cache
-def _keys(provisioner: Provisioner[Any]) -> tuple[tuple[str, ...], frozenset[str], Mapping[str, str]]:
-    """The prefixes of a driver's numbered keys, its single keys, and these by their lower case."""
-    codecs = provisioner.codecs
-    names = [name for name, codec in codecs.items() if isinstance(codec, Codec)]
-    prefixes = tuple(codec.prefix for codec in codecs.values() if isinstance(codec, Numbered))
-    return prefixes, frozenset(names), {name.lower(): name for name in names}
+def keys_of(provisioner: Provisioner[Any]) -> Keys:
+    """The keys of the parameters of the provisioner's driver."""
+    codecs = {key: codec for key, codec in provisioner.codecs.items() if isinstance(codec, Codec)}
+    prefixes = tuple(codec.prefix for codec in provisioner.codecs.values() if isinstance(codec, Numbered))
+    fields = {field.alias or name: field for name, field in provisioner.parameters_model.model_fields.items()}
+    return Keys(prefixes, codecs, {key.lower(): key for key in codecs}, fields, {key.lower(): key for key in fields})
 
 
 class _Reader:
@@ -86,8 +101,7 @@ class _Reader:
         self.values: dict[str, Any] = {}
         self.findings: list[Finding] = []
         self.spelled: dict[str, str] = {}
-        self.fields = {field.alias or name: field for name, field in provisioner.parameters_model.model_fields.items()}
-        self.codecs = {key: codec for key, codec in provisioner.codecs.items() if isinstance(codec, Codec)}
+        self.fields, self.codecs = keys_of(provisioner).fields, keys_of(provisioner).codecs
 
     def parameter(self, key: str, value: object) -> None:
         """One parameter, as it is written."""

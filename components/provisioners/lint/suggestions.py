@@ -18,7 +18,7 @@ from components.provisioners.codecs import Codec
 from components.provisioners.findings import Finding, RequestedVolume
 from components.provisioners.lint.driver import driver_findings
 from components.provisioners.lint.mending import Edit, edits_of, parameters_after, place_of
-from components.provisioners.lint.reading import key_of
+from components.provisioners.lint.reading import key_of, keys_of
 from components.provisioners.manifest import StorageClassManifest
 from components.provisioners.remedies import Add, Advice, Drop, Either, Move, Remedy, Rename, Set, Together, as_yaml
 
@@ -173,16 +173,14 @@ class Suggestions:
 
     def _codec(self, key: str) -> Codec[Any] | None:
         """How the parameter is written, whatever the case of its key."""
-        codecs = self.provisioner.codecs
-        return next((codec for name, codec in codecs.items() if name.lower() == key.lower() and isinstance(codec, Codec)), None)
+        keys = keys_of(self.provisioner)
+        return keys.codecs.get(keys.lower.get(key.lower(), ""))
 
     def _example(self, key: str) -> str:
         """An example of the parameter, as a class has it; empty for one that isn't known."""
-        codec = self._codec(key)
-        fields = self.provisioner.parameters_model.model_fields
-        example = next(
-            (str((each.examples or [""])[0]) for name, each in fields.items() if (each.alias or name).lower() == key.lower()), ""
-        )
+        codec, keys = self._codec(key), keys_of(self.provisioner)
+        setting = keys.settings.get(key.lower())
+        example = str((keys.fields[setting].examples or [""])[0]) if setting else ""
         return codec.of_example(example) if codec else example
 
     def _as_string(self, key: str, value: object) -> str:

@@ -65,4 +65,10 @@ def _lines(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
 @cache
 def _folded(cell: str, width: int) -> list[str]:
     """The lines of a cell; a word that is too long is cut."""
-    return [part for line in cell.splitlines() for part in textwrap.wrap(line, width, break_on_hyphens=False) or [""]] or [""]
+    return [part for line in cell.splitlines() for part in _wrapped(line, width)] or [""]
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    if len(line) <= width and line.isprintable() and line == line.strip():
+        return [line]  # most are, and textwrap takes a while to see it
+    return textwrap.wrap(line, width, break_on_hyphens=False) or [""]
