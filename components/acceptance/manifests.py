@@ -1,7 +1,7 @@
 """The pods of an acceptance, as the API's JSON.
 
 An init container of the client's image puts Python and the client where the engine's container
-finds them (docs/decisions/0018-accept.md).
+finds them (docs/decisions/0019-accept.md).
 """
 
 from __future__ import annotations

@@ -63,8 +63,6 @@ def clients_source(python: Path) -> Path:
             "--only-binary=:all:",
             "--implementation=cp",
             f"--python-version={version}",
-            "-r",
-            str(CLIENT_REQUIREMENTS),
         ]
         pip += ["-r", str(CLIENT_REQUIREMENTS), "--target", str(root / "usr/lib/python3/dist-packages")]
         answer = subprocess.run(pip, capture_output=True, text=True, env=proxies.for_pip(os.environ))

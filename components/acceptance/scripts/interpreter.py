@@ -4,7 +4,7 @@ One file, standard library only, Python 3.10 or newer, on Linux. The engine's of
 Python, and may have another libc. So the interpreter that runs this is copied into a folder
 together with its loader, the libraries that are mapped into it, the standard library and the
 client's packages. `<folder>/loader --library-path <folder>/lib <folder>/bin/python3` then runs it
-on any Linux of the same architecture (docs/decisions/0018-accept.md).
+on any Linux of the same architecture (docs/decisions/0019-accept.md).
 
 What it says goes to stdout, a line each: a word, a space, JSON. The words:
 
