@@ -38,7 +38,8 @@ def left(cluster: AcceptingCluster) -> list[str]:
 
 
 def test_an_engine_that_keeps_all_accepts_the_tier(tmp_path: Path) -> None:
-    cluster, said = AcceptingCluster(tmp_path / "volume"), []
+    cluster = AcceptingCluster(tmp_path / "volume")
+    said: list[str] = []
     verdict = accept(cluster, said)
     assert verdict["verdict"] == "accepted"
     assert (verdict["engine"], verdict["version"], verdict["seed"], verdict["lost"]) == ("postgresql", "15.20", 7, 0)

@@ -85,8 +85,7 @@ def top_folders(package: str) -> list[Path]:
 
     A wheel has its libraries in `<name>.libs` beside it, and its version in `<name>-….dist-info`.
     """
-    found = importlib.import_module(package)
-    site = Path(str(found.__file__)).parent.parent
+    site = Path(str(importlib.import_module(package).__file__)).parent.parent
     loaded = {name.partition(".")[0] for name, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(f"{site}/")}
     found = []
     for path in sorted(site.iterdir()):

@@ -38,6 +38,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -47,6 +48,7 @@ USER = DATABASE = SLOT = "accept"
 BLOCK = 500  # numbers that one digest is of
 BATCH = 0.05  # seconds over which acknowledgements are gathered
 MEASURED = 1.0  # seconds between two lines of figures
+CHECKPOINTED = 1.0  # seconds after the first commit, before any kill: the rest is replayed onto real data files
 STARTING = 120  # seconds that a start may take, with its recovery
 LOCKING = 60  # seconds in which the processes of a killed pod end
 SHOWN = 20  # lines of a tool's output
@@ -236,26 +238,40 @@ class Load:
             say("engine", {"name": "postgresql", "version": connection.execute("SHOW server_version").fetchone()[0], "settings": told})
             return position(connection)
 
-    def commit(self, client: int) -> None:
-        """One client: a transaction after the other, until it is over or one fails."""
+    @contextmanager
+    def noting_faults(self) -> Iterator[None]:
+        """What PostgreSQL refuses in a thread, for `report` to raise."""
         import psycopg  # noqa: PLC0415
 
         try:
-            with self.server.connect() as connection:
-                number = 0
-                while not self.over.is_set():
-                    number += 1
-                    text = content(self.run, client, number)
-                    with connection.transaction():
-                        connection.execute("INSERT INTO ledger VALUES (%s, %s, %s)", [client, number, text])
-                        connection.execute("UPDATE counted SET n = n + 1 WHERE client = %s", [client])
-                        began = time.monotonic()
-                    self.committed.append(time.monotonic() - began)
-                    self.acknowledged[client] = number
+            yield
         except EngineFault as problem:
             self.faults.append(problem)
         except psycopg.Error as problem:
             self.faults.append(EngineFault(problem.sqlstate or "connection", str(problem).strip()))
+
+    def commit(self, client: int) -> None:
+        """One client: a transaction after the other, until it is over or one fails."""
+        with self.noting_faults(), self.server.connect() as connection:
+            number = 0
+            while not self.over.is_set():
+                number += 1
+                text = content(self.run, client, number)
+                with connection.transaction():
+                    connection.execute("INSERT INTO ledger VALUES (%s, %s, %s)", [client, number, text])
+                    connection.execute("UPDATE counted SET n = n + 1 WHERE client = %s", [client])
+                    began = time.monotonic()
+                self.committed.append(time.monotonic() - began)
+                self.acknowledged[client] = number
+
+    def checkpoint(self) -> None:
+        """One checkpoint while the clients commit.
+
+        Without it recovery would make every table anew from the WAL, and no data file be needed.
+        """
+        time.sleep(CHECKPOINTED)
+        with self.noting_faults(), self.server.connect() as connection:
+            connection.execute("CHECKPOINT")
 
     def report(self, seconds: float, first: int) -> None:
         """Say what is acknowledged, in batches, and the figures, until it is over.
@@ -315,6 +331,7 @@ def load(server: PostgresServer, run: str, clients: int, seconds: float) -> None
     work = Load(server, run, clients)
     first = work.prepare()
     threads = [threading.Thread(target=work.commit, args=(client,), daemon=True) for client in range(clients)]
+    threads.append(threading.Thread(target=work.checkpoint, daemon=True))
     for thread in threads:
         thread.start()
     try:
