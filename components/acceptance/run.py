@@ -23,13 +23,17 @@ from components.canary.pods import ProbePod
 from components.canary.report import ProbeReport
 from components.canary.signals import Interrupted
 from components.canary.volume_run import VolumeRun
-from components.canary.watch import Timeouts
+from components.canary.watch import IMAGE_TROUBLES, Timeouts
 from components.canary.words import NotProven, failed_operation
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 
 SHOWN_FINDINGS = 3
 LAST_LINES = 5  # seconds in which the log of a container that has ended comes
+NO_CLIENT = (
+    "Name an image with Python and the engine's client, or with Python and pip: "
+    "`pulumi config set --path canary.engines.client IMAGE` (docs/accept.md)."
+)
 NOT_SHOWN = (
     "a power cut: what a killed engine has written is in the node's memory, and the next pod may get it from there",
     "another node, unless the scheduler has put the second pod there",
@@ -59,6 +63,7 @@ class Acceptance(VolumeRun):
         self.loaded: dict[str, Any] = {}  # of the loading pod: engine and figures
         self.found: dict[str, list[Any]] = {}  # of the recovering pod, by word
         self.image_id = ""
+        self.pullable = time.monotonic()  # when the client's image was last not refused
 
     def accept(self) -> dict[str, Any]:
         """All steps; returns the verdict. Cleans up whatever happens.
@@ -168,17 +173,17 @@ class Acceptance(VolumeRun):
     def look_at_start(self, pod: Mapping[str, Any]) -> None:
         """Note the digest of the engine's image.
 
-        Raises NotProven where the container that comes first has failed.
+        Raises NotProven where the container that comes first has failed, or has no image.
         """
-        status = pod["status"]
-        for each in status.get("initContainerStatuses") or []:
-            ended = (each.get("state") or {}).get("terminated")
-            if each["name"] == TOOLS and ended and ended["exitCode"] != 0:
-                raise NotProven(
-                    f"Python and the engine's client could not be had from the image {self.accepting.client_image}: {self._said_first()}",
-                    "Name an image that has both, with a package index or without: "
-                    "`pulumi config set --path canary.engines.client IMAGE` (docs/accept.md).",
-                )
+        status, image = pod["status"], self.accepting.client_image
+        first = next((each.get("state") or {} for each in status.get("initContainerStatuses") or [] if each["name"] == TOOLS), {})
+        if (first.get("terminated") or {}).get("exitCode"):
+            raise NotProven(f"Python and the engine's client could not be had from the image {image}: {self._said_first()}", NO_CLIENT)
+        refused = (first.get("waiting") or {}).get("reason")
+        if refused not in IMAGE_TROUBLES:
+            self.pullable = time.monotonic()
+        elif time.monotonic() - self.pullable > self.timeouts.image:
+            raise NotProven(f"the image {image} can't be pulled ({refused})", NO_CLIENT)
         ids = (each.get("imageID") for each in status.get("containerStatuses") or [] if each["name"] == CONTAINER)
         self.image_id = next((found for found in ids if found), self.image_id)
 

@@ -111,9 +111,9 @@ def flip_a_byte_of_the_table(data: Path, run: Acceptance, chance: random.Random)
     flip(path, path.read_bytes().index(row) + chance.randrange(len(row)))
 
 
-def flip_a_byte_of_an_index(data: Path, run: Acceptance, chance: random.Random) -> None:
-    """In the root page of an index of the catalog, which initdb has written and nobody changes."""
-    path = next(path for path in sorted((data / "base").glob("1/2???")) if path.stat().st_size >= 2 * PAGE)
+def flip_a_byte_of_the_catalog(data: Path, run: Acceptance, chance: random.Random) -> None:
+    """In a file of another database, which initdb has written and nobody reads."""
+    path = next(path for path in sorted((data / "base/1").glob("2???")) if path.stat().st_size >= 2 * PAGE)
     flip(path, PAGE + chance.randrange(PAGE // 2, PAGE))
 
 
@@ -150,14 +150,15 @@ def test_transactions_that_the_end_of_the_wal_had_are_missed(accepting: Callable
 
 
 def test_a_flipped_byte_in_a_table_is_found(accepting: Callable[[int], Acceptance]) -> None:
-    faults = findings_after(accepting(3), flip_a_byte_of_the_table)
+    # Its seed kills after 6.8 s: by then the checkpoint is done. Recovery writes later pages anew.
+    faults = findings_after(accepting(6), flip_a_byte_of_the_table)
     assert faults[0] is KeptFault.DAMAGED
     assert KeptFault.CHECKSUM in faults
 
 
 @soak
-def test_a_flipped_byte_in_an_index_is_found(accepting: Callable[[int], Acceptance]) -> None:
-    assert KeptFault.CHECKSUM in findings_after(accepting(4), flip_a_byte_of_an_index)
+def test_a_flipped_byte_that_nobody_reads_is_found(accepting: Callable[[int], Acceptance]) -> None:
+    assert findings_after(accepting(4), flip_a_byte_of_the_catalog)[0] is KeptFault.CHECKSUM
 
 
 @soak

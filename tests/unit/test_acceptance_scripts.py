@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import io
 import sys
+from pathlib import Path
 
 import pytest
 
+from components.acceptance.manifests import SCRIPTS
 from components.acceptance.scripts import interpreter, postgresql
+from devkube.images.engines import CLIENT_REQUIREMENTS
 from tests.unit.mocked_program import ROOT
 
 MAPS = """\
@@ -80,3 +84,25 @@ def test_a_script_is_one_file(name: str) -> None:
     named = [each.module or "" for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)]
     named += [alias.name for each in ast.walk(tree) if isinstance(each, ast.Import) for alias in each.names]
     assert {name.partition(".")[0] for name in named} - set(sys.stdlib_module_names) <= {"psycopg"}
+
+
+def test_pip_installs_the_same_client_in_a_pod_as_in_the_image_of_the_dev_cluster() -> None:
+    assert (SCRIPTS / "requirements.txt").read_text() == CLIENT_REQUIREMENTS.read_text()
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "named"),
+    [
+        ("start", b"2026-11-26 [7] PANIC:  could not write to file: No space left on device\n", "ENOSPC"),
+        ("connection", b"2026-11-26 [7] PANIC:  could not fdatasync file: Read-only file system\n", "EROFS"),
+        ("connection", b"2026-11-26 [7] PANIC:  could not fdatasync file: Input/output error\n", "EIO"),
+        ("start", b"x [7] PANIC:  could not locate a valid checkpoint record\nx [8] FATAL:  the database system is starting up\n", "start"),
+        ("53100", b"2026-11-26 [7] FATAL:  role does not exist\n", "53100"),
+    ],
+)
+def test_what_postgresql_can_only_say_to_its_log_names_the_fault(tmp_path: Path, code: str, log: bytes, named: str) -> None:
+    server = postgresql.PostgresServer(tmp_path, tmp_path, 0)
+    server.pass_log(io.BytesIO(log))
+    problem = server.explained(postgresql.EngineFault(code, "it has ended"))
+    assert problem.code == named
+    assert ("PANIC" in str(problem)) is (code != "53100")

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import errno
 import fcntl
 import hashlib
 import json
@@ -40,7 +41,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 Connection: TypeAlias = Any  # of psycopg, which is imported where it is used
 
@@ -52,6 +53,11 @@ CHECKPOINTED = 1.0  # seconds after the first commit, before any kill: the rest 
 STARTING = 120  # seconds that a start may take, with its recovery
 LOCKING = 60  # seconds in which the processes of a killed pod end
 SHOWN = 20  # lines of a tool's output
+LOGGING = 0.3  # seconds in which the last lines of PostgreSQL's log come
+TROUBLE = re.compile(r"(PANIC|FATAL): .*")
+NO_TROUBLE = r"the database system is|administrator command"  # said to clients, not of the server
+DISK_ERRORS = ("ENOSPC", "EDQUOT", "EROFS", "EIO")
+UNEXPLAINED = ("start", "stop", "connect", "connection")  # codes of faults that have no SQLSTATE
 INSERT = re.compile(r"^table public\.ledger: INSERT: client\[integer\]:(\d+) n\[bigint\]:(\d+) ")
 # How much memory PostgreSQL takes, and what a logical slot needs. Nothing of what makes a commit
 # durable is set: those are PostgreSQL's own defaults.
@@ -157,6 +163,7 @@ class PostgresServer:
         self.sockets = sockets
         self.held = held
         self.process: subprocess.Popen[bytes] | None = None
+        self.trouble = ""  # the last that its log says it can't go on with
 
     def make(self) -> None:
         """A new cluster with page checksums. Raises EngineFault."""
@@ -171,7 +178,10 @@ class PostgresServer:
         (self.data / "postmaster.pid").unlink(missing_ok=True)  # of the killed pod, whose processes are gone
         options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
         began = time.monotonic()
-        self.process = subprocess.Popen(["postgres", "-D", str(self.data), "-k", str(self.sockets), *options], pass_fds=[self.held])
+        command = ["postgres", "-D", str(self.data), "-k", str(self.sockets), *options]
+        self.process = subprocess.Popen(command, pass_fds=[self.held], stderr=subprocess.PIPE)
+        assert self.process.stderr is not None
+        threading.Thread(target=self.pass_log, args=(self.process.stderr,), daemon=True).start()
         while True:
             try:
                 self.connect("postgres").close()
@@ -186,6 +196,23 @@ class PostgresServer:
                 if time.monotonic() - began > STARTING:
                     raise EngineFault("start", f"PostgreSQL has not started in {STARTING} s: {problem}") from None
             time.sleep(0.02)
+
+    def pass_log(self, log: IO[bytes]) -> None:
+        """PostgreSQL's log goes to stderr; what ended it is kept."""
+        for line in log:
+            sys.stderr.buffer.write(line)
+            sys.stderr.flush()
+            found = TROUBLE.search(line.decode("utf-8", "replace"))
+            if found and not re.search(NO_TROUBLE, found[0]):
+                self.trouble = found[0].strip()
+
+    def explained(self, problem: EngineFault) -> EngineFault:
+        """The same fault with what the log says, where PostgreSQL could not say it itself."""
+        if problem.code not in UNEXPLAINED:
+            return problem
+        time.sleep(LOGGING)
+        code = next((name for name in DISK_ERRORS if os.strerror(getattr(errno, name)) in self.trouble), problem.code)
+        return EngineFault(code, f"{problem}: {self.trouble}" if self.trouble else str(problem))
 
     def connect(self, database: str = DATABASE) -> Connection:
         """A connection of psycopg in which each statement is a transaction. Raises EngineFault."""
@@ -418,10 +445,13 @@ def main(arguments: list[str]) -> int:
     try:
         say_mount(given.root)
         server = PostgresServer(given.root, given.sockets, take(given.root))
-        if given.step == "load":
-            load(server, given.run, given.clients, given.seconds)
-        else:
-            recover(server)
+        try:
+            if given.step == "load":
+                load(server, given.run, given.clients, given.seconds)
+            else:
+                recover(server)
+        except EngineFault as problem:
+            raise server.explained(problem) from None
     except EngineFault as problem:
         say("fault", {"errno": problem.code, "path": "", "message": str(problem)})
         return 1
