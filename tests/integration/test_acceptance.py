@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 from kubernetes import client
@@ -21,6 +23,7 @@ from components.canary.driver import open_api
 from components.canary.manifests import RUN
 from components.canary.plan import ProofPlan
 from components.canary.watch import Timeouts
+from components.canary.words import NotProven
 from devkube.cluster import EmbeddedCluster
 from devkube.images import build_image, reference
 from tests.conftest import eventually
@@ -30,23 +33,26 @@ from tests.faults.tier import NAMESPACE, Tiers, seeded
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 soak = pytest.mark.soak
-KIB = 2**10
+KIB, MIB = 2**10, 2**20
 PAGE = 8 * KIB
 TIMEOUTS = Timeouts(scheduling=30, provisioning=30, image=60, mount=60, log=120)
+Accepting: TypeAlias = Callable[..., Acceptance]
 Harm = Callable[[Path, Acceptance, random.Random], None]  # is given the volume's root
 
 
 @pytest.fixture(scope="module")
-def accepting(tiers: Tiers, embedded: EmbeddedCluster, core: client.CoreV1Api, plain: str) -> Iterator[Callable[[int], Acceptance]]:
+def accepting(tiers: Tiers, embedded: EmbeddedCluster, core: client.CoreV1Api, plain: str) -> Iterator[Accepting]:
     """Makes an acceptance with a seed; afterwards nothing of any is left."""
     for name in ("clients", "postgresql"):
         embedded.load_image(build_image(name))
     made: list[Acceptance] = []
 
-    def make(seed: int) -> Acceptance:
-        proof = ProofPlan(tiers.context, NAMESPACE, "faults", "database", "database", plain, reference("postgresql"), "", 2**31, False)
+    def make(seed: int, storage_class: str = plain, say: Callable[[str], None] = tiers.said.append) -> Acceptance:
+        proof = ProofPlan(
+            tiers.context, NAMESPACE, "faults", "database", "database", storage_class, reference("postgresql"), "", 2**31, False
+        )
         plan = AcceptancePlan(proof, "postgresql", reference("clients"), seed)
-        made.append(Acceptance(open_api(tiers.context), plan, tiers.said.append, TIMEOUTS))
+        made.append(Acceptance(open_api(tiers.context), plan, say, TIMEOUTS))
         return made[-1]
 
     yield make
@@ -128,7 +134,7 @@ def flip(path: Path, offset: int) -> None:
 # --- what is found --------------------------------------------------------------------------------
 
 
-def test_a_healthy_tier_is_accepted(accepting: Callable[[int], Acceptance]) -> None:
+def test_a_healthy_tier_is_accepted(accepting: Accepting) -> None:
     run = accepting(1)
     verdict = run.accept()
     assert (verdict["verdict"], verdict["lost"], verdict["engine"]) == ("accepted", 0, "postgresql")
@@ -143,13 +149,13 @@ def test_a_healthy_tier_is_accepted(accepting: Callable[[int], Acceptance]) -> N
     assert verdict["imageID"]
 
 
-def test_transactions_that_the_end_of_the_wal_had_are_missed(accepting: Callable[[int], Acceptance]) -> None:
+def test_transactions_that_the_end_of_the_wal_had_are_missed(accepting: Accepting) -> None:
     faults = findings_after(accepting(2), lose_the_end_of_the_wal)
     assert faults[0] is KeptFault.LOST
     assert KeptFault.CHECKSUM not in faults, "page checksums don't find it"
 
 
-def test_a_flipped_byte_in_a_table_is_found(accepting: Callable[[int], Acceptance]) -> None:
+def test_a_flipped_byte_in_a_table_is_found(accepting: Accepting) -> None:
     # Its seed kills after 6.8 s: by then the checkpoint is done. Recovery writes later pages anew.
     faults = findings_after(accepting(6), flip_a_byte_of_the_table)
     assert faults[0] is KeptFault.DAMAGED
@@ -157,11 +163,50 @@ def test_a_flipped_byte_in_a_table_is_found(accepting: Callable[[int], Acceptanc
 
 
 @soak
-def test_a_flipped_byte_that_nobody_reads_is_found(accepting: Callable[[int], Acceptance]) -> None:
+def test_a_flipped_byte_that_nobody_reads_is_found(accepting: Accepting) -> None:
     assert findings_after(accepting(4), flip_a_byte_of_the_catalog)[0] is KeptFault.CHECKSUM
 
 
 @soak
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (lambda disk: fill(disk.point), "the volume is full: "),
+        (lambda disk: disk.turn_read_only(), "the volume is read-only: "),
+        (lambda disk: disk.shut_down(), "the volume's device fails: "),
+    ],
+    ids=["full", "read-only", "gone"],
+)
+def test_a_disk_that_fails_in_mid_load_is_named(
+    accepting: Accepting, medium: Callable[..., Any], harm: Callable[[Any], None], named: str
+) -> None:
+    with medium(media.Loop, kind="ext4", size=400 * MIB) as (disk, storage_class):
+
+        def say(line: str) -> None:
+            if "it is killed" in line:
+                harm(disk)
+
+        with pytest.raises(NotProven) as caught:
+            accepting(2, storage_class, say).accept()
+        disk.remount()
+    assert caught.value.sentence.startswith(named)
+
+
+def fill(folder: Path) -> None:
+    """Write until there is no room."""
+    with suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(MIB))
+
+
+@soak
+def test_a_disk_that_acknowledges_before_it_has_written_is_found(accepting: Accepting, medium: Callable[..., Any]) -> None:
+    with medium(media.LaggingDisk, lag=3) as (disk, storage_class):
+        run = accepting(2, storage_class)
+        assert KeptFault.LOST in findings_after(run, lambda *_: disk.cut())
+
+
+@soak
 @pytest.mark.parametrize("seed", range(100, 120))
-def test_no_healthy_run_is_refused(accepting: Callable[[int], Acceptance], seed: int) -> None:
+def test_no_healthy_run_is_refused(accepting: Accepting, seed: int) -> None:
     assert accepting(seed).accept()["verdict"] == "accepted"
