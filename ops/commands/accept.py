@@ -85,22 +85,28 @@ def _not_accepted(run: Acceptance, plan: AcceptancePlan, problem: NotProven) -> 
 
 
 def table(verdicts: list[dict[str, Any]]) -> Table:
-    """The figures of each engine, as people know them."""
-    shown = Table("Tier", "Engine", "Verdict", box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("Acknowledged", "Lost", "Transactions/s", "Commit p50", "p99", "p99.9", "WAL", "Recovery"):
-        shown.add_column(title, justify="right")
-    for each in verdicts:
-        if each["verdict"] != "accepted":
-            shown.add_row(each["tier"], each["engine"], "[red]not accepted[/]", str(each["acknowledged"]))
-            continue
-        commit = each["commitMs"] or {}
-        shown.add_row(
-            *(each["tier"], f"{each['engine']} {each['version'].split()[0]}", "[green]accepted[/]"),
-            *(str(each["acknowledged"]), str(each["lost"]), _figure(each["transactionsPerSecond"], "")),
-            *(_figure(commit.get(name), " ms", 2) for name in ("p50", "p99", "p999")),
-            *(_figure(each["walBytes"] and each["walBytes"] / 1e6, " MB"), _figure(each["recoverySeconds"], " s", 1)),
-        )
+    """The figures as people know them, a column for each engine on a tier."""
+    shown = Table("", *(each["tier"] for each in verdicts), box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = [_figures(each) for each in verdicts]
+    for name in max(columns, key=len):
+        shown.add_row(name, *(column.get(name, "") for column in columns))
     return shown
+
+
+def _figures(verdict: dict[str, Any]) -> dict[str, str]:
+    if verdict["verdict"] != "accepted":
+        return {"Engine": verdict["engine"], "Verdict": "[red]not accepted[/]", "Acknowledged": str(verdict["acknowledged"])}
+    commit = verdict["commitMs"] or {}
+    return {
+        "Engine": f"{verdict['engine']} {verdict['version'].split()[0]}",
+        "Verdict": "[green]accepted[/]",
+        "Acknowledged": str(verdict["acknowledged"]),
+        "Lost": str(verdict["lost"]),
+        "Transactions/s": _figure(verdict["transactionsPerSecond"], ""),
+        **{f"Commit {name}": _figure(commit.get(key), " ms", 2) for name, key in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999"))},
+        "WAL written": _figure(verdict["walBytes"] and verdict["walBytes"] / 1e6, " MB", 1),
+        "Recovery": _figure(verdict["recoverySeconds"], " s", 1),
+    }
 
 
 def _figure(number: float | None, unit: str, digits: int = 0) -> str:
