@@ -55,7 +55,7 @@ CLOUDS = [
         {"type": "hyperdisk-balanced"},
         r"projects/rehearsal/zones/us-central1-a/disks/pvc-[0-9a-f-]{36}",
         "topology.gke.io/zone",
-        {"iops": "2500", "throughput": "200"},
+        {"iops": "2500", "throughput": "200Mi"},
         {"iops": "500000"},
     ),
 ]
