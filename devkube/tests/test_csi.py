@@ -108,18 +108,19 @@ def test_the_driver_conforms(flavour: Flavour, layout: Layout, tmp_path: Path) -
     driver = CsiDriver(ControlPlane(layout, Path()), programs, flavour, [node])
     driver.node(node).start()
     driver.controller.start()
-    settings = {
-        "endpoint": layout.kubelet_root / "plugins" / flavour / "csi.sock",
-        "controllerendpoint": layout.run / "csi.sock",
-        "mountdir": layout.kubelet_root / "pods",
-        "testnodevolumeattachlimit": "true",
-        "stagingdir": layout.kubelet_root / "staged",
-    }
-    for daemon, socket in ((driver.node(node), settings["endpoint"]), (driver.controller, settings["controllerendpoint"])):
+    sockets = {"endpoint": layout.kubelet_root / "plugins" / flavour / "csi.sock", "controllerendpoint": layout.run / "csi.sock"}
+    for daemon, socket in zip((driver.node(node), driver.controller), sockets.values(), strict=True):
         wait_for(socket.exists, "its socket is not there", [daemon], 30)
-    for name, values in (("testvolumeparameters", PARAMETERS), ("testvolumemutableparameters", MUTABLE)):
-        settings[name] = tmp_path / f"{name}.yaml"
-        settings[name].write_text(yaml.safe_dump(values[flavour]))
+    classes = {"testvolumeparameters": PARAMETERS, "testvolumemutableparameters": MUTABLE}
+    for name, values in classes.items():
+        (tmp_path / name).write_text(yaml.safe_dump(values[flavour]))
+    settings = {
+        **sockets,
+        "mountdir": layout.kubelet_root / "pods",
+        "stagingdir": layout.kubelet_root / "staged",
+        "testnodevolumeattachlimit": "true",
+        **{name: tmp_path / name for name in classes},
+    }
     report = tmp_path / "report.xml"
     ran = subprocess.run(
         [
