@@ -177,7 +177,6 @@ class TestClasses:
         adopted = program.ops("volumes", "adopt", "--stack", "aws")
         assert adopted.returncode == 0, adopted.stdout + adopted.stderr
         program.up()
-        assert program.preview_steps() == []
         assert list(attributes_classes(storage)) == [PLAIN]
         (volume,) = [each for each in core.list_persistent_volume().items if each.spec.csi]
         assert (volume.spec.csi.volume_handle, volume.metadata.annotations[TAKEN_OFF]) == ("vol-0a1b", PLAIN)
