@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= dev
 BASE ?=
 
-.PHONY: help doctor up down destroy volumes prune drift purge preview rehearse test soak lint lock
+.PHONY: help doctor up down destroy volumes prune drift accept purge preview rehearse test soak lint lock
 
 help: ## this list
 	@$(PYTHON) -m dev --help
@@ -11,8 +11,8 @@ help: ## this list
 doctor: ## what this machine has for a dev stack, and what mends what it lacks; changes nothing
 	@$(PYTHON) -m dev doctor --stack $(STACK)
 
-up: ## from nothing to a dev stack that is up: Python packages, engine, plugins, cluster, `pulumi up`; ADOPT=1 gives old volumes back; CLUSTER=kind or embedded
-	@$(PYTHON) -m dev up --stack $(STACK) $(if $(filter-out 0 no false,$(ADOPT)),--adopt) $(if $(FROM),--from "$(FROM)") $(if $(filter command,$(origin CLUSTER)),--cluster "$(CLUSTER)") $(if $(KIND_IMAGE),--kind-image "$(KIND_IMAGE)") $(if $(KIND_CONFIG),--kind-config "$(KIND_CONFIG)")
+up: ## from nothing to a dev stack that is up: Python packages, engine, plugins, cluster, `pulumi up`; ADOPT=1 gives old volumes back; CLUSTER=kind or embedded, NODES=3
+	@$(PYTHON) -m dev up --stack $(STACK) $(if $(filter-out 0 no false,$(ADOPT)),--adopt) $(if $(FROM),--from "$(FROM)") $(if $(filter command,$(origin CLUSTER)),--cluster "$(CLUSTER)") $(if $(KIND_IMAGE),--kind-image "$(KIND_IMAGE)") $(if $(KIND_CONFIG),--kind-config "$(KIND_CONFIG)") $(if $(filter command,$(origin NODES)),--nodes "$(NODES)")
 
 down: ## stop the dev cluster, nothing else: the next `make up` has all its data
 	@$(PYTHON) -m dev down --stack $(STACK)
@@ -28,6 +28,9 @@ prune: ## delete old volumes and their data: VOLUMES="<name> …" or OLDER_THAN=
 
 drift: ## what differs between the dev stack and its cluster; fails when something does
 	@$(PYTHON) -m dev drift --stack $(STACK)
+
+accept: ## a real PostgreSQL on a claim of its own, killed while it writes: nothing that it acknowledged may be lost
+	@$(PYTHON) -m dev accept --stack $(STACK)
 
 purge: ## delete the dev cluster and every volume in it, after showing what and asking
 	@$(PYTHON) -m dev purge --stack $(STACK)

@@ -15,6 +15,7 @@ Pulumi.yaml's descriptions.
 from components.settings.budgets import WHAT_HAPPENS, budget_of, file_system_of
 from components.settings.canary_pod import CanaryPod, PodResources, SecretReference, Toleration
 from components.settings.engine import EngineSettings, KafkaEngine, PostgresqlEngine
+from components.settings.engine_images import EngineImages
 from components.settings.loading import load
 from components.settings.models import (
     DEFAULT_IMAGE,
@@ -52,6 +53,7 @@ __all__ = [
     "CanaryPod",
     "CanarySettings",
     "ClusterSettings",
+    "EngineImages",
     "EngineSettings",
     "KafkaEngine",
     "NamespaceSettings",

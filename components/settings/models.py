@@ -18,6 +18,7 @@ from components.provisioners import PROVISIONERS, Provisioner, TierParameters
 from components.settings import engine_values, values
 from components.settings.canary_pod import CanaryPod
 from components.settings.engine import EngineSettings
+from components.settings.engine_images import EngineImages
 from components.settings.problems import Problem
 from components.settings.section import More, Section
 
@@ -188,6 +189,11 @@ class CanarySettings(Section):
         ),
         More("By default zones where the class names zones, else none"),
     ] = None
+    engines: Annotated[
+        EngineImages,
+        Field(description="a mapping with the images of `python -m ops accept`", examples=["{postgresql: docker.io/library/postgres:17}"]),
+        More("See [docs/accept.md](docs/accept.md)"),
+    ] = EngineImages.model_construct()
 
 
 class StackConfig(Section):
@@ -246,7 +252,7 @@ class StackConfig(Section):
         CanarySettings,
         Field(
             title="the proof of each tier before claims are made on it",
-            description="a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod` and `spread`",
+            description="a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod`, `spread` and `engines`",
             examples=["{enabled: true}"],
         ),
         More("See [docs/proof.md](docs/proof.md)"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -47,6 +47,24 @@ class VolumesFolder:
     in_node: str
     # Bytes of disk that a directory takes, named as the node sees it, asked of the node.
     used: Callable[[str], int | None] | None = None
+    # Where each node has a part of the folder to itself: the node's name by that part.
+    nodes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> list[str]:
+        """The folders, as the nodes see them, in which volumes are made."""
+        return list(self.nodes) or [self.in_node]
+
+    def node_of(self, path: str, nodes: Sequence[Json]) -> Json | None:
+        """The node, of these, whose directory `path` is.
+
+        None where that can't be told: of several nodes that share the folder.
+        """
+        parts = [part for part in self.nodes if PurePosixPath(path).is_relative_to(part)]
+        if parts:
+            name = self.nodes[max(parts, key=len)]
+            return next((node for node in nodes if node["metadata"]["name"] == name), None)
+        return nodes[0] if len(nodes) == 1 else None
 
     def on_this_machine(self, path: str) -> Path | None:
         """The directory of this machine that the node knows as `path`.
@@ -61,18 +79,18 @@ def directories(folder: VolumesFolder, wanted: Iterable[Wanted], volumes: Sequen
     """A volume for each directory in `folder` whose name is that of a wanted claim, and which no
     PersistentVolume names.
     """
-    if len(nodes) != 1:  # a dev cluster has one node
-        return
     named = {volume.location.path for volume in volumes}
     for each in wanted:
-        for path in _paths(folder, each):
-            if path not in named:
-                yield replace(_local(each, path, nodes[0], volumes), stamp=each.stamp)
+        for base in [each.node_path] if each.node_path else folder.parts:
+            for path in _paths(folder, each, base):
+                node = folder.node_of(path, nodes)
+                if path not in named and node and folder.node_of(base, nodes) in (node, None):
+                    yield replace(_local(each, path, node, volumes), stamp=each.stamp)
 
 
-def _paths(folder: VolumesFolder, wanted: Wanted) -> list[str]:
-    """The directories that belong to a wanted claim by their names, as the node sees them."""
-    base = wanted.node_path or folder.in_node
+def _paths(folder: VolumesFolder, wanted: Wanted, base: str) -> list[str]:
+    """The directories in `base` that belong to a wanted claim by their names, as the node sees
+    them."""
     here = folder.on_this_machine(base)
     if here is None:
         return []
@@ -129,10 +147,13 @@ def _chosen_path(wanted: Wanted, path: str, volumes: Sequence[Volume], nodes: Se
         return f"no volume of the cluster has that path, and {wanted.provisioner} keeps no volumes in folders of a node"
     if here is not None and not here.is_dir():
         return f"there is no directory {here}"
-    if len(nodes) != 1:
+    node = folder.node_of(path, nodes) if folder else None
+    if node is None and len(nodes) == 1:
+        node = nodes[0]
+    if node is None:
         names = ", ".join(sorted(node["metadata"]["name"] for node in nodes))
         return f"on which node is it? The nodes are {names}. Give a saved list (`--from`), or declare a PersistentVolume for it"
-    return _local(wanted, path, nodes[0], volumes)
+    return _local(wanted, path, node, volumes)
 
 
 def claim_of(path: str) -> Reference | None:

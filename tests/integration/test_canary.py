@@ -26,7 +26,7 @@ from components.canary.manifests import CLAIM_UID, canary_labels
 from components.kube import labels
 from devkube.cluster import Access, Cluster, EmbeddedCluster
 from tests.conftest import eventually
-from tests.program import Program
+from tests.program import Program, home_in
 
 pytestmark = pytest.mark.cluster
 
@@ -133,7 +133,7 @@ def test_it_does_not_run_again_without_a_change(program: Program) -> None:
 
 def test_up_from_a_second_clone_changes_nothing(program: Program, tmp_path: Path) -> None:
     shutil.copytree(program.folder, tmp_path / "second", symlinks=True, ignore=shutil.ignore_patterns("state", "pulumi-home"))
-    second = Program(tmp_path / "second", {**program.variables, "PULUMI_HOME": str(tmp_path / "home")}, program.stack)
+    second = Program(tmp_path / "second", {**program.variables, "PULUMI_HOME": home_in(tmp_path / "home")}, program.stack)
     second.pulumi("stack", "select", program.stack)
     second.up("--expect-no-changes")
 

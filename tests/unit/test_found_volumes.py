@@ -75,6 +75,20 @@ def test_with_several_nodes_nothing_is_said(folder: VolumesFolder) -> None:
     assert not list(found.directories(folder, wanted_claims(settings()), [], [NODE, NODE]))
 
 
+def test_a_directory_is_on_the_node_whose_part_of_the_folder_it_is_in(tmp_path: Path) -> None:
+    """As an embedded cluster of several nodes has it, the first node's part around the others'."""
+    for name in (f"{PVC_1}_data_data-kafka-1", f"two/{PVC_2}_data_data-kafka-2", "two/data-kafka-0"):
+        (tmp_path / name).mkdir(parents=True)
+    parts = {str(tmp_path): "one", str(tmp_path / "two"): "two", str(tmp_path / "gone"): "gone"}
+    several = VolumesFolder(tmp_path, str(tmp_path), nodes=parts)
+    nodes = [{"metadata": {"name": name, "labels": {"kubernetes.io/hostname": f"{name}.example"}}} for name in ("one", "two")]
+    made = {str(each.stamp): each.node for each in found.directories(several, wanted_claims(settings()), [], nodes)}
+    assert made == {"kafka 1 of stack dev": "one.example", "kafka 2 of stack dev": "two.example"}
+    chosen = found.declare(wanted(), str(tmp_path / "two/data-kafka-0"), [], nodes, several)
+    assert isinstance(chosen, Volume) and chosen.node == "two.example"
+    assert "on which node is it? The nodes are one, two" in str(found.declare(wanted(), "/elsewhere", [], nodes, several))
+
+
 @pytest.mark.parametrize(
     ("path", "claim"),
     [
