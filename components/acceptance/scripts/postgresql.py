@@ -27,7 +27,6 @@ from __future__ import annotations
 import argparse
 import collections
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -143,6 +142,8 @@ def take(root: Path) -> int:
     A pod that is deleted without grace is gone from the API before its processes are. They hold
     the lock until the last of them has ended. Raises EngineFault after LOCKING seconds, OSError.
     """
+    import fcntl  # noqa: PLC0415 - whoever compares imports this file too, on Windows as well
+
     held = os.open(root / "accept.lock", os.O_RDWR | os.O_CREAT, 0o600)
     end = time.monotonic() + LOCKING
     while True:
