@@ -158,7 +158,12 @@ def test_keys_are_for_root_alone_and_each_kubelet_speaks_for_its_node(several: F
 
 def sandboxes(*each: layouts.Layout) -> set[int]:
     """The pause processes of the pods on these nodes: they live as long as their pods."""
-    return {pid for own in each for pid in host.cgroup_pids(own.cgroup) if psutil.pid_exists(pid) and not host.is_work(pid)}
+    found = set()
+    for pid in (pid for own in each for pid in host.cgroup_pids(own.cgroup)):
+        with suppress(psutil.Error):
+            if psutil.Process(pid).name() == "pause":
+                found.add(pid)
+    return found
 
 
 def serves(own: layouts.Layout) -> bool:
