@@ -3,7 +3,7 @@ PYTHON ?= python3
 STACK ?= dev
 BASE ?=
 
-.PHONY: help doctor up down destroy volumes prune drift purge preview rehearse test soak lint lock
+.PHONY: help doctor up down destroy volumes prune drift accept purge preview rehearse test soak lint lock
 
 help: ## this list
 	@$(PYTHON) -m dev --help
@@ -28,6 +28,9 @@ prune: ## delete old volumes and their data: VOLUMES="<name> …" or OLDER_THAN=
 
 drift: ## what differs between the dev stack and its cluster; fails when something does
 	@$(PYTHON) -m dev drift --stack $(STACK)
+
+accept: ## a real PostgreSQL on a claim of its own, killed while it writes: nothing that it acknowledged may be lost
+	@$(PYTHON) -m dev accept --stack $(STACK)
 
 purge: ## delete the dev cluster and every volume in it, after showing what and asking
 	@$(PYTHON) -m dev purge --stack $(STACK)

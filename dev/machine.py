@@ -16,6 +16,7 @@ from devkube import paths
 from devkube.cluster import Access, Cluster, ClusterChoice
 from devkube.engine import ensure_engine
 from devkube.errors import MachineError
+from devkube.images import build_image, reference
 from ops.command_line import option_of, variable_of
 from ops.console import console
 from ops.errors import UserError
@@ -93,6 +94,22 @@ class DevMachine(Machine):
         except MachineError as problem:
             raise UserError(problem.message, problem.hint) from None
         return session.pulumi(stack), api_of(session.access)
+
+    def cluster_for_engines(self, stack: str, *, quiet: bool = False) -> KubeApi:
+        """As in `ops`, and the images that are made here are put on the cluster. It has to run."""
+        console.stderr = console.stderr or quiet  # what the making of images says
+        settings = load_settings(stack)
+        try:
+            cluster = cluster_by(settings)
+            _must_run(cluster, stack)
+            access = cluster.start()
+            if access.kind != "existing":
+                for name in ("clients", "postgresql"):
+                    if reference(name) in settings.canary.engines.model_dump().values():
+                        cluster.load_image(build_image(name))
+        except MachineError as problem:
+            raise UserError(problem.message, problem.hint) from None
+        return api_of(access)
 
     def way_to_adopt(self, stack: str) -> str:
         """By make, which brings the stack up as well."""

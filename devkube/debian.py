@@ -124,6 +124,24 @@ def _fetch(packages: Sequence[str], wanted: Sequence[str], target: Path, *, own_
     return ""
 
 
+def needed_by(package: str) -> list[str]:
+    """The names of `package` and of all that it depends on, as on a system that has nothing yet.
+
+    Raises MachineError where there is no apt, or none of its sources has the package.
+    """
+    if shutil.which("apt-get") is None:
+        raise MachineError(f"what {package} depends on can't be had: apt-get is not on PATH.", f"Install {package} yourself.")
+    asked = ["-o", "Dir::State::status=/dev/null", "install", "--print-uris", "-y", "--no-install-recommends", package]
+    for own_lists in (False, True):
+        if own_lists:
+            _apt("update", own_lists=True, folder=Path("/"))
+        answer = _apt(*asked, own_lists=own_lists, folder=Path("/"))
+        found = [match["file"].partition("_")[0] for line in answer.stdout.splitlines() if (match := _URI_LINE.match(line))]
+        if found:
+            return sorted(found)
+    raise MachineError(f"no apt source has the package {package}.", proxies.said() or "`apt-get update` says why.")
+
+
 def unpack(packages: Sequence[str]) -> Path:
     """The folder that holds the files of `packages` (their newest versions in the machine's own apt
     sources), e.g. usr/bin/runc.

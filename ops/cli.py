@@ -8,6 +8,7 @@ import click
 
 from ops import command_line
 from ops.command_line import stack_option
+from ops.commands.accept import accept
 from ops.commands.drift import drift
 from ops.commands.volumes import volumes
 from ops.healing.killed_run import end_killed_run
@@ -26,6 +27,7 @@ def cli() -> None:
 
 cli.add_command(volumes)
 cli.add_command(drift)
+cli.add_command(accept)
 
 
 @cli.command()

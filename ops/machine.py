@@ -41,6 +41,14 @@ class Machine:
         del quiet
         return Pulumi(), open_api(load_settings(stack).cluster.context)
 
+    def cluster_for_engines(self, stack: str, *, quiet: bool = False) -> KubeApi:
+        """The stack's cluster, with the images of its engines where this machine makes them.
+
+        `quiet` as above. Raises UserError where it can't be reached.
+        """
+        del quiet
+        return open_api(load_settings(stack).cluster.context)
+
     def way_to_adopt(self, stack: str) -> str:
         """How a person adopts old volumes, in words for the list of them."""
         return f"`python -m ops volumes adopt --stack {stack}`, then `pulumi up`"

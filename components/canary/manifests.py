@@ -14,6 +14,8 @@ RUN = "storage-tiers/run"
 CLAIM_UID = "storage-tiers/claim-uid"
 MOUNT = "/volume"
 CONTAINER = "probe"  # a mesh or an agent may add others to the pod
+TOOLS = "tools"  # the container that comes before an engine's
+OWN = (CONTAINER, TOOLS)
 USER = 65532  # no user of any image; the number that distroless images made customary for "nonroot"
 RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "256Mi"}}
 LIFETIME = 900  # seconds after which Kubernetes ends a pod whose driver is gone
@@ -42,7 +44,7 @@ def claim(plan: ProofPlan, run: str) -> dict[str, Any]:
         "kind": "PersistentVolumeClaim",
         "metadata": _metadata(plan, run, f"canary-{plan.tier}-{run[:8]}"),
         "spec": {
-            "accessModes": ["ReadWriteOnce"],
+            "accessModes": [plan.access_mode],
             "volumeMode": "Filesystem",
             "storageClassName": plan.storage_class,
             "resources": {"requests": {"storage": str(plan.size)}},
@@ -51,16 +53,47 @@ def claim(plan: ProofPlan, run: str) -> dict[str, Any]:
 
 
 def pod(plan: ProofPlan, run: str, role: str, steps: Sequence[str]) -> dict[str, Any]:
-    """A pod that mounts the run's claim and runs the probe's `steps`.
+    """A pod that mounts the run's claim and runs the probe's `steps`."""
+    arguments = [f"--root={MOUNT}", f"--run={run}", f"--profile={plan.profile}", f"--owner={plan.owner}"]
+    probing = container(
+        CONTAINER,
+        plan.image,
+        ["python3", "-IB", "/probe/probe.py", *steps, *arguments],
+        plan.pod.get("resources", RESOURCES),
+        [{"name": "volume", "mountPath": MOUNT}, {"name": "probe", "mountPath": "/probe", "readOnly": True}],
+    )
+    return pod_of(plan, run, role, {"containers": [probing]}, [{"name": "probe", "configMap": {"name": plan.probe}}])
+
+
+def container(
+    name: str, image: str, command: Sequence[str], resources: Mapping[str, Any], mounts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """A container that Pod Security level `restricted` admits, with a read-only root."""
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(command),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "resources": resources,
+        "volumeMounts": list(mounts),
+    }
+
+
+def pod_of(plan: ProofPlan, run: str, role: str, containers: Mapping[str, Any], volumes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A pod of these `containers` (and initContainers), with the run's claim as volume `volume`.
 
     It passes Pod Security level `restricted`, whatever the settings ask of it.
     """
     asked = plan.pod
     # Without numbers of its own a cluster such as OpenShift chooses them.
-    user = asked.get("runAsUser", USER)
+    user = user_of(plan)
     numbers = {"runAsUser": user, "runAsGroup": user, "fsGroup": user} if user is not None else {}
     copied = {key: asked[key] for key in ("tolerations", "imagePullSecrets", "priorityClassName", "serviceAccountName") if key in asked}
-    arguments = [f"--root={MOUNT}", f"--run={run}", f"--profile={plan.profile}", f"--owner={plan.owner}"]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -74,37 +107,23 @@ def pod(plan: ProofPlan, run: str, role: str, steps: Sequence[str]) -> dict[str,
             "terminationGracePeriodSeconds": 2,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "dnsPolicy": "Default",  # it looks nothing up; a cluster without DNS would warn
+            "dnsPolicy": "Default",  # it looks nothing up in the cluster; one without DNS would warn
             "securityContext": {
                 "runAsNonRoot": True,
                 **numbers,
                 "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "containers": [
-                {
-                    "name": CONTAINER,
-                    "image": plan.image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["python3", "-IB", "/probe/probe.py", *steps, *arguments],
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"]},
-                    },
-                    "resources": asked.get("resources", RESOURCES),
-                    "volumeMounts": [
-                        {"name": "volume", "mountPath": MOUNT},
-                        {"name": "probe", "mountPath": "/probe", "readOnly": True},
-                    ],
-                }
-            ],
-            "volumes": [
-                {"name": "volume", "persistentVolumeClaim": {"claimName": f"canary-{plan.tier}-{run[:8]}"}},
-                {"name": "probe", "configMap": {"name": plan.probe}},
-            ],
+            **containers,
+            "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": f"canary-{plan.tier}-{run[:8]}"}}, *volumes],
         },
     }
+
+
+def user_of(plan: ProofPlan) -> int | None:
+    """The number of the pods' user and group; None where the cluster chooses it."""
+    user = plan.pod.get("runAsUser", USER)
+    return int(user) if user is not None else None
 
 
 def other_containers(pod: Mapping[str, Any]) -> list[str]:
@@ -113,7 +132,14 @@ def other_containers(pod: Mapping[str, Any]) -> list[str]:
     Such as are there for the pod's lifetime, and those that only come first.
     """
     spec = pod["spec"]
-    return [each["name"] for each in [*spec.get("containers", []), *(spec.get("initContainers") or [])] if each["name"] != CONTAINER]
+    return [each["name"] for each in [*spec.get("containers", []), *(spec.get("initContainers") or [])] if each["name"] not in OWN]
+
+
+def script_map(plan: ProofPlan, run: str, name: str, owner: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
+    """A ConfigMap of one run. Kubernetes deletes it together with `owner`, the run's claim."""
+    reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
+    metadata = {**_metadata(plan, run, name), "ownerReferences": [reference]}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(data), "immutable": True}
 
 
 def _metadata(plan: ProofPlan, run: str, name: str, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 from components.canary.limits import FigureLimit
 from components.canary.places import Place
 
+OTHER_IMAGE = "Name one that this cluster's nodes can pull, with Python 3.9 or newer: `pulumi config set --path canary.image IMAGE`."
+
 
 @dataclass(frozen=True)
 class ProofPlan:
@@ -18,6 +20,8 @@ class ProofPlan:
     `sizes_enforced`: the provisioner's volumes are as large as their claims.
     `pod` is what the settings have in `canary.pod`, as they are written.
     `spread` is `none`, `zones` or `nodes`, and empty where the class decides (see places.py).
+    `access_mode` is that of the claim.
+    `other_image` is what to do about an image that can't be pulled.
     `place` is the one that is proven, None for wherever the scheduler puts it.
     """
 
@@ -34,7 +38,9 @@ class ProofPlan:
     limits: tuple[FigureLimit, ...] = ()
     pod: Mapping[str, Any] = field(default_factory=dict)
     spread: str = ""
+    access_mode: str = "ReadWriteOnce"
     place: Place | None = None
+    other_image: str = OTHER_IMAGE
 
     @property
     def where(self) -> str:

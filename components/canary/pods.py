@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.canary import manifests, objects
-from components.canary.plan import ProofPlan
 from components.canary.report import ProbeReport
 from components.canary.words import NotProven, failed_operation
 from components.kube.api import KubeApi
@@ -32,11 +31,12 @@ class ProbePod:
     report: ProbeReport = field(default_factory=ProbeReport)
 
     @classmethod
-    def create(cls, api: KubeApi, plan: ProofPlan, run: str, role: str, *steps: str) -> ProbePod:
-        """A new pod that runs these steps of the probe. Raises ApiError."""
+    def create(cls, api: KubeApi, manifest: dict[str, Any]) -> ProbePod:
+        """A new pod. Raises ApiError."""
+        namespace = manifest["metadata"]["namespace"]
         created = time.monotonic()
-        made = objects.create(api, objects.namespaced(plan.namespace, "pods"), manifests.pod(plan, run, role, steps))
-        return cls(api, plan.namespace, made["metadata"]["name"], made["metadata"]["uid"], created)
+        made = objects.create(api, objects.namespaced(namespace, "pods"), manifest)
+        return cls(api, namespace, made["metadata"]["name"], made["metadata"]["uid"], created)
 
     @property
     def path(self) -> str:

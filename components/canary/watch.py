@@ -9,6 +9,7 @@ from typing import Any
 
 from components.canary import objects
 from components.canary.events import Event, has_reason, last_warning
+from components.canary.manifests import OWN
 from components.canary.plan import ProofPlan
 from components.canary.pods import container_state
 from components.canary.words import POD_SETTINGS, NotProven
@@ -92,8 +93,7 @@ class StartWatch:
         if reason == "InvalidImageName" or self._seconds("image") > self._timeouts.image:
             raise NotProven(
                 f"the image {self._plan.image} can't be pulled ({reason})",
-                "Name one that this cluster's nodes can pull, with Python 3.9 or newer: `pulumi config set --path canary.image IMAGE`. "
-                "For a registry that asks who one is: `canary.pod.imagePullSecrets` (docs/proof.md).",
+                f"{self._plan.other_image} For a registry that asks who one is: `canary.pod.imagePullSecrets` (docs/proof.md).",
             )
 
     def _check_mount(self, pod: Mapping[str, Any]) -> None:
@@ -154,7 +154,8 @@ def _waiting_first(pod: Mapping[str, Any]) -> str:
         state = each.get("state") or {}
         if not each.get("ready") and not (each["name"] in beside and each.get("started")):
             why = (state.get("waiting") or state.get("terminated") or {}).get("reason") or "does not end"
-            return f"its container {each['name']}, which somebody has added, comes first: {why}"
+            whose = "" if each["name"] in OWN else ", which somebody has added,"
+            return f"its container {each['name']}{whose} comes first: {why}"
     return ""
 
 

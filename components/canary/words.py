@@ -89,6 +89,11 @@ _DISK_ERRORS = {
     "EPERM": "the volume can't be written by a pod that is not root (fsGroup has no effect on it)",
     "ENOTCONN": "the volume's file system is gone",
     "ESTALE": "the volume's file system is gone",
+    # PostgreSQL's SQLSTATEs (Appendix A of its manual).
+    "53100": "the volume is full",
+    "58030": "the volume's device fails",
+    "XX001": "data on the volume is damaged",
+    "XX002": "an index on the volume is damaged",
 }
 
 
@@ -100,15 +105,22 @@ def failed_operation(fault: Mapping[str, str]) -> str:
 
 
 def explanation(
-    plan: ProofPlan, problem: NotProven, pod: str, report: ProbeReport, events: Sequence[Event], *, elsewhere: Sequence[str] = ()
+    plan: ProofPlan,
+    problem: NotProven,
+    pod: str,
+    report: ProbeReport,
+    events: Sequence[Event],
+    *,
+    elsewhere: Sequence[str] = (),
+    of: str = "proven",
 ) -> str:
     """All that the user reads of a failed proof.
 
     That is the sentence, what the last pod has said, and the events that matter.
     `pod` is that pod's name; without a pod the report is empty.
-    `elsewhere` has a line for each other place.
+    `elsewhere` has a line for each other place. `of` is what the tier isn't.
     """
-    lines = [f"tier {plan.where} is not proven: {problem.sentence}.", *elsewhere]
+    lines = [f"tier {plan.where} is not {of}: {problem.sentence}.", *elsewhere]
     faults = [f"fault {json.dumps(value)}" for value in report.values("fault")]
     said = [*report.other[-SHOWN_LOG_LINES:], *faults]
     if said:
@@ -118,5 +130,6 @@ def explanation(
         lines += ["Events:", *(f"  {str(event)[:400]}" for event in telling[-SHOWN_EVENTS:])]
     if problem.hint:
         lines.append(problem.hint)
-    lines.append("No new claim is made on this tier.")
+    if of == "proven":
+        lines.append("No new claim is made on this tier.")
     return "\n".join(lines)

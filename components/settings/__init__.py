@@ -15,6 +15,7 @@ Pulumi.yaml's descriptions.
 from components.settings.budgets import WHAT_HAPPENS, budget_of, file_system_of
 from components.settings.canary_pod import CanaryPod, PodResources, SecretReference, Toleration
 from components.settings.engine import EngineSettings, KafkaEngine, PostgresqlEngine
+from components.settings.engine_images import EngineImages
 from components.settings.loading import load
 from components.settings.models import (
     DEFAULT_IMAGE,
@@ -31,7 +32,14 @@ from components.settings.models import (
     TierSettings,
 )
 from components.settings.problems import Problem, SettingsError, inner_model
-from components.settings.values import LONGEST_SERVICE, NEW_VOLUME, VOLUME_REFERENCE_RULE, is_volume_reference, label_problem
+from components.settings.values import (
+    LONGEST_SERVICE,
+    NEW_VOLUME,
+    VOLUME_REFERENCE_RULE,
+    is_volume_reference,
+    label_problem,
+    split_volume_reference,
+)
 
 __all__ = [
     "DEFAULT_IMAGE",
@@ -45,6 +53,7 @@ __all__ = [
     "CanaryPod",
     "CanarySettings",
     "ClusterSettings",
+    "EngineImages",
     "EngineSettings",
     "KafkaEngine",
     "NamespaceSettings",
@@ -65,4 +74,5 @@ __all__ = [
     "is_volume_reference",
     "label_problem",
     "load",
+    "split_volume_reference",
 ]

@@ -18,6 +18,7 @@ from components.provisioners import PROVISIONERS, Provisioner, TierParameters
 from components.settings import engine_values, values
 from components.settings.canary_pod import CanaryPod
 from components.settings.engine import EngineSettings
+from components.settings.engine_images import EngineImages
 from components.settings.problems import Problem
 from components.settings.section import More, Section
 
@@ -96,6 +97,15 @@ class ServiceSettings(Section):
         Literal["ReadWriteOnce", "ReadWriteOncePod"],
         Field(description="ReadWriteOnce or ReadWriteOncePod: a volume is used by one broker or database", examples=["ReadWriteOnce"]),
     ] = "ReadWriteOnce"
+    restores: Annotated[
+        int,
+        Field(description=f"a whole number from 0 to {values.MOST_RESTORES}", examples=["1"]),
+        AfterValidator(values.restores),
+        More(
+            "Room in the quota for so many copies of its volumes, restored from snapshots beside them. For a time. "
+            "See [docs/recovery.md](docs/recovery.md)"
+        ),
+    ] = 0
     engine: Annotated[
         EngineSettings | None,
         BeforeValidator(engine_values.engine),
@@ -179,6 +189,11 @@ class CanarySettings(Section):
         ),
         More("By default zones where the class names zones, else none"),
     ] = None
+    engines: Annotated[
+        EngineImages,
+        Field(description="a mapping with the images of `python -m ops accept`", examples=["{postgresql: docker.io/library/postgres:17}"]),
+        More("See [docs/accept.md](docs/accept.md)"),
+    ] = EngineImages.model_construct()
 
 
 class StackConfig(Section):
@@ -237,7 +252,7 @@ class StackConfig(Section):
         CanarySettings,
         Field(
             title="the proof of each tier before claims are made on it",
-            description="a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod` and `spread`",
+            description="a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod`, `spread` and `engines`",
             examples=["{enabled: true}"],
         ),
         More("See [docs/proof.md](docs/proof.md)"),
@@ -312,6 +327,11 @@ class Settings:
         unless a setting names it.
         """
         return self.canary.namespace or f"{self.namespace.name}{CANARY_ENDING}"
+
+    def access_mode_of(self, tier: str) -> str:
+        """ReadWriteOncePod for a tier whose services all have that, else ReadWriteOnce."""
+        modes = {service.access_mode for service in self.services.values() if service.tier == tier}
+        return modes.pop() if len(modes) == 1 else "ReadWriteOnce"
 
     def smallest_bytes(self, tier: str, least: int) -> int:
         """The smallest size of `least` bytes or more that a volume of the tier can have.

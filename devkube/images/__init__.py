@@ -15,6 +15,7 @@ from filelock import FileLock
 from devkube import cache, paths
 from devkube.debian import unpack
 from devkube.errors import MachineError
+from devkube.images import engines
 from devkube.images.oci import ImageConfig, is_whole, write_archive
 from devkube.toolchain.build import build
 
@@ -73,15 +74,21 @@ def _python(rootfs: Path, packages: Path) -> ImageConfig:
     return ImageConfig(command=["python3"], environment={"PATH": "/usr/bin"}, user="65532:65532", modes={"tmp": 0o1777})
 
 
-def _python_source() -> Path:
+def _python_source(*libraries: str) -> Path:
     version = (unpack(["python3-minimal"]) / "usr/bin/python3").readlink().name
-    return unpack([f"{version}-minimal", f"lib{version}-minimal", f"lib{version}-stdlib", "libc6", "libexpat1", "zlib1g"])
+    return unpack([f"{version}-minimal", f"lib{version}-minimal", f"lib{version}-stdlib", "libc6", "libexpat1", "zlib1g", *libraries])
+
+
+def _clients_source() -> Path:
+    return engines.clients_source(_python_source("libffi8", "libssl3"))  # ctypes and libpq ask for them
 
 
 _RECIPES: dict[str, tuple[Callable[[], Path], Callable[[Path, Path], ImageConfig]]] = {
     "pause": (_pause_source, _pause),
     "busybox": (_busybox_source, _busybox),
     "python": (_python_source, _python),
+    "clients": (_clients_source, _python),
+    "postgresql": (engines.postgresql_source, engines.postgresql),
 }
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from components.kube.attributes import WAS, taken_off
 from components.kube.node_affinity import HOSTNAME
 from components.kube.ownership import parse_claim_name
 from components.kube.quantity import as_quantity
@@ -30,6 +31,8 @@ _OBJECT_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9
 _EBS = re.compile(r"(?:aws://(?P<zone>[^/]+)/)?(?P<handle>vol-[0-9a-f]+)")
 _PD = re.compile(r"projects/[^/]+/zones/(?P<zone>[^/]+)/disks/[^/]+")
 _REGIONAL_PD = re.compile(r"projects/[^/]+/regions/[^/]+/disks/[^/]+")
+# What a provisioner knows its volumes by, and deletes them with (see components/kube/kept.py).
+_PROVISIONERS = (PROVISIONED_BY, "volume.kubernetes.io/provisioner-deletion-secret-")
 ZONE = "topology.kubernetes.io/zone"  # on nodes of all clouds, and what the EBS driver puts on its volumes
 GKE_ZONE = "topology.gke.io/zone"  # the only one that the PD driver knows
 
@@ -117,13 +120,25 @@ def declare(
                 f"(`aws ec2 describe-volumes --volume-ids {choice} --query 'Volumes[].AvailabilityZone'`)"
             )
         handle = ebs["handle"] if ebs else choice
+        if wanted.disk is None:
+            return f"how large is it? Nothing in the cluster says. {_ask_size(choice, handle, disk)}"
         location = Location("csi", driver=wanted.provisioner, handle=handle, fs_type=wanted.fs_type or "ext4")  # both drivers' default
-        return _new(wanted, location, [_term(GKE_ZONE if disk else ZONE, zone or zones.pop())])
+        made = _new(wanted, location, [_term(GKE_ZONE if disk else ZONE, zone or zones.pop())])
+        return replace(made, capacity=wanted.disk)
     if _REGIONAL_PD.fullmatch(choice):
         return (
             "the zones of a regional disk can't be read from its name. Give a saved list (`--from`), or declare a PersistentVolume for it"
         )
     return f"no volume of the cluster has that name, path or handle, and it is no form in which {wanted.provisioner} names its volumes"
+
+
+def _ask_size(choice: str, handle: str, disk: re.Match[str] | None) -> str:
+    """How to find out the size of a disk, and how the setting has it."""
+    command = f"aws ec2 describe-volumes --volume-ids {handle} --query 'Volumes[].Size'"
+    if disk:
+        _, project, _, zone, _, name = handle.split("/")
+        command = f"gcloud compute disks describe {name} --project {project} --zone {zone} --format 'value(sizeGb)'"
+    return f"Write {choice}@<size>, with what `{command}` says: {choice}@6Gi for 6"
 
 
 def _chosen_path(wanted: Wanted, path: str, volumes: Sequence[Volume], nodes: Sequence[Json], folder: VolumesFolder | None) -> Volume | str:
@@ -183,6 +198,7 @@ def _new(wanted: Wanted, location: Location, terms: Sequence[Json]) -> Volume:
         claim=None,
         node_terms=tuple(terms),
         exists=False,
+        mount_options=wanted.mount_options,
     )
 
 
@@ -208,7 +224,7 @@ def manifest(wanted: Wanted, volume: Volume) -> dict[str, Any]:
         "metadata": {
             "name": volume.name,
             "labels": wanted.stamp.labels,
-            "annotations": {PROVISIONED_BY: location.driver or wanted.provisioner},
+            "annotations": {PROVISIONED_BY: location.driver or wanted.provisioner, **taken_off(volume.attributes_class)},
         },
         "spec": {
             "capacity": {"storage": as_quantity(volume.capacity)},
@@ -218,7 +234,34 @@ def manifest(wanted: Wanted, volume: Volume) -> dict[str, Any]:
             "storageClassName": volume.storage_class,
             "claimRef": claim_reference(wanted),
             "nodeAffinity": {"required": {"nodeSelectorTerms": list(volume.node_terms)}},
+            **({"mountOptions": list(volume.mount_options)} if volume.mount_options else {}),
             **source,
+        },
+    }
+
+
+def without_attributes_class(wanted: Wanted, volume: Json) -> dict[str, Any]:
+    """A PersistentVolume of the cluster, as the API's JSON has it, declared once more without its
+    VolumeAttributesClass, and reserved for the claim.
+
+    Kubernetes binds a claim that names none to no volume that names one (pv_controller.go,
+    checkVolumeSatisfyClaim), and lets nobody take it off a volume.
+    """
+    metadata, spec = volume["metadata"], volume["spec"]
+    digest = hashlib.sha256(f"{wanted.stack}\n{metadata['uid']}".encode()).hexdigest()[:10]
+    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key.startswith(_PROVISIONERS)}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {
+            "name": f"adopted-{wanted.service}-{wanted.ordinal}-{digest}",
+            "labels": {**(metadata.get("labels") or {}), **wanted.stamp.labels},
+            "annotations": {**annotations, **taken_off(spec["volumeAttributesClassName"]), WAS: metadata["name"]},
+        },
+        "spec": {
+            **{key: value for key, value in spec.items() if key != "volumeAttributesClassName"},
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": claim_reference(wanted),
         },
     }
 

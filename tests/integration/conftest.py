@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes import client
 
 from devkube.cluster import Access, Cluster, EmbeddedCluster
+from tests.faults import media
 from tests.faults.tier import Tiers
 
 
@@ -35,3 +39,19 @@ def plain(tiers: Tiers) -> Iterator[str]:
     """A class as the program makes it."""
     with tiers.storage_class("plain") as name:
         yield name
+
+
+@pytest.fixture
+def medium(tiers: Tiers, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Mounts a file system of its own where a class of the test's makes its volumes.
+
+    Returns it and the class' name.
+    """
+
+    @contextmanager
+    def make(kind: type[media.Medium], /, **options: Any) -> Iterator[tuple[Any, str]]:
+        mounting = kind(tiers.volumes / "medium", tmp_path / "work", **options)
+        with mounting as mounted, tiers.storage_class("on-medium", folder="medium") as name:
+            yield mounted, name
+
+    return make

@@ -45,22 +45,6 @@ soak = pytest.mark.soak
 MIB = 2**20
 
 
-@pytest.fixture
-def medium(tiers: Tiers, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Mounts a file system of its own where a class of the test's makes its volumes.
-
-    Returns it and the class' name.
-    """
-
-    @contextmanager
-    def make(kind: type[media.Medium], /, **options: Any) -> Iterator[tuple[Any, str]]:
-        mounting = kind(tiers.volumes / "medium", tmp_path / "work", **options)
-        with mounting as mounted, tiers.storage_class("on-medium", folder="medium") as name:
-            yield mounted, name
-
-    return make
-
-
 # --- data that comes back otherwise than it was written -------------------------------------------
 
 

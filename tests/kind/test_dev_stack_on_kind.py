@@ -27,9 +27,6 @@ from tests.kind.docker import Docker
 
 pytestmark = [pytest.mark.kind, pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900)]
 
-# Written, but not seen to pass yet: in `make soak` alone until they are.
-unproven = pytest.mark.soak
-
 CLAIMS = ["data-postgres-0", "data-kafka-0", "data-kafka-1", "data-kafka-2"]
 
 
@@ -125,7 +122,6 @@ def test_down_and_up(stack: StackOnKind, real_docker: Docker) -> None:
     stack.comes_back(before)
 
 
-@unproven
 def test_node_is_killed(stack: StackOnKind, real_docker: Docker) -> None:
     before = stack.bound()
     real_docker.client("kill", stack.cluster.node)
@@ -133,7 +129,6 @@ def test_node_is_killed(stack: StackOnKind, real_docker: Docker) -> None:
     stack.comes_back(before)
 
 
-@unproven
 def test_docker_is_killed(stack: StackOnKind, real_docker: Docker) -> None:
     before = stack.bound()
     real_docker.kill()
@@ -144,7 +139,6 @@ def test_docker_is_killed(stack: StackOnKind, real_docker: Docker) -> None:
     stack.comes_back(before)
 
 
-@unproven
 def test_kind_delete_cluster(stack: StackOnKind, real_docker: Docker) -> None:
     before = stack.bound()
     stack.clone.works("kind", "delete", "cluster", "--name", stack.cluster.identity)
@@ -157,7 +151,6 @@ def test_kind_delete_cluster(stack: StackOnKind, real_docker: Docker) -> None:
     stack.intact()
 
 
-@unproven
 def test_purge(stack: StackOnKind, real_docker: Docker) -> None:
     stack.clone.works(stack.clone.python, "-m", "dev", "purge", "--yes")
     assert containers(real_docker) == []

@@ -52,6 +52,7 @@ def test_every_key_below_is_there_and_no_other() -> None:
     expected |= names("services.<service>.engine", settings.EngineSettings)
     expected |= names("services.<service>.engine.postgresql", settings.PostgresqlEngine)
     expected |= names("services.<service>.engine.kafka", settings.KafkaEngine)
+    expected |= names("canary.engines", settings.EngineImages)
     expected |= {"adopt.<service>.<ordinal>"}
     assert {key for key in rows(README, "Settings") if "." in key} == expected
 

@@ -460,7 +460,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "services: an unknown key": (
         service(replica=3),
-        "services.kafka.replica: 3: unknown key; known here: accessMode, engine, replicas, size, tier. Works: replicas",
+        "services.kafka.replica: 3: unknown key; known here: accessMode, engine, replicas, restores, size, tier. Works: replicas",
     ),
     "tier: missing": (service(tier=None), "services.kafka.tier: (missing): the name of one of the `tiers`. Works: database"),
     "tier: none of that name": (

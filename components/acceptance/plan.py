@@ -1,0 +1,32 @@
+"""Which engine accepts which tier, and with which images."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from components.canary.plan import ProofPlan
+
+KILLED_AFTER = (2.0, 8.0)  # seconds after the first acknowledgement, at random between the two
+
+
+@dataclass(frozen=True)
+class AcceptancePlan:
+    """One tier's acceptance.
+
+    `proof` says where, as for the canary; its `image` is the engine's.
+    `client_image` has Python, and the engine's client unless pip gets it.
+    `seed` decides the moment of the kill: the same one after the same seconds.
+    `clients` is how many write at the same time.
+    """
+
+    proof: ProofPlan
+    engine: str
+    client_image: str
+    seed: int
+    clients: int = 8
+
+    @property
+    def killed_after(self) -> float:
+        """Seconds from the first acknowledgement to the kill."""
+        return random.Random(self.seed).uniform(*KILLED_AFTER)

@@ -1,0 +1,1 @@
+"""What runs in the pods of an acceptance: files that know nothing of each other."""

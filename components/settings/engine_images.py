@@ -1,0 +1,28 @@
+"""The images of the engines that accept a tier, as the settings name them: `canary.engines`."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from components.settings import values
+from components.settings.section import More, Section
+
+DEFAULT_CLIENT = "docker.io/library/python:3.13-slim"
+DEFAULT_POSTGRESQL = "docker.io/library/postgres:17"
+
+
+class EngineImages(Section):
+    """The images for `python -m ops accept`, which the cluster's nodes can pull or have."""
+
+    client: Annotated[
+        str,
+        Field(description="an image with Python 3.10 or newer, for the engine's client", examples=[DEFAULT_CLIENT]),
+        AfterValidator(values.image),
+        More("Where it has no psycopg, pip gets it in the pod. The dev stack names one that `make accept` makes"),
+    ] = DEFAULT_CLIENT
+    postgresql: Annotated[
+        str,
+        Field(description="an image with PostgreSQL 14 or newer and its contrib modules", examples=[DEFAULT_POSTGRESQL]),
+        AfterValidator(values.image),
+        More("With a digest (`postgres:17@sha256:…`) it is always the same one; the verdict has the digest that has run"),
+    ] = DEFAULT_POSTGRESQL

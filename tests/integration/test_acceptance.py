@@ -1,0 +1,212 @@
+"""A real PostgreSQL on a claim of a tier, killed while it commits: what it has acknowledged is
+there, and each fault of the volume gets its own name.
+
+`make test` has one healthy run and two faults, `make soak` (pytest --full) the rest.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from kubernetes import client
+
+from components.acceptance.judging import KeptFault
+from components.acceptance.plan import AcceptancePlan
+from components.acceptance.run import Acceptance, NotAccepted
+from components.acceptance.scripts import postgresql
+from components.canary.driver import open_api
+from components.canary.manifests import RUN
+from components.canary.plan import ProofPlan
+from components.canary.watch import Timeouts
+from components.canary.words import NotProven
+from devkube.cluster import EmbeddedCluster
+from devkube.images import build_image, reference
+from tests.conftest import eventually
+from tests.faults import media
+from tests.faults.tier import NAMESPACE, Tiers, seeded
+
+pytestmark = [pytest.mark.cluster, pytest.mark.faults]
+
+soak = pytest.mark.soak
+KIB, MIB = 2**10, 2**20
+PAGE = 8 * KIB
+TIMEOUTS = Timeouts(scheduling=30, provisioning=30, image=60, mount=60, log=120)
+Accepting: TypeAlias = Callable[..., Acceptance]
+Harm = Callable[[Path, Acceptance, random.Random], None]  # is given the volume's root
+
+
+@pytest.fixture(scope="module")
+def accepting(tiers: Tiers, embedded: EmbeddedCluster, core: client.CoreV1Api, plain: str) -> Iterator[Accepting]:
+    """Makes an acceptance with a seed; afterwards nothing of any is left."""
+    for name in ("clients", "postgresql"):
+        embedded.load_image(build_image(name))
+    made: list[Acceptance] = []
+
+    def make(seed: int, storage_class: str = plain, say: Callable[[str], None] = tiers.said.append) -> Acceptance:
+        proof = ProofPlan(
+            tiers.context, NAMESPACE, "faults", "database", "database", storage_class, reference("postgresql"), "", 2**31, False
+        )
+        plan = AcceptancePlan(proof, "postgresql", reference("clients"), seed)
+        made.append(Acceptance(open_api(tiers.context), plan, say, TIMEOUTS))
+        return made[-1]
+
+    yield make
+    runs = {each.run for each in made}
+
+    def left() -> list[str]:
+        found = [*core.list_namespaced_pod(NAMESPACE).items, *core.list_namespaced_persistent_volume_claim(NAMESPACE).items]
+        found += core.list_namespaced_config_map(NAMESPACE).items
+        names = [each.metadata.name for each in found if (each.metadata.labels or {}).get(RUN) in runs]
+        return names + [each.metadata.name for each in core.list_persistent_volume().items if each.spec.claim_ref.namespace == NAMESPACE]
+
+    eventually(lambda: not left(), "pods, claims, volumes, and the ConfigMaps that belong to the claims are gone", 60)
+
+
+def root_of(run: Acceptance) -> Path:
+    """The volume's directory on this machine, once no process of the killed pod writes to it."""
+    killed = run.pods[-1].uid
+    eventually(
+        lambda: not [mount for mount in media.mounts() if f"/pods/{killed}/" in mount[4]], "the killed pod's volumes are unmounted", 60
+    )
+    assert run.volume
+    return Path(run.volume["spec"]["local"]["path"])
+
+
+def findings_after(run: Acceptance, harm: Harm) -> list[KeptFault]:
+    """What a run finds on a volume that is harmed between the two pods."""
+    run.prepare()
+    try:
+        run.make_claim()
+        run.make_scripts()
+        run.write_and_kill()
+        harm(root_of(run) / "pgdata", run, seeded(harm.__name__))
+        run.recover()
+        with pytest.raises(NotAccepted) as caught:
+            run.judge()
+    finally:
+        run.clean_up(wait=True)
+    assert "the engine did not keep what it acknowledged: " in caught.value.sentence
+    return [each.fault for each in caught.value.findings]
+
+
+# --- the faults -----------------------------------------------------------------------------------
+
+
+def lose_the_end_of_the_wal(data: Path, run: Acceptance, chance: random.Random) -> None:
+    """The last 320 KiB are zeros, as on a disk that had not written them."""
+    segments = sorted(path for path in (data / "pg_wal").iterdir() if len(path.name) == 24)
+    content = b"".join(path.read_bytes() for path in segments)
+    end = len(content.rstrip(b"\0"))
+    content = content[: end - 320 * KIB].ljust(len(content), b"\0")
+    offset = 0
+    for path in segments:
+        size = path.stat().st_size
+        path.write_bytes(content[offset : offset + size])
+        offset += size
+
+
+def flip_a_byte_of_the_table(data: Path, run: Acceptance, chance: random.Random) -> None:
+    """In the page with the first row, which the checkpoint has written."""
+    row = postgresql.content(run.run, 0, 1).encode()
+    path = next(path for path in sorted((data / "base").glob("*/*")) if path.is_file() and row in path.read_bytes())
+    flip(path, path.read_bytes().index(row) + chance.randrange(len(row)))
+
+
+def flip_a_byte_of_the_catalog(data: Path, run: Acceptance, chance: random.Random) -> None:
+    """In a file of another database, which initdb has written and nobody reads."""
+    path = next(path for path in sorted((data / "base/1").glob("2???")) if path.stat().st_size >= 2 * PAGE)
+    flip(path, PAGE + chance.randrange(PAGE // 2, PAGE))
+
+
+def flip(path: Path, offset: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0xFF]))
+
+
+# --- what is found --------------------------------------------------------------------------------
+
+
+def test_a_healthy_tier_is_accepted(accepting: Accepting) -> None:
+    run = accepting(1)
+    verdict = run.accept()
+    assert (verdict["verdict"], verdict["lost"], verdict["engine"]) == ("accepted", 0, "postgresql")
+    assert verdict["acknowledged"] > 50
+    assert verdict["transactionsPerSecond"] > 0
+    assert 0 < verdict["commitMs"]["p50"] <= verdict["commitMs"]["p99"] <= verdict["commitMs"]["p999"]
+    assert verdict["walBytes"] > 0
+    assert verdict["recoverySeconds"] > 0
+    assert verdict["settings"]["fsync"] == "on"
+    assert verdict["settings"]["data_checksums"] == "on"
+    assert len(set(verdict["pods"])) == 2
+    assert verdict["imageID"]
+
+
+def test_transactions_that_the_end_of_the_wal_had_are_missed(accepting: Accepting) -> None:
+    faults = findings_after(accepting(2), lose_the_end_of_the_wal)
+    assert faults[0] is KeptFault.LOST
+    assert KeptFault.CHECKSUM not in faults, "page checksums don't find it"
+
+
+def test_a_flipped_byte_in_a_table_is_found(accepting: Accepting) -> None:
+    # Its seed kills after 6.8 s: by then the checkpoint is done. Recovery writes later pages anew.
+    faults = findings_after(accepting(6), flip_a_byte_of_the_table)
+    assert faults[0] is KeptFault.DAMAGED
+    assert KeptFault.CHECKSUM in faults
+
+
+@soak
+def test_a_flipped_byte_that_nobody_reads_is_found(accepting: Accepting) -> None:
+    assert findings_after(accepting(4), flip_a_byte_of_the_catalog)[0] is KeptFault.CHECKSUM
+
+
+@soak
+@pytest.mark.parametrize(
+    ("harm", "named"),
+    [
+        (lambda disk: fill(disk.point), "the volume is full: "),
+        (lambda disk: disk.turn_read_only(), "the volume is read-only: "),
+        (lambda disk: disk.shut_down(), "the volume's device fails: "),
+    ],
+    ids=["full", "read-only", "gone"],
+)
+def test_a_disk_that_fails_in_mid_load_is_named(
+    accepting: Accepting, medium: Callable[..., Any], harm: Callable[[Any], None], named: str
+) -> None:
+    with medium(media.Loop, kind="ext4", size=400 * MIB) as (disk, storage_class):
+
+        def say(line: str) -> None:
+            if "it is killed" in line:
+                harm(disk)
+
+        with pytest.raises(NotProven) as caught:
+            accepting(2, storage_class, say).accept()
+        disk.remount()
+    assert caught.value.sentence.startswith(named)
+
+
+def fill(folder: Path) -> None:
+    """Write until there is no room."""
+    with suppress(OSError), (folder / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(MIB))
+
+
+@soak
+def test_a_disk_that_acknowledges_before_it_has_written_is_found(accepting: Accepting, medium: Callable[..., Any]) -> None:
+    with medium(media.LaggingDisk, lag=3) as (disk, storage_class):
+        run = accepting(2, storage_class)
+        assert KeptFault.LOST in findings_after(run, lambda *_: disk.cut())
+
+
+@soak
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_no_healthy_run_is_refused(accepting: Accepting, seed: int) -> None:
+    assert accepting(seed).accept()["verdict"] == "accepted"
