@@ -37,7 +37,7 @@ class Cloud:
     parameters: dict[str, str]
     handle: str  # of a volume, a regular expression
     zone_key: str  # of a volume's node affinity
-    faster: dict[str, str]  # what a disk of 5 GiB can be changed to
+    faster: dict[str, str]  # what a disk of 8 GiB can be changed to
     refused: dict[str, str]  # what it can't
     refused_status: str  # of the claim then
 
@@ -48,7 +48,7 @@ CLOUDS = [
         {"type": "gp3"},
         r"vol-[0-9a-f]{17}",
         "topology.kubernetes.io/zone",
-        {"iops": "2500", "throughput": "200"},
+        {"iops": "3500", "throughput": "200"},
         {"iops": "16000"},
         "Infeasible",
     ),
@@ -57,7 +57,7 @@ CLOUDS = [
         {"type": "hyperdisk-balanced"},
         r"projects/rehearsal/zones/us-central1-a/disks/pvc-[0-9a-f-]{36}",
         "topology.gke.io/zone",
-        {"iops": "2500", "throughput": "200Mi"},
+        {"iops": "3500", "throughput": "200Mi"},
         {"iops": "500000"},
         "InProgress",  # the driver gives the cloud's refusal no code, and the resizer tries again
     ),
@@ -154,7 +154,7 @@ def disks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     try:
         made.cluster.start()
         made.apply(storage_class(made.cloud, "ext4", "ext4"), storage_class(made.cloud, "xfs", "xfs"))
-        made.apply(*(claim(name, name, "4200Mi") for name in ("ext4", "xfs")), pod("ext4"), pod("xfs"))
+        made.apply(*(claim(name, name, "5900Mi") for name in ("ext4", "xfs")), pod("ext4"), pod("xfs"))
         made.ready("ext4")
         made.ready("xfs")
         yield made
@@ -166,17 +166,17 @@ def test_a_volume_is_what_its_class_says(disks: Disks) -> None:
     for name in ("ext4", "xfs"):
         volume = disks.volume(name)
         assert re.fullmatch(disks.cloud.handle, volume["spec"]["csi"]["volumeHandle"])
-        assert volume["spec"]["capacity"]["storage"] == "5Gi", "rounded up"
+        assert volume["spec"]["capacity"]["storage"] == "6Gi", "rounded up"
         term = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]
         assert (term["key"], term["values"]) == (disks.cloud.zone_key, [csi.ZONES[disks.cloud.flavour][0]])
         mounted = disks.sh(name, "grep ' /data ' /proc/mounts").split()
         assert mounted[2] == name and "noatime" in mounted[3].split(",")
-        assert 4700 < disks.mebibytes(name) <= 5120
+        assert 5700 < disks.mebibytes(name) <= 6144
     assert disks.sh("ext4", "ls /data").split() == ["lost+found"]
 
 
 def test_a_full_disk_is_full(disks: Disks) -> None:
-    said = disks.sh("ext4", "fallocate -l 6442450944 /data/much 2>&1; rm -f /data/much")
+    said = disks.sh("ext4", "fallocate -l 7516192768 /data/much 2>&1; rm -f /data/much")
     assert "No space left on device" in said
 
 
