@@ -18,7 +18,7 @@ import psutil
 import yaml
 
 from devkube import debian, images, proxies
-from devkube.cluster import csi, host
+from devkube.cluster import host
 from devkube.cluster.daemons import Daemon, end
 from devkube.cluster.layout import Layout
 from devkube.cluster.mount_namespace import DEVICE_PLUGINS, MountNamespace, possible
@@ -38,7 +38,6 @@ _LATEST_CONTAINERD = (1, 7)
 ZONE = "topology.kubernetes.io/zone"
 _OURS = {"kube", "kubelet", "etcd", "containerd", "containerd-shim-runc-v2", "local-path-provisioner"}
 _OURS |= {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
-_OURS |= {"csi-driver", *csi.SIDECARS}
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,6 @@ class Node:
         """`runtime` may be None for a node that is only to be stopped: that must work with an empty
         cache too. `zone`: the node's label topology.kubernetes.io/zone; empty for none."""
         self.layout = layout
-        self.zone = zone
         self._runtime = runtime
         pids = layout.node_run / "pids"
         programs = f"{runtime.programs}:{runtime.program('runc').parent}" if runtime else ""
@@ -104,13 +102,12 @@ class Node:
         namespace = MountNamespace(layout.node_run / "namespace", {DEVICE_PLUGINS: layout.node_home / "device-plugins"})
         # The first node is the machine itself, as it was when there were no others.
         self.namespace = namespace if layout.number > 1 and possible() else None
-        # The words before a command that is to see this node's mounts.
-        self.enter = self.namespace.enter if self.namespace else []
-        self.containerd = Daemon("containerd", [*self.enter, containerd, f"--config={settings}"], layout.node_logs, pids, pulls)
+        enter = self.namespace.enter if self.namespace else []
+        self.containerd = Daemon("containerd", [*enter, containerd, f"--config={settings}"], layout.node_logs, pids, pulls)
         self.kubelet = Daemon(
             "kubelet",
             [
-                *self.enter,
+                *enter,
                 binaries / "kubelet",
                 f"--config={layout.node_home / 'kubelet.yaml'}",
                 f"--kubeconfig={layout.kubeconfig(layout.kubelet_user)}",
@@ -230,7 +227,6 @@ class Node:
         self.containerd.stop()
         for socket in sockets:
             socket.unlink(missing_ok=True)
-        csi.end_on_node(self.layout)  # a process in the namespace would keep it
         if self.namespace:
             self.namespace.remove()
         host.unmount_below(self.layout.containerd_state)
