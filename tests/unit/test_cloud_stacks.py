@@ -4,8 +4,8 @@ is left in them.
 
 from __future__ import annotations
 
-import re
 import json
+import re
 from typing import Any
 
 import pytest
@@ -154,8 +154,9 @@ def test_a_tier_that_wants_them_has_classes_for_snapshots_and_changes() -> None:
     assert re.fullmatch("database-ebs-calm-[0-9a-f]{8}", change.inputs["metadata"]["name"])
     assert change.inputs["driverName"] == "ebs.csi.aws.com"
     assert change.inputs["parameters"] == {"throughput": "125"}
+    assert snapshots.request.deleteBeforeReplace
+    assert change.request.retainOnDelete  # volumes may name it; other content has another name
     for declared in (snapshots, change):
-        assert declared.request.deleteBeforeReplace
         assert declared.inputs["metadata"]["labels"]["app.kubernetes.io/instance"] == "aws"
 
 
