@@ -15,10 +15,14 @@ import (
 	"google.golang.org/grpc"
 
 	"storage-tiers.invalid/toolchain/csi/internal/disks"
+	"storage-tiers.invalid/toolchain/csi/internal/ebs"
 	"storage-tiers.invalid/toolchain/csi/internal/flavour"
+	"storage-tiers.invalid/toolchain/csi/internal/gce"
 	"storage-tiers.invalid/toolchain/csi/internal/node"
 	"storage-tiers.invalid/toolchain/csi/internal/serve"
 )
+
+var flavours = map[string]flavour.Flavour{"ebs": ebs.Flavour{}, "gce": gce.Flavour{}}
 
 type settings struct {
 	flavour, folder, endpoint, nodeID, zone, kubeletRoot string
@@ -46,9 +50,9 @@ func main() {
 }
 
 func run(service string, given settings) error {
-	kind, err := flavour.Named(given.flavour)
-	if err != nil {
-		return err
+	kind, ok := flavours[given.flavour]
+	if !ok {
+		return fmt.Errorf("no flavour %q: ebs or gce", given.flavour)
 	}
 	if given.folder == "" || given.endpoint == "" {
 		return fmt.Errorf("--folder and --endpoint are needed")

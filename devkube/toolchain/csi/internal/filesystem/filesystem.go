@@ -57,8 +57,7 @@ func (m *Mounter) Mount(device, target, kind string, options, formatOptions []st
 
 // growUnmounted grows ext to its device before it is mounted. resize2fs wants it checked.
 func (m *Mounter) growUnmounted(device string) error {
-	needed, err := m.resize.NeedResize(device, "")
-	if err != nil || !needed {
+	if grown, err := extGrown(device); err != nil || grown {
 		return err
 	}
 	said, err := exec.Command("e2fsck", "-f", "-p", device).CombinedOutput()
@@ -75,16 +74,17 @@ func (m *Mounter) growUnmounted(device string) error {
 // Grow grows a mounted file system to its device. Returns ErrOnlyUnmounted where only the next mount
 // can.
 func (m *Mounter) Grow(device, mounted string) error {
-	needed, err := m.resize.NeedResize(device, mounted)
-	if err != nil || !needed {
-		return err
-	}
 	kind, err := m.GetDiskFormat(device)
 	if err != nil {
 		return err
 	}
-	if kind != "xfs" && !mayUseReserved() {
-		return ErrOnlyUnmounted
+	if kind != "xfs" {
+		if grown, err := extGrown(device); err != nil || grown {
+			return err
+		}
+		if !mayUseReserved() {
+			return ErrOnlyUnmounted
+		}
 	}
 	_, err = m.resize.Resize(device, mounted)
 	return err

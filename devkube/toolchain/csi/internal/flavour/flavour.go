@@ -2,13 +2,9 @@
 package flavour
 
 import (
-	"fmt"
-
 	"github.com/container-storage-interface/spec/lib/go/csi"
 
 	"storage-tiers.invalid/toolchain/csi/internal/disks"
-	"storage-tiers.invalid/toolchain/csi/internal/ebs"
-	"storage-tiers.invalid/toolchain/csi/internal/gce"
 )
 
 // Flavour is one driver.
@@ -22,14 +18,4 @@ type Flavour interface {
 	SingleNodeModes() bool                  // whether ReadWriteOncePod is known to the driver
 	FormatOptions(fileSystem string, context map[string]string) []string
 	Controller(store *disks.Store) (csi.ControllerServer, error)
-}
-
-var all = map[string]Flavour{"ebs": ebs.Flavour{}, "gce": gce.Flavour{}}
-
-// Named returns a flavour.
-func Named(name string) (Flavour, error) {
-	if found, ok := all[name]; ok {
-		return found, nil
-	}
-	return nil, fmt.Errorf("no flavour %q: ebs or gce", name)
 }

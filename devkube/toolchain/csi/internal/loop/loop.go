@@ -15,7 +15,6 @@ import (
 
 const (
 	major       = 7 // of loop devices, Documentation/admin-guide/devices.txt of Linux
-	blockSize   = 4096
 	endsWithin  = 5 * time.Second
 	deletedMark = " (deleted)"
 )
@@ -74,7 +73,9 @@ func configure(device string, backing *os.File) error {
 		return err
 	}
 	defer opened.Close()
-	config := unix.LoopConfig{Fd: uint32(backing.Fd()), Size: blockSize}
+	// Sectors of 512 bytes, which is what no size says, as both clouds' disks have: a file system of
+	// smaller blocks than a sector can't be mounted.
+	config := unix.LoopConfig{Fd: uint32(backing.Fd())}
 	copy(config.Info.File_name[:len(config.Info.File_name)-1], backing.Name())
 	return unix.IoctlLoopConfigure(int(opened.Fd()), &config)
 }
