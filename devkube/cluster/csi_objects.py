@@ -9,6 +9,10 @@ from __future__ import annotations
 
 CRDS = ("volumesnapshotclasses", "volumesnapshotcontents", "volumesnapshots")
 
+# Whose volumes a pod's fsGroup changes: as in EBS' chart, and Kubernetes' default, which GCE's
+# manifest leaves.
+_FS_GROUP_POLICY = {"ebs.csi.aws.com": "File", "pd.csi.storage.gke.io": "ReadWriteOnceWithFSType"}
+
 _RBAC = "rbac.authorization.k8s.io"
 _READ = ["get", "list", "watch"]
 _EVENTS = ("", "events", ["list", "watch", "create", "update", "patch"])
@@ -69,7 +73,7 @@ def objects(driver: str) -> list[dict[str, object]]:
             "apiVersion": f"{_STORAGE}/v1",
             "kind": "CSIDriver",
             "metadata": {"name": driver},
-            "spec": {"attachRequired": True, "podInfoOnMount": False, "fsGroupPolicy": "ReadWriteOnceWithFSType"},
+            "spec": {"attachRequired": True, "podInfoOnMount": False, "fsGroupPolicy": _FS_GROUP_POLICY[driver]},
         }
     ]
     for user, rights in _RIGHTS.items():
