@@ -113,8 +113,8 @@ def attributes_class(cloud: Cloud, name: str, parameters: dict[str, str]) -> dic
 class Disks(Fixture):
     """A throw-away cluster of one node with a cloud's driver."""
 
-    def __init__(self, cloud: Cloud, folder: Path) -> None:
-        super().__init__(cloud.flavour, folder)
+    def __init__(self, cloud: Cloud, folder: Path, name: str = "") -> None:
+        super().__init__(name or f"disks-{cloud.flavour}", folder)
         self.cloud = cloud
         self.cluster = EmbeddedCluster(self.identity, self.cluster.context, self.kubeconfig, driver=cloud.flavour)
 
