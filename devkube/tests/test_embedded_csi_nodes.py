@@ -11,9 +11,10 @@ import pytest
 
 from devkube.cluster import csi
 from devkube.cluster.embedded import EmbeddedCluster
-from devkube.tests.test_embedded_csi import CLOUDS, Disks, pod, pytestmark, storage_class
+from devkube.tests import test_embedded_csi
+from devkube.tests.test_embedded_csi import CLOUDS, Disks, pod, storage_class
 
-__all__ = ["pytestmark"]
+pytestmark = test_embedded_csi.pytestmark
 
 ZONES = csi.ZONES["ebs"]
 # The fourth node is in the first one's zone.
