@@ -6,7 +6,6 @@ is left, and says what is there.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,7 +20,6 @@ from components.canary import objects
 from components.canary.manifests import CONTAINER, TOOLS, script_map
 from components.canary.pods import ProbePod
 from components.canary.report import ProbeReport
-from components.canary.signals import Interrupted
 from components.canary.volume_run import VolumeRun
 from components.canary.watch import IMAGE_TROUBLES, Timeouts
 from components.canary.words import NotProven, failed_operation
@@ -72,20 +70,13 @@ class Acceptance(VolumeRun):
         acknowledged, and ApiError.
         """
         self.prepare()
-        try:
-            self.make_claim()
-            self.make_scripts()
-            self.write_and_kill()
-            self.recover()
-            result = self.judge()
-        except NotProven:
-            with suppress(ApiError):  # what can't be had any more must not hide the reason
-                self.events = self.find_events()
-            raise
-        finally:
-            with self.undisturbed():
-                self.clean_up(wait=not isinstance(sys.exc_info()[1], (Interrupted, KeyboardInterrupt)))
-        return result
+        return self.on_own_claim(self._accept)
+
+    def _accept(self) -> dict[str, Any]:
+        self.make_scripts()
+        self.write_and_kill()
+        self.recover()
+        return self.judge()
 
     # --- the steps ------------------------------------------------------------------------------
 
