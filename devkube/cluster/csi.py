@@ -67,6 +67,12 @@ def lacking() -> list[str]:
     return missing
 
 
+def grows_ext4_mounted() -> bool:
+    """Whether an ext4 file system grows while it is mounted here; else it does at its next mount.
+    The kernel asks for CAP_SYS_RESOURCE, which root in a container may lack; XFS needs none."""
+    return host.has_sys_resource()
+
+
 @dataclass(frozen=True)
 class CsiNode:
     """A node as the driver's process on it sees it."""

@@ -202,6 +202,17 @@ class EmbeddedCluster:
             *csi.contents(nodes[0]),
         ]
 
+    def left_behind(self) -> list[str]:
+        """What the machine still has of a deleted cluster, a line each: files, mounts and loop
+        devices. Nothing, where `delete` has done its work."""
+        home = layouts.home_of(self.identity)
+        folders = [home, layouts.run_of(self.identity)]
+        return [
+            *(f"files in {folder}" for folder in folders if folder.exists()),
+            *(f"a mount at {path}" for folder in folders for path in host.mounts_below(folder)),
+            *(f"the loop device {device} of {file}" for device, file in csi.attached(home)),
+        ]
+
     def _each_node(self) -> list[Layout]:
         """The nodes as they are kept; where that can't be read, as if there were one."""
         with suppress(MachineError):

@@ -319,7 +319,7 @@ sandbox_image = "{images.reference("pause")}"
 disable_tcp_service = true
 stream_server_address = "127.0.0.1"
 stream_server_port = "0"
-restrict_oom_score_adj = {str(not _may_lower_oom_score()).lower()}
+restrict_oom_score_adj = {str(not host.has_sys_resource()).lower()}
 netns_mounts_under_state_dir = true
 disable_apparmor = {str(not Path("/sys/module/apparmor/parameters/enabled").exists()).lower()}
 
@@ -394,6 +394,9 @@ SystemdCgroup = false
             "podLogsDir": str(layout.node_logs / "pods"),
             "volumePluginDir": str(layout.kubelet_root / "volumeplugins"),
             "maxPods": layout.most_pods,
+            # How soon a grown disk is seen, and its file system grown: at a pod's next turn. The
+            # default is a minute.
+            "syncFrequency": "10s",
             # The kubelet's defaults (10 and 15 %) would evict every pod of a laptop whose disk is
             # merely well filled.
             "evictionHard": {
@@ -422,13 +425,3 @@ def _overlay_works(folder: Path) -> bool:
         if mounted.returncode == 0:
             subprocess.run(["umount", base / "merged"], check=True)
         return mounted.returncode == 0
-
-
-def _may_lower_oom_score() -> bool:
-    """Whether this process has CAP_SYS_RESOURCE (bit 24).
-
-    Without it a container's out-of-memory score can't be set below its parent's.
-    """
-    status = Path("/proc/self/status").read_text()
-    effective = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
-    return bool(effective and int(effective[1], 16) >> 24 & 1)

@@ -4,7 +4,6 @@ file systems, and what is left on the machine when it has ended."""
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import pytest
 import yaml
 
 from devkube import paths
-from devkube.cluster import csi, csi_objects
+from devkube.cluster import csi, csi_objects, host
 from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.csi import CsiDriver, CsiNode, Flavour
 from devkube.cluster.daemons import Daemon, wait_for
@@ -26,12 +25,6 @@ from devkube.toolchain import build as toolchain
 from devkube.toolchain.build import build
 
 needs_disks = pytest.mark.skipif(bool(csi.lacking()), reason="; ".join(csi.lacking()))
-
-
-def _may_use_reserved() -> bool:
-    """Whether this process has CAP_SYS_RESOURCE (bit 24)."""
-    effective = re.search(r"^CapEff:\s*([0-9a-f]+)", Path("/proc/self/status").read_text(), re.MULTILINE)
-    return bool(effective and int(effective[1], 16) >> 24 & 1)
 
 
 @pytest.fixture
@@ -82,7 +75,9 @@ NOT_OFFERED: Mapping[str, Mapping[str, str]] = {
 }
 # Tests that can't pass, by their names, and why.
 _ITS_OWN_HANDLES = "the driver tells a handle that can't be one of its own from one that names no volume"
-_GROWS_UNMOUNTED = {} if _may_use_reserved() else {"NodeExpandVolume should work if node-expand": "ext4 grows in use with CAP_SYS_RESOURCE"}
+_GROWS_UNMOUNTED = (
+    {} if host.has_sys_resource() else {"NodeExpandVolume should work if node-expand": "ext4 grows in use with CAP_SYS_RESOURCE"}
+)
 NOT_RUN: Mapping[str, Mapping[str, str]] = {
     "ebs": _GROWS_UNMOUNTED,
     "gce": {

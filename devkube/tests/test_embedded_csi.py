@@ -262,7 +262,9 @@ def test_a_deleted_claim_takes_its_disk_with_it(disks: Disks) -> None:
 
 def test_delete_leaves_no_device_mount_or_file(disks: Disks) -> None:
     home = disks.layout.home
+    assert len(disks.cluster.left_behind()) > 3, "it tells a cluster that is there"
     disks.cluster.delete()
     assert csi.attached(home / "csi") == []
     assert not host.mounts_below(home)
     assert not home.exists()
+    assert disks.cluster.left_behind() == []
