@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.acceptance.ledger import Ledger, WriterDifference, as_ranges, count, difference, shown
 from components.acceptance.scripts import postgresql
@@ -34,8 +33,7 @@ class KeptFault(Enum):
     SLOT = "the logical slot lacks changes"
 
 
-@dataclass(frozen=True)
-class KeptFinding:
+class KeptFinding(NamedTuple):
     """One finding; `detail` goes on after a colon."""
 
     fault: KeptFault

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pulumi
 from pulumi_command.local import Command, Logging
@@ -39,8 +39,7 @@ CLAIM_BYTES = 2**30
 DISABLED = {"verdict": "disabled", "reason": "canary.enabled is false: nothing shows that this tier keeps data"}
 
 
-@dataclass(frozen=True)
-class CanaryNamespaceArgs:
+class CanaryNamespaceArgs(NamedTuple):
     """Where a stack's canaries run."""
 
     stack: Stack
@@ -120,8 +119,7 @@ class ProofArgs:
     """In which places it is proven: `none`, `zones` or `nodes`; by default the class says it."""
 
 
-@dataclass(frozen=True)
-class TierCanaryArgs:
+class TierCanaryArgs(NamedTuple):
     """Which tier is proven, how, and with how much room."""
 
     stack: Stack
@@ -227,8 +225,7 @@ def _fingerprint(definition: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
 
 
-@dataclass(frozen=True)
-class StackProof:
+class StackProof(NamedTuple):
     """The proof of all tiers of a stack."""
 
     namespace: CanaryNamespace | None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Direction(Enum):
@@ -15,8 +14,7 @@ class Direction(Enum):
     AT_LEAST = "at least"
 
 
-@dataclass(frozen=True)
-class LimitedFigure:
+class LimitedFigure(NamedTuple):
     """A figure that may be limited.
 
     It has a `name` in the settings and a `path` in the verdict; `unit` is that of both numbers.
@@ -65,8 +63,7 @@ LIMITED_FIGURES = {
 }
 
 
-@dataclass(frozen=True)
-class FigureLimit:
+class FigureLimit(NamedTuple):
     """A limit that a stack has set: `number` in the figure's unit."""
 
     figure: LimitedFigure
