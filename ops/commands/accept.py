@@ -9,8 +9,9 @@ import click
 from rich import box
 from rich.table import Table
 
+from components.acceptance.acceptance import Acceptance
+from components.acceptance.engines import ACCEPTANCES
 from components.acceptance.plan import AcceptancePlan
-from components.acceptance.run import Acceptance
 from components.canary.report import ProbeReport
 from components.canary.words import NotProven, explanation, refused
 from components.kube.api import KubeApi
@@ -56,7 +57,7 @@ def _run(api: KubeApi, plan: AcceptancePlan, as_json: bool) -> dict[str, Any]:
         (errors if as_json else console).print(f"{plan.proof.tier}: {line}", markup=False)
 
     progress(f"{plan.engine} on {plan.proof.storage_class}, seed {plan.seed}")
-    run = Acceptance(api, plan, progress)
+    run = ACCEPTANCES[plan.engine](api, plan, progress)
     try:
         return run.accept()
     except NotProven as problem:

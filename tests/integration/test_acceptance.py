@@ -15,10 +15,11 @@ from typing import Any, TypeAlias
 import pytest
 from kubernetes import client
 
+from components.acceptance.acceptance import Acceptance, NotAccepted
+from components.acceptance.engines import ACCEPTANCES
 from components.acceptance.judging import KeptFault
 from components.acceptance.plan import AcceptancePlan
-from components.acceptance.run import Acceptance, NotAccepted
-from components.acceptance.scripts import postgresql
+from components.acceptance.scripts import common
 from components.canary.driver import open_api
 from components.canary.manifests import RUN
 from components.canary.plan import ProofPlan
@@ -52,7 +53,7 @@ def accepting(tiers: Tiers, embedded: EmbeddedCluster, core: client.CoreV1Api, p
             tiers.context, NAMESPACE, "faults", "database", "database", storage_class, reference("postgresql"), "", 2**31, False
         )
         plan = AcceptancePlan(proof, "postgresql", reference("clients"), seed)
-        made.append(Acceptance(open_api(tiers.context), plan, say, TIMEOUTS))
+        made.append(ACCEPTANCES["postgresql"](open_api(tiers.context), plan, say, TIMEOUTS))
         return made[-1]
 
     yield make
@@ -73,23 +74,23 @@ def root_of(run: Acceptance) -> Path:
     eventually(
         lambda: not [mount for mount in media.mounts() if f"/pods/{killed}/" in mount[4]], "the killed pod's volumes are unmounted", 60
     )
-    assert run.volume
-    return Path(run.volume["spec"]["local"]["path"])
+    volume = run.runs[0].volume
+    assert volume
+    return Path(volume["spec"]["local"]["path"])
 
 
 def findings_after(run: Acceptance, harm: Harm) -> list[KeptFault]:
     """What a run finds on a volume that is harmed between the two pods."""
-    run.prepare()
+    run.runs[0].prepare()
     try:
-        run.make_claim()
-        run.make_scripts()
+        run.runs[0].make()
         run.write_and_kill()
         harm(root_of(run) / "pgdata", run, seeded(harm.__name__))
         run.recover()
         with pytest.raises(NotAccepted) as caught:
             run.judge()
     finally:
-        run.clean_up(wait=True)
+        run.runs[0].clean_up(wait=True)
     assert "the engine did not keep what it acknowledged: " in caught.value.sentence
     return [each.fault for each in caught.value.findings]
 
@@ -112,7 +113,7 @@ def lose_the_end_of_the_wal(data: Path, run: Acceptance, chance: random.Random) 
 
 def flip_a_byte_of_the_table(data: Path, run: Acceptance, chance: random.Random) -> None:
     """In the page with the first row, which the checkpoint has written."""
-    row = postgresql.content(run.run, 0, 1).encode()
+    row = common.content(run.run, 0, 1).encode()
     path = next(path for path in sorted((data / "base").glob("*/*")) if path.is_file() and row in path.read_bytes())
     flip(path, path.read_bytes().index(row) + chance.randrange(len(row)))
 

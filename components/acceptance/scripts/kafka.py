@@ -1,0 +1,453 @@
+"""Runs in the pods of an acceptance: each starts one of several Kafka brokers on its volume, and is
+a client of it.
+
+Python 3.10 or newer with confluent-kafka. It knows nothing of Kubernetes: a folder (the mounted
+volume), its own address, and a file with everybody's names and addresses, which changes when a pod
+is replaced, are all that it gets. What it has to say goes to stdout, a line each: a word, a space,
+JSON. Kafka's own log goes to stderr. The words:
+
+    mount      the file system: type, size and free bytes, and what was found in the volume's root
+    engine     Kafka's version and the settings that decide what an acknowledgement means
+    acks       by partition: the highest number that was acknowledged
+    figures    what was measured since the first record
+    joined     the seconds from the start of the broker until every replica is in sync
+    rows       of one partition, what a consumer gets: [first, last, digest] of numbers in a row
+    replica    of one partition, what this broker's own segments hold, in the same form
+    segments   what DumpLogSegments found in them
+    discarded  what the broker's log says that it has thrown away
+    done       the end of a step; the broker runs on for the others until its pod is deleted
+    fault      the engine failed: errno (or the error's name), path, message
+
+Broker b leads partition b at first, and its pod writes the partition after that: the writer sees
+another broker's end. Records are numbered from 1 in each partition, and sent in that order by an
+idempotent producer with acks=all. The content of one follows from run, partition and number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from .common import EngineFault, EngineLog, blocks, content, latencies, say, say_fault, say_mount, take
+
+# Of confluent_kafka, which is imported where it is used.
+Metadata: TypeAlias = Any
+ClientSettings: TypeAlias = dict[str, Any]
+Delivery: TypeAlias = Callable[[object, object], None]
+
+TOPIC = "accept"
+BROKERS = 3
+BATCH = 0.05  # seconds over which acknowledgements are gathered
+MEASURED = 1.0  # seconds between two lines of figures
+STARTING = 120  # seconds that a start may take, with its recovery
+DELIVERING = 60  # seconds that a record may take, with a change of leader in between
+UNSENT = 1000  # records of a producer that are on their way at most
+LIBRARIES = "/opt/kafka/libs"  # of the official image
+HEAP = "256m"
+SEGMENT = 2 * 2**20  # bytes: several are closed while it writes
+CLIENT, CONTROLLER = 9092, 9093  # ports
+# Little memory, and what several brokers need. Nothing of what makes a record durable is set but
+# what everybody does who wants to keep his records.
+TOPIC_SETTINGS = {"min.insync.replicas": "2", "segment.bytes": str(SEGMENT)}
+PAYLOAD = re.compile(r" payload: (\d+) ([0-9a-f]+)$")
+INVALID = re.compile(r"isvalid: false|^Found |^Mismatches")
+TROUBLE = re.compile(r"(FATAL|ERROR) .*")
+# What a broker says of records whose checksum is wrong, and which it throws away with all that
+# follow (LogSegment.recover of Kafka 4). A batch that was cut off by the kill it doesn't mention.
+DISCARDED = re.compile(r"Found invalid messages in log segment .*")
+MARK = "end"  # of a partition, written before it is read
+LOG4J = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %p %c{1}: %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+"""
+
+
+class KafkaBroker:
+    """One broker, which is a controller as well. Brokers are numbered from 0, Kafka's from 1."""
+
+    def __init__(self, root: Path, work: Path, *, run: str, broker: int, address: str, hosts: Path, libraries: str, held: int) -> None:
+        self.data = root / "kafka"
+        self.work = work
+        self.run = run
+        self.broker = broker
+        self.address = address
+        self.hosts = hosts
+        self.libraries = libraries
+        self.held = held
+        self.log = EngineLog(TROUBLE, DISCARDED)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def settings(self) -> dict[str, str]:
+        """Of server.properties."""
+        # A listener's address is in brackets where it is IPv6.
+        here = f"[{self.address}]" if ":" in self.address else self.address
+        voters = ",".join(f"{number + 1}@{name(number)}:{CONTROLLER}" for number in range(BROKERS))
+        return {
+            "process.roles": "broker,controller",
+            "node.id": str(self.broker + 1),
+            "controller.quorum.voters": voters,
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"PLAINTEXT://{here}:{CLIENT},CONTROLLER://{here}:{CONTROLLER}",
+            "advertised.listeners": f"PLAINTEXT://{here}:{CLIENT}",
+            "log.dirs": str(self.data),
+            "auto.create.topics.enable": "false",
+            "offsets.topic.num.partitions": "1",
+            "broker.session.timeout.ms": "3000",  # a killed one is known sooner than by default, 9000
+            "broker.heartbeat.interval.ms": "500",
+            "num.network.threads": "2",
+            "num.io.threads": "4",
+        }
+
+    def make(self) -> None:
+        """A new log directory, as kafka-storage.sh formats it. Raises OSError."""
+        self.data.mkdir()
+        cluster = urlsafe_b64encode(bytes.fromhex(self.run)).decode().rstrip("=")[:22]
+        directory = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        lines = {"version": "1", "cluster.id": cluster, "node.id": str(self.broker + 1), "directory.id": directory}
+        (self.data / "meta.properties").write_text(properties(lines))
+
+    def start(self) -> None:
+        """Start it, once the others' addresses are known. Raises EngineFault, OSError."""
+        end = time.monotonic() + STARTING
+        while not known(self.hosts, self.broker, self.address):
+            if time.monotonic() > end:
+                raise EngineFault("hosts", f"the other brokers' addresses have not come in {STARTING} s")
+            time.sleep(0.1)
+        (self.work / "server.properties").write_text(properties(self.settings()))
+        (self.work / "log4j2.properties").write_text(LOG4J)
+        command = [*java(self.libraries), f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+ExitOnOutOfMemoryError", f"-Djdk.net.hosts.file={self.hosts}"]
+        command += [f"-Dlog4j2.configurationFile={self.work}/log4j2.properties", "kafka.Kafka", str(self.work / "server.properties")]
+        self.process = subprocess.Popen(command, pass_fds=[self.held], stdout=sys.stderr, stderr=subprocess.PIPE)
+        assert self.process.stderr is not None
+        self.log.follow(self.process.stderr)
+
+    def look(self) -> None:
+        """Raise EngineFault where it has ended."""
+        assert self.process is not None, "it was started"
+        if self.process.poll() is not None:
+            raise EngineFault("ended", f"Kafka has ended with status {self.process.returncode}")
+
+    def client(self, **more: object) -> ClientSettings:
+        """The settings of a client."""
+        here = f"[{self.address}]" if ":" in self.address else self.address
+        return {"bootstrap.servers": f"{here}:{CLIENT}", "error_cb": lambda _: None, "log_level": 2, **more}
+
+    def wait_for(self, ready: Callable[[Metadata], bool], what: str) -> float:
+        """Wait until the cluster's metadata is as `ready` says; returns the seconds.
+
+        Raises EngineFault.
+        """
+        from confluent_kafka import KafkaException  # noqa: PLC0415 - it comes from a folder that the command line names
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+        began = time.monotonic()
+        admin = AdminClient(self.client())
+        while time.monotonic() - began < STARTING:
+            self.look()
+            try:
+                if ready(admin.list_topics(timeout=2)):
+                    return time.monotonic() - began
+            except KafkaException:  # not yet
+                pass
+            time.sleep(0.1)
+        raise EngineFault("start", f"Kafka: {what} not in {STARTING} s")
+
+
+def name(broker: int) -> str:
+    """The name by which the controllers find one another."""
+    return f"broker-{broker}"
+
+
+def known(hosts: Path, broker: int, address: str) -> bool:
+    """Whether all brokers are in the file, and this one with its present address."""
+    try:
+        found = dict(reversed(line.split()) for line in hosts.read_text().splitlines() if len(line.split()) == 2)
+    except FileNotFoundError:
+        return False
+    return len(found) == BROKERS and found.get(name(broker)) == address
+
+
+def properties(lines: dict[str, str]) -> str:
+    """A file of Java's properties."""
+    return "".join(f"{key}={value}\n" for key, value in lines.items())
+
+
+def java(libraries: str) -> list[str]:
+    """How Java is started with Kafka's libraries."""
+    return ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{libraries}/*"]
+
+
+def all_brokers(found: Metadata) -> bool:
+    """Whether every broker is there."""
+    return len(found.brokers) == BROKERS
+
+
+def has_leaders(found: Metadata) -> bool:
+    """Whether every partition has a leader."""
+    topic = found.topics.get(TOPIC)
+    return topic is not None and len(topic.partitions) == BROKERS and all(each.leader > 0 for each in topic.partitions.values())
+
+
+def in_sync(found: Metadata) -> bool:
+    """Whether every replica of every partition is in sync."""
+    return has_leaders(found) and all(len(each.isrs) == BROKERS for each in found.topics[TOPIC].partitions.values())
+
+
+class Producing:
+    """One partition's writer, and what it was told."""
+
+    def __init__(self, broker: KafkaBroker) -> None:
+        self.broker = broker
+        self.partition = (broker.broker + 1) % BROKERS
+        self.acknowledged = 0
+        self.bytes = 0
+        self.taken: collections.deque[float] = collections.deque()
+        self.problem = ""
+
+    def told(self, number: int, size: int, sent: float) -> Delivery:
+        """What the producer calls when record `number` was delivered, or wasn't."""
+
+        def call(error: object, _: object) -> None:
+            if error is not None:
+                self.problem = self.problem or f"record {number} of partition {self.partition}: {error}"
+            elif not self.problem:
+                self.taken.append(time.monotonic() - sent)
+                self.acknowledged = number
+                self.bytes += size
+
+        return call
+
+    def run(self, seconds: float) -> None:
+        """Write until killed, or for `seconds`. Raises EngineFault."""
+        from confluent_kafka import Producer  # noqa: PLC0415
+
+        producer = Producer(
+            self.broker.client(**{"enable.idempotence": True, "acks": "all", "linger.ms": 5, "delivery.timeout.ms": DELIVERING * 1000})
+        )
+        number, said, taken = 0, 0, []
+        began = told = measured = time.monotonic()
+        while time.monotonic() - began < seconds and not self.problem:
+            self.broker.look()
+            if number - self.acknowledged < UNSENT:
+                number += 1
+                value = f"{number} {content(self.broker.run, self.partition, number)}"
+                producer.produce(TOPIC, value, partition=self.partition, on_delivery=self.told(number, len(value), time.monotonic()))
+                producer.poll(0)
+            else:
+                producer.poll(0.01)
+            now = time.monotonic()
+            if now - told >= BATCH and self.acknowledged > said:
+                told, said = now, self.acknowledged
+                say("acks", {self.partition: said})
+            if now - measured >= MEASURED:
+                measured = now
+                while self.taken:
+                    taken.append(self.taken.popleft())
+                figures = {"records": len(taken), "seconds": round(now - began, 2), "bytes": self.bytes}
+                say("figures", {**figures, "MBps": round(self.bytes / 1e6 / (now - began), 2), "ackMs": latencies(taken)})
+        if self.problem:
+            raise EngineFault("delivery", self.problem)
+
+
+def load(broker: KafkaBroker, seconds: float) -> None:
+    """Make a cluster and write until killed, or for `seconds`. Raises EngineFault, OSError."""
+    broker.make()
+    broker.start()
+    broker.wait_for(all_brokers, "all brokers are there")
+    if broker.broker == 0:
+        create_topic(broker)
+    broker.wait_for(in_sync, "every partition has a leader and its replicas in sync")
+    say(
+        "engine",
+        {
+            "name": "kafka",
+            "version": version(broker.libraries),
+            "settings": {**TOPIC_SETTINGS, "acks": "all", "enable.idempotence": "true"},
+        },
+    )
+    Producing(broker).run(seconds)
+
+
+def create_topic(broker: KafkaBroker) -> None:
+    """A partition for each broker to lead, with a replica on every one. Raises EngineFault."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415
+    from confluent_kafka.admin import AdminClient, NewTopic  # noqa: PLC0415
+
+    replicas = [[(first + turn) % BROKERS + 1 for turn in range(BROKERS)] for first in range(BROKERS)]
+    topic = NewTopic(TOPIC, num_partitions=BROKERS, replica_assignment=replicas, config=TOPIC_SETTINGS)
+    admin = AdminClient(broker.client())
+    try:
+        for future in admin.create_topics([topic]).values():
+            future.result()
+    except KafkaException as problem:
+        raise EngineFault("topic", str(problem)) from None
+
+
+def version(libraries: str) -> str:
+    """Kafka's version, from the name of a library."""
+    return next((path.stem.rpartition("-")[2] for path in Path(libraries).glob("kafka-clients-*.jar")), "unknown")
+
+
+def rejoin(broker: KafkaBroker) -> None:
+    """Start on what a killed pod has left, and wait until all replicas are in sync again.
+
+    Raises EngineFault, OSError.
+    """
+    broker.start()
+    say("joined", {"seconds": round(broker.wait_for(in_sync, "every replica is in sync"), 2)})
+
+
+def read(broker: KafkaBroker) -> None:
+    """What a consumer of this broker's partition gets, and what is in its own segments."""
+    mark(broker)
+    say("rows", {"partition": broker.broker, "blocks": list(blocks(consumed(broker, broker.broker)))})
+    for partition in range(BROKERS):
+        segments = sorted((broker.data / f"{TOPIC}-{partition}").glob("*.log"))
+        rows: list[tuple[int, str]] = []
+        status, said = dump(broker.libraries, segments, rows)
+        say("replica", {"partition": partition, "blocks": list(blocks(rows))})
+        say("segments", {"partition": partition, "status": status, "said": said, "files": len(segments)})
+    say("discarded", broker.log.kept[:20])
+
+
+def mark(broker: KafkaBroker) -> None:
+    """Write one record more to each partition.
+
+    After a start the brokers agree on the end of a partition only by and by, and a consumer gets
+    nothing beyond. Once this record is acknowledged by all, so is everything before it.
+    Raises EngineFault.
+    """
+    from confluent_kafka import Producer  # noqa: PLC0415
+
+    problems: list[str] = []
+    producer = Producer(broker.client(**{"enable.idempotence": True, "acks": "all", "delivery.timeout.ms": DELIVERING * 1000}))
+    for partition in range(BROKERS):
+        producer.produce(TOPIC, MARK, partition=partition, on_delivery=lambda error, _: problems.append(str(error)) if error else None)
+    if producer.flush(DELIVERING) or problems:
+        raise EngineFault("delivery", f"the partitions take no more records: {'; '.join(problems) or 'no answer'}")
+
+
+def consumed(broker: KafkaBroker, partition: int) -> Iterator[tuple[int, str]]:
+    """Number and content of each record of a partition, as a consumer gets them.
+
+    Raises EngineFault.
+    """
+    from confluent_kafka import Consumer, KafkaException, TopicPartition  # noqa: PLC0415
+
+    settings = {"group.id": "accept", "enable.auto.commit": False, "isolation.level": "read_committed", "auto.offset.reset": "earliest"}
+    consumer = Consumer(broker.client(**settings))
+    try:
+        where = TopicPartition(TOPIC, partition, 0)
+        _, end = consumer.get_watermark_offsets(where, timeout=STARTING)
+        consumer.assign([where])
+        silent = time.monotonic()
+        next_offset = 0
+        while next_offset < end:
+            for message in consumer.consume(500, timeout=1):
+                if message.error():
+                    raise EngineFault("read", f"partition {partition}: {message.error()}")
+                silent, next_offset = time.monotonic(), message.offset() + 1
+                value = message.value().decode("utf-8", "replace")
+                if value != MARK:
+                    yield row(value)
+            if time.monotonic() - silent > STARTING:
+                raise EngineFault("read", f"partition {partition} gives nothing from offset {next_offset} on; its end is {end}")
+    except KafkaException as problem:
+        raise EngineFault("read", f"partition {partition}: {problem}") from None
+    finally:
+        consumer.close()
+
+
+def row(value: str) -> tuple[int, str]:
+    """Number and content of a record's value; number 0 for one that is not of this script."""
+    number, _, text = value.partition(" ")
+    return (int(number), text) if number.isdigit() else (0, value)
+
+
+def dump(libraries: str, segments: Sequence[Path], rows: list[tuple[int, str]]) -> tuple[int, list[str]]:
+    """Kafka's own reading of segments; gives exit status and complaints, and adds to `rows`."""
+    if not segments:
+        return 1, ["there are no segments"]
+    files = ",".join(map(str, segments))
+    command = [
+        *java(libraries),
+        "-Xmx128m",
+        "org.apache.kafka.tools.DumpLogSegments",
+        "--print-data-log",
+        "--deep-iteration",
+        "--files",
+        files,
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as tool:
+        assert tool.stdout is not None
+        complaints = []
+        for line in tool.stdout:
+            found = PAYLOAD.search(line.rstrip("\n"))
+            if found:
+                rows.append((int(found[1]), found[2]))
+            if INVALID.search(line) or "Exception" in line:
+                complaints.append(line.strip()[:200])
+    return tool.returncode, complaints[:20]
+
+
+def main(arguments: list[str]) -> int:
+    """Run it from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("step", choices=["load", "rejoin", "recover"])
+    parser.add_argument("--root", type=Path, required=True, help="the mounted volume")
+    parser.add_argument("--work", type=Path, required=True, help="a folder for files of the moment")
+    parser.add_argument("--hosts", type=Path, required=True, help="a file with the brokers' addresses and names")
+    parser.add_argument("--address", required=True, help="this broker's own")
+    parser.add_argument("--broker", type=int, required=True, help="its number, from 0")
+    parser.add_argument("--packages", default="", help="the folder that has confluent_kafka")
+    parser.add_argument("--libraries", default=LIBRARIES, help="the folder with Kafka's jars")
+    parser.add_argument("--run", required=True, help="the run's id, in hexadecimal")
+    parser.add_argument("--seconds", type=float, default=300, help="of the load, if nobody kills it")
+    given = parser.parse_args(arguments)
+    sys.path[:0] = [given.packages] if given.packages else []
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))  # as PID 1 it would be ignored
+    try:
+        say_mount(given.root)
+        broker = KafkaBroker(
+            given.root,
+            given.work,
+            run=given.run,
+            broker=given.broker,
+            address=given.address,
+            hosts=given.hosts,
+            libraries=given.libraries,
+            held=take(given.root),
+        )
+        try:
+            if given.step == "load":
+                load(broker, given.seconds)
+            else:
+                rejoin(broker)
+                if given.step == "recover":
+                    read(broker)
+            say("done", given.step)
+            while True:
+                broker.look()
+                time.sleep(0.2)
+        except EngineFault as problem:
+            raise broker.log.explained(problem) from None
+    except (EngineFault, OSError) as problem:
+        say_fault(problem)
+        return 1
