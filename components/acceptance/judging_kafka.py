@@ -22,9 +22,11 @@ def kafka_findings(run: str, ledger: Ledger, said: Mapping[int, Mapping[str, Seq
     findings: list[KeptFinding] = []
     for partition, acknowledged in sorted(ledger.acknowledged.items()):
         whose, blocks = f"partition {partition}", rows.get(partition, [])
-        findings += differences("records", whose, difference(partition, acknowledged, as_ranges(blocks)))
-        findings += contents(run, partition, "records", whose, [each for each in blocks if each[0] > 0])
-        findings += [KeptFinding(KeptFault.DAMAGED, f"{whose} has a record that nobody wrote") for each in blocks if each[0] == 0]
+        own = [each for each in blocks if each[0] > 0]
+        findings += differences("records", whose, difference(partition, acknowledged, as_ranges(own)))
+        findings += contents(run, partition, "records", whose, own)
+        if own != blocks:
+            findings.append(KeptFinding(KeptFault.DAMAGED, f"{whose} has records that nobody wrote"))
     for broker, words in sorted(said.items()):
         findings += _broker(run, ledger, broker, words)
     return worst_first(findings)

@@ -85,17 +85,17 @@ def blocks(rows: Iterable[tuple[int, str]]) -> Iterator[list[Any]]:
 
     A block ends at a multiple of BLOCK. A number that comes twice, or late, begins a new one.
     """
-    first = last = 0
+    first = last = -1  # none
     digest = hashlib.blake2b(digest_size=8)
     for number, text in rows:
-        if first and (number != last + 1 or last % BLOCK == 0):
+        if first >= 0 and (number != last + 1 or last % BLOCK == 0):
             yield [first, last, digest.hexdigest()]
-            first = 0
-        if not first:
+            first = -1
+        if first < 0:
             first, digest = number, hashlib.blake2b(digest_size=8)
         digest.update(text.encode())
         last = number
-    if first:
+    if first >= 0:
         yield [first, last, digest.hexdigest()]
 
 
