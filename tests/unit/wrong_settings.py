@@ -24,8 +24,8 @@ PATTERN_RULE = (
 )
 PATTERN_WORKS = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"
 KIND_RULE = "what the tier is for: database or streaming"
-CANARY_RULE = "a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod` and `spread`"
-CANARY_KEYS = "unknown key; known here: enabled, image, limits, namespace, pod, run, spread"
+CANARY_RULE = "a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod`, `spread` and `engines`"
+CANARY_KEYS = "unknown key; known here: enabled, engines, image, limits, namespace, pod, run, spread"
 OWN_LABELS_RULE = (
     "one of the project's own labels, by which the canary's pods are found: app.kubernetes.io/part-of, app.kubernetes.io/instance, "
     "app.kubernetes.io/name, app.kubernetes.io/component, app.kubernetes.io/managed-by and storage-tiers/…. Works: example.com/team"
