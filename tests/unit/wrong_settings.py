@@ -447,7 +447,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "services: a list": ({"services": []}, f"services: []: {SERVICES_RULE}. Works: {{postgres: {{tier: database, size: 5Gi}}}}"),
     "services: nothing after the colon": (
         {"services": {"kafka": None}},
-        "services.kafka: null: a mapping with `tier`, `size`, `replicas`, `accessMode`, `engine`. Works: {tier: database, size: 5Gi}",
+        "services.kafka: null: a mapping with `tier`, `size`, `replicas`, `accessMode`, `restores`, `engine`. "
+        "Works: {tier: database, size: 5Gi}",
     ),
     "services: an upper-case name": (named("Kafka"), f'services.Kafka: "Kafka": {SERVICE_RULE}. Works: kafka'),
     "services: a name with a dot": (named("kafka.a"), f'services.kafka.a: "kafka.a": {SERVICE_RULE}. Works: kafka-a'),
@@ -508,7 +509,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "services: a text for a service": (
         {"services": {"kafka": "streaming"}},
-        'services.kafka: "streaming": a mapping with `tier`, `size`, `replicas`, `accessMode`, `engine`. '
+        'services.kafka: "streaming": a mapping with `tier`, `size`, `replicas`, `accessMode`, `restores`, `engine`. '
         "Works: {tier: database, size: 5Gi}",
     ),
     "tier: a number": (
