@@ -11,8 +11,8 @@ help: ## this list
 doctor: ## what this machine has for a dev stack, and what mends what it lacks; changes nothing
 	@$(PYTHON) -m dev doctor --stack $(STACK)
 
-up: ## from nothing to a dev stack that is up: Python packages, engine, plugins, cluster, `pulumi up`; ADOPT=1 gives old volumes back; CLUSTER=kind or embedded
-	@$(PYTHON) -m dev up --stack $(STACK) $(if $(filter-out 0 no false,$(ADOPT)),--adopt) $(if $(FROM),--from "$(FROM)") $(if $(filter command,$(origin CLUSTER)),--cluster "$(CLUSTER)") $(if $(KIND_IMAGE),--kind-image "$(KIND_IMAGE)") $(if $(KIND_CONFIG),--kind-config "$(KIND_CONFIG)")
+up: ## from nothing to a dev stack that is up: Python packages, engine, plugins, cluster, `pulumi up`; ADOPT=1 gives old volumes back; CLUSTER=kind or embedded, NODES=3
+	@$(PYTHON) -m dev up --stack $(STACK) $(if $(filter-out 0 no false,$(ADOPT)),--adopt) $(if $(FROM),--from "$(FROM)") $(if $(filter command,$(origin CLUSTER)),--cluster "$(CLUSTER)") $(if $(KIND_IMAGE),--kind-image "$(KIND_IMAGE)") $(if $(KIND_CONFIG),--kind-config "$(KIND_CONFIG)") $(if $(filter command,$(origin NODES)),--nodes "$(NODES)")
 
 down: ## stop the dev cluster, nothing else: the next `make up` has all its data
 	@$(PYTHON) -m dev down --stack $(STACK)

@@ -8,7 +8,8 @@ with without_garbage_collection():
 
     from components.allocation import allocation_of
     from components.canary.component import prove
-    from components.destroy_guard import DestroyGuard, DestroyGuardArgs
+    from components.destroy_guard import declare_guard
+    from components.preflight.attributes import read_attributes_classes
     from components.preflight.claims import check_claims
     from components.preflight.cluster import check_cluster, uid_of_cluster
     from components.service_namespace import ServiceNamespace, ServiceNamespaceArgs
@@ -34,7 +35,7 @@ provider = kubernetes.Provider(
 stack = Stack(settings.stack, cluster.context, cluster.identifier, provider, settings.protect, cluster_uid)
 
 namespace = ServiceNamespace("namespace", ServiceNamespaceArgs(stack, namespace_name, settings.namespace.create), stack.options())
-tiers = declare_tiers(stack, settings)
+tiers = declare_tiers(stack, settings, read_attributes_classes(settings))
 allocation = allocation_of(settings)
 
 proof = prove(stack, settings, tiers, allocation)
@@ -43,11 +44,8 @@ quotas = declare_quotas(stack, settings, allocation, headroom, depends_on=[names
 behind = {name: [namespace, tiers[name], quotas[name], *proof.of(name)] for name in tiers}
 volumes = declare_volumes(stack, settings, behind)
 
-DestroyGuard(
-    "destroy-guard",
-    DestroyGuardArgs(stack, namespace_name, settings.namespace.create, settings.canary_namespace if settings.canary.enabled else None),
-    pulumi.ResourceOptions(depends_on=[namespace, *tiers.values(), *quotas.values(), *proof.resources, *volumes.values()]),
-)
+guarded = [namespace, *tiers.values(), *quotas.values(), *proof.resources, *volumes.values()]
+declare_guard(stack, settings, tiers.values(), guarded)
 
 pulumi.export("provisioner", settings.provisioner.name)
 pulumi.export("cluster", {"context": cluster.context, "identifier": cluster.identifier})

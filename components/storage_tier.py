@@ -5,7 +5,7 @@ The StorageClass is named after the tier and its provisioner.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from pulumi_kubernetes.storage.v1 import StorageClass, VolumeAttributesClass
 
 from components.kube import labels
+from components.kube.attributes import AttributesClass, WantedAttributes, name_for
 from components.kube.classes import DEFAULT_CLASS, REPLACING
 from components.provisioners import SNAPSHOT_API, Provisioner
 from components.settings import Settings, Tier
@@ -33,13 +34,15 @@ class StorageTierArgs:
     """The tier as the settings have it."""
     provisioner: Provisioner[Any]
     """The driver of its volumes."""
+    attributes_found: Sequence[AttributesClass] = ()
+    """The VolumeAttributesClasses that the cluster has, whosever they are."""
 
 
 class StorageTier(pulumi.ComponentResource):
     """The StorageClass of a tier.
 
     A tier that wants them has a VolumeSnapshotClass of the same name as well, and
-    VolumeAttributesClasses `<class>-<name>`: these change volumes while they are in use.
+    VolumeAttributesClasses `<class>-<name>-<hash>`: these change volumes while they are in use.
     """
 
     tier: Tier
@@ -51,6 +54,8 @@ class StorageTier(pulumi.ComponentResource):
     """
     enforces_size: bool
     """Whether a volume is as large as its claim."""
+    keeps_attributes: bool
+    """Whether it has VolumeAttributesClasses, which Pulumi leaves in the cluster."""
 
     def __init__(self, name: str, args: StorageTierArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("storage-tiers:index:StorageTier", name, None, opts)
@@ -97,19 +102,57 @@ class StorageTier(pulumi.ComponentResource):
                 },
                 self._immutable("VolumeSnapshotClass"),
             )
-        for change, parameters in provisioner.attributes_classes(tier.parameters).items():
-            VolumeAttributesClass(
-                f"{name}-{change}",
-                metadata=self._metadata(
-                    args,
-                    f"{tier.class_name}-{change}",
-                    f"Changes a volume of {tier.class_name} whose claim names it as volumeAttributesClassName.",
-                ),
-                driver_name=driver,
-                parameters=dict(parameters),
-                opts=self._immutable("VolumeAttributesClass"),
-            )
+        attributes = list(self._attributes_classes(args, driver))
+        self.keeps_attributes = bool(attributes)
+        for each in attributes:
+            self._declare_attributes_class(name, args, each)
         self.register_outputs({"className": tier.class_name})
+
+    def _attributes_classes(self, args: StorageTierArgs, driver: str) -> Iterator[WantedAttributes]:
+        """Those of the settings, and behind them all others of this tier that the cluster has.
+
+        The others are declared as they are, for volumes that may name them.
+        """
+        tier, stack = args.tier, args.stack.name
+        wanted = {
+            each.name: each
+            for change, parameters in args.provisioner.attributes_classes(tier.parameters).items()
+            for each in [name_for(f"{tier.class_name}-{change}", driver, parameters, stack, args.attributes_found)]
+        }
+        yield from wanted.values()
+        for found in args.attributes_found:
+            if (
+                (found.stack, found.tier) == (stack, tier.name)
+                and found.name.startswith(f"{tier.class_name}-")
+                and found.name not in wanted
+            ):
+                yield WantedAttributes(found.name, found.driver, found.parameters, there=True)
+
+    def _declare_attributes_class(self, tier_name: str, args: StorageTierArgs, each: WantedAttributes) -> None:
+        """Declare a VolumeAttributesClass.
+
+        Pulumi never deletes it (what volumes name would stay, going, and the run would fail): the
+        guard of a destroy deletes those that nothing names. One that is there is taken over where
+        the state doesn't have it: after such a destroy, or when a tier comes back. For one that the
+        state has, `import_` does nothing. No change replaces one: other content has another name,
+        and a plugin that doesn't know the kind imports nothing of an object but its name.
+        """
+        VolumeAttributesClass(
+            f"{tier_name}-{each.name.removeprefix(f'{args.tier.class_name}-')}",
+            metadata=self._metadata(
+                args,
+                each.name,
+                f"Changes a volume of {args.tier.class_name} whose claim names it as volumeAttributesClassName.",
+            ),
+            driver_name=each.driver,
+            parameters=dict(each.parameters),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                custom_timeouts=DELETE_TIMEOUT,
+                retain_on_delete=True,
+                import_=each.name if each.there else None,
+            ),
+        )
 
     def _metadata(self, args: StorageTierArgs, name: str, description: str, annotations: Mapping[str, str] | None = None) -> ObjectMetaArgs:
         return ObjectMetaArgs(
@@ -128,9 +171,12 @@ class StorageTier(pulumi.ComponentResource):
         )
 
 
-def declare_tiers(stack: Stack, settings: Settings) -> dict[str, StorageTier]:
-    """Every tier of the settings, by name."""
+def declare_tiers(stack: Stack, settings: Settings, attributes_found: Sequence[AttributesClass] = ()) -> dict[str, StorageTier]:
+    """Every tier of the settings, by name.
+
+    `attributes_found` are the VolumeAttributesClasses that the cluster has.
+    """
     return {
-        name: StorageTier(name, StorageTierArgs(stack, tier, settings.provisioner), stack.options())
+        name: StorageTier(name, StorageTierArgs(stack, tier, settings.provisioner, attributes_found), stack.options())
         for name, tier in settings.tiers.items()
     }

@@ -34,7 +34,7 @@ class TierQuotaArgs:
     size: int
     """What these are provisioned with, all together, in bytes: a whole number of Mi."""
     headroom: QuotaHeadroom = field(default_factory=QuotaHeadroom)
-    """What is allowed beside them, for claims that this run deletes or replaces."""
+    """What is allowed beside them: for claims that this run deletes or replaces, for restores."""
 
 
 class TierQuota(pulumi.ComponentResource):
@@ -90,9 +90,18 @@ def declare_quotas(
                 namespace=settings.namespace.name,
                 claims=sum(service.replicas for service in settings.services.values() if service.tier == name),
                 size=allocation["tiers"][name]["provisionedBytes"],
-                headroom=headroom.get(tier.class_name, QuotaHeadroom()),
+                headroom=_beside(settings, name, headroom.get(tier.class_name, QuotaHeadroom())),
             ),
             stack.options(depends_on),
         )
         for name, tier in settings.tiers.items()
     }
+
+
+def _beside(settings: Settings, tier: str, leaving: QuotaHeadroom) -> QuotaHeadroom:
+    """What is allowed beside the services' own claims of a tier: `leaving`, and what their settings
+    have room for to restore.
+    """
+    copies = [(each.restores * each.replicas, each.size) for each in settings.services.values() if each.tier == tier]
+    size = sum(number * each.provisioned_bytes for number, each in copies)
+    return QuotaHeadroom(leaving.claims + sum(number for number, _ in copies), leaving.size + size)

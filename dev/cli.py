@@ -12,6 +12,7 @@ from dev.checks import lint, lock, soak, test
 from dev.doctor.command import doctor
 from dev.lifecycle import destroy, down, up
 from dev.machine import DevMachine, one_at_a_time
+from dev.nodes import kill_node, start_node
 from dev.purge import purge
 from dev.stack import leave_other_clones
 from ops.commands.accept import accept
@@ -58,7 +59,7 @@ def rehearse_command(stack: str) -> None:
         rehearse(stack)
 
 
-for command in (doctor, up, down, destroy, volumes, prune_command, drift, accept, purge, test, soak, lint, lock):
+for command in (doctor, up, down, destroy, volumes, prune_command, drift, accept, purge, kill_node, start_node, test, soak, lint, lock):
     cli.add_command(command)
 
 

@@ -38,11 +38,14 @@ from ops.volumes.matching import AdoptionPlan
 @click.option("--cluster", "way", type=click.Choice(WAYS), help="Which cluster; remembered. `auto` finds one.")
 @click.option("--kind-image", metavar="IMAGE", help="The node image of a new Kind cluster; remembered. `default`: Kind's own.")
 @click.option("--kind-config", metavar="FILE", help="A kind config for a new Kind cluster; remembered. `default`: none.")
-def up(stack: str, adopt: bool, saved: Path | None, *, way: str | None, kind_image: str | None, kind_config: str | None) -> None:
+@click.option("--nodes", metavar="N", help="How many nodes an embedded cluster has; remembered. `default`: as many as it has.")
+def up(
+    stack: str, adopt: bool, saved: Path | None, *, way: str | None, kind_image: str | None, kind_config: str | None, nodes: str | None
+) -> None:
     """From nothing to a dev stack that is up: engine, plugins, cluster, `pulumi up`."""
     settings = load_settings(stack)  # a wrong setting is said at once, not after ten minutes of building
     with one_at_a_time():
-        choice = remembered(CLUSTER_FILE).with_(way, kind_image, kind_config)
+        choice = remembered(CLUSTER_FILE).with_(way, kind_image, kind_config, nodes)
         cluster = cluster_by(settings, choice)  # that there can be none is said before anything is built, too
         say_what_will_fail(stack, settings.cluster.context, cluster)
         choice.write(CLUSTER_FILE)

@@ -68,7 +68,7 @@ def api_of(access: Access) -> KubeApi:
 def volumes_of(settings: Settings, access: Access, cluster: Cluster, saved: Path | None = None) -> StackVolumes:
     """A stack's volumes on a cluster that runs, also those that are only folders here."""
     folder = cluster.folder()
-    in_ops = VolumesFolder(folder.here, folder.in_node, folder.used) if folder else None
+    in_ops = VolumesFolder(folder.here, folder.in_node, folder.used, folder.nodes) if folder else None
     return StackVolumes(settings, kubeconfig_of(access), in_ops, saved)
 
 

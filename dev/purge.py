@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from dev.machine import api_of, cluster_of, one_at_a_time
 from dev.paths import STATE
 from dev.stack import Session, backend_of_the_users
-from devkube.cluster import Access, Cluster
+from devkube.cluster import Access, Cluster, NodeFolder
 from devkube.engine import ensure_engine
 from devkube.errors import MachineError
 from ops.command_line import option_of, stack_option, variable_of, yes_option
@@ -51,7 +53,7 @@ def _refuse_for_strangers(cluster: Cluster, stack: str) -> None:
     Only its API knows, so it is started; not where it has no volumes.
     """
     folder = cluster.folder()
-    if folder is None or not folder.here.is_dir() or not any(folder.here.iterdir()):
+    if folder is None or _is_empty(folder):
         return
     try:
         access = cluster.start()
@@ -62,6 +64,12 @@ def _refuse_for_strangers(cluster: Cluster, stack: str) -> None:
             f"`python -m dev purge{option_of(stack)} --unseen`.",
         ) from None
     refuse_for_strangers(VolumesApi(api_of(access)), stack)
+
+
+def _is_empty(folder: NodeFolder) -> bool:
+    """Whether no node has a volume in it."""
+    parts = {folder.here, *map(Path, folder.nodes)}
+    return not any(entry not in parts for part in parts if part.is_dir() for entry in part.iterdir())
 
 
 def _forget(stack: str) -> None:

@@ -10,8 +10,8 @@ import signal
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 PULUMI = "pulumi"
 LANGUAGE = "pulumi-language-python"
@@ -21,8 +21,7 @@ COMMAND = "pulumi-resource-command"
 _ANSWERS_WITHIN = 20.0  # seconds for a program to say its version; a plugin of 270 MB takes two on a busy machine
 
 
-@dataclass(frozen=True)
-class Good:
+class Good(NamedTuple):
     """Which versions of a part are good: from `oldest` on, below the major version `below`, and
     why."""
 
@@ -51,12 +50,12 @@ GOOD = {
 }
 
 # What is built here where nothing can be downloaded: in devkube/toolchain, the version of
-# github.com/pulumi/pulumi/pkg/v3, and the tag that the provider's commit follows.
-BUILT = {PULUMI: "3.258.0", KUBERNETES: "4.18.1"}
+# github.com/pulumi/pulumi/pkg/v3, and the tag of the provider's commit.
+BUILT = {PULUMI: "3.274.1", KUBERNETES: "4.25.0"}
 
 # What is downloaded: the same engine, and the plugins of the pip packages pulumi-kubernetes and
 # pulumi-command.
-DOWNLOADS = {PULUMI: "3.258.0", KUBERNETES: "4.34.2", COMMAND: "1.2.1"}
+DOWNLOADS = {PULUMI: "3.274.1", KUBERNETES: "4.34.2", COMMAND: "1.2.1"}
 
 
 def version_of(executable: Path) -> str:

@@ -16,10 +16,22 @@ from typing import Any
 import yaml
 
 from devkube import paths
+from devkube.engine import plugin_home
 
 # What engine and language host say after each refusal; newer hosts begin with a small letter.
 ENDS = re.compile("error: an unhandled error occurred: [Pp]rogram exited with non-zero exit code: 1")
 PARTS = ("Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.aws.yaml", "Pulumi.gcp.yaml", "__main__.py", "requirements.txt")
+
+
+def home_in(folder: Path) -> str:
+    """Make a PULUMI_HOME of its own, with the plugins of this machine's.
+
+    The engine would download them again for each home that lacks them.
+    """
+    folder.mkdir()
+    if plugin_home().is_dir():
+        (folder / "plugins").symlink_to(plugin_home())
+    return str(folder)
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ class Program:
         (folder / ".venv").symlink_to(paths.VENV)
         (folder / "state").mkdir()
         backend = state or (folder / "state").as_uri()
-        program = cls(folder, {**variables, "PULUMI_BACKEND_URL": backend, "PULUMI_HOME": str(folder / "pulumi-home")}, stack)
+        program = cls(folder, {**variables, "PULUMI_BACKEND_URL": backend, "PULUMI_HOME": home_in(folder / "pulumi-home")}, stack)
         program.pulumi("stack", "init", stack)
         return program
 

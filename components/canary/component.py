@@ -18,7 +18,9 @@ from pulumi_kubernetes.core.v1 import ConfigMap, Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 
 from components.allocation import Allocation
-from components.canary.proven_on import OUTPUT, ProvenOn, last_proven_on
+from components.canary import claim_mode, proven_on
+from components.canary.claim_mode import READ_WRITE_ONCE, ClaimMode
+from components.canary.proven_on import ProvenOn, last_outputs
 from components.canary.verdict import free_space_warning
 from components.kube import labels
 from components.settings import Settings
@@ -130,6 +132,8 @@ class TierCanaryArgs:
     """How it is proven."""
     claim_bytes: int = CLAIM_BYTES
     """What the canary's own claim asks for, in bytes."""
+    access_mode: str = READ_WRITE_ONCE
+    """The access mode of that claim, from the next proof on (see claim_mode.py)."""
     allocated_bytes: int = 0
     """What the services are provisioned with on the tier, in bytes.
 
@@ -152,37 +156,45 @@ class TierCanary(pulumi.ComponentResource):
     def __init__(self, name: str, args: TierCanaryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("storage-tiers:index:TierCanary", name, None, opts)
         stack, proof, tier = args.stack, args.proof, args.storage_tier.tier
-        proven_on: pulumi.Output[ProvenOn] = pulumi.Output.from_input(self._proven_on(args))
         triggers = [stack.identifier, _fingerprint(args.storage_tier.definition), proof.probe, proof.run]
+        decided: pulumi.Output[tuple[ProvenOn, ClaimMode]] = pulumi.Output.from_input(self._decide(args, triggers))
+        fixed = [
+            *DRIVER,
+            f"--context={stack.context}",
+            f"--namespace={proof.namespace}",
+            f"--instance={stack.name}",
+            f"--tier={tier.name}",
+            f"--profile={tier.kind.profile}",
+            f"--storage-class={tier.class_name}",
+            f"--image={proof.image}",
+            f"--probe={proof.probe}",
+            f"--size={args.claim_bytes}",
+            *(["--sizes-enforced"] if args.storage_tier.enforces_size else []),
+            *(f"--limit={limit}={json.dumps(number)}" for limit, number in sorted(proof.limits.items())),
+            *([f"--pod={json.dumps(proof.pod, sort_keys=True, separators=(',', ':'))}"] if proof.pod else []),
+            *([f"--spread={proof.spread}"] if proof.spread else []),
+        ]
         command = Command(
             f"canary-{name}",
-            interpreter=[
-                *DRIVER,
-                f"--context={stack.context}",
-                f"--namespace={proof.namespace}",
-                f"--instance={stack.name}",
-                f"--tier={tier.name}",
-                f"--profile={tier.kind.profile}",
-                f"--storage-class={tier.class_name}",
-                f"--image={proof.image}",
-                f"--probe={proof.probe}",
-                f"--size={args.claim_bytes}",
-                *(["--sizes-enforced"] if args.storage_tier.enforces_size else []),
-                *(f"--limit={limit}={json.dumps(number)}" for limit, number in sorted(proof.limits.items())),
-                *([f"--pod={json.dumps(proof.pod, sort_keys=True, separators=(',', ':'))}"] if proof.pod else []),
-                *([f"--spread={proof.spread}"] if proof.spread else []),
-            ],
+            interpreter=decided.apply(lambda each: [*fixed, *each[1].arguments]),
             create="prove",
-            triggers=proven_on.apply(lambda on: [*triggers, *on.triggers]),
+            triggers=decided.apply(lambda each: [*triggers, *each[0].triggers]),
             logging=Logging.STDERR,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions(parent=self, depends_on=opts.depends_on if opts else None),
         )
         self.verdict = command.stdout.apply(lambda text: with_warnings(json.loads(text), args))
-        self.register_outputs({"verdict": self.verdict, OUTPUT: proven_on.apply(lambda on: on.noted)})
+        noted = {proven_on.OUTPUT: decided.apply(lambda each: each[0].noted), claim_mode.OUTPUT: decided.apply(lambda each: each[1].noted)}
+        self.register_outputs({"verdict": self.verdict, **noted})
 
-    async def _proven_on(self, args: TierCanaryArgs) -> ProvenOn:
-        last = await last_proven_on(self)
+    async def _decide(self, args: TierCanaryArgs, triggers: list[Any]) -> tuple[ProvenOn, ClaimMode]:
+        """For which cluster the tier is proven, and with which access mode."""
+        outputs = await last_outputs(self)
+        on = self._proven_on(args, ProvenOn.of(outputs))
+        return on, ClaimMode.decide(args.access_mode, [*triggers, *on.triggers], outputs)
+
+    @staticmethod
+    def _proven_on(args: TierCanaryArgs, last: ProvenOn) -> ProvenOn:
         here = last.on(args.stack.cluster_uid)
         if here.trigger != last.trigger:
             pulumi.log.warn(
@@ -260,6 +272,7 @@ def prove(stack: Stack, settings: Settings, tiers: Mapping[str, StorageTier], al
                     canary.spread,
                 ),
                 claim_bytes=settings.smallest_bytes(name, CLAIM_BYTES),
+                access_mode=settings.access_mode_of(name),
                 allocated_bytes=allocation["tiers"][name]["provisionedBytes"],
             ),
             stack.options([shared, tier]),

@@ -66,6 +66,8 @@ def parse(arguments: list[str]) -> tuple[str, ProofPlan]:
     parser.add_argument("--limit", action="append", default=[], type=limit, metavar="NAME=NUMBER")
     parser.add_argument("--pod", default={}, type=json.loads, metavar="JSON", help="the setting canary.pod")
     parser.add_argument("--spread", default="", choices=["none", "zones", "nodes"], help="the setting canary.spread")
+    modes = ["ReadWriteOnce", "ReadWriteOncePod"]
+    parser.add_argument("--access-mode", default=modes[0], choices=modes, help="of the claim")
     given = vars(parser.parse_args(arguments))
     return given.pop("operation"), ProofPlan(limits=tuple(given.pop("limit")), **given)
 

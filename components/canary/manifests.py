@@ -44,7 +44,7 @@ def claim(plan: ProofPlan, run: str) -> dict[str, Any]:
         "kind": "PersistentVolumeClaim",
         "metadata": _metadata(plan, run, f"canary-{plan.tier}-{run[:8]}"),
         "spec": {
-            "accessModes": ["ReadWriteOnce"],
+            "accessModes": [plan.access_mode],
             "volumeMode": "Filesystem",
             "storageClassName": plan.storage_class,
             "resources": {"requests": {"storage": str(plan.size)}},

@@ -20,6 +20,7 @@ class ProofPlan:
     `sizes_enforced`: the provisioner's volumes are as large as their claims.
     `pod` is what the settings have in `canary.pod`, as they are written.
     `spread` is `none`, `zones` or `nodes`, and empty where the class decides (see places.py).
+    `access_mode` is that of the claim.
     `other_image` is what to do about an image that can't be pulled.
     `place` is the one that is proven, None for wherever the scheduler puts it.
     """
@@ -37,6 +38,7 @@ class ProofPlan:
     limits: tuple[FigureLimit, ...] = ()
     pod: Mapping[str, Any] = field(default_factory=dict)
     spread: str = ""
+    access_mode: str = "ReadWriteOnce"
     place: Place | None = None
     other_image: str = OTHER_IMAGE
 

@@ -7,7 +7,9 @@ the cluster that it finds for the one that was proven.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pulumi
 
@@ -26,6 +28,12 @@ class ProvenOn:
     Empty until a proof was repeated because of another cluster: the triggers of all proofs before
     are the same as they were without UIDs.
     """
+
+    @classmethod
+    def of(cls, outputs: Mapping[str, Any]) -> ProvenOn:
+        """What the outputs of a tier's component have of it."""
+        noted = outputs.get(OUTPUT) or {}
+        return cls(noted.get("uid", ""), noted.get("trigger", ""))
 
     def on(self, uid: str) -> ProvenOn:
         """The same on the cluster `uid`, empty where that can't be told. Another trigger in it
@@ -46,12 +54,11 @@ class ProvenOn:
         return {key: value for key, value in asdict(self).items() if value} or None
 
 
-async def last_proven_on(component: pulumi.ComponentResource) -> ProvenOn:
-    """What the last `up` has noted with a tier's `component`.
+async def last_outputs(component: pulumi.ComponentResource) -> Mapping[str, Any]:
+    """The outputs of a tier's `component` that the last `up` has noted.
 
     Until a component has registered its outputs, the engine has those of the run before for it
     (pulumi, pkg/resource/deploy/step.go, SameStep), and none for a new one.
     """
     answer = await pulumi.runtime.invoke_async("pulumi:pulumi:getResource", {"urn": await component.urn.future()})
-    noted = (answer.get("state") or {}).get(OUTPUT) or {}
-    return ProvenOn(noted.get("uid", ""), noted.get("trigger", ""))
+    return answer.get("state") or {}

@@ -77,7 +77,7 @@ class VolumeRun:
         the next claim of a service.
         """
         for volume in self.api.items(objects.volume()):
-            if is_free(volume, self.plan.storage_class, self.plan.size):
+            if is_free(volume, self.plan.storage_class, self.plan.size, self.plan.access_mode):
                 name = volume["metadata"]["name"]
                 raise NotProven(
                     f"volume {name} of class {self.plan.storage_class} is Available to any claim, the canary's as well",

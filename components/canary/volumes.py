@@ -56,14 +56,14 @@ def made_for(volume: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
     return not was_free and bool(volume["metadata"]["creationTimestamp"] >= claim["metadata"]["creationTimestamp"])
 
 
-def is_free(volume: Mapping[str, Any], storage_class: str, size: int) -> bool:
-    """Whether any ReadWriteOnce claim of this class and size (bytes) may get this volume."""
+def is_free(volume: Mapping[str, Any], storage_class: str, size: int, access_mode: str = "ReadWriteOnce") -> bool:
+    """Whether any claim of this class, size (bytes) and access mode may get this volume."""
     spec = volume["spec"]
     return bool(
         volume["status"].get("phase") == "Available"
         and not spec.get("claimRef")
         and spec.get("storageClassName") == storage_class
-        and "ReadWriteOnce" in spec["accessModes"]
+        and access_mode in spec["accessModes"]
         and spec.get("volumeMode") != "Block"
         and bytes_of(spec["capacity"]["storage"]) >= size
     )

@@ -10,12 +10,15 @@ they are in use.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_command.local import Command, Logging
 
+from components.settings import Settings
 from components.stack import Stack
+from components.storage_tier import StorageTier
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class DestroyGuardArgs:
     """Whether the stack made it, and so deletes it with all that is in it."""
     canary_namespace: str | None = None
     """The stack's own namespace for its canaries; None where it has none."""
+    keeps_attributes: bool = False
+    """Whether the stack has VolumeAttributesClasses, and its state says that Pulumi leaves them.
+
+    The guard then deletes those that nothing names.
+    """
 
 
 class DestroyGuard(pulumi.ComponentResource):
@@ -56,6 +64,7 @@ class DestroyGuard(pulumi.ComponentResource):
                 f"--instance={args.stack.name}",
                 *(["--namespace-is-ours"] if args.namespace_is_ours else []),
                 *([f"--canary-namespace={args.canary_namespace}"] if args.canary_namespace else []),
+                *(["--keeps-attributes"] if args.keeps_attributes else []),
             ],
             delete="destroy",
             # Another cluster or namespace replaces the guard, so that the old one is checked before
@@ -67,3 +76,11 @@ class DestroyGuard(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=args.stack.protect, depends_on=opts.depends_on if opts else None),
         )
         self.register_outputs({})
+
+
+def declare_guard(stack: Stack, settings: Settings, tiers: Iterable[StorageTier], depends_on: Sequence[pulumi.Resource]) -> DestroyGuard:
+    """The guard of a stack, before anything that is in `depends_on` is deleted."""
+    canary = settings.canary_namespace if settings.canary.enabled else None
+    attributes = any(tier.keeps_attributes for tier in tiers)
+    args = DestroyGuardArgs(stack, settings.namespace.name, settings.namespace.create, canary, attributes)
+    return DestroyGuard("destroy-guard", args, pulumi.ResourceOptions(depends_on=[*depends_on]))

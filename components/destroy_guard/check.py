@@ -19,12 +19,13 @@ import argparse
 import sys
 from collections.abc import Iterable
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project folder: this file is run by its path
 try:
-    from components.kube import labels
+    from components.kube import attributes, labels
     from components.kube.api import ApiError, Json, KubeApi, UnusableContext
     from components.kube.belonging import CANARY_KINDS, OUR_KINDS, Object, foreign, foreign_in
     from components.kube.bindings import broken, claims_and_volumes, out_of_reach
@@ -202,6 +203,56 @@ def warn(api: KubeApi, namespace: str, instance: str) -> None:
             print(f"Warning: the volume {found.volume['metadata']['name']} {found.where.fact}. It is retained.", file=sys.stderr)
 
 
+def attributes_classes(api: KubeApi, namespace: str, instance: str, left: bool) -> None:
+    """Delete the stack's VolumeAttributesClasses that nothing names, and say which stay.
+
+    One that a claim or a volume names can't go: the cluster keeps it, and a retained volume names
+    it for good. `left`: the state says that Pulumi leaves them. In a state from before, Pulumi
+    would delete them, and fail: raises Refusal for one that can't go. A stack that has moved to
+    another namespace keeps all of them: there this guard is replaced, and nothing is destroyed.
+    """
+    try:
+        found = [attributes.AttributesClass.of(each) for each in api.items(attributes.PATH)]
+        ours = [each.name for each in found if each.stack == instance]
+        if not ours:
+            return
+        claims = api.items("/api/v1/persistentvolumeclaims")
+        if has_moved(claims, namespace, instance):
+            return
+        used = attributes.users(claims, api.items("/api/v1/persistentvolumes"))
+        if not left:
+            if any(name in used for name in ours):
+                lines = _listed([f"{name}: {', '.join(used[name][:SHOWN])}" for name in ours if name in used])
+                raise Refusal(
+                    f"These VolumeAttributesClasses of stack {instance} are in use, and can't be deleted:\n{lines}\n"
+                    "The stack's state is from an older version, which would try. Run `pulumi up` once: then a destroy leaves what is in "
+                    "use. Nothing was deleted."
+                )
+            return
+        for name in ours:
+            if name in used:
+                print(f"VolumeAttributesClass {name} stays: {', '.join(used[name][:SHOWN])}. The next `pulumi up` has it.", file=sys.stderr)
+            else:
+                api.delete(f"{attributes.PATH}/{name}")
+    except ApiError as problem:
+        if problem.status not in (None, HTTPStatus.NOT_FOUND):  # a cluster that has no such kind
+            print(
+                f"Warning: the VolumeAttributesClasses of stack {instance} stay, used or not ({problem.reason}). They are listed by "
+                f"`kubectl --context {api.context} get volumeattributesclasses -l {labels.selector_of_stack(instance)}`.",
+                file=sys.stderr,
+            )
+
+
+def has_moved(claims: Iterable[Json], namespace: str, instance: str) -> bool:
+    """Whether the stack has claims in another namespace than this one, besides a canary's."""
+    return any(
+        labels.stack_of(labels.of(each)) == instance
+        and each["metadata"].get("namespace") != namespace
+        and not labels.are_of_canary(labels.of(each))
+        for each in claims
+    )
+
+
 def refused(why: str) -> int:
     """Say why on stderr, which the command plugin shows; the exit status."""
     print(f"The deletion was refused.\n{why}", file=sys.stderr)
@@ -220,6 +271,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--instance", required=True)
     parser.add_argument("--namespace-is-ours", action="store_true")
     parser.add_argument("--canary-namespace")
+    parser.add_argument("--keeps-attributes", action="store_true")
     given = parser.parse_args(arguments)
     try:
         api = open_api(given.context, given.instance)
@@ -227,6 +279,7 @@ def main(arguments: list[str]) -> int:
         stamp(api, given.namespace, given.instance)
         keep(api, given.namespace, given.instance)
         warn(api, given.namespace, given.instance)
+        attributes_classes(api, given.namespace, given.instance, given.keeps_attributes)
     except Refusal as refusal:
         return refused(str(refusal))
     except ApiError as problem:

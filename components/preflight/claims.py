@@ -15,6 +15,7 @@ import pulumi
 
 from components.kube.api import KubeApi
 from components.kube.ownership import claim_name
+from components.kube.quantity import as_quantity
 from components.preflight import claim_rules, previous
 from components.preflight.claim_rules import ACCESS_MODES, NAMESPACE, STORAGE_CLASS, ClaimFinding, ClaimValues, Effect
 from components.preflight.cluster import open_api
@@ -189,10 +190,15 @@ class _SettingsCheck:
         provisioner = self.settings.provisioner
         grows = provisioner.storage_class(self.settings.tiers[service.tier].parameters).allow_volume_expansion
         wanted = service.size.provisioned_bytes
-        for finding, claims in _by_finding(kept, lambda claim: claim_rules.compare_sizes(claim.size, wanted, provisioner.name, grows)):
-            requested = claims[0].requested
-            rule = f"{finding.rule}, and {self.data_in(claims)} of {requested}"
+        for finding, claims in _by_finding(kept, lambda claim: self._compare_sizes(claim, wanted, grows)):
+            requested, has = claims[0].requested, claims[0].has
+            # What failed to grow is smaller than it was asked to be.
+            is_less = has is not None and has < claims[0].size
+            rule = f"{finding.rule}, and {self.data_in(claims)} of {as_quantity(has) if has and is_less else requested}"
             yield Problem(path, shown(service.size.requested), rule, claim_rules.keep_or_copy(requested))
+
+    def _compare_sizes(self, claim: PreviousClaim, wanted: int, grows: bool) -> Iterator[ClaimFinding]:
+        return claim_rules.compare_sizes(claim.size, wanted, self.settings.provisioner.name, grows, claim.has)
 
     def size_of_pending(self, name: str, pending: list[PreviousClaim]) -> Iterator[Problem]:
         """Of a service's size, for claims that wait for a first pod.

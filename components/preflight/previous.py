@@ -13,6 +13,7 @@ from typing import Any
 import pulumi
 
 from components.kube import labels
+from components.kube.expansion import capacity_of
 from components.kube.ownership import claim_name, parse_claim_name
 from components.kube.quantity import bytes_of
 from components.preflight import claim_rules
@@ -40,6 +41,11 @@ class PreviousClaim:
     """Its size as the settings had it."""
     size: int
     """Its size as it was provisioned, in bytes."""
+    has: int | None = None
+    """What its volume has, in bytes: less than `size` while it grows.
+
+    None where it isn't known.
+    """
 
     @property
     def name(self) -> str:
@@ -157,4 +163,5 @@ def _as_it_is(claim: PreviousClaim, live: LiveClaim | None) -> PreviousClaim:
         access_mode=spec["accessModes"][0],
         requested=claim.requested if size == claim.size else asked,
         size=size,
+        has=capacity_of(live),
     )

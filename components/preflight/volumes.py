@@ -14,14 +14,15 @@ from components.kube import labels
 from components.kube.api import ApiError, KubeApi
 from components.kube.bindings import broken, out_of_reach
 from components.kube.classes import made_default_by
+from components.kube.expansion import unfinished
 from components.preflight.snapshot import ClaimSnapshot
 
 Json = Mapping[str, Any]
 
 
 def warn_of_volumes(api: KubeApi, snapshot: ClaimSnapshot, stack: str) -> None:
-    """Warn of volumes of the stack's claims that are going, gone or out of reach, and of a class of
-    the stack that has become the default one.
+    """Warn of volumes of the stack's claims that are going, gone, out of reach or still to become
+    larger, and of a class of the stack that has become the default one.
 
     What the user may not read isn't looked at.
     """
@@ -45,6 +46,7 @@ def warnings(
         if found.where.missing and not found.where.returns:
             claim, volume = found.claim["metadata"], found.volume["metadata"]
             yield f"the volume {volume['name']} of claim {claim['namespace']}/{claim['name']} {found.where.fact}"
+    yield from (each.fact for each in unfinished(claims))
     for each in classes:
         for annotation in made_default_by(each):
             yield f"class {each['metadata']['name']} is the default class, by its annotation {annotation}"

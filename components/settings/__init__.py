@@ -32,7 +32,14 @@ from components.settings.models import (
     TierSettings,
 )
 from components.settings.problems import Problem, SettingsError, inner_model
-from components.settings.values import LONGEST_SERVICE, NEW_VOLUME, VOLUME_REFERENCE_RULE, is_volume_reference, label_problem
+from components.settings.values import (
+    LONGEST_SERVICE,
+    NEW_VOLUME,
+    VOLUME_REFERENCE_RULE,
+    is_volume_reference,
+    label_problem,
+    split_volume_reference,
+)
 
 __all__ = [
     "DEFAULT_IMAGE",
@@ -67,4 +74,5 @@ __all__ = [
     "is_volume_reference",
     "label_problem",
     "load",
+    "split_volume_reference",
 ]

@@ -38,7 +38,7 @@ from components.settings.problems import (
     problem_of,
     unknown_key,
 )
-from components.settings.values import LONGEST_LABEL, LONGEST_SERVICE, NEW_VOLUME, label_problem, stack_name_problem
+from components.settings.values import LONGEST_LABEL, LONGEST_SERVICE, NEW_VOLUME, label_problem, split_volume_reference, stack_name_problem
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -298,10 +298,11 @@ class _Loader:
         if not re.fullmatch("0|[1-9][0-9]{0,8}", key) or int(key) >= replicas:
             self._add(path, shown(volume), f"the ordinal is a whole number from 0 to {replicas - 1}, one for each replica", "0")
             return False
-        if volume in seen and volume != NEW_VOLUME:
-            self._add(path, shown(volume), f"the same volume as {seen[volume]}; a volume holds the data of one replica", "another volume")
+        data, _ = split_volume_reference(volume)
+        if data in seen and volume != NEW_VOLUME:
+            self._add(path, shown(volume), f"the same volume as {seen[data]}; a volume holds the data of one replica", "another volume")
             return False
-        seen[volume] = path
+        seen[data] = path
         return True
 
 

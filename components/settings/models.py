@@ -97,6 +97,15 @@ class ServiceSettings(Section):
         Literal["ReadWriteOnce", "ReadWriteOncePod"],
         Field(description="ReadWriteOnce or ReadWriteOncePod: a volume is used by one broker or database", examples=["ReadWriteOnce"]),
     ] = "ReadWriteOnce"
+    restores: Annotated[
+        int,
+        Field(description=f"a whole number from 0 to {values.MOST_RESTORES}", examples=["1"]),
+        AfterValidator(values.restores),
+        More(
+            "Room in the quota for so many copies of its volumes, restored from snapshots beside them. For a time. "
+            "See [docs/recovery.md](docs/recovery.md)"
+        ),
+    ] = 0
     engine: Annotated[
         EngineSettings | None,
         BeforeValidator(engine_values.engine),
@@ -318,6 +327,11 @@ class Settings:
         unless a setting names it.
         """
         return self.canary.namespace or f"{self.namespace.name}{CANARY_ENDING}"
+
+    def access_mode_of(self, tier: str) -> str:
+        """ReadWriteOncePod for a tier whose services all have that, else ReadWriteOnce."""
+        modes = {service.access_mode for service in self.services.values() if service.tier == tier}
+        return modes.pop() if len(modes) == 1 else "ReadWriteOnce"
 
     def smallest_bytes(self, tier: str, least: int) -> int:
         """The smallest size of `least` bytes or more that a volume of the tier can have.

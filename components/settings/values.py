@@ -32,19 +32,22 @@ LONGEST_SERVICE = LONGEST_LABEL - 11
 # finger must not make a million of them.
 MOST_REPLICAS = 1000
 
+MOST_RESTORES = 10  # no rule of Kubernetes: room for restores is for a time, and counts against nothing
+
 LARGEST_RUN = 10**9  # no rule of anything: it stays a whole number on its way through JSON and YAML
 
 # How the setting `adopt` names a volume. A PersistentVolume's name is a DNS subdomain (RFC 1123).
 NEW_VOLUME = "new"
 VOLUME_REFERENCE_RULE = (
-    "an old volume: the name of a PersistentVolume, an absolute path on its node, an EBS volume (vol-… or aws://<zone>/vol-…), "
-    "a disk of Google Cloud (projects/…/disks/…), or `new` for an empty one"
+    "an old volume: the name of a PersistentVolume, an absolute path on its node, an EBS volume (vol-…@<size> or "
+    "aws://<zone>/vol-…@<size>), a disk of Google Cloud (projects/…/disks/…@<size>), or `new` for an empty one"
 )
+_SIZE_OF_DISK = "(@[1-9][0-9]{0,9}[MGT]i)?"
 _VOLUME_REFERENCES = (
     re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"),
     re.compile(r"(/(?!\.{1,2}(/|$))[^/\x00-\x1f]+)+"),
-    re.compile(r"aws://[a-z0-9-]+/vol-[0-9a-f]+"),
-    re.compile(r"projects/[^/\s]+/(zones|regions)/[^/\s]+/disks/[^/\s]+"),
+    re.compile(rf"(aws://[a-z0-9-]+/)?vol-[0-9a-f]+{_SIZE_OF_DISK}"),
+    re.compile(rf"projects/[^/\s]+/(zones|regions)/[^/\s]+/disks/[^/\s@]+{_SIZE_OF_DISK}"),
 )
 
 # The name of a stack becomes the value of the label app.kubernetes.io/instance; Pulumi itself
@@ -77,6 +80,15 @@ def label_problem(name: str, longest: int = LONGEST_LABEL) -> tuple[str, str] | 
 def is_volume_reference(text: str) -> bool:
     """Whether `text` has one of the forms that the setting `adopt` takes."""
     return any(form.fullmatch(text) for form in _VOLUME_REFERENCES)
+
+
+def split_volume_reference(text: str) -> tuple[str, str]:
+    """A value of the setting `adopt` as the volume and its size, such as `6Gi`.
+
+    The size is empty where there is none: only a disk that is named by its handle has one.
+    """
+    volume, _, size = ("", "", "") if text.startswith("/") else text.partition("@")
+    return volume or text, size
 
 
 def provisioner(name: object) -> Provisioner[Any]:
@@ -129,6 +141,12 @@ def size(value: object) -> Size:
 def replicas(number: int) -> int:
     """How many volumes a service gets."""
     require(1 <= number <= MOST_REPLICAS, works="1" if number < 1 else str(MOST_REPLICAS))
+    return number
+
+
+def restores(number: int) -> int:
+    """For how many restored copies of a service's volumes there is room."""
+    require(0 <= number <= MOST_RESTORES, works="0" if number < 0 else str(MOST_RESTORES))
     return number
 
 

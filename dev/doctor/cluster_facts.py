@@ -15,7 +15,7 @@ from dev.doctor.facts import ClusterFacts
 from dev.paths import KUBECONFIG
 from devkube.cluster import Cluster, EmbeddedCluster, KindCluster, layout
 from devkube.cluster.kind import checks
-from devkube.cluster.kind.config import read_config
+from devkube.cluster.kind.config import count_nodes, read_config
 from devkube.cluster.kind.nodes import running_everywhere
 from devkube.errors import MachineError
 
@@ -39,8 +39,11 @@ def _about(context: str, cluster: Cluster) -> ClusterFacts:
     made, running = cluster.exists(), cluster.running()
     facts = ClusterFacts(context, "embedded", made=made, running=running, volumes=cluster.volumes)
     if isinstance(cluster, KindCluster):
-        return replace(facts, way="kind", refusals={} if running else kind_refusals(cluster, made=made))
-    return replace(facts, taken_ports=taken_ports(cluster) if made and not running else ())
+        if running:
+            return replace(facts, way="kind")
+        refusals = kind_refusals(cluster, made=made)
+        return replace(facts, way="kind", refusals=refusals, nodes=count_nodes(read_config(cluster.config)))
+    return replace(facts, nodes=cluster.node_count(), taken_ports=taken_ports(cluster) if made and not running else ())
 
 
 def kind_refusals(cluster: KindCluster, *, made: bool) -> dict[Literal["cgroups", "inotify instances"], str]:
@@ -50,7 +53,7 @@ def kind_refusals(cluster: KindCluster, *, made: bool) -> dict[Literal["cgroups"
         return {}
     config = read_config(cluster.config)
     cgroups = None if made else checks.cgroup_refusal(engine, checks.kubernetes_of(cluster.image), config)
-    inotify = checks.inotify_shortage(engine, running=running_everywhere())
+    inotify = checks.inotify_shortage(engine, running=running_everywhere(), nodes=count_nodes(config))
     return {**({"cgroups": cgroups} if cgroups else {}), **({"inotify instances": inotify} if inotify else {})}
 
 

@@ -84,6 +84,7 @@ class ClusterFacts:
     refusals: Mapping[Literal["cgroups", "inotify instances"], str] = field(default_factory=dict)
     volumes: Path | None = None
     taken_ports: tuple[int, ...] = ()
+    nodes: int = 1
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Disk:
 class Inotify:
     """The kernel's limits for each user, and how many instances this one may still make.
 
-    `left` is counted up to what a node takes.
+    `left` is counted up to what an embedded cluster takes.
     """
 
     instances: int

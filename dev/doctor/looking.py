@@ -23,6 +23,7 @@ from dev.doctor.question import SECONDS, Question
 from devkube import paths, proxies
 from devkube.cluster import Cluster, embedded, host
 from devkube.cluster.kind import checks
+from devkube.cluster.layout import MOST_NODES
 from devkube.toolchain.build import go_version
 
 PACKAGES = ("pulumi", "pulumi-kubernetes", "pulumi-command")
@@ -82,21 +83,22 @@ def _here() -> dict[str, Any]:
         "embedded_lacks": tuple(embedded.lacking()),
         "other_provider": checks.other_provider() or "",
         "memory": psutil.virtual_memory().total,
-        "inotify": inotify(),
+        "inotify": inotify(nodes=MOST_NODES),
         "cgroups": cgroups(),
         "proxies": proxies.named(),
     }
 
 
-def inotify(folder: Path = Path("/proc/sys/fs/inotify")) -> Inotify | None:
-    """The kernel's limits; None where the system has no inotify."""
+def inotify(folder: Path = Path("/proc/sys/fs/inotify"), nodes: int = 1) -> Inotify | None:
+    """The kernel's limits; None where the system has no inotify. An embedded cluster of so many
+    nodes is what the rest is counted for."""
     if not sys.platform.startswith("linux"):
         return None
     try:
         instances, watches = (int((folder / name).read_text()) for name in ("max_user_instances", "max_user_watches"))
     except (OSError, ValueError):
         return None
-    return Inotify(instances, watches, host.inotify_instances_left(embedded.INOTIFY_INSTANCES))
+    return Inotify(instances, watches, host.inotify_instances_left(embedded.inotify_instances(nodes)))
 
 
 def cgroups(folder: Path = Path("/sys/fs/cgroup")) -> Literal["v1", "hybrid", "v2", ""]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dev.doctor.diagnosis import Diagnosis
 from dev.doctor.facts import ClusterFacts, Disk, Facts, Inotify
-from devkube.cluster.embedded import INOTIFY_INSTANCES, LEAST_DISK
+from devkube.cluster.embedded import LEAST_DISK, inotify_instances
 from devkube.cluster.kind.checks import NODE_INOTIFY_INSTANCES, ON_CGROUP_V1
 
 _GIB = 2**30
@@ -71,12 +71,13 @@ def _instances(facts: Facts, inotify: Inotify) -> Diagnosis:
     if cluster is None or not _to_be_started(cluster):
         return Diagnosis(subject, "good", of)
     refusal = cluster.refusals.get("inotify instances", "")
-    need = NODE_INOTIFY_INSTANCES if cluster.way == "kind" else INOTIFY_INSTANCES
+    need = cluster.nodes * NODE_INOTIFY_INSTANCES if cluster.way == "kind" else inotify_instances(cluster.nodes)
+    takes = f"a node takes up to {need}" if cluster.nodes == 1 else f"{cluster.nodes} nodes take up to {need}"
     if cluster.way == "embedded" and inotify.left < need:
-        refusal = f"{inotify.left} left of {of}, and a node takes up to {need}"
+        refusal = f"{inotify.left} left of {of}, and {takes}"
     if refusal:
         return Diagnosis(subject, "missing", refusal, "sudo sysctl fs.inotify.max_user_instances=512", fails=True)
-    return Diagnosis(subject, "good", f"{of}; a node takes up to {need}")
+    return Diagnosis(subject, "good", f"{of}; {takes}")
 
 
 def _cgroups(facts: Facts) -> Iterator[Diagnosis]:

@@ -26,7 +26,7 @@ _BESIDES = {
     LANGUAGE: {"the official one": "by hand"},
     COMMAND: {"the official 1.2.1": "by hand"},
 }
-_HEAD = ("part", "all tests run with", "was run besides", "which of yours is used")
+_HEAD = ("part", "`make test` runs with", "was run besides", "which of yours is used")
 
 
 def numbers(version: str) -> tuple[int, ...]:
@@ -46,7 +46,7 @@ def _besides(name: str, now: str = "") -> str:
 
 
 def rows() -> list[tuple[str, str, str, str]]:
-    """Each part, what all tests run with, what was run besides, and which of yours are used."""
+    """Each part, what `make test` runs with, what was run besides, and which of yours are used."""
     packages = ", ".join(f"{name} {pinned(name)}" for name in ("pulumi", "pulumi-kubernetes", "pulumi-command"))
     stand_in = "this project's stand-in"
     built = "built from its Go module"

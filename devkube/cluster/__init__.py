@@ -38,15 +38,41 @@ def choose(context: str, identity: str, kubeconfig: Path, choice: ClusterChoice 
     1. A cluster of the user's own, where their kubeconfig has that context.
     2. What this `identity` has been before: neither a Docker engine that was started since, nor
        one that was stopped, makes a clone's data vanish behind another cluster.
-    3. Kind, where Docker runs, and where a node of it can.
-    4. An embedded node, on Linux as root.
+    3. Kind, where Docker runs, and where a node of it can, and unless a number of nodes is asked
+       for, which Kind takes from a kind config alone.
+    4. An embedded cluster, on Linux as root.
 
     `kubeconfig` is the file that a cluster of this project writes. Raises MachineError that says
     what each way lacks.
     """
     asked = choice or ClusterChoice()
     in_docker = KindCluster(identity, context, kubeconfig, image=asked.kind_image, config=asked.kind_config)
-    on_host = EmbeddedCluster(identity, context, kubeconfig)
+    on_host = EmbeddedCluster(identity, context, kubeconfig, nodes=asked.nodes)
+    chosen = _chosen(asked, context, kubeconfig, in_docker, on_host)
+    if isinstance(chosen, EmbeddedCluster):
+        chosen.check_nodes()
+    elif asked.nodes > 1:
+        raise _not_so_many(asked.nodes, chosen)
+    return chosen
+
+
+def _not_so_many(nodes: int, chosen: Cluster) -> MachineError:
+    """Only an embedded cluster takes a number of nodes."""
+    if isinstance(chosen, KindCluster):
+        lines = "".join("  - role: worker\\n" for _ in range(nodes - 1))
+        made = f"kind: Cluster\\napiVersion: kind.x-k8s.io/v1alpha4\\nnodes:\\n  - role: control-plane\\n{lines}"
+        return MachineError(
+            f"nodes: {nodes}: this clone's cluster is a Kind one, and takes its nodes from a kind config, when it is made.",
+            f"`printf '{made}' > .dev/kind.yaml && make up NODES=default KIND_CONFIG=.dev/kind.yaml`. Or, for a new cluster as root on "
+            f"Linux: `make up CLUSTER=embedded NODES={nodes}`.",
+        )
+    return MachineError(
+        f"nodes: {nodes}: the cluster is one of your own, with the nodes that it has.",
+        f"`make up NODES=default` uses it as it is; `make up CLUSTER=embedded NODES={nodes}` makes one with so many.",
+    )
+
+
+def _chosen(asked: ClusterChoice, context: str, kubeconfig: Path, in_docker: KindCluster, on_host: EmbeddedCluster) -> Cluster:
     if asked.cluster != "auto":
         return _asked_for(asked.cluster, context, kubeconfig, in_docker, on_host)
     if user_has(context, but=kubeconfig):
@@ -56,9 +82,10 @@ def choose(context: str, identity: str, kubeconfig: Path, choice: ClusterChoice 
     if in_docker.exists():
         return in_docker
     kind_lacks = kind.lacking() or kind.unfit(asked.kind_image, read_config(asked.kind_config))
-    if not kind_lacks:
-        return in_docker
     embedded_lacks = embedded.lacking()
+    takes_number = asked.nodes > 1 and not asked.kind_config and not embedded_lacks  # only an embedded cluster does
+    if not kind_lacks and not takes_number:
+        return in_docker
     if not embedded_lacks:
         return on_host
     raise MachineError(

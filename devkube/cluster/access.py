@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -33,6 +33,9 @@ class NodeFolder:
     # Bytes of disk that a directory takes, named as the node sees it, asked of the node: its user
     # may look where this one may not. None where the node is this machine.
     used: Callable[[str], int | None] | None = None
+    # Where each node has a part of the folder to itself: the node's name by that part, as the node
+    # sees it. Empty for one node, and where all of them share the folder.
+    nodes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Cluster(Protocol):

@@ -81,15 +81,22 @@ class ControlPlane:
         self.kubeadm("init", "phase", "kubeconfig", "super-admin", f"--config={config}", f"--kubeconfig-dir={target.parent}")
         self._point_to_loopback(target)
 
-    def make_user(self, name: str) -> Path:
+    def make_kubelet_user(self, layout: Layout) -> None:
+        """The kubeconfig of a node's kubelet, made once; kubeadm makes the first node's."""
+        if layout.number > 1:
+            self.make_user(layout.kubelet_user, f"system:node:{layout.node_name}", "system:nodes")
+
+    def make_user(self, name: str, client: str = "", organization: str = "") -> Path:
         """A kubeconfig with a client certificate of its own for `name`, made once.
 
-        It may do what RBAC gives that name.
+        It may do what RBAC gives that name; or `client`, where the certificate's name is another
+        one, in the group `organization`.
         """
         target = self.layout.kubeconfig(name)
         if not target.exists():
             config = self.layout.home / "kubeadm.yaml"
-            made = self.kubeadm("kubeconfig", "user", f"--client-name={name}", f"--config={config}", f"--validity-period={_VALIDITY}")
+            whose = [f"--client-name={client or name}", *([f"--org={organization}"] if organization else [])]
+            made = self.kubeadm("kubeconfig", "user", *whose, f"--config={config}", f"--validity-period={_VALIDITY}")
             temporary = target.with_suffix(".new")
             temporary.touch(mode=0o600)
             temporary.write_text(made)

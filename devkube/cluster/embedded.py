@@ -1,5 +1,5 @@
-"""A single node of upstream Kubernetes as host processes, for Linux as root where there is no
-Docker."""
+"""Upstream Kubernetes as host processes, for Linux as root where there is no Docker: one node, or
+several."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import yaml
@@ -19,12 +18,14 @@ from devkube import paths
 from devkube.cluster import host
 from devkube.cluster import layout as layouts
 from devkube.cluster.access import Access, NodeFolder, write_kubeconfig
-from devkube.cluster.api_server import ask, ask_for_object
+from devkube.cluster.api_server import ask_for_object
 from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.daemons import Daemon, end, stop_all, wait_for
-from devkube.cluster.layout import NODE_NAME, Layout
+from devkube.cluster.layout import Layout
 from devkube.cluster.local_path import PROVISIONER, LocalPathProvisioner
-from devkube.cluster.node import Node, find_runtime
+from devkube.cluster.mount_namespace import MountNamespace
+from devkube.cluster.node import find_runtime
+from devkube.cluster.nodes import ZONES, Nodes, check_number, forget_removed, volumes_of, with_number
 from devkube.errors import MachineError
 from devkube.images import build_image
 from devkube.progress import step
@@ -38,6 +39,13 @@ LEAST_DISK = 2 * 1024**3
 # What a cluster uses: 7 the controller manager, 6 the API server, 5 the kubelet, 1 containerd; and
 # one to spare.
 INOTIFY_INSTANCES = 20
+# What each further node takes: 5 the kubelet, 1 containerd.
+FURTHER_NODE_INOTIFY_INSTANCES = 6
+
+
+def inotify_instances(nodes: int) -> int:
+    """How many inotify instances a cluster of so many nodes needs."""
+    return INOTIFY_INSTANCES + (nodes - 1) * FURTHER_NODE_INOTIFY_INSTANCES
 
 
 def lacking() -> list[str]:
@@ -58,25 +66,45 @@ def lacking() -> list[str]:
 
 
 class EmbeddedCluster:
-    """API server, controller manager, scheduler, etcd, containerd, kubelet and
-    local-path-provisioner of one throw-away or dev cluster.
+    """API server, controller manager, scheduler, etcd, local-path-provisioner, and for each node
+    containerd and kubelet, of one throw-away or dev cluster.
 
     Everything listens on 127.0.0.1 or on the address of the cluster's own bridge. Data is in
     /var/lib/storage-tiers/<identity>, sockets and process ids in /run/storage-tiers/<identity>; any
     number of clusters can run side by side. There is no kube-proxy, no DNS and no Service network,
     and pods reach each other and the node but nothing beyond: storage work needs none of it.
 
+    Several nodes have state, address, pod addresses, cgroups, logs and volumes of their own, and
+    share a bridge, so that their pods reach each other. The first one's mounts are the machine's;
+    each further one has a mount namespace, where the kernel gives one. Down, up and delete take
+    them as one.
+
     The kubelet sets a few kernel settings of the machine (vm.overcommit_memory, kernel.panic and
     the like), as every kubelet does.
     """
 
-    def __init__(self, identity: str, context: str, kubeconfig: Path, *, provisioners: tuple[str, ...] = (PROVISIONER,)) -> None:
-        """`provisioners`: the names that a local-path-provisioner answers to, one instance each."""
+    def __init__(
+        self,
+        identity: str,
+        context: str,
+        kubeconfig: Path,
+        *,
+        provisioners: tuple[str, ...] = (PROVISIONER,),
+        nodes: int = 0,
+        zones: Sequence[str] = ZONES,
+    ) -> None:
+        """`provisioners`: the names that a local-path-provisioner answers to, one instance each.
+
+        `nodes`: how many; 0 for as many as the cluster has, one for a new one. `zones`: what
+        several nodes are labelled with, in turn.
+        """
         layouts.check_identity(identity)
         self.identity = identity
         self.context = context
         self.kubeconfig = kubeconfig
         self.provisioners = provisioners
+        self.nodes = nodes
+        self.zones = zones
 
     def start(self) -> Access:
         """Start what isn't running and wait until a pod could run.
@@ -90,31 +118,29 @@ class EmbeddedCluster:
         runtime = find_runtime()
         archives = [build_image(name) for name in ("pause", "busybox")]
         with self._locked():
-            layout = layouts.choose(self.identity)
+            layout = self._with_nodes(layouts.choose(self.identity))
             _check_disk(layout.home)
             control_plane = ControlPlane(layout, binaries)
-            node = Node(layout, binaries, runtime)
+            nodes = Nodes(layout, binaries, runtime, self.zones)
             local_paths = [LocalPathProvisioner(control_plane, program, name) for name in self.provisioners]
-            daemons = [*control_plane.daemons, node.containerd, node.kubelet, *(each.daemon for each in local_paths)]
+            daemons = [*control_plane.daemons, *nodes.daemons, *(each.daemon for each in local_paths)]
             if not all(daemon.process() for daemon in daemons) or not control_plane.ready():
                 with step("Kubernetes", estimate=20) as progress, self._nothing_half_started(layout):
-                    self._clear_up(layout, node, daemons)
+                    self._clear_up(nodes, daemons)
                     for folder in (layout.run / "pids", layout.logs):
                         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                     progress.detail = "certificates"
-                    host.make_bridge(layout.bridge, f"{layout.address}/24")
-                    host.make_cgroup(layout.cgroup)
                     control_plane.make_certificates()
                     control_plane.make_super_admin()
-                    node.write_settings()
+                    nodes.prepare()
                     progress.detail = "control plane"
-                    self._start_control_plane(layout, control_plane, node)
-                    progress.detail = "node"
-                    node.load_images(*archives)
-                    self._start_node(control_plane, node, local_paths)
+                    self._start_control_plane(control_plane, nodes)
+                    progress.detail = "node" if layout.nodes == 1 else f"{layout.nodes} nodes"
+                    nodes.load_images(*archives)
+                    self._start_nodes(control_plane, nodes, local_paths)
                     progress.detail = f"{ask_for_object(layout, '/version')['gitVersion']} ready"
             else:
-                node.load_images(*archives)
+                nodes.load_images(*archives)
             self._write_kubeconfig(layout)
         return Access("embedded", self.context, self.kubeconfig)
 
@@ -142,9 +168,12 @@ class EmbeddedCluster:
         self._forget_context()
 
     def running(self) -> bool:
-        """Whether the API server's and the kubelet's processes are there."""
+        """Whether the API server's and every kubelet's processes are there."""
         layout = layouts.load(self.identity)
-        return bool(layout and all(Daemon(name, [], layout.logs, layout.run / "pids").process() for name in ("kube-apiserver", "kubelet")))
+        if not layout:
+            return False
+        kubelets = [node.kubelet for node in Nodes(layout, Path(), None).each]
+        return all(daemon.process() for daemon in (ControlPlane(layout, Path()).api, *kubelets))
 
     def exists(self) -> bool:
         """Whether the cluster has ever been started (and not been deleted since)."""
@@ -155,23 +184,80 @@ class EmbeddedCluster:
         home = layouts.home_of(self.identity)
         if not home.exists():
             return []
-        volumes = sorted((home / "volumes").glob("*")) if (home / "volumes").exists() else []
+        nodes = self._each_node()
+        several = f", {len(nodes)} nodes" if len(nodes) > 1 else ""
         return [
-            f"the cluster {self.identity} with all its objects: {home}",
-            *(f"volume {folder.name} ({_readable(_size(folder))}): {folder}" for folder in volumes),
+            f"the cluster {self.identity} with all its objects{several}: {home}",
+            *(f"volume {folder.name} ({_readable(_size(folder))}): {folder}" for own in nodes for folder in volumes_of(own)),
         ]
 
+    def _each_node(self) -> list[Layout]:
+        """The nodes as they are kept; where that can't be read, as if there were one."""
+        with suppress(MachineError):
+            if layout := layouts.load(self.identity):
+                return layout.each_node
+        return [Layout(self.identity, "198.18.0.0/24", layouts.Ports(*[0] * 7))]
+
+    def check_nodes(self) -> None:
+        """Raises MachineError where so many nodes as were asked for can't be had, or a node that
+        would be removed holds volumes."""
+        check_number(layouts.load(self.identity), self.nodes)
+
+    def node_count(self) -> int:
+        """How many nodes the next start brings up."""
+        return self.nodes or len(self._each_node())
+
+    def kill_node(self, name: str) -> None:
+        """End a node as a power cut would: its daemons, its pods' processes and its mounts, without
+        a word to the API server.
+
+        Raises MachineError for a node that isn't there, or doesn't run.
+        """
+        layout = layouts.load(self.identity)
+        if not layout:
+            raise self._does_not_run()
+        with self._locked():
+            node = Nodes(layout, Path(), None).named(name)
+            if not (node.kubelet.process() or node.containerd.process()):
+                raise MachineError(f"the node {name} doesn't run.", "`python -m dev up` starts it.")
+            node.kill()
+
+    def start_node(self, name: str) -> None:
+        """Bring one node back, and wait until it is ready. The control plane must run.
+
+        Raises MachineError for a node that isn't there, and where it doesn't get ready.
+        """
+        layout = layouts.load(self.identity)
+        if not layout or not ControlPlane(layout, Path()).api.process():
+            raise self._does_not_run()
+        Nodes(layout, Path(), None).named(name)  # one that isn't there is said before anything is built
+        binaries, runtime = build("node"), find_runtime()
+        with self._locked():
+            nodes = Nodes(layout, binaries, runtime, self.zones)
+            nodes.start_one(ControlPlane(layout, binaries), name)
+
+    def node_namespace(self, name: str) -> MountNamespace | None:
+        """The mount namespace of a node, for what is to run beside its kubelet (a storage driver);
+        None where it is the machine's own.
+
+        Raises MachineError for a node that isn't there.
+        """
+        layout = layouts.load(self.identity)
+        return Nodes(layout, Path(), None).named(name).namespace if layout else None
+
     def folder(self) -> NodeFolder:
-        """The node is this machine, so it sees the volumes under the same path."""
-        return NodeFolder(self.volumes, str(self.volumes))
+        """The nodes are this machine, so they see the volumes under the same path."""
+        nodes = self._each_node()
+        owners = {str(own.node_volumes): own.node_name for own in nodes} if len(nodes) > 1 else {}
+        return NodeFolder(self.volumes, str(self.volumes), nodes=owners)
 
     def load_image(self, archive: Path) -> None:
         """Import an OCI archive, unless it has been imported. The cluster must run."""
         layout = layouts.load(self.identity)
         if not layout or not self.running():
-            raise MachineError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
+            raise self._does_not_run()
         with self._locked():
-            Node(layout, Path(), None).load_images(archive)
+            Nodes(layout, Path(), None).load_images(archive)
 
     @property
     def volumes(self) -> Path:
@@ -183,7 +269,10 @@ class EmbeddedCluster:
         layout = layouts.load(self.identity)
         if not layout:
             return []
-        return [process.pid for process in Node(layout, Path(), None).leftovers()]
+        return [process.pid for process in Nodes(layout, Path(), None).each[0].leftovers()]
+
+    def _does_not_run(self) -> MachineError:
+        return MachineError(f"the cluster {self.identity} doesn't run.", "`python -m dev up` starts it.")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -199,7 +288,7 @@ class EmbeddedCluster:
         """
         ran_before = bool(self.processes())
         if not ran_before:
-            _check_inotify()
+            _check_inotify(inotify_instances(layout.nodes))
         try:
             yield
         except BaseException:
@@ -207,13 +296,25 @@ class EmbeddedCluster:
                 self._stop(layout, grace=5)
             raise
 
-    def _start_control_plane(self, layout: Layout, control_plane: ControlPlane, node: Node) -> None:
+    def _with_nodes(self, layout: Layout) -> Layout:
+        """The layout with as many nodes as were asked for; a cluster that runs is stopped for
+        another number: the nodes then share the pods' addresses in another way."""
+        if self.nodes in (0, layout.nodes):
+            return layout
+        check_number(layout, self.nodes)
+        if layout.run.exists():
+            with step(f"Kubernetes: stopping, for {self.nodes} nodes instead of {layout.nodes}", estimate=15):
+                self._stop(layout, grace=10)
+        return with_number(layout, self.nodes)
+
+    def _start_control_plane(self, control_plane: ControlPlane, nodes: Nodes) -> None:
+        layout, first = nodes.layout, nodes.each[0]
         for daemon, port in (
             (control_plane.etcd, layout.ports.etcd),
             (control_plane.api, layout.ports.api),
             (control_plane.controller_manager, layout.ports.controller_manager),
             (control_plane.scheduler, layout.ports.scheduler),
-            (node.kubelet, layout.ports.kubelet_healthz),
+            (first.kubelet, layout.ports.kubelet_healthz),
         ):
             if not daemon.process() and not layouts.port_free("127.0.0.1", port):
                 raise MachineError(
@@ -221,70 +322,48 @@ class EmbeddedCluster:
                     f"`ss -tlnp 'sport = {port}'` shows what it is.",
                 )
         control_plane.etcd.start()
-        node.containerd.start()
+        for node in nodes.each:
+            node.containerd.start()
         control_plane.api.start()
         started = [control_plane.etcd, control_plane.api]
         wait_for(control_plane.ready, "is not ready", started, 90)
         control_plane.allow_admin()
         control_plane.controller_manager.start()
         control_plane.scheduler.start()
-        wait_for(node.containerd_ready, "does not answer", [*started, node.containerd], 30)
+        nodes.wait_for_containerd(started)
 
-    def _start_node(self, control_plane: ControlPlane, node: Node, local_paths: list[LocalPathProvisioner]) -> None:
-        began = datetime.now(UTC).replace(microsecond=0)
-        fresh = node.kubelet.process() is None
-        node.kubelet.start()
+    def _start_nodes(self, control_plane: ControlPlane, nodes: Nodes, local_paths: list[LocalPathProvisioner]) -> None:
+        began = nodes.start_kubelets(control_plane)
         for each in local_paths:
             each.prepare()
             each.daemon.start()
-        daemons = [*control_plane.daemons, *(each.daemon for each in local_paths), node.containerd, node.kubelet]
-        # Without it neither logs nor exec work.
-        certificate = node.layout.kubelet_root / "pki/kubelet-server-current.pem"
+        started = [*control_plane.daemons, *(each.daemon for each in local_paths), *nodes.daemons]
+        nodes.wait_until_ready(control_plane, began, started)
+        forget_removed(control_plane, nodes.layout)
 
-        def ready() -> bool:
-            with suppress(MachineError):
-                if not certificate.exists():
-                    _approve_serving_certificate(control_plane)
-                    return False
-                found = ask_for_object(node.layout, f"/api/v1/nodes/{NODE_NAME}")
-                for condition in found["status"].get("conditions", []):
-                    if condition["type"] == "Ready" and condition["status"] == "True":
-                        # After a restart the last run's word still stands there until the kubelet
-                        # has spoken again.
-                        beat = datetime.fromisoformat(condition["lastHeartbeatTime"].replace("Z", "+00:00"))
-                        return not fresh or beat >= began
-            return False
-
-        wait_for(ready, "its node is not ready", daemons, 90)
-        account = "/api/v1/namespaces/default/serviceaccounts/default"
-        wait_for(lambda: _has(node.layout, account), "the default service account is not there", daemons, 30)
-
-    def _clear_up(self, layout: Layout, node: Node, daemons: list[Daemon]) -> None:
+    def _clear_up(self, nodes: Nodes, daemons: list[Daemon]) -> None:
         """After a crash or a reboot: end what nobody names any more, and take away what a dead node
         has left."""
+        nodes.clear_up()
         known = {process.pid for daemon in daemons if (process := daemon.process())}
-        node_alive = node.kubelet.process() or node.containerd.process()
-        if not node_alive:
-            node.end_everything(grace=5)
-            known = {process.pid for daemon in daemons if (process := daemon.process())}
-            if layout.containerd_state.exists():
-                host.remove_tree(layout.containerd_state)
-        unknown = [process for process in node.leftovers() if process.pid not in known and not process.name().startswith("containerd-shim")]
+        left = nodes.each[0].leftovers()
+        unknown = [process for process in left if process.pid not in known and not process.name().startswith("containerd-shim")]
         for process in unknown:
             with suppress(OSError):
                 os.kill(process.pid, signal.SIGTERM)
         end(unknown, 10)
 
     def _stop(self, layout: Layout, grace: float) -> None:
-        node = Node(layout, Path(), None)
+        nodes = Nodes(layout, Path(), None)
         control_plane = ControlPlane(layout, Path())
         pid_files = (layout.run / "pids").glob("local-path-provisioner*.json")
         provisioners = [Daemon(pid_file.stem, [], layout.logs, layout.run / "pids") for pid_file in pid_files]
-        stop_all([node.kubelet, *provisioners, control_plane.scheduler, control_plane.controller_manager], 15)
-        node.end_everything(grace)
+        kubelets = [node.kubelet for node in nodes.each]
+        stop_all([*kubelets, *provisioners, control_plane.scheduler, control_plane.controller_manager], 15)
+        nodes.end(grace)
         control_plane.api.stop()
         control_plane.etcd.stop(30)
-        left = node.leftovers()
+        left = nodes.each[0].leftovers()
         for process in left:
             with suppress(OSError):
                 os.kill(process.pid, signal.SIGTERM)
@@ -309,45 +388,19 @@ class EmbeddedCluster:
                 self.kubeconfig.unlink()
 
 
-def _approve_serving_certificate(control_plane: ControlPlane) -> None:
-    """Approve what the kubelet has asked for: a serving certificate for this node.
-
-    Nobody but this node can ask for one in its name.
-    """
-    requests = ask_for_object(control_plane.layout, "/apis/certificates.k8s.io/v1/certificatesigningrequests")["items"]
-    waiting = [
-        request["metadata"]["name"]
-        for request in requests
-        if request["spec"]["signerName"] == "kubernetes.io/kubelet-serving"
-        and request["spec"]["username"] == f"system:node:{NODE_NAME}"
-        and not request["status"].get("conditions")
-    ]
-    if waiting:
-        control_plane.kubectl("certificate", "approve", *waiting)
-
-
-def _has(layout: Layout, path: str) -> bool:
-    try:
-        ask(layout, path)
-    except MachineError:
-        return False
-    return True
-
-
 def _check_disk(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < LEAST_DISK:
         raise MachineError(f"{folder}: {_readable(free)} free, at least {_readable(LEAST_DISK)} are needed.", "Free some disk space there.")
 
 
-def _check_inotify() -> None:
+def _check_inotify(needed: int) -> None:
     """Without them containerd starts without its Kubernetes part, and the kubelet then ends with
     words that explain nothing."""
-    left = host.inotify_instances_left(INOTIFY_INSTANCES)
-    if left < INOTIFY_INSTANCES:
+    left = host.inotify_instances_left(needed)
+    if left < needed:
         raise MachineError(
-            f"the machine lets this user make {left} more inotify instances (fs.inotify.max_user_instances), and a cluster needs "
-            f"{INOTIFY_INSTANCES}.",
+            f"the machine lets this user make {left} more inotify instances (fs.inotify.max_user_instances), and a cluster needs {needed}.",
             "Stop other clusters (`make down` in their clones), or raise it: `sysctl fs.inotify.max_user_instances=512`.",
         )
 

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,12 +31,14 @@ def _octal(text: str) -> str:
 
 def mounts_below(folder: Path) -> list[Path]:
     """Every mount point at or below `folder`, the innermost first."""
-    found = []
-    for line in Path("/proc/self/mounts").read_text().splitlines():
-        point = Path(_octal(line.split(" ")[1]))
-        if point == folder or folder in point.parents:
-            found.append(point)
+    points = mount_points(Path("/proc/self/mounts").read_text())
+    found = [point for point in points if point == folder or folder in point.parents]
     return sorted(found, key=lambda point: len(point.parts), reverse=True)
+
+
+def mount_points(mounts: str) -> list[Path]:
+    """Where something is mounted, by the text of /proc/self/mounts."""
+    return [Path(_octal(line.split(" ")[1])) for line in mounts.splitlines()]
 
 
 def unmount_below(folder: Path) -> None:
@@ -152,18 +155,28 @@ def cgroup_pids(name: str) -> set[int]:
     return pids - {0, os.getpid()}
 
 
-def end_pods(name: str, grace: float) -> None:
-    """End all containers' processes: SIGTERM to each container's first process, SIGKILL to all that
-    is left after `grace` seconds."""
-    for pid in cgroup_pids(name):
+def end_pods(names: Sequence[str], grace: float) -> None:
+    """End all containers' processes in these cgroups: SIGTERM to each container's first process,
+    SIGKILL to all that is left after `grace` seconds."""
+
+    def pids() -> set[int]:
+        return {pid for name in names for pid in cgroup_pids(name)}
+
+    for pid in pids():
         with suppress(psutil.Error):
             process = psutil.Process(pid)
             parent = process.parent()
             if parent and parent.name().startswith("containerd-shim") and process.name() != "pause":
                 process.terminate()
     deadline = time.monotonic() + grace
-    while time.monotonic() < deadline and any(is_work(pid) for pid in cgroup_pids(name)):
+    while time.monotonic() < deadline and any(is_work(pid) for pid in pids()):
         time.sleep(0.1)
+    for name in names:
+        kill_pods(name)
+
+
+def kill_pods(name: str) -> None:
+    """Kill every process in the cgroup or below it, until there is none."""
     for _ in range(50):
         pids = cgroup_pids(name)
         if not pids:

@@ -11,7 +11,7 @@ import json
 import re
 import socket
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -20,8 +20,13 @@ from filelock import FileLock
 from devkube import paths
 from devkube.errors import MachineError
 
-# The same in every cluster, so that manifests and node affinities don't differ.
+# The same in every cluster, so that manifests and node affinities don't differ. The second node is
+# storage-tiers-2, and so on.
 NODE_NAME = "storage-tiers"
+# The nodes share the addresses of one /24: with more of them each has too few for its pods.
+MOST_NODES = 8
+# Of a bridge's addresses the first ones are the nodes' where there are several.
+_FIRST_POD, _LAST_POD = 10, 254
 # 198.18.0.0/15 is set aside for benchmarks (RFC 2544, RFC 6890): never a LAN, never routed. The
 # lower half holds one /24 bridge per cluster; the upper half is given to the API server as the
 # Service range, which nothing routes either.
@@ -49,11 +54,72 @@ class Ports:
 
 @dataclass(frozen=True)
 class Layout:
-    """One cluster's folders, ports and addresses."""
+    """One cluster's folders, ports and addresses, and those of one of its nodes.
+
+    The first node has the cluster's own folders: a cluster of one node is as it was when there were
+    no others.
+    """
 
     identity: str
     subnet: str  # of the bridge, e.g. 198.18.7.0/24
     ports: Ports
+    nodes: int = 1  # how many the cluster has
+    number: int = 1  # which of them this is
+
+    def of_node(self, number: int) -> Layout:
+        """The same cluster, and its node of this number (from 1)."""
+        return replace(self, number=number)
+
+    @property
+    def each_node(self) -> list[Layout]:
+        """The same cluster once for each of its nodes."""
+        return [self.of_node(number) for number in range(1, self.nodes + 1)]
+
+    @property
+    def node_name(self) -> str:
+        """The node's name in the cluster."""
+        return NODE_NAME if self.number == 1 else f"{NODE_NAME}-{self.number}"
+
+    @property
+    def kubelet_user(self) -> str:
+        """The name of the kubeconfig that the node's kubelet has."""
+        return "kubelet" if self.number == 1 else f"kubelet-{self.number}"
+
+    @property
+    def node_home(self) -> Path:
+        """What of this node outlives a reboot, its volumes aside."""
+        return self.home if self.number == 1 else self.home / f"n{self.number}"
+
+    @property
+    def node_run(self) -> Path:
+        """This node's part of what doesn't."""
+        return self.run if self.number == 1 else self.run / f"n{self.number}"
+
+    @property
+    def node_volumes(self) -> Path:
+        """The directories of this node's volumes."""
+        return self.volumes if self.number == 1 else self.volumes / self.node_name
+
+    @property
+    def node_logs(self) -> Path:
+        """The logs of this node's daemons and pods."""
+        return self.logs if self.number == 1 else self.logs / self.node_name
+
+    @property
+    def pod_addresses(self) -> tuple[str, str]:
+        """The first and the last address for this node's pods: all of them, or an equal part."""
+        base = self.subnet.rsplit(".", 1)[0]
+        if self.nodes == 1:
+            return f"{base}.2", f"{base}.{_LAST_POD}"
+        part = (_LAST_POD + 1 - _FIRST_POD) // self.nodes
+        first = _FIRST_POD + (self.number - 1) * part
+        return f"{base}.{first}", f"{base}.{first + part - 1}"
+
+    @property
+    def most_pods(self) -> int:
+        """How many pods the node takes: the kubelet's default, or as many as have an address."""
+        first, last = (int(address.rsplit(".", 1)[1]) for address in self.pod_addresses)
+        return min(110, last - first + 1)
 
     @property
     def home(self) -> Path:
@@ -67,7 +133,8 @@ class Layout:
 
     @property
     def volumes(self) -> Path:
-        """The volumes' directories: the users' data."""
+        """The volumes' directories: the users' data. Nodes other than the first have a folder of
+        their own in it."""
         return self.home / "volumes"
 
     @property
@@ -83,22 +150,22 @@ class Layout:
     @property
     def kubelet_root(self) -> Path:
         """The kubelet's own folder: pods' volumes are mounted in it."""
-        return self.home / "kubelet"
+        return self.node_home / "kubelet"
 
     @property
     def containerd_root(self) -> Path:
         """Images and snapshots."""
-        return self.home / "containerd"
+        return self.node_home / "containerd"
 
     @property
     def containerd_state(self) -> Path:
         """What containerd keeps about running containers."""
-        return self.run / "containerd"
+        return self.node_run / "containerd"
 
     @property
     def containerd_socket(self) -> Path:
         """containerd's API, and the kubelet's way to its container runtime."""
-        return self.run / "containerd.sock"
+        return self.node_run / "containerd.sock"
 
     @property
     def bridge(self) -> str:
@@ -107,19 +174,24 @@ class Layout:
 
     @property
     def network(self) -> str:
-        """The name of the pod network (CNI)."""
-        return f"storage-tiers-{self.identity}"
+        """The name of the node's pod network (CNI). All nodes' pods are on one bridge."""
+        return f"storage-tiers-{self.identity}{self._mark}"
 
     @property
     def cgroup(self) -> str:
         """The root of the pods' cgroups: a kubelet removes pod cgroups under its root that it
         doesn't know, so each has its own."""
-        return f"storage-tiers-{self.identity}"
+        return f"storage-tiers-{self.identity}{self._mark}"
 
     @property
     def address(self) -> str:
-        """The node's address: the bridge's own."""
-        return str(next(ipaddress.ip_network(self.subnet).hosts()))
+        """The node's address, which is one of the bridge's own: the first node's the first one."""
+        return str(ipaddress.ip_network(self.subnet)[self.number])
+
+    @property
+    def _mark(self) -> str:
+        """What tells the other nodes' names from the first one's. No identity has a dot."""
+        return "" if self.number == 1 else f".n{self.number}"
 
     def kubeconfig(self, user: str) -> Path:
         """The kubeconfig of one of the cluster's own users, e.g. `admin`, `kubelet`."""
@@ -156,7 +228,7 @@ def load(identity: str) -> Layout | None:
     path = _file(identity)
     try:
         kept = json.loads(path.read_text())
-        return Layout(identity, kept["subnet"], Ports(**kept["ports"]))
+        return Layout(identity, kept["subnet"], Ports(**kept["ports"]), int(kept.get("nodes", 1)))
     except FileNotFoundError:
         return None
     except PermissionError:
@@ -228,7 +300,21 @@ def choose(identity: str) -> Layout:
             raise MachineError("no free /24 network in 198.18.0.0/16 for the cluster's bridge.", "`ip route` shows what uses them.")
         layout = Layout(identity, str(subnet), ports)
         layout.home.mkdir(mode=0o700, exist_ok=True)
-        temporary = _file(identity).with_suffix(".new")
-        temporary.write_text(json.dumps({"subnet": layout.subnet, "ports": asdict(ports)}, indent=2) + "\n")
-        temporary.replace(_file(identity))
+        _keep(layout)
         return layout
+
+
+def keep_nodes(layout: Layout, nodes: int) -> Layout:
+    """The layout with another number of nodes, which is kept from now on."""
+    changed = replace(layout, nodes=nodes)
+    _keep(changed)
+    return changed
+
+
+def _keep(layout: Layout) -> None:
+    content: dict[str, object] = {"subnet": layout.subnet, "ports": asdict(layout.ports)}
+    if layout.nodes > 1:  # one is what every cluster had when this was not kept
+        content["nodes"] = layout.nodes
+    temporary = _file(layout.identity).with_suffix(".new")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(_file(layout.identity))

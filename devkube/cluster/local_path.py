@@ -17,6 +17,7 @@ import yaml
 from devkube import images
 from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.daemons import Daemon
+from devkube.cluster.layout import Layout
 
 NAMESPACE = "local-path-storage"
 PROVISIONER = "rancher.io/local-path"
@@ -64,10 +65,16 @@ class LocalPathProvisioner:
         cluster."""
         self.control_plane.make_user(_USER)
         self.config.parent.mkdir(mode=0o700, exist_ok=True)
-        volumes = str(self.control_plane.layout.volumes)
-        self.config.write_text(json.dumps({"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [volumes]}]}))
+        self.config.write_text(json.dumps({"nodePathMap": node_paths(self.control_plane.layout)}))
         self.helper_pod.write_text(yaml.safe_dump(_helper_pod()))
         self.control_plane.apply(_objects())
+
+
+def node_paths(layout: Layout) -> list[dict[str, object]]:
+    """Where the provisioner makes the volumes' directories on which node."""
+    first, *others = layout.each_node
+    places = [("DEFAULT_PATH_FOR_NON_LISTED_NODES", first), *((each.node_name, each) for each in others)]
+    return [{"node": name, "paths": [str(each.node_volumes)]} for name, each in places]
 
 
 def _helper_pod() -> dict[str, object]:

@@ -20,7 +20,8 @@ import yaml
 from devkube import debian, images, proxies
 from devkube.cluster import host
 from devkube.cluster.daemons import Daemon, end
-from devkube.cluster.layout import NODE_NAME, Layout
+from devkube.cluster.layout import Layout
+from devkube.cluster.mount_namespace import DEVICE_PLUGINS, MountNamespace, possible
 from devkube.errors import MachineError
 from devkube.progress import step
 
@@ -34,6 +35,7 @@ _POD_LOG_LINKS = Path("/var/log/containers")  # a kubelet's own, and not to be s
 # Older ones lack the options used below; 2.x has another form of settings.
 _OLDEST_CONTAINERD = (1, 6)
 _LATEST_CONTAINERD = (1, 7)
+ZONE = "topology.kubernetes.io/zone"
 _OURS = {"kube", "kubelet", "etcd", "containerd", "containerd-shim-runc-v2", "local-path-provisioner"}
 _OURS |= {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
 
@@ -83,32 +85,39 @@ def find_runtime() -> Runtime:
 
 
 class Node:
-    """containerd and kubelet of one cluster. `binaries` is the folder with the kubelet."""
+    """containerd and kubelet of one node. `binaries` is the folder with the kubelet."""
 
-    def __init__(self, layout: Layout, binaries: Path, runtime: Runtime | None) -> None:
+    def __init__(self, layout: Layout, binaries: Path, runtime: Runtime | None, zone: str = "") -> None:
         """`runtime` may be None for a node that is only to be stopped: that must work with an empty
-        cache too."""
+        cache too. `zone`: the node's label topology.kubernetes.io/zone; empty for none."""
         self.layout = layout
         self._runtime = runtime
-        pids = layout.run / "pids"
+        pids = layout.node_run / "pids"
         programs = f"{runtime.programs}:{runtime.program('runc').parent}" if runtime else ""
         containerd = runtime.program("containerd") if runtime else Path("containerd")
         path = {"PATH": f"{programs}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin"}
         # Images come from outside. No other daemon has anything to do there.
         pulls = {**path, **proxies.for_pulls(os.environ, layout.subnet)}
-        self.containerd = Daemon("containerd", [containerd, f"--config={layout.home / 'containerd.toml'}"], layout.logs, pids, pulls)
+        settings = layout.node_home / "containerd.toml"
+        namespace = MountNamespace(layout.node_run / "namespace", {DEVICE_PLUGINS: layout.node_home / "device-plugins"})
+        # The first node is the machine itself, as it was when there were no others.
+        self.namespace = namespace if layout.number > 1 and possible() else None
+        enter = self.namespace.enter if self.namespace else []
+        self.containerd = Daemon("containerd", [*enter, containerd, f"--config={settings}"], layout.node_logs, pids, pulls)
         self.kubelet = Daemon(
             "kubelet",
             [
+                *enter,
                 binaries / "kubelet",
-                f"--config={layout.home / 'kubelet.yaml'}",
-                f"--kubeconfig={layout.kubeconfig('kubelet')}",
+                f"--config={layout.node_home / 'kubelet.yaml'}",
+                f"--kubeconfig={layout.kubeconfig(layout.kubelet_user)}",
                 f"--root-dir={layout.kubelet_root}",
                 f"--cert-dir={layout.kubelet_root / 'pki'}",
-                f"--hostname-override={NODE_NAME}",
+                f"--hostname-override={layout.node_name}",
                 f"--node-ip={layout.address}",
+                *([f"--node-labels={ZONE}={zone}"] if zone else []),
             ],
-            layout.logs,
+            layout.node_logs,
             pids,
             path,
         )
@@ -120,21 +129,36 @@ class Node:
             self._runtime = find_runtime()
         return self._runtime
 
+    def prepare(self) -> None:
+        """Make what it needs of the machine: folders, bridge, cgroup, mount namespace; and write
+        its settings.
+
+        Raises MachineError where one of them can't be made.
+        """
+        own = self.layout
+        for folder in (own.node_run / "pids", own.node_logs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        host.make_bridge(own.bridge, f"{own.address}/24")
+        host.make_cgroup(own.cgroup)
+        if self.namespace:
+            self.namespace.make()
+        self.write_settings()
+
     def write_settings(self) -> None:
         """Write the settings of containerd, the pod network and the kubelet."""
         layout = self.layout
         for folder in (
             layout.kubelet_root,
             layout.containerd_root,
-            layout.volumes,
-            layout.logs / "pods",
-            layout.home / "cni",
+            layout.node_volumes,
+            layout.node_logs / "pods",
+            layout.node_home / "cni",
             layout.containerd_state,
         ):
-            folder.mkdir(mode=0o700 if folder != layout.volumes else 0o755, parents=True, exist_ok=True)
-        (layout.home / "containerd.toml").write_text(self._containerd_toml())
-        (layout.home / "cni/10-bridge.conflist").write_text(json.dumps(self._cni(), indent=2))
-        (layout.home / "kubelet.yaml").write_text(yaml.safe_dump(self._kubelet_settings()))
+            folder.mkdir(mode=0o700 if folder != layout.node_volumes else 0o755, parents=True, exist_ok=True)
+        (layout.node_home / "containerd.toml").write_text(self._containerd_toml())
+        (layout.node_home / "cni/10-bridge.conflist").write_text(json.dumps(self._cni(), indent=2))
+        (layout.node_home / "kubelet.yaml").write_text(yaml.safe_dump(self._kubelet_settings()))
 
     def ctr(self, *arguments: str | Path) -> str:
         """Run containerd's own client in the kubelet's namespace; returns what it printed.
@@ -165,17 +189,36 @@ class Node:
         new = [archive for archive in archives if not (marks / archive.name).exists()]
         if not new:
             return
-        with step(f"Images: {', '.join(archive.stem.rsplit('-', 1)[0] for archive in new)}", estimate=3):
+        on = f" on {self.layout.node_name}" if self.layout.nodes > 1 else ""
+        with step(f"Images{on}: {', '.join(archive.stem.rsplit('-', 1)[0] for archive in new)}", estimate=3):
             for archive in new:
                 self.ctr("images", "import", f"--snapshotter={self._snapshotter()}", archive)
                 (marks / archive.name).touch()
 
     def end_everything(self, grace: float = 10) -> None:
         """End the node: kubelet, then the pods (`grace` seconds to end by themselves), containerd,
-        and whatever is left of them."""
+        and whatever is left of them, their mounts too."""
         self.kubelet.stop()
-        host.end_pods(self.layout.cgroup, grace)
-        shims = list(self._processes({"containerd-shim-runc-v2"}))
+        host.end_pods([self.layout.cgroup], grace)
+        self._end_shims_and_containerd()
+
+    def kill(self) -> None:
+        """End the node as a power cut would, as far as can be: every process by SIGKILL at once,
+        without a word to the API server, and its mounts with them.
+
+        What was written is in the machine's memory all the same: no write is lost.
+        """
+        for daemon in (self.kubelet, self.containerd):
+            process = daemon.process()
+            if process:
+                with suppress(psutil.Error):
+                    process.kill()
+            daemon.stop()
+        host.kill_pods(self.layout.cgroup)
+        self._end_shims_and_containerd()
+
+    def _end_shims_and_containerd(self) -> None:
+        shims = [each for each in self._processes({"containerd-shim-runc-v2"}) if self._is_here(each)]
         sockets = self._shim_sockets()
         for shim in shims:
             with suppress(psutil.Error):
@@ -184,14 +227,21 @@ class Node:
         self.containerd.stop()
         for socket in sockets:
             socket.unlink(missing_ok=True)
-        host.unmount_below(self.layout.run)
+        if self.namespace:
+            self.namespace.remove()
+        host.unmount_below(self.layout.containerd_state)
         host.unmount_below(self.layout.kubelet_root)
-        host.delete_bridge(self.layout.bridge)
         host.delete_cgroup(self.layout.cgroup)
         self._forget_links()
 
+    def _is_here(self, shim: psutil.Process) -> bool:
+        """Whether a shim of the cluster's is this node's: it was told its containerd's socket."""
+        with suppress(psutil.Error):
+            return str(self.layout.containerd_socket) in shim.cmdline()
+        return False
+
     def leftovers(self) -> list[psutil.Process]:
-        """Processes of this cluster that no process id file names any more."""
+        """Processes of the whole cluster that no process id file names any more."""
         return list(self._processes(_OURS))
 
     def _processes(self, names: set[str]) -> Iterator[psutil.Process]:
@@ -221,7 +271,7 @@ class Node:
         shares, as far as it is ours."""
         for link in _POD_LOG_LINKS.glob("*.log"):
             with suppress(OSError):
-                if link.is_symlink() and str(link.readlink()).startswith(f"{self.layout.logs}/"):
+                if link.is_symlink() and str(link.readlink()).startswith(f"{self.layout.node_logs}/pods/"):
                     link.unlink()
         ours = re.compile(rf"^{re.escape(self.layout.network)}-([0-9a-f]{{64}})-eth0$")
         if _CNI_CACHE.is_dir():
@@ -235,7 +285,7 @@ class Node:
         """overlayfs where the file system can carry it (one overlay can't lie on another), else
         plain copies."""
         if not hasattr(self, "_kind_of_snapshots"):
-            self._kind_of_snapshots = "overlayfs" if _overlay_works(self.layout.home) else "native"
+            self._kind_of_snapshots = "overlayfs" if _overlay_works(self.layout.node_home) else "native"
         return self._kind_of_snapshots
 
     def _containerd_toml(self) -> str:
@@ -267,7 +317,7 @@ disable_apparmor = {str(not Path("/sys/module/apparmor/parameters/enabled").exis
 
 [plugins."io.containerd.grpc.v1.cri".cni]
 bin_dir = "{self.runtime.cni}"
-conf_dir = "{layout.home / "cni"}"
+conf_dir = "{layout.node_home / "cni"}"
 
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "{self._snapshotter()}"
@@ -278,14 +328,14 @@ runtime_type = "io.containerd.runc.v2"
 
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
 BinaryName = "{self.runtime.program("runc")}"
-Root = "{layout.run / "runc"}"
+Root = "{layout.node_run / "runc"}"
 SystemdCgroup = false
 """
 
     def _cni(self) -> dict[str, object]:
         """Pods reach each other and the node, nothing else: no masquerading, no forwarding, no
         default route."""
-        first = self.layout.address.rsplit(".", 1)[0]
+        first, last = self.layout.pod_addresses
         return {
             "cniVersion": "0.4.0",
             "name": self.layout.network,
@@ -298,8 +348,8 @@ SystemdCgroup = false
                     "hairpinMode": True,
                     "ipam": {
                         "type": "host-local",
-                        "dataDir": str(self.layout.run / "addresses"),
-                        "ranges": [[{"subnet": self.layout.subnet, "rangeStart": f"{first}.2", "rangeEnd": f"{first}.254"}]],
+                        "dataDir": str(self.layout.node_run / "addresses"),
+                        "ranges": [[{"subnet": self.layout.subnet, "rangeStart": first, "rangeEnd": last}]],
                     },
                 }
             ],
@@ -313,7 +363,8 @@ SystemdCgroup = false
             "address": layout.address,
             "port": layout.ports.kubelet,
             "readOnlyPort": 0,
-            "healthzBindAddress": "127.0.0.1",
+            # Another node has the port on loopback already.
+            "healthzBindAddress": "127.0.0.1" if layout.number == 1 else layout.address,
             "healthzPort": layout.ports.kubelet_healthz,
             "authentication": {
                 "anonymous": {"enabled": False},
@@ -332,9 +383,9 @@ SystemdCgroup = false
             "failSwapOn": False,
             "oomScoreAdj": 0,
             "makeIPTablesUtilChains": False,
-            "podLogsDir": str(layout.logs / "pods"),
+            "podLogsDir": str(layout.node_logs / "pods"),
             "volumePluginDir": str(layout.kubelet_root / "volumeplugins"),
-            "maxPods": 110,
+            "maxPods": layout.most_pods,
             # The kubelet's defaults (10 and 15 %) would evict every pod of a laptop whose disk is
             # merely well filled.
             "evictionHard": {

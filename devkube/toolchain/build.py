@@ -42,7 +42,7 @@ HERE = Path(__file__).resolve().parent
 EXE = ".exe" if os.name == "nt" else ""
 
 # The highest `go` line of the modules here; an older Go would want to download a toolchain.
-OLDEST_GO = (1, 26, 0)
+OLDEST_GO = (1, 26, 6)
 GO_REQUIREMENTS = HERE / "go-requirements.txt"
 
 KUBERNETES_VERSION = "1.34.4"  # of k8s.io/kubernetes in node/go.mod
@@ -92,7 +92,7 @@ RECIPES: Mapping[Name, Recipe] = {
     ),
     "kubernetes-provider": Recipe(
         title=f"Pulumi's Kubernetes plugin {BUILT[KUBERNETES]}",
-        estimate=300,
+        estimate=380,
         packages={"pulumi-resource-kubernetes": "."},
         ldflags=_sets(**{f"{KUBERNETES_PROVIDER_MODULE}/pkg/version.Version": BUILT[KUBERNETES]}),
     ),

@@ -37,6 +37,7 @@ def differences(declared: Iterable[Declared], cluster: LiveObjects, stack: str) 
         *(difference for each in declared for difference in _of_object(each, cluster.objects.get(each.name), stack)),
         *undeclared.read_by_storage(declared, cluster.objects),
         *(difference for each in claims.values() for difference in volumes.of_claim(each, cluster, stack)),
+        *volumes.growing(_there(claims, cluster), worked_on=False),
         *volumes.unused_reservations(claims, cluster),
         *_unknown_claims(claims, cluster, stack),
     ]
@@ -44,11 +45,16 @@ def differences(declared: Iterable[Declared], cluster: LiveObjects, stack: str) 
 
 def remarks(declared: Iterable[Declared], cluster: LiveObjects) -> list[Difference]:
     """What is worth a word and no difference: nobody has to do anything about it."""
-    return list(volumes.waiting_for_nodes(_claims(declared), cluster))
+    claims = _claims(declared)
+    return [*volumes.waiting_for_nodes(claims, cluster), *volumes.growing(_there(claims, cluster), worked_on=True)]
 
 
 def _claims(declared: Iterable[Declared]) -> dict[Name, Declared]:
     return {each.name: each for each in declared if each.name.kind == CLAIM}
+
+
+def _there(claims: Iterable[Name], cluster: LiveObjects) -> list[Json]:
+    return [cluster.objects[name] for name in claims if name in cluster.objects]
 
 
 def _of_object(declared: Declared, live: Json | None, stack: str) -> Iterator[Difference]:

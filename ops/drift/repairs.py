@@ -8,6 +8,7 @@ change what Kubernetes doesn't let change.
 from __future__ import annotations
 
 from components.kube.classes import REPLACING
+from components.kube.expansion import capacity_of
 from components.kube.quantity import bytes_of
 from components.preflight import claim_rules
 from ops.drift.objects import CLAIM, Json, Name
@@ -46,7 +47,8 @@ def _of_claim(name: Name, path: tuple[str, ...], wanted: object, found: object, 
     """A claim's spec is fixed but for its size: another value is another claim under its name."""
     bound = bool(live["spec"].get("volumeName"))
     if ".".join(path) == claim_rules.SIZE and bound and found:
-        if bytes_of(str(found)) > bytes_of(str(wanted)):
+        has = capacity_of(live)
+        if bytes_of(str(found)) > bytes_of(str(wanted)) and (has is None or bytes_of(str(wanted)) <= has):
             return f"{claim_rules.SMALLER}: set the service's `size` to that, then `pulumi up --refresh`"
         return f"{AGAIN}, where its class lets it grow; else {_made_by_hand(name, bound)}"
     return _made_by_hand(name, bound)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from components.kube import labels
+from components.kube.attributes import give_back, to_give_back
 from components.kube.bindings import broken, is_of, out_of_reach
+from components.kube.expansion import unfinished
 from components.kube.ownership import Stamp
+from components.kube.quantity import as_quantity
 from ops.command_line import option_of
 from ops.drift.objects import CLAIM, VOLUME, Declared, Difference, Json, LiveObjects, Name, shown
 from ops.volumes.trouble import to_do_for_binding, to_do_for_node
@@ -36,8 +39,23 @@ def of_claim(declared: Declared, cluster: LiveObjects, stack: str) -> Iterator[D
     policy = volume["spec"].get("persistentVolumeReclaimPolicy")
     if policy != "Retain":
         yield Difference(name, "spec.persistentVolumeReclaimPolicy", "Retain", shown(policy), retain(name.name))
+    had = to_give_back(live, volume)
+    if had:
+        todo = f"its volume had it before it was adopted: `{give_back(declared.name.namespace, declared.name.name, had)}`"
+        yield Difference(declared.name, "spec.volumeAttributesClassName", had, "(none)", todo)
     yield from _stamped(declared, volume, stack)
     yield from _nodes([live], [volume], cluster.nodes, found_missing=True)
+
+
+def growing(claims: Iterable[Json], *, worked_on: bool) -> Iterator[Difference]:
+    """Volumes that are still to become larger.
+
+    `worked_on`: those that somebody is at just now; otherwise those that wait for a person.
+    """
+    for each in unfinished(claims):
+        if each.worked_on is worked_on:
+            found = f"{as_quantity(each.has) if each.has else '(not said)'}: {each.cause}"
+            yield Difference(Name(CLAIM, each.namespace, each.claim), "status.capacity", as_quantity(each.asks), found, each.todo)
 
 
 def unused_reservations(claims: Mapping[Name, Declared], cluster: LiveObjects) -> Iterator[Difference]:

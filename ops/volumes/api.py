@@ -44,6 +44,14 @@ class VolumesApi:
         """
         return self.kube.patch(f"{_VOLUMES}/{name}", body) is not None
 
+    def volume(self, name: str) -> Json | None:
+        """A volume; None where there is none of that name."""
+        return self.kube.find(f"{_VOLUMES}/{name}")
+
+    def delete_volume(self, name: str, uid: str) -> None:
+        """Delete a volume's object, where it still is the one of this UID."""
+        self.kube.delete(f"{_VOLUMES}/{name}", uid=uid)
+
     def create_volume(self, manifest: Json) -> bool:
         """Declare a volume; False where one of that name is there already."""
         try:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from components.kube.attributes import WAS, taken_off
 from components.kube.node_affinity import HOSTNAME
 from components.kube.ownership import parse_claim_name
 from components.kube.quantity import as_quantity
@@ -30,6 +31,8 @@ _OBJECT_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9
 _EBS = re.compile(r"(?:aws://(?P<zone>[^/]+)/)?(?P<handle>vol-[0-9a-f]+)")
 _PD = re.compile(r"projects/[^/]+/zones/(?P<zone>[^/]+)/disks/[^/]+")
 _REGIONAL_PD = re.compile(r"projects/[^/]+/regions/[^/]+/disks/[^/]+")
+# What a provisioner knows its volumes by, and deletes them with (see components/kube/kept.py).
+_PROVISIONERS = (PROVISIONED_BY, "volume.kubernetes.io/provisioner-deletion-secret-")
 ZONE = "topology.kubernetes.io/zone"  # on nodes of all clouds, and what the EBS driver puts on its volumes
 GKE_ZONE = "topology.gke.io/zone"  # the only one that the PD driver knows
 
@@ -44,6 +47,24 @@ class VolumesFolder:
     in_node: str
     # Bytes of disk that a directory takes, named as the node sees it, asked of the node.
     used: Callable[[str], int | None] | None = None
+    # Where each node has a part of the folder to itself: the node's name by that part.
+    nodes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> list[str]:
+        """The folders, as the nodes see them, in which volumes are made."""
+        return list(self.nodes) or [self.in_node]
+
+    def node_of(self, path: str, nodes: Sequence[Json]) -> Json | None:
+        """The node, of these, whose directory `path` is.
+
+        None where that can't be told: of several nodes that share the folder.
+        """
+        parts = [part for part in self.nodes if PurePosixPath(path).is_relative_to(part)]
+        if parts:
+            name = self.nodes[max(parts, key=len)]
+            return next((node for node in nodes if node["metadata"]["name"] == name), None)
+        return nodes[0] if len(nodes) == 1 else None
 
     def on_this_machine(self, path: str) -> Path | None:
         """The directory of this machine that the node knows as `path`.
@@ -58,18 +79,18 @@ def directories(folder: VolumesFolder, wanted: Iterable[Wanted], volumes: Sequen
     """A volume for each directory in `folder` whose name is that of a wanted claim, and which no
     PersistentVolume names.
     """
-    if len(nodes) != 1:  # a dev cluster has one node
-        return
     named = {volume.location.path for volume in volumes}
     for each in wanted:
-        for path in _paths(folder, each):
-            if path not in named:
-                yield replace(_local(each, path, nodes[0], volumes), stamp=each.stamp)
+        for base in [each.node_path] if each.node_path else folder.parts:
+            for path in _paths(folder, each, base):
+                node = folder.node_of(path, nodes)
+                if path not in named and node and folder.node_of(base, nodes) in (node, None):
+                    yield replace(_local(each, path, node, volumes), stamp=each.stamp)
 
 
-def _paths(folder: VolumesFolder, wanted: Wanted) -> list[str]:
-    """The directories that belong to a wanted claim by their names, as the node sees them."""
-    base = wanted.node_path or folder.in_node
+def _paths(folder: VolumesFolder, wanted: Wanted, base: str) -> list[str]:
+    """The directories in `base` that belong to a wanted claim by their names, as the node sees
+    them."""
     here = folder.on_this_machine(base)
     if here is None:
         return []
@@ -99,13 +120,25 @@ def declare(
                 f"(`aws ec2 describe-volumes --volume-ids {choice} --query 'Volumes[].AvailabilityZone'`)"
             )
         handle = ebs["handle"] if ebs else choice
+        if wanted.disk is None:
+            return f"how large is it? Nothing in the cluster says. {_ask_size(choice, handle, disk)}"
         location = Location("csi", driver=wanted.provisioner, handle=handle, fs_type=wanted.fs_type or "ext4")  # both drivers' default
-        return _new(wanted, location, [_term(GKE_ZONE if disk else ZONE, zone or zones.pop())])
+        made = _new(wanted, location, [_term(GKE_ZONE if disk else ZONE, zone or zones.pop())])
+        return replace(made, capacity=wanted.disk)
     if _REGIONAL_PD.fullmatch(choice):
         return (
             "the zones of a regional disk can't be read from its name. Give a saved list (`--from`), or declare a PersistentVolume for it"
         )
     return f"no volume of the cluster has that name, path or handle, and it is no form in which {wanted.provisioner} names its volumes"
+
+
+def _ask_size(choice: str, handle: str, disk: re.Match[str] | None) -> str:
+    """How to find out the size of a disk, and how the setting has it."""
+    command = f"aws ec2 describe-volumes --volume-ids {handle} --query 'Volumes[].Size'"
+    if disk:
+        _, project, _, zone, _, name = handle.split("/")
+        command = f"gcloud compute disks describe {name} --project {project} --zone {zone} --format 'value(sizeGb)'"
+    return f"Write {choice}@<size>, with what `{command}` says: {choice}@6Gi for 6"
 
 
 def _chosen_path(wanted: Wanted, path: str, volumes: Sequence[Volume], nodes: Sequence[Json], folder: VolumesFolder | None) -> Volume | str:
@@ -114,10 +147,13 @@ def _chosen_path(wanted: Wanted, path: str, volumes: Sequence[Volume], nodes: Se
         return f"no volume of the cluster has that path, and {wanted.provisioner} keeps no volumes in folders of a node"
     if here is not None and not here.is_dir():
         return f"there is no directory {here}"
-    if len(nodes) != 1:
+    node = folder.node_of(path, nodes) if folder else None
+    if node is None and len(nodes) == 1:
+        node = nodes[0]
+    if node is None:
         names = ", ".join(sorted(node["metadata"]["name"] for node in nodes))
         return f"on which node is it? The nodes are {names}. Give a saved list (`--from`), or declare a PersistentVolume for it"
-    return _local(wanted, path, nodes[0], volumes)
+    return _local(wanted, path, node, volumes)
 
 
 def claim_of(path: str) -> Reference | None:
@@ -162,6 +198,7 @@ def _new(wanted: Wanted, location: Location, terms: Sequence[Json]) -> Volume:
         claim=None,
         node_terms=tuple(terms),
         exists=False,
+        mount_options=wanted.mount_options,
     )
 
 
@@ -187,7 +224,7 @@ def manifest(wanted: Wanted, volume: Volume) -> dict[str, Any]:
         "metadata": {
             "name": volume.name,
             "labels": wanted.stamp.labels,
-            "annotations": {PROVISIONED_BY: location.driver or wanted.provisioner},
+            "annotations": {PROVISIONED_BY: location.driver or wanted.provisioner, **taken_off(volume.attributes_class)},
         },
         "spec": {
             "capacity": {"storage": as_quantity(volume.capacity)},
@@ -197,7 +234,34 @@ def manifest(wanted: Wanted, volume: Volume) -> dict[str, Any]:
             "storageClassName": volume.storage_class,
             "claimRef": claim_reference(wanted),
             "nodeAffinity": {"required": {"nodeSelectorTerms": list(volume.node_terms)}},
+            **({"mountOptions": list(volume.mount_options)} if volume.mount_options else {}),
             **source,
+        },
+    }
+
+
+def without_attributes_class(wanted: Wanted, volume: Json) -> dict[str, Any]:
+    """A PersistentVolume of the cluster, as the API's JSON has it, declared once more without its
+    VolumeAttributesClass, and reserved for the claim.
+
+    Kubernetes binds a claim that names none to no volume that names one (pv_controller.go,
+    checkVolumeSatisfyClaim), and lets nobody take it off a volume.
+    """
+    metadata, spec = volume["metadata"], volume["spec"]
+    digest = hashlib.sha256(f"{wanted.stack}\n{metadata['uid']}".encode()).hexdigest()[:10]
+    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key.startswith(_PROVISIONERS)}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {
+            "name": f"adopted-{wanted.service}-{wanted.ordinal}-{digest}",
+            "labels": {**(metadata.get("labels") or {}), **wanted.stamp.labels},
+            "annotations": {**annotations, **taken_off(spec["volumeAttributesClassName"]), WAS: metadata["name"]},
+        },
+        "spec": {
+            **{key: value for key, value in spec.items() if key != "volumeAttributesClassName"},
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": claim_reference(wanted),
         },
     }
 

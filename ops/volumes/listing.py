@@ -11,8 +11,11 @@ from rich import box
 from rich.table import Table
 
 from components.kube import labels
-from components.kube.bindings import BrokenBinding, Json, broken, unreachable
+from components.kube.attributes import TAKEN_OFF, give_back
+from components.kube.bindings import BrokenBinding, broken, unreachable
+from components.kube.expansion import unfinished
 from components.kube.ownership import parse_claim_name
+from components.kube.quantity import as_quantity
 from components.settings import Settings
 from ops.volumes.matching import AdoptionPlan, is_own, maybe_own, unfit
 from ops.volumes.saved import FORMAT, Adoption, Data, LostClaim, SavedClaim, SavedList, SavedVolume, VolumeProblem
@@ -49,7 +52,7 @@ def records(stack: StackVolumes, seen: ObservedVolumes, used: Mapping[str, int],
     """
     plan = stack.plan(seen)
     found = [
-        _record(stack.settings, volume, used.get(volume.name), _adoption(stack, seen, plan, volume, adopt), seen.nodes)
+        _record(stack.settings, volume, used.get(volume.name), _adoption(stack, seen, plan, volume, adopt), seen)
         for volume in of_stack(stack.settings, stack.wanted, seen)
     ]
     return sorted(found, key=lambda each: (each.service, each.ordinal, each.phase, each.created or "", each.name))
@@ -71,7 +74,7 @@ def saved_list(settings: Settings, found: list[SavedVolume], lost: Sequence[Brok
     )
 
 
-def _record(settings: Settings, volume: Volume, used: int | None, adoption: Adoption, nodes: Sequence[Json]) -> SavedVolume:
+def _record(settings: Settings, volume: Volume, used: int | None, adoption: Adoption, seen: ObservedVolumes) -> SavedVolume:
     named = parse_claim_name(volume.claim.name) if volume.claim else None
     service, ordinal = (volume.stamp.service, volume.stamp.ordinal) if volume.stamp else named or ("", -1)
     tier = volume.stamp.tier if volume.stamp else volume.storage_class.removesuffix(f"-{settings.provisioner.name}")
@@ -102,17 +105,28 @@ def _record(settings: Settings, volume: Volume, used: int | None, adoption: Adop
             fs_type=volume.location.fs_type,
         ),
         adoption=adoption,
-        problems=list(_problems(settings, volume, nodes)),
+        problems=list(_problems(settings, volume, seen)),
+        mount_options=list(volume.mount_options),
+        attributes_class=volume.attributes_class or volume.annotations.get(TAKEN_OFF, ""),
     )
 
 
-def _problems(settings: Settings, volume: Volume, nodes: Sequence[Json]) -> Iterator[VolumeProblem]:
+def _problems(settings: Settings, volume: Volume, seen: ObservedVolumes) -> Iterator[VolumeProblem]:
     claim = volume.claim or Reference("", "")
     if volume.deleting and volume.phase == "Bound":
         binding = BrokenBinding(claim.namespace, claim.name, volume.name, "now")
         fact = "is being deleted, and goes with its claim"
         yield VolumeProblem(mark="being deleted", fact=fact, todo=to_do_for_binding(binding, settings.stack))
-    where = unreachable(volume.node_terms, nodes)
+    uid = volume.claim.uid if volume.claim else ""
+    for each in unfinished(found for found in seen.claims if uid and found["metadata"]["uid"] == uid):
+        mark = "not growing" if each.refused else f"growing to {as_quantity(each.asks)}"
+        yield VolumeProblem(mark=mark, fact=each.lack, todo=each.todo)
+    taken = volume.annotations.get(TAKEN_OFF, "")
+    for found in seen.claims if taken and uid and volume.phase == "Bound" else ():
+        if found["metadata"]["uid"] == uid and not found["spec"].get("volumeAttributesClassName"):
+            fact = f"had the VolumeAttributesClass {taken} before it was adopted, and its claim names none"
+            yield VolumeProblem(mark="no attributes class", fact=fact, todo=f"`{give_back(claim.namespace, claim.name, taken)}`")
+    where = unreachable(volume.node_terms, seen.nodes)
     if where:
         mark = f"{'no' if where.missing else 'unready'} {'node there' if where.returns else 'node'}"
         yield VolumeProblem(mark=mark, fact=where.fact, todo=to_do_for_node(where, str(claim)))

@@ -93,7 +93,7 @@ def _claim_problems(wanted: Wanted, claim: Json | None, volumes: Sequence[Volume
         what = f"the volume {held} is being deleted, and goes with the claim{_kept(volume, volumes)}"
         yield f"{what}. Stop the pods, delete the claim ({delete}), then try again"
     if held and wanted.choice and wanted.choice not in (NEW_VOLUME, held):
-        if not any(each.name == held and each.location.named(wanted.choice) for each in volumes):
+        if not any(each.name == held and each.named(wanted.choice) for each in volumes):
             yield (
                 f"the claim is bound to {held} already, and the setting adopt.{wanted.service}.{wanted.ordinal} names {wanted.choice}. "
                 f"Remove that setting; or stop the pods and delete the claim ({delete}), which retains {held}"
@@ -206,9 +206,10 @@ def _lacks(wanted: Wanted, volume: Volume, volumes: Iterable[Volume], nodes: Seq
             f"Put the service back on the tier that it was on, or begin anew: {wanted.setting(NEW_VOLUME)}"
         )
     if volume.capacity < wanted.capacity:
+        later = " (more once it is bound: the volume grows then)" if wanted.grows else ""
         yield (
             f"has {as_quantity(volume.capacity)}, the claim asks for {wanted.size}. "
-            f"Set services.{wanted.service}.size to no more than it has, or begin anew: {wanted.setting(NEW_VOLUME)}"
+            f"Set services.{wanted.service}.size to no more than it has{later}, or begin anew: {wanted.setting(NEW_VOLUME)}"
         )
     if wanted.access_mode not in volume.access_modes:
         yield (
@@ -229,7 +230,9 @@ def _lacks(wanted: Wanted, volume: Volume, volumes: Iterable[Volume], nodes: Seq
 def _chosen(wanted: Wanted, choice: str, volumes: Sequence[Volume], nodes: Sequence[Json], declare: Declare | None) -> Volume | str:
     """The volume that the setting `adopt` names, or why it can't be had."""
     setting = f"adopt.{wanted.service}.{wanted.ordinal}: {choice}"
-    found = [volume for volume in volumes if volume.name == choice] or [volume for volume in volumes if volume.location.named(choice)]
+    named = [volume for volume in volumes if volume.named(choice)]
+    there = [volume for volume in named if not volume.deleting] or named  # one that is going may have been declared anew
+    found = [volume for volume in there if volume.name == choice] or there
     if len(found) > 1:
         return f"{setting} is the data of several volumes: {', '.join(volume.name for volume in found)}. Name one of these"
     if not found:

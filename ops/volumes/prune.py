@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from components.settings import Settings
+from components.settings import Settings, split_volume_reference
 from ops.console import step
 from ops.errors import UserError
 from ops.volumes.stack_volumes import StackVolumes
@@ -58,7 +58,8 @@ def _reasons_to_keep(volume: Volume, settings: Settings, others: Iterable[Volume
         yield f"is in phase {volume.phase}; only a Released one is pruned"
     for service, choices in settings.adopt.items():
         for ordinal, choice in choices.items():
-            if choice == volume.name or volume.location.named(choice):
+            named, _ = split_volume_reference(choice)
+            if named == volume.name or volume.location.named(named):
                 yield f"is what the setting adopt.{service}.{ordinal} names: remove that setting first"
     for other in others:
         if other.name != volume.name and volume.location.shares(other.location):

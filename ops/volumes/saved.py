@@ -93,6 +93,8 @@ class SavedVolume(_Part):
     data: Data
     adoption: Adoption
     problems: list[VolumeProblem] = []
+    mount_options: list[str] | None = None  # none in lists of older versions
+    attributes_class: str = ""
 
 
 class LostClaim(_Part):
@@ -138,6 +140,7 @@ def read(path: Path, settings: Settings, known: Sequence[Volume]) -> Iterator[Vo
             "Give the list of this stack.",
         )
     names = {volume.name for volume in known}
+    of_class = {tier.class_name: settings.provisioner.storage_class(tier.parameters).mount_options for tier in settings.tiers.values()}
     for each in saved.volumes:
         location = Location(**each.data.model_dump())
         usable = location.path or location.driver  # an in-tree disk can't be declared again
@@ -153,4 +156,6 @@ def read(path: Path, settings: Settings, known: Sequence[Volume]) -> Iterator[Vo
                 node_terms=tuple(each.node_selector_terms),
                 volume_mode=each.volume_mode,
                 exists=False,
+                mount_options=tuple(of_class.get(each.storage_class, ()) if each.mount_options is None else each.mount_options),
+                attributes_class=each.attributes_class,
             )

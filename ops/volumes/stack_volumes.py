@@ -9,6 +9,7 @@ from pathlib import Path
 
 from components.kube import labels
 from components.kube.api import Json
+from components.kube.attributes import TAKEN_OFF, give_back
 from components.kube.kept import KeptVolume, keep_volumes
 from components.kube.ownership import BOUND_BY_CONTROLLER, stamp_volumes
 from components.settings import Settings
@@ -108,6 +109,11 @@ class StackVolumes:
                         ]
                     )
                 )
+            classed = [(wanted, volume) for wanted, volume in plan.gives.items() if volume.exists and volume.attributes_class]
+            for wanted, volume in classed:
+                self._take_off_attributes_class(wanted, volume)
+            if classed:
+                continue  # what is to be reserved are other objects now
             if all(self._reserve(wanted, volume) for wanted, volume in plan.gives.items()):
                 return plan
         raise UserError("the volumes change all the time: somebody else is working on them.", "Try again when that has ended.")
@@ -132,6 +138,19 @@ class StackVolumes:
             },
         }
         return self.api.change_volume(volume.name, body)
+
+    def _take_off_attributes_class(self, wanted: Wanted, volume: Volume) -> None:
+        """Declare a volume anew without its VolumeAttributesClass: with it no claim of a stack is
+        bound to it.
+
+        The data has an object at every moment, and none that would delete it.
+        """
+        kept = {"metadata": {"resourceVersion": volume.version}, "spec": {"persistentVolumeReclaimPolicy": "Retain"}}
+        if self.api.change_volume(volume.name, kept):
+            read = self.api.volume(volume.name)
+            if read:
+                self.api.create_volume(found.without_attributes_class(wanted, read))
+                self.api.delete_volume(volume.name, volume.uid)
 
     def wait_bound(self, plan: AdoptionPlan, seconds: float = BINDING) -> None:
         """Wait until every claim of the plan is bound to exactly its volume, and stamp those.
@@ -226,3 +245,6 @@ def said_reserved(plan: AdoptionPlan) -> None:
     """Say which volume goes to which claim."""
     for wanted, volume in plan.gives.items():
         say(f"  {wanted}: {volume.name} ({volume.location})")
+        had = volume.annotations.get(TAKEN_OFF, "") or volume.attributes_class
+        if had:
+            say(f"    it had the VolumeAttributesClass {had}. When it is bound: {give_back(wanted.namespace, wanted.name, had)}")

@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from components.kube import labels
+from components.kube.attributes import WAS
 from components.kube.node_affinity import HOSTNAME
 from components.kube.ownership import NOBODY, Stamp
 from components.kube.quantity import bytes_of
@@ -107,7 +108,7 @@ class Volume:
     it (`exists` is false).
 
     `capacity` in bytes. `since` is when it came into its phase, `node_terms` the nodeSelectorTerms
-    of its nodeAffinity.
+    of its nodeAffinity, `attributes_class` the VolumeAttributesClass that it names.
     """
 
     name: str
@@ -130,6 +131,8 @@ class Volume:
     deleting: bool = False
     message: str = ""
     exists: bool = True
+    mount_options: Sequence[str] = ()
+    attributes_class: str = ""
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Volume:
@@ -158,7 +161,15 @@ class Volume:
             annotations=metadata.get("annotations") or {},
             deleting=bool(metadata.get("deletionTimestamp")),
             message=status.get("message") or "",
+            mount_options=tuple(spec.get("mountOptions") or ()),
+            attributes_class=spec.get("volumeAttributesClassName") or "",
         )
+
+    def named(self, choice: str) -> bool:
+        """Whether `choice`, a value of the setting `adopt`, is this volume's name, that of the
+        object that it had before it was adopted, or where its data is.
+        """
+        return choice in (self.name, self.annotations.get(WAS)) or self.location.named(choice)
 
     @property
     def of_canary(self) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from components.kube.ownership import Stamp, claim_name
-from components.settings import Settings
+from components.kube.quantity import bytes_of
+from components.settings import Settings, split_volume_reference
 from ops.volumes.volume import Reference
 
 # The parameter by which a class names its file system (external-provisioner: the only spelling that
@@ -19,7 +20,9 @@ class Wanted:
     """One claim of the settings.
 
     `size` as a Kubernetes quantity, `capacity` the same in bytes, `choice` the setting `adopt` for
-    it.
+    it, without the size of the disk: that is `disk`, in bytes, and None where it isn't said.
+
+    `mount_options` are those of its class, and `grows` is whether the class lets volumes grow.
 
     `provisioner` is the driver's name. `on_node`: its volumes are folders of one node;
     `path_pattern` and `node_path` as its tier has them.
@@ -41,6 +44,9 @@ class Wanted:
     path_pattern: str
     node_path: str
     choice: str | None
+    disk: int | None = None
+    mount_options: tuple[str, ...] = ()
+    grows: bool = False
 
     @property
     def stamp(self) -> Stamp:
@@ -71,6 +77,7 @@ def _wanted(settings: Settings) -> Iterator[Wanted]:
         tier = settings.tiers[service.tier]
         fields = provisioner.storage_class(tier.parameters)
         for ordinal in range(service.replicas):
+            choice, disk = split_volume_reference(settings.adopt.get(name, {}).get(ordinal) or "")
             yield Wanted(
                 stack=settings.stack,
                 service=name,
@@ -87,5 +94,8 @@ def _wanted(settings: Settings) -> Iterator[Wanted]:
                 on_node=provisioner.tied_to_node,
                 path_pattern=getattr(tier.parameters, "path_pattern", None) or "",
                 node_path=getattr(tier.parameters, "node_path", None) or "",
-                choice=settings.adopt.get(name, {}).get(ordinal),
+                choice=choice or None,
+                disk=bytes_of(disk) if disk else None,
+                mount_options=tuple(fields.mount_options),
+                grows=fields.allow_volume_expansion,
             )

@@ -19,13 +19,14 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 from kubernetes import client
 
 from components.canary.manifests import CLAIM_UID, canary_labels
 from components.kube import labels
 from devkube.cluster import Access, Cluster, EmbeddedCluster
 from tests.conftest import eventually
-from tests.program import Program
+from tests.program import Program, home_in
 
 pytestmark = pytest.mark.cluster
 
@@ -38,10 +39,12 @@ COMMAND = "command:local:Command"
 def program(program_factory: Callable[..., Program], access: Access, core: client.CoreV1Api) -> Iterator[Program]:
     """The program of this project, configured for the throw-away cluster, not yet up.
 
-    It is destroyed afterwards.
+    One tier's services are ReadWriteOncePod. It is destroyed afterwards.
     """
     program = program_factory(access=access)
-    program.configure(cluster={"context": access.context, "identifier": access.context})
+    services = yaml.safe_load(program.stack_file.read_text())["config"]["storage-tiers:services"]
+    services["kafka"]["accessMode"] = "ReadWriteOncePod"
+    program.configure(cluster={"context": access.context, "identifier": access.context}, services=services)
     yield program
     program.run("destroy", "--yes", "--skip-preview")
 
@@ -130,7 +133,7 @@ def test_it_does_not_run_again_without_a_change(program: Program) -> None:
 
 def test_up_from_a_second_clone_changes_nothing(program: Program, tmp_path: Path) -> None:
     shutil.copytree(program.folder, tmp_path / "second", symlinks=True, ignore=shutil.ignore_patterns("state", "pulumi-home"))
-    second = Program(tmp_path / "second", {**program.variables, "PULUMI_HOME": str(tmp_path / "home")}, program.stack)
+    second = Program(tmp_path / "second", {**program.variables, "PULUMI_HOME": home_in(tmp_path / "home")}, program.stack)
     second.pulumi("stack", "select", program.stack)
     second.up("--expect-no-changes")
 
@@ -141,6 +144,9 @@ def test_another_run_proves_again_and_keeps_every_claim(program: Program, core: 
     steps = program.preview_steps()
     assert {step["urn"].split("::")[-2].split("$")[-1] for step in steps} == {COMMAND}
     assert {step["op"] for step in steps} <= {"replace", "create-replacement", "delete-replaced"}
+    arguments = {step["urn"].split("::")[-1]: step["newState"]["inputs"]["interpreter"] for step in steps if step["op"] == "replace"}
+    modes = {name: "--access-mode=ReadWriteOncePod" in each for name, each in arguments.items()}
+    assert modes == {"canary-database": False, "canary-streaming": True}, "of the services that all have it"
     program.up()
     verdicts = proven(program)
     for tier, verdict in verdicts.items():

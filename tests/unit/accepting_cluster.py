@@ -13,16 +13,17 @@ from tests.unit.canary_cluster import CanaryCluster, Json
 
 # It says what the script of PostgreSQL says. The ledger of the volume is a file with a number.
 ENGINE = """
-import json, pathlib, sys, time
+import json, os, pathlib, sys, time
 sys.path.insert(0, sys.argv[1])
 from components.acceptance.scripts.common import blocks, content, say
 step, root, run, lost, fault = sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4], int(sys.argv[5]), sys.argv[6]
-kept = root / "kept"
+kept, next_one = root / "kept", root / "next"  # replaced in one step: a kill in between would leave an empty one
 say("mount", {"type": "ext4", "bytes": 2 ** 31, "freeBytes": 2 ** 31, "found": [each.name for each in root.iterdir()]})
 if step == "load":
     say("engine", {"name": "postgresql", "version": "15.20", "settings": {"fsync": "on"}})
     for number in range(1, 3000):
-        kept.write_text(str(number))
+        next_one.write_text(str(number))
+        os.replace(next_one, kept)
         say("acks", {"0": number})
         if number % 10 == 0:
             say("figures", {"tps": 100.0, "commitMs": {"p50": 1.0}, "walBytes": 1000 * number})

@@ -73,13 +73,13 @@ class Registered:
 
 
 class _Echo(Mocks):
-    def __init__(self, before: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
+    def __init__(self, before: Mapping[str, Any], canaries: Mapping[str, Mapping[str, Any]]) -> None:
         self.before = before
-        self.noted = noted
+        self.canaries = canaries
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         if args.typ == TIER_CANARY:  # a component has the outputs of the run before until it registers its own
-            return None, {"provenOn": self.noted[args.name]} if args.name in self.noted else {}
+            return None, dict(self.canaries.get(args.name, {}))
         outputs = dict(args.inputs)
         if args.typ == COMMAND and "create" in outputs:  # what it would print
             outputs["stdout"] = json.dumps(PROVEN)
@@ -91,8 +91,8 @@ class _Echo(Mocks):
 
 
 class _Recorder(MockMonitor):
-    def __init__(self, before: Mapping[str, Any], noted: Mapping[str, Any]) -> None:
-        super().__init__(_Echo(before, noted))
+    def __init__(self, before: Mapping[str, Any], canaries: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__(_Echo(before, canaries))
         self.registered: list[Registered] = []
         self.read: list[tuple[str, str]] = []
         self.read_requests: list[Any] = []
@@ -133,16 +133,21 @@ class Run:
 
 
 def run(
-    config: Mapping[str, str], stack: str = "dev", before: Mapping[str, Any] | None = None, noted: Mapping[str, Any] | None = None
+    config: Mapping[str, str],
+    stack: str = "dev",
+    before: Mapping[str, Any] | None = None,
+    noted: Mapping[str, Any] | None = None,
+    canaries: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Run:
     """Run `__main__.py` with this config, after an `up` with the outputs `before` that has noted of
-    tiers by name on which cluster they were proven.
+    tiers by name on which cluster they were proven. `canaries` are all outputs of their components.
 
     Raises what the program raises.
     """
+    last = canaries or {tier: {"provenOn": on} for tier, on in (noted or {}).items()}
 
     def isolated() -> Run:
-        recorder = _Recorder(before or {}, noted or {})
+        recorder = _Recorder(before or {}, last)
         set_mocks(recorder.mocks, project="storage-tiers", stack=stack, preview=False, monitor=recorder, organization="organization")
         pulumi.runtime.set_all_config(dict(config))
         outputs: dict[str, Any] = {}

@@ -53,6 +53,12 @@ def test_sizes(old: int, new: int, grows: bool) -> None:
     assert len(list(claim_rules.compare_sizes_unbound(old, new))) == (old != new)
 
 
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9))
+def test_what_failed_to_grow_may_be_asked_for_less_but_not_for_what_it_has(has: int, asked: int, new: int) -> None:
+    found = list(claim_rules.compare_sizes(asked, new, "ebs", grows=True, has=has))
+    assert bool(found) is (new < asked and new <= has)  # kubernetes, ValidatePersistentVolumeClaimUpdate
+
+
 def test_words_of_the_rules() -> None:
     assert {field: claim_rules.replacing(field).rule for field in (NAMESPACE, STORAGE_CLASS, ACCESS_MODES)} == {
         NAMESPACE: "a claim can't change its namespace: it would be made anew, empty",

@@ -5,6 +5,7 @@ is left in them.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -150,11 +151,12 @@ def test_a_tier_that_wants_them_has_classes_for_snapshots_and_changes() -> None:
     assert snapshots.inputs["deletionPolicy"] == "Retain"
     assert snapshots.inputs["parameters"] == {"tagSpecification_1": "a=b", "lockMode": "governance", "lockDuration": "7"}
     (change,) = made.of(ATTRIBUTES_CLASS).values()
-    assert change.inputs["metadata"]["name"] == "database-ebs-calm"
+    assert re.fullmatch("database-ebs-calm-[0-9a-f]{8}", change.inputs["metadata"]["name"])
     assert change.inputs["driverName"] == "ebs.csi.aws.com"
     assert change.inputs["parameters"] == {"throughput": "125"}
+    assert snapshots.request.deleteBeforeReplace
+    assert change.request.retainOnDelete  # volumes may name it; other content has another name
     for declared in (snapshots, change):
-        assert declared.request.deleteBeforeReplace
         assert declared.inputs["metadata"]["labels"]["app.kubernetes.io/instance"] == "aws"
 
 

@@ -305,3 +305,16 @@ def test_another_stack_has_its_own_command() -> None:
 def test_one_row_as_make_up_says_it() -> None:
     assert str(Diagnosis("disk", "missing", "1 GiB free", "df", fails=True)) == "disk: missing: 1 GiB free. Mend it: df"
     assert str(Diagnosis("disk", "good", "9 GiB free")) == "disk: good: 9 GiB free."
+
+
+@pytest.mark.parametrize(
+    ("left", "cluster", "state", "said"),
+    [
+        (32, replace(EMBEDDED, nodes=3), "good", "3 nodes take up to 32"),
+        (31, replace(EMBEDDED, nodes=3), "missing", "31 left of 128"),
+        (20, replace(BY_KIND, nodes=3), "good", "3 nodes take up to 78"),
+    ],
+)
+def test_inotify_for_several_nodes(left: int, cluster: ClusterFacts, state: str, said: str) -> None:
+    found = row("inotify instances", replace(WELL, inotify=Inotify(128, 9000, left), cluster=cluster))
+    assert found.state == state and said in found.found

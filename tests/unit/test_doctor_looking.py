@@ -235,7 +235,7 @@ def test_why_kind_would_not_make_its_nodes(tmp_path: Path, path: Path, monkeypat
     assert cluster_facts.kind_refusals(cluster, made=False) == {} and asked == []
     docker(path)
     assert cluster_facts.kind_refusals(cluster, made=False) == {"cgroups": "v1", "inotify instances": "none left"}
-    assert asked == [(checks.docker_engine(), (1, 36), "kind: Cluster"), (checks.docker_engine(), 2)]
+    assert asked == [(checks.docker_engine(), (1, 36), "kind: Cluster"), (checks.docker_engine(), 2, 1)]
     assert cluster_facts.kind_refusals(cluster, made=True) == {"inotify instances": "none left"}
 
 

@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from components.kube.ownership import Stamp
+from components.kube.quantity import GI
+from components.settings import load
 from ops.errors import UserError
 from ops.volumes import found, saved
 from ops.volumes.found import VolumesFolder
 from ops.volumes.matching import make_plan
 from ops.volumes.volume import Location, Reference, Volume
 from ops.volumes.wanted import Wanted, wanted_claims
+from tests.unit.mocked_program import stack_config
 from tests.unit.volume_objects import NODE, settings, volume, wanted
 
 PATTERN = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"
@@ -72,6 +75,20 @@ def test_with_several_nodes_nothing_is_said(folder: VolumesFolder) -> None:
     assert not list(found.directories(folder, wanted_claims(settings()), [], [NODE, NODE]))
 
 
+def test_a_directory_is_on_the_node_whose_part_of_the_folder_it_is_in(tmp_path: Path) -> None:
+    """As an embedded cluster of several nodes has it, the first node's part around the others'."""
+    for name in (f"{PVC_1}_data_data-kafka-1", f"two/{PVC_2}_data_data-kafka-2", "two/data-kafka-0"):
+        (tmp_path / name).mkdir(parents=True)
+    parts = {str(tmp_path): "one", str(tmp_path / "two"): "two", str(tmp_path / "gone"): "gone"}
+    several = VolumesFolder(tmp_path, str(tmp_path), nodes=parts)
+    nodes = [{"metadata": {"name": name, "labels": {"kubernetes.io/hostname": f"{name}.example"}}} for name in ("one", "two")]
+    made = {str(each.stamp): each.node for each in found.directories(several, wanted_claims(settings()), [], nodes)}
+    assert made == {"kafka 1 of stack dev": "one.example", "kafka 2 of stack dev": "two.example"}
+    chosen = found.declare(wanted(), str(tmp_path / "two/data-kafka-0"), [], nodes, several)
+    assert isinstance(chosen, Volume) and chosen.node == "two.example"
+    assert "on which node is it? The nodes are one, two" in str(found.declare(wanted(), "/elsewhere", [], nodes, several))
+
+
 @pytest.mark.parametrize(
     ("path", "claim"),
     [
@@ -94,8 +111,8 @@ def zoned(*zones: str) -> list[dict[str, Any]]:
     return [{"metadata": {"name": zone, "labels": {"topology.kubernetes.io/zone": zone}}} for zone in zones]
 
 
-EBS: dict[str, Any] = {"provisioner": "ebs.csi.aws.com", "on_node": False}
-PD: dict[str, Any] = {"provisioner": "pd.csi.storage.gke.io", "on_node": False}
+EBS: dict[str, Any] = {"provisioner": "ebs.csi.aws.com", "on_node": False, "disk": 6 * GI}
+PD: dict[str, Any] = {"provisioner": "pd.csi.storage.gke.io", "on_node": False, "disk": 6 * GI}
 
 
 OR_ELSE = "Give a saved list (`--from`), or declare a PersistentVolume for it"
@@ -135,6 +152,43 @@ class TestDeclared:
         made = declared("aws://b/vol-0a1b", zoned("a", "b"), **EBS)
         assert isinstance(made, Volume)
         assert made.zone == "b"
+
+    @pytest.mark.parametrize(
+        ("choice", "options", "command"),
+        [
+            ("vol-0a1b", EBS, "aws ec2 describe-volumes --volume-ids vol-0a1b --query 'Volumes[].Size'"),
+            ("aws://a/vol-0a1b", EBS, "aws ec2 describe-volumes --volume-ids vol-0a1b --query 'Volumes[].Size'"),
+            (
+                "projects/p/zones/a/disks/d-1",
+                PD,
+                "gcloud compute disks describe d-1 --project p --zone a --format 'value(sizeGb)'",
+            ),
+        ],
+    )
+    def test_the_size_of_a_disk_is_asked_for_and_never_made_up(self, choice: str, options: dict[str, Any], command: str) -> None:
+        assert declared(choice, zoned("a"), **{**options, "disk": None}) == (
+            f"how large is it? Nothing in the cluster says. Write {choice}@<size>, with what `{command}` says: {choice}@6Gi for 6"
+        )
+        made = declared(choice, zoned("a"), **options)
+        assert isinstance(made, Volume)
+        assert made.capacity == 6 * GI
+
+    @pytest.mark.parametrize(("size", "fits"), [("3380Mi", True), ("6Gi", True), ("3379Mi", False)])
+    def test_the_size_that_is_said_is_what_the_claim_must_fit_in(self, size: str, fits: bool) -> None:
+        each = wanted(adopt={"kafka": {"1": f"vol-0a1b@{size}"}})
+        assert each.choice == "vol-0a1b"
+        cloud = replace(each, provisioner="ebs.csi.aws.com", on_node=False, grows=True)
+        nodes = zoned("a")
+        made = make_plan([cloud], [], [], nodes, lambda claim, choice: found.declare(claim, choice, [], nodes))
+        assert bool(made.gives) is fits
+        if not fits:
+            ((_, problem),) = made.problems
+            assert "has 3379Mi, the claim asks for 3380Mi. Set services.kafka.size to no more than it has (more once it is bound" in problem
+
+    def test_mount_options_are_those_of_the_class(self) -> None:
+        made = declared("vol-0a1b", zoned("a"), mount_options=("noatime", "discard"), **EBS)
+        assert isinstance(made, Volume)
+        assert found.manifest(wanted(), made)["spec"]["mountOptions"] == ["noatime", "discard"]
 
     @pytest.mark.parametrize(
         ("choice", "options", "words"),
@@ -255,6 +309,30 @@ class TestSaved:
         assert not list(saved.read(file, settings(), [volume("x", local={"path": "/volumes/pvc-1"})]))
 
     @pytest.mark.parametrize(
+        ("noted", "options"),
+        [
+            ({}, ["noatime"]),
+            ({"mountOptions": None}, ["noatime"]),
+            ({"mountOptions": ["discard"]}, ["discard"]),
+            ({"mountOptions": []}, []),
+        ],
+    )
+    def test_mount_options_are_those_of_the_list_and_for_one_of_an_older_version_the_class_s(
+        self, noted: dict[str, Any], options: list[str], tmp_path: Path
+    ) -> None:
+        stack = load(
+            stack_config("aws", tiers={"database": {"type": "gp3"}, "streaming": {"type": "gp3", "mountOptions": ["noatime"]}}), "aws"
+        )
+        data = {"type": "csi", "driver": "ebs.csi.aws.com", "handle": "vol-0a"}
+        volumes = [entry(storageClass="streaming-ebs", data=data, attributesClass="streaming-ebs-fast", **noted)]
+        (made,) = saved.read(saved_file(tmp_path, *volumes, stack="aws"), stack, [])
+        declared_again = found.manifest(wanted(), made)
+        assert declared_again["spec"].get("mountOptions", []) == options
+        # No claim of the stack would be bound to a volume that names a class.
+        assert "volumeAttributesClassName" not in declared_again["spec"]
+        assert declared_again["metadata"]["annotations"]["storage-tiers/attributes-class"] == "streaming-ebs-fast"
+
+    @pytest.mark.parametrize(
         ("changes", "words"),
         [
             ({"stack": "other"}, "lists the volumes of stack other in namespace data, not of dev in data."),
@@ -274,6 +352,41 @@ class TestSaved:
         (tmp_path / "text").write_text("kafka")
         with pytest.raises(UserError, match="is no list of volumes"):
             list(saved.read(tmp_path / "text", settings(), []))
+
+
+def test_a_volume_with_an_attributes_class_is_declared_anew_without_it() -> None:
+    source = {"driver": "ebs.csi.aws.com", "volumeHandle": "vol-0a", "fsType": "xfs", "volumeAttributes": {"partition": "0"}}
+    old = {
+        "metadata": {
+            "name": "pvc-1",
+            "uid": "u",
+            "labels": {"mine": "too"},
+            "annotations": {"pv.kubernetes.io/provisioned-by": "ebs.csi.aws.com", "pv.kubernetes.io/bound-by-controller": "yes"},
+        },
+        "spec": {
+            "capacity": {"storage": "6Gi"},
+            "csi": source,
+            "mountOptions": ["noatime"],
+            "persistentVolumeReclaimPolicy": "Delete",
+            "volumeAttributesClassName": "streaming-ebs-fast",
+            "claimRef": {"namespace": "data", "name": "data-kafka-1", "uid": "gone"},
+        },
+    }
+    made = found.without_attributes_class(wanted(), old)
+    assert made == found.without_attributes_class(wanted(), old), "two runs declare one object"
+    assert made["metadata"]["labels"] == {"mine": "too", **Stamp("dev", "kafka", 1, "streaming").labels}
+    assert made["metadata"]["annotations"] == {
+        "pv.kubernetes.io/provisioned-by": "ebs.csi.aws.com",
+        "storage-tiers/attributes-class": "streaming-ebs-fast",
+        "storage-tiers/was": "pvc-1",
+    }
+    assert made["spec"] == {
+        "capacity": {"storage": "6Gi"},
+        "csi": source,
+        "mountOptions": ["noatime"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "data", "name": "data-kafka-1"},
+    }
 
 
 def test_wanted_is_what_the_settings_say() -> None:

@@ -282,6 +282,15 @@ class TestAProvisionerThatExpands:
         for seen in (snapshot_of({}, expanding), UNREAD):
             assert problems(expanding, changed, seen) == []
 
+    def test_one_that_could_not_grow_is_asked_for_less_but_never_for_what_it_has(self, expanding: PreviousStack) -> None:
+        failed = {claim.key: {**live(claim), "status": {"phase": "Bound", "capacity": {"storage": "2Gi"}}} for claim in expanding.claims}
+        snapshot = ClaimSnapshot(failed)
+        before = expanding.as_seen(snapshot, "dev")
+        assert problems(before, settings(provisioner="expanding", services=services(kafka={"size": "3Gi"})), snapshot) == []
+        (problem,) = problems(before, settings(provisioner="expanding", services=services(kafka={"size": "2Gi"})), snapshot)
+        assert problem.rule == "a volume can't be made smaller, and data-kafka-0, data-kafka-1, data-kafka-2 hold data of 2Gi"
+        assert problem.works.startswith("3.3Gi; or ")
+
     def test_but_neither_smaller_nor_pending_ones(self, expanding: PreviousStack) -> None:
         seen = snapshot_of({("data", "data-kafka-0"): ClaimState.PENDING}, expanding)
         (problem,) = problems(expanding, settings(provisioner="expanding", services=services(kafka={"size": "3Gi"})), seen)[:1]

@@ -124,6 +124,16 @@ class TestQuota:
         made = run(dev_config(services={"postgres": {"tier": "database", "size": "5Gi"}}))
         assert self.hard(made) == {"database-local-path": ("5Gi", "1"), "streaming-local-path": ("0", "0")}
 
+    def test_it_has_room_for_the_restores_that_settings_ask_for_and_for_no_more(self) -> None:
+        services = {
+            "postgres": {"tier": "database", "size": "5Gi"},
+            "kafka": {"tier": "streaming", "size": "3.3Gi", "replicas": 3, "restores": 2},
+            "logs": {"tier": "streaming", "size": "1Gi", "restores": 0},
+        }
+        made = run(dev_config(services=services))
+        assert self.hard(made) == {"database-local-path": ("5Gi", "1"), "streaming-local-path": (f"{9 * 3380 + 1024}Mi", "10")}
+        assert made.outputs["allocation"]["tiers"]["streaming"]["provisionedBytes"] == (3 * 3380 + 1024) * 2**20
+
     def test_claims_come_after_the_quota_of_their_tier(self, dev: Run) -> None:
         for name, declared in dev.of(CLAIM).items():
             tier = "database" if "postgres" in name else "streaming"

@@ -25,7 +25,8 @@ class Broken(ExistingCluster):
         self.volumes = volumes
 
     def folder(self) -> NodeFolder:  # type: ignore[override]
-        return NodeFolder(self.volumes, str(self.volumes))
+        parts = {str(self.volumes): "storage-tiers", f"{self.volumes}/storage-tiers-2": "storage-tiers-2"}
+        return NodeFolder(self.volumes, str(self.volumes), nodes=parts)
 
     def start(self) -> Access:
         raise MachineError("etcd has ended while the cluster was starting.", "Its log: …")
@@ -34,6 +35,14 @@ class Broken(ExistingCluster):
 def test_without_volumes_there_is_nothing_to_ask(tmp_path: Path) -> None:
     purge._refuse_for_strangers(Broken(tmp_path), "dev")
     purge._refuse_for_strangers(Broken(tmp_path / "missing"), "dev")
+    (tmp_path / "storage-tiers-2").mkdir()
+    purge._refuse_for_strangers(Broken(tmp_path), "dev")
+
+
+def test_a_further_nodes_volumes_count(tmp_path: Path) -> None:
+    (tmp_path / "storage-tiers-2/pvc-2_data_data-kafka-2").mkdir(parents=True)
+    with pytest.raises(UserError, match="whether it holds another stack's volumes"):
+        purge._refuse_for_strangers(Broken(tmp_path), "dev")
 
 
 def test_a_cluster_that_cant_be_asked_is_not_deleted_unseen(tmp_path: Path) -> None:

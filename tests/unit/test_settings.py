@@ -171,6 +171,10 @@ class TestSchema:
         "vol-0a1b2c",
         "aws://eu-central-1a/vol-0a1b2c",
         "projects/p/zones/z/disks/d",
+        "vol-0a1b2c@6Gi",
+        "aws://eu-central-1a/vol-0a1b2c@1Ti",
+        "projects/p/zones/z/disks/d@512Mi",
+        "/volumes/a@6Gi",
         "new",
     ],
 )

@@ -108,6 +108,65 @@ def test_each_gets_its_own_also_when_something_changes_in_between(conflicts: int
     assert len(api.patched) == 3
 
 
+class TakingOff(RecordedApi):
+    """An API in which volumes are made and deleted, too."""
+
+    def __init__(self, volumes: list[dict[str, Any]], *, left: bool = False) -> None:
+        super().__init__(volumes, [])
+        self.left = left
+
+    def change_volume(self, name: str, body: dict[str, Any]) -> bool:
+        if "claimRef" in body["spec"]:
+            return super().change_volume(name, body)
+        assert body["metadata"]["resourceVersion"] == self.objects[name]["metadata"]["resourceVersion"]
+        self.objects[name]["spec"].update(body["spec"])
+        return True
+
+    def volume(self, name: str) -> dict[str, Any] | None:
+        return self.objects.get(name)
+
+    def create_volume(self, manifest: dict[str, Any]) -> bool:
+        name = manifest["metadata"]["name"]
+        made = {**manifest, "metadata": {**manifest["metadata"], "uid": f"uid-{name}", "resourceVersion": "1"}}
+        self.objects[name] = {**made, "status": {"phase": "Available"}}
+        return True
+
+    def delete_volume(self, name: str, uid: str) -> None:
+        found = self.objects[name]
+        assert found["metadata"]["uid"] == uid
+        assert found["spec"]["persistentVolumeReclaimPolicy"] == "Retain", "or its driver deletes the data"
+        if self.left:
+            found["metadata"]["deletionTimestamp"] = "2026-11-26T10:00:00Z"
+        else:
+            del self.objects[name]
+
+
+def classed(ordinal: int) -> dict[str, Any]:
+    found = raw(f"pv{ordinal}", f"data-kafka-{ordinal}", stamp(ordinal=ordinal))
+    source = {"csi": {"driver": "ebs.csi.aws.com", "volumeHandle": f"vol-{ordinal}"}, "volumeAttributesClassName": "streaming-ebs-fast"}
+    found["spec"] = {**{key: value for key, value in found["spec"].items() if key != "local"}, **source}
+    return found
+
+
+@pytest.mark.parametrize("left", [False, True])
+@pytest.mark.parametrize("choice", [{}, {"adopt": {"kafka": {"1": "pv1", "2": "vol-2@5Gi"}}}])
+def test_a_volume_that_names_an_attributes_class_could_be_bound_to_no_claim_of_a_stack(choice: dict[str, Any], left: bool) -> None:
+    api = TakingOff([classed(ordinal) for ordinal in range(3)], left=left)
+    volumes = stack(api)
+    volumes.settings = settings(**choice)
+    volumes.wanted = wanted_claims(volumes.settings)
+    plan = volumes.reserve()
+    assert len(plan.gives) == 3
+    for each, given in plan.gives.items():
+        assert given.name.startswith(f"adopted-kafka-{each.ordinal}-")
+        found = api.objects[given.name]
+        assert "volumeAttributesClassName" not in found["spec"]
+        assert found["spec"]["csi"]["volumeHandle"] == f"vol-{each.ordinal}"
+        assert found["spec"]["claimRef"]["name"] == each.name
+        assert found["metadata"]["annotations"]["storage-tiers/attributes-class"] == "streaming-ebs-fast"
+    assert len(volumes.reserve().gives) == 3, "a second time nothing is left to do"
+
+
 def test_nothing_is_written_where_one_is_in_doubt() -> None:
     api = RecordedApi([*OWN, raw("pv9", "data-kafka-2", stamp(ordinal=2))], [])
     with pytest.raises(UserError, match="1 of the 4 claims of stack dev can't be given a volume; nothing was reserved:"):

@@ -69,6 +69,12 @@ def test_an_up_is_never_cut_off() -> None:
     assert "concurrency" not in WORKFLOWS["stack"]["jobs"]["run"]
 
 
+def test_who_runs_all_tests_may_have_the_inotify_instances_of_several_clusters() -> None:
+    for name in ("test", "newest"):
+        run = [step.get("run") for step in WORKFLOWS[name]["jobs"]["linux"]["steps"]]
+        assert run.index("sudo sysctl fs.inotify.max_user_instances=512") < run.index("make test")
+
+
 @pytest.mark.parametrize("stack", committed_stacks())
 def test_every_stack_has_its_budget_for_the_policy_pack(stack: str) -> None:
     budget = json.loads((paths.ROOT / "policy" / f"{stack}.json").read_text(encoding="utf-8"))

@@ -24,8 +24,8 @@ PATTERN_RULE = (
 )
 PATTERN_WORKS = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"
 KIND_RULE = "what the tier is for: database or streaming"
-CANARY_RULE = "a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod` and `spread`"
-CANARY_KEYS = "unknown key; known here: enabled, image, limits, namespace, pod, run, spread"
+CANARY_RULE = "a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod`, `spread` and `engines`"
+CANARY_KEYS = "unknown key; known here: enabled, engines, image, limits, namespace, pod, run, spread"
 OWN_LABELS_RULE = (
     "one of the project's own labels, by which the canary's pods are found: app.kubernetes.io/part-of, app.kubernetes.io/instance, "
     "app.kubernetes.io/name, app.kubernetes.io/component, app.kubernetes.io/managed-by and storage-tiers/…. Works: example.com/team"
@@ -447,7 +447,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "services: a list": ({"services": []}, f"services: []: {SERVICES_RULE}. Works: {{postgres: {{tier: database, size: 5Gi}}}}"),
     "services: nothing after the colon": (
         {"services": {"kafka": None}},
-        "services.kafka: null: a mapping with `tier`, `size`, `replicas`, `accessMode`, `engine`. Works: {tier: database, size: 5Gi}",
+        "services.kafka: null: a mapping with `tier`, `size`, `replicas`, `accessMode`, `restores`, `engine`. "
+        "Works: {tier: database, size: 5Gi}",
     ),
     "services: an upper-case name": (named("Kafka"), f'services.Kafka: "Kafka": {SERVICE_RULE}. Works: kafka'),
     "services: a name with a dot": (named("kafka.a"), f'services.kafka.a: "kafka.a": {SERVICE_RULE}. Works: kafka-a'),
@@ -460,7 +461,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "services: an unknown key": (
         service(replica=3),
-        "services.kafka.replica: 3: unknown key; known here: accessMode, engine, replicas, size, tier. Works: replicas",
+        "services.kafka.replica: 3: unknown key; known here: accessMode, engine, replicas, restores, size, tier. Works: replicas",
     ),
     "tier: missing": (service(tier=None), "services.kafka.tier: (missing): the name of one of the `tiers`. Works: database"),
     "tier: none of that name": (
@@ -508,7 +509,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "services: a text for a service": (
         {"services": {"kafka": "streaming"}},
-        'services.kafka: "streaming": a mapping with `tier`, `size`, `replicas`, `accessMode`, `engine`. '
+        'services.kafka: "streaming": a mapping with `tier`, `size`, `replicas`, `accessMode`, `restores`, `engine`. '
         "Works: {tier: database, size: 5Gi}",
     ),
     "tier: a number": (

@@ -33,6 +33,17 @@ def read_config(path: str) -> str:
         raise MachineError(f"the kind config {path} can't be read: {problem}", _another(path)) from None
 
 
+def count_nodes(text: str) -> int:
+    """How many nodes a kind config asks for; one where it says none, or where Kind would refuse
+    it."""
+    try:
+        given = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return 1
+    nodes = given.get("nodes") if isinstance(given, dict) else None
+    return len(nodes) if isinstance(nodes, list) and nodes else 1
+
+
 def new_config(path: str, text: str, volumes: Path, identity: str) -> dict[str, Any]:
     """The config for `kind create cluster`.
 

@@ -1,4 +1,4 @@
-"""A stand-in for the official command provider (pulumi/pulumi-command 1.2.1): its resource
+"""A stand-in for the official command provider (pulumi/pulumi-command): its resource
 `command:local:Command`, nothing else.
 
 The contract is the official one (provider/pkg/provider/local): `create` runs when the resource is
@@ -25,8 +25,10 @@ from google.protobuf import empty_pb2, json_format, struct_pb2  # type: ignore[i
 
 from devkube.toolchain.stand_ins import serving
 from devkube.toolchain.stand_ins.protocol import UNKNOWN, engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
+from devkube.versions import COMMAND as COMMAND_PLUGIN
+from devkube.versions import DOWNLOADS
 
-VERSION = "1.2.1"  # of the provider whose contract this is
+VERSION = DOWNLOADS[COMMAND_PLUGIN]  # of the provider whose contract this is
 COMMAND = "command:local:Command"
 
 # How secrets and other special values are written in property values (pulumi/pulumi,

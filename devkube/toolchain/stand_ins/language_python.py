@@ -37,9 +37,10 @@ from devkube.toolchain.stand_ins.environments import (
     virtualenv_of,
 )
 from devkube.toolchain.stand_ins.protocol import engine_pb2, engine_pb2_grpc, language_pb2, language_pb2_grpc, plugin_pb2
+from devkube.versions import DOWNLOADS, PULUMI
 
 RUN_PROGRAM = Path(__file__).resolve().with_name("run_program.py")
-VERSION = "3.258.0"  # the host whose behaviour this one has
+VERSION = DOWNLOADS[PULUMI]  # the host whose behaviour this one has
 
 SHOWN_TO_THE_USER = 32  # see run_program.py
 
