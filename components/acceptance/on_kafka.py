@@ -27,6 +27,7 @@ from components.kube.errors import ApiError
 
 Said: TypeAlias = tuple[int, str, Any]  # a broker, a word and its value
 JOINING = 180  # seconds in which a killed broker is in sync again
+ENDING = 5  # seconds until the kubelet has said how a container has ended
 FAILING_OVER = 60  # seconds in which a partition has another leader
 
 
@@ -46,6 +47,9 @@ class Listening:
         try:
             for word, value in followed.follow(self._silence, until_gone=True):
                 self._said.put((broker, word, value))
+            if followed.find() is not None:
+                followed.wait_for_end(ENDING)
+                raise NotProven(f"the pod of broker {broker} ended by itself")
         except (NotProven, ApiError) as problem:
             self._said.put(problem)
 
