@@ -104,7 +104,7 @@ class DevMachine(Machine):
             _must_run(cluster, stack)
             access = cluster.start()
             if access.kind != "existing":
-                for name in ("clients", "postgresql"):
+                for name in ("clients", "postgresql", "kafka"):
                     if reference(name) in settings.canary.engines.model_dump().values():
                         cluster.load_image(build_image(name))
         except MachineError as problem:

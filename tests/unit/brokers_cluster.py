@@ -114,5 +114,5 @@ class BrokersCluster(CanaryCluster):
 
     def addresses(self) -> list[dict[str, Any]]:
         """What was told, by broker, each time once."""
-        read = [dict(reversed(line.split()) for line in lines.splitlines()) for lines in self.told]
+        read = [{name: address for address, name in map(str.split, lines.splitlines())} for lines in self.told]
         return [each for number, each in enumerate(read) if number % 3 == 0]

@@ -178,7 +178,7 @@ def name(broker: int) -> str:
 def known(hosts: Path, broker: int, address: str) -> bool:
     """Whether all brokers are in the file, and this one with its present address."""
     try:
-        found = dict(reversed(line.split()) for line in hosts.read_text().splitlines() if len(line.split()) == 2)
+        found = {each[1]: each[0] for line in hosts.read_text().splitlines() if len(each := line.split()) == 2}
     except FileNotFoundError:
         return False
     return len(found) == BROKERS and found.get(name(broker)) == address
