@@ -17,11 +17,15 @@ def kafka_findings(run: str, ledger: Ledger, said: Mapping[int, Mapping[str, Seq
     reads from the leader alone.
     """
     rows = {each["partition"]: each["blocks"] for words in said.values() for each in words.get("rows", [])}
-    if ledger.total and not any(rows.values()):
+    unreadable = {each["partition"]: each["message"] for words in said.values() for each in words.get("unreadable", [])}
+    if ledger.total and not any(rows.values()) and not unreadable:
         return [KeptFinding(KeptFault.EMPTY, f"{ledger.total} records were acknowledged")]
     findings: list[KeptFinding] = []
     for partition, acknowledged in sorted(ledger.acknowledged.items()):
         whose, blocks = f"partition {partition}", rows.get(partition, [])
+        if partition in unreadable:
+            findings.append(KeptFinding(KeptFault.DAMAGED, f"{whose} can't be read: {unreadable[partition]}"))
+            continue
         own = [each for each in blocks if each[0] > 0]
         findings += differences("records", whose, difference(partition, acknowledged, as_ranges(own)))
         findings += contents(run, partition, "records", whose, own)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from devkube import paths
 from devkube.errors import MachineError
 from devkube.images import kafka
 
@@ -26,7 +27,7 @@ def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    monkeypatch.setattr(kafka.paths, "cache", lambda: tmp_path)
+    monkeypatch.setattr(paths, "cache", lambda: tmp_path)
     written = tmp_path / "jars.txt"
     written.write_text(f"{hashlib.sha256(JAR).hexdigest()}  kafka.jar\n")
     monkeypatch.setattr(kafka, "JARS", written)

@@ -36,7 +36,7 @@ def accept(machine: Machine, stack: str, tiers: tuple[str, ...], *, engine: str 
     """Run a real engine on a claim of each tier, kill it while it writes, and hold what it has kept
     against what it had acknowledged.
 
-    The claim is its own, in the canary's namespace, and removed at the end. Exit status: 0 all
+    The claims are its own, in the canary's namespace, and removed at the end. Exit status: 0 all
     that was acknowledged is there, 1 something isn't, or it could not be run.
     """
     chosen = plans(load_settings(stack), tiers, engine, seed)

@@ -1,5 +1,5 @@
-"""A real PostgreSQL on a claim of a tier, killed while it commits: what it has acknowledged is
-there, and each fault of the volume gets its own name.
+"""A real PostgreSQL and a real Kafka on claims of a tier, killed while they write: what they have
+acknowledged is there, and each fault of a volume gets its own name.
 
 `make test` has one healthy run and two faults, `make soak` (pytest --full) the rest.
 """
@@ -16,6 +16,7 @@ import pytest
 from kubernetes import client
 
 from components.acceptance.acceptance import Acceptance, NotAccepted
+from components.acceptance.engine_run import EngineRun
 from components.acceptance.engines import ACCEPTANCES
 from components.acceptance.judging import KeptFault
 from components.acceptance.plan import AcceptancePlan
@@ -44,20 +45,20 @@ Harm = Callable[[Path, Acceptance, random.Random], None]  # is given the volume'
 @pytest.fixture(scope="module")
 def accepting(tiers: Tiers, embedded: EmbeddedCluster, core: client.CoreV1Api, plain: str) -> Iterator[Accepting]:
     """Makes an acceptance with a seed; afterwards nothing of any is left."""
-    for name in ("clients", "postgresql"):
+    for name in ("clients", "postgresql", "kafka"):
         embedded.load_image(build_image(name))
     made: list[Acceptance] = []
 
-    def make(seed: int, storage_class: str = plain, say: Callable[[str], None] = tiers.said.append) -> Acceptance:
-        proof = ProofPlan(
-            tiers.context, NAMESPACE, "faults", "database", "database", storage_class, reference("postgresql"), "", 2**31, False
-        )
-        plan = AcceptancePlan(proof, "postgresql", reference("clients"), seed)
-        made.append(ACCEPTANCES["postgresql"](open_api(tiers.context), plan, say, TIMEOUTS))
+    def make(
+        seed: int, storage_class: str = plain, say: Callable[[str], None] = tiers.said.append, engine: str = "postgresql"
+    ) -> Acceptance:
+        proof = ProofPlan(tiers.context, NAMESPACE, "faults", "database", "database", storage_class, reference(engine), "", 2**31, False)
+        plan = AcceptancePlan(proof, engine, reference("clients"), seed)
+        made.append(ACCEPTANCES[engine](open_api(tiers.context), plan, say, TIMEOUTS))
         return made[-1]
 
     yield make
-    runs = {each.run for each in made}
+    runs = {run.run for each in made for run in each.runs}
 
     def left() -> list[str]:
         found = [*core.list_namespaced_pod(NAMESPACE).items, *core.list_namespaced_persistent_volume_claim(NAMESPACE).items]
@@ -68,15 +69,14 @@ def accepting(tiers: Tiers, embedded: EmbeddedCluster, core: client.CoreV1Api, p
     eventually(lambda: not left(), "pods, claims, volumes, and the ConfigMaps that belong to the claims are gone", 60)
 
 
-def root_of(run: Acceptance) -> Path:
+def volume_of(run: EngineRun) -> Path:
     """The volume's directory on this machine, once no process of the killed pod writes to it."""
     killed = run.pods[-1].uid
     eventually(
         lambda: not [mount for mount in media.mounts() if f"/pods/{killed}/" in mount[4]], "the killed pod's volumes are unmounted", 60
     )
-    volume = run.runs[0].volume
-    assert volume
-    return Path(volume["spec"]["local"]["path"])
+    assert run.volume
+    return Path(run.volume["spec"]["local"]["path"])
 
 
 def findings_after(run: Acceptance, harm: Harm) -> list[KeptFault]:
@@ -85,7 +85,7 @@ def findings_after(run: Acceptance, harm: Harm) -> list[KeptFault]:
     try:
         run.runs[0].make()
         run.write_and_kill()
-        harm(root_of(run) / "pgdata", run, seeded(harm.__name__))
+        harm(volume_of(run.runs[0]) / "pgdata", run, seeded(harm.__name__))
         run.recover()
         with pytest.raises(NotAccepted) as caught:
             run.judge()
@@ -208,6 +208,40 @@ def test_a_disk_that_acknowledges_before_it_has_written_is_found(accepting: Acce
 
 
 @soak
+@pytest.mark.parametrize("engine", ["postgresql", "kafka"])
 @pytest.mark.parametrize("seed", range(100, 120))
-def test_no_healthy_run_is_refused(accepting: Accepting, seed: int) -> None:
-    assert accepting(seed).accept()["verdict"] == "accepted"
+def test_no_healthy_run_is_refused(accepting: Accepting, seed: int, engine: str) -> None:
+    assert accepting(seed, engine=engine).accept()["verdict"] == "accepted"
+
+
+# --- Kafka ----------------------------------------------------------------------------------------
+
+
+def test_a_healthy_tier_is_accepted_by_kafka(accepting: Accepting) -> None:
+    verdict = accepting(1, engine="kafka").accept()
+    assert (verdict["verdict"], verdict["lost"], verdict["engine"]) == ("accepted", 0, "kafka")
+    assert verdict["acknowledged"] > 500
+    assert verdict["recordsPerSecond"] > 0
+    assert 0 < verdict["ackMs"]["p50"] <= verdict["ackMs"]["p99"]
+    assert verdict["failoverSeconds"] > 0
+    assert verdict["recoverySeconds"] > 0
+    assert len({each["uid"] for each in verdict["volumes"]}) == 3
+    assert len(set(verdict["pods"])) == 7
+
+
+def test_a_flipped_byte_in_a_log_segment_is_found(accepting: Accepting) -> None:
+    run = accepting(3, engine="kafka")
+    run.runs[0].prepare()
+    try:
+        for each in run.runs:
+            each.make()
+        run.write_and_kill()
+        segment = min((volume_of(run.runs[0]) / "kafka/accept-0").glob("*.log"))
+        flip(segment, segment.stat().st_size // 2)
+        run.recover()
+        with pytest.raises(NotAccepted) as caught:
+            run.judge()
+    finally:
+        for each in run.runs:
+            each.clean_up(wait=True)
+    assert {each.fault for each in caught.value.findings} & {KeptFault.DISCARDED, KeptFault.SEGMENT, KeptFault.DAMAGED}

@@ -66,6 +66,13 @@ def test_records_of_another_run_are_damage() -> None:
     assert found(said) == ["damaged: among records 1-30 of partition 0 is one of another content"]
 
 
+def test_a_partition_that_no_consumer_gets_is_damage_and_no_loss() -> None:
+    said = healthy()
+    del said[0]["rows"]
+    said[0]["unreadable"] = [{"partition": 0, "message": "partition 0: Bad message"}]
+    assert found(said) == ["damaged: partition 0 can't be read: partition 0: Bad message"]
+
+
 def test_a_record_that_nobody_wrote_is_damage() -> None:
     said = healthy()
     said[0]["rows"][0]["blocks"] = [*blocks(0, range(1, 31)), *common.blocks([kafka.row("something else")])]

@@ -14,6 +14,7 @@ JSON. Kafka's own log goes to stderr. The words:
     rows       of one partition, what a consumer gets: [first, last, digest] of numbers in a row
     replica    of one partition, what this broker's own segments hold, in the same form
     segments   what DumpLogSegments found in them
+    unreadable a partition that a consumer does not get, and why
     discarded  what the broker's log says that it has thrown away
     done       the end of a step; the broker runs on for the others until its pod is deleted
     fault      the engine failed: errno (or the error's name), path, message
@@ -317,7 +318,10 @@ def rejoin(broker: KafkaBroker) -> None:
 def read(broker: KafkaBroker) -> None:
     """What a consumer of this broker's partition gets, and what is in its own segments."""
     mark(broker)
-    say("rows", {"partition": broker.broker, "blocks": list(blocks(consumed(broker, broker.broker)))})
+    try:
+        say("rows", {"partition": broker.broker, "blocks": list(blocks(consumed(broker, broker.broker)))})
+    except EngineFault as problem:
+        say("unreadable", {"partition": broker.broker, "message": str(problem)})
     for partition in range(BROKERS):
         segments = sorted((broker.data / f"{TOPIC}-{partition}").glob("*.log"))
         rows: list[tuple[int, str]] = []
