@@ -135,6 +135,8 @@ class KafkaAcceptance(Acceptance):
         slowest = max(self.figures.values(), key=lambda each: each["ackMs"].get("p99", 0), default={})
         return {
             "brokers": BROKERS,
+            "volumes": [run.volume_said for run in self.runs],
+            "nodes": [run.node for run in self.runs],
             "recordsPerSecond": round(sum(each["records"] / each["seconds"] for each in self.figures.values()), 1),
             "MBps": round(sum(each["bytes"] / 1e6 / each["seconds"] for each in self.figures.values()), 2),
             "ackMs": slowest.get("ackMs"),

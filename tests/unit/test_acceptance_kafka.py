@@ -124,7 +124,7 @@ def test_a_log_directory_is_formatted_for_one_cluster(tmp_path: Path) -> None:
     for number in range(2):
         root = tmp_path / str(number)
         root.mkdir()
-        kafka.KafkaBroker(root, root, run=RUN, broker=number, address="::1", hosts=root, libraries="", held=0).make()
+        kafka.KafkaBroker(root, root, run="0123456789abcdef", broker=number, address="::1", hosts=root, libraries="", held=0).make()
         made.append(dict(line.split("=") for line in (root / "kafka/meta.properties").read_text().splitlines()))
     assert [each["node.id"] for each in made] == ["1", "2"]
     assert made[0]["cluster.id"] == made[1]["cluster.id"]

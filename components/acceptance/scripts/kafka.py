@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import hashlib
 import os
 import re
 import signal
@@ -63,7 +64,7 @@ CLIENT, CONTROLLER = 9092, 9093  # ports
 TOPIC_SETTINGS = {"min.insync.replicas": "2", "segment.bytes": str(SEGMENT)}
 PAYLOAD = re.compile(r" payload: (\d+) ([0-9a-f]+)$")
 INVALID = re.compile(r"isvalid: false|^Found |^Mismatches")
-TROUBLE = re.compile(r"(FATAL|ERROR) .*")
+TROUBLE = re.compile(r"((FATAL|ERROR) |java\.io\.IOException).*")
 # What a broker says of records whose checksum is wrong, and which it throws away with all that
 # follow (LogSegment.recover of Kafka 4). A batch that was cut off by the kill it doesn't mention.
 DISCARDED = re.compile(r"Found invalid messages in log segment .*")
@@ -119,9 +120,8 @@ class KafkaBroker:
     def make(self) -> None:
         """A new log directory, as kafka-storage.sh formats it. Raises OSError."""
         self.data.mkdir()
-        cluster = urlsafe_b64encode(bytes.fromhex(self.run)).decode().rstrip("=")[:22]
-        directory = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        lines = {"version": "1", "cluster.id": cluster, "node.id": str(self.broker + 1), "directory.id": directory}
+        cluster = identifier(hashlib.blake2b(self.run.encode(), digest_size=16).digest())
+        lines = {"version": "1", "cluster.id": cluster, "node.id": str(self.broker + 1), "directory.id": identifier(uuid.uuid4().bytes)}
         (self.data / "meta.properties").write_text(properties(lines))
 
     def start(self) -> None:
@@ -133,7 +133,13 @@ class KafkaBroker:
             time.sleep(0.1)
         (self.work / "server.properties").write_text(properties(self.settings()))
         (self.work / "log4j2.properties").write_text(LOG4J)
-        command = [*java(self.libraries), f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+ExitOnOutOfMemoryError", f"-Djdk.net.hosts.file={self.hosts}"]
+        command = [
+            *java(self.libraries, self.work),
+            f"-Xmx{HEAP}",
+            f"-Xms{HEAP}",
+            "-XX:+ExitOnOutOfMemoryError",
+            f"-Djdk.net.hosts.file={self.hosts}",
+        ]
         command += [f"-Dlog4j2.configurationFile={self.work}/log4j2.properties", "kafka.Kafka", str(self.work / "server.properties")]
         self.process = subprocess.Popen(command, pass_fds=[self.held], stdout=sys.stderr, stderr=subprocess.PIPE)
         assert self.process.stderr is not None
@@ -171,6 +177,11 @@ class KafkaBroker:
         raise EngineFault("start", f"Kafka: {what} not in {STARTING} s")
 
 
+def identifier(value: bytes) -> str:
+    """A UUID as Kafka writes it."""
+    return urlsafe_b64encode(value).decode().rstrip("=")
+
+
 def name(broker: int) -> str:
     """The name by which the controllers find one another."""
     return f"broker-{broker}"
@@ -190,9 +201,9 @@ def properties(lines: dict[str, str]) -> str:
     return "".join(f"{key}={value}\n" for key, value in lines.items())
 
 
-def java(libraries: str) -> list[str]:
-    """How Java is started with Kafka's libraries."""
-    return ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{libraries}/*"]
+def java(libraries: str, work: Path) -> list[str]:
+    """How Java is started with Kafka's libraries. It writes nothing but in `work`."""
+    return ["java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", f"-Djava.io.tmpdir={work}", "-cp", f"{libraries}/*"]
 
 
 def all_brokers(found: Metadata) -> bool:
@@ -325,7 +336,7 @@ def read(broker: KafkaBroker) -> None:
     for partition in range(BROKERS):
         segments = sorted((broker.data / f"{TOPIC}-{partition}").glob("*.log"))
         rows: list[tuple[int, str]] = []
-        status, said = dump(broker.libraries, segments, rows)
+        status, said = dump(broker, segments, rows)
         say("replica", {"partition": partition, "blocks": list(blocks(rows))})
         say("segments", {"partition": partition, "status": status, "said": said, "files": len(segments)})
     say("discarded", broker.log.kept[:20])
@@ -385,20 +396,13 @@ def row(value: str) -> tuple[int, str]:
     return (int(number), text) if number.isdigit() else (0, value)
 
 
-def dump(libraries: str, segments: Sequence[Path], rows: list[tuple[int, str]]) -> tuple[int, list[str]]:
+def dump(broker: KafkaBroker, segments: Sequence[Path], rows: list[tuple[int, str]]) -> tuple[int, list[str]]:
     """Kafka's own reading of segments; gives exit status and complaints, and adds to `rows`."""
     if not segments:
         return 1, ["there are no segments"]
     files = ",".join(map(str, segments))
-    command = [
-        *java(libraries),
-        "-Xmx128m",
-        "org.apache.kafka.tools.DumpLogSegments",
-        "--print-data-log",
-        "--deep-iteration",
-        "--files",
-        files,
-    ]
+    command = [*java(broker.libraries, broker.work), "-Xmx128m", "org.apache.kafka.tools.DumpLogSegments"]
+    command += ["--print-data-log", "--deep-iteration", "--files", files]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as tool:
         assert tool.stdout is not None
         complaints = []
