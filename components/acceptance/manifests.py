@@ -21,6 +21,7 @@ FILES = {
     "start.py": "engine/__main__.py",
     "common.py": "engine/scripts/common.py",
     "kafka.py": "engine/scripts/kafka.py",
+    "kafka_broker.py": "engine/scripts/kafka_broker.py",
     "postgresql.py": "engine/scripts/postgresql.py",
 }
 PASSWD = "passwd"

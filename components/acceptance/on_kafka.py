@@ -17,7 +17,7 @@ from components.acceptance.judging import KeptFinding
 from components.acceptance.judging_kafka import kafka_findings
 from components.acceptance.manifests import HOSTS, PEERS
 from components.acceptance.plan import AcceptancePlan
-from components.acceptance.scripts.kafka import BROKERS, name
+from components.acceptance.scripts.kafka_broker import BROKERS, name
 from components.canary import objects
 from components.canary.pods import ProbePod
 from components.canary.watch import Timeouts

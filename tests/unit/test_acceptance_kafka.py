@@ -12,7 +12,7 @@ import pytest
 from components.acceptance.judging import KeptFault
 from components.acceptance.judging_kafka import kafka_findings
 from components.acceptance.ledger import Ledger
-from components.acceptance.scripts import common, kafka
+from components.acceptance.scripts import common, kafka, kafka_broker
 
 RUN = "00112233445566778899aabbccddeeff"
 ACKNOWLEDGED = {0: 30, 1: 40, 2: 20}
@@ -102,16 +102,16 @@ def test_empty_volumes_are_one_finding() -> None:
 
 def test_a_broker_waits_for_the_others_and_for_its_own_new_address(tmp_path: Path) -> None:
     hosts = tmp_path / "hosts"
-    assert not kafka.known(hosts, 1, "10.0.0.2")
+    assert not kafka_broker.known(hosts, 1, "10.0.0.2")
     hosts.write_text("")
-    assert not kafka.known(hosts, 1, "10.0.0.2")
+    assert not kafka_broker.known(hosts, 1, "10.0.0.2")
     hosts.write_text("10.0.0.1 broker-0\n10.0.0.2 broker-1\n10.0.0.3 broker-2\n")
-    assert kafka.known(hosts, 1, "10.0.0.2")
-    assert not kafka.known(hosts, 1, "10.0.0.9"), "the file is still that of the pod before"
+    assert kafka_broker.known(hosts, 1, "10.0.0.2")
+    assert not kafka_broker.known(hosts, 1, "10.0.0.9"), "the file is still that of the pod before"
 
 
 def test_listeners_take_an_address_of_ipv6_in_brackets(tmp_path: Path) -> None:
-    broker = kafka.KafkaBroker(tmp_path, tmp_path, run=RUN, broker=2, address="fd00::7", hosts=tmp_path, libraries="", held=0)
+    broker = kafka_broker.KafkaBroker(tmp_path, tmp_path, run=RUN, broker=2, address="fd00::7", hosts=tmp_path, libraries="", held=0)
     settings = broker.settings()
     assert settings["listeners"] == "PLAINTEXT://[fd00::7]:9092,CONTROLLER://[fd00::7]:9093"
     assert settings["node.id"] == "3"
@@ -124,7 +124,7 @@ def test_a_log_directory_is_formatted_for_one_cluster(tmp_path: Path) -> None:
     for number in range(2):
         root = tmp_path / str(number)
         root.mkdir()
-        kafka.KafkaBroker(root, root, run="0123456789abcdef", broker=number, address="::1", hosts=root, libraries="", held=0).make()
+        kafka_broker.KafkaBroker(root, root, run="0123456789abcdef", broker=number, address="::1", hosts=root, libraries="", held=0).make()
         made.append(dict(line.split("=") for line in (root / "kafka/meta.properties").read_text().splitlines()))
     assert [each["node.id"] for each in made] == ["1", "2"]
     assert made[0]["cluster.id"] == made[1]["cluster.id"]
@@ -138,10 +138,10 @@ def metadata(*partitions: tuple[int, list[int]]) -> Any:
 
 
 def test_all_is_in_sync_when_every_replica_is() -> None:
-    assert kafka.in_sync(metadata((1, [1, 2, 3]), (2, [1, 2, 3]), (3, [1, 2, 3])))
-    assert not kafka.in_sync(metadata((1, [1, 2, 3]), (2, [1, 2]), (3, [1, 2, 3])))
-    assert not kafka.in_sync(metadata((1, [1, 2, 3]), (-1, [1, 2, 3]), (3, [1, 2, 3])))
-    assert not kafka.in_sync(SimpleNamespace(brokers={}, topics={}))
+    assert kafka_broker.in_sync(metadata((1, [1, 2, 3]), (2, [1, 2, 3]), (3, [1, 2, 3])))
+    assert not kafka_broker.in_sync(metadata((1, [1, 2, 3]), (2, [1, 2]), (3, [1, 2, 3])))
+    assert not kafka_broker.in_sync(metadata((1, [1, 2, 3]), (-1, [1, 2, 3]), (3, [1, 2, 3])))
+    assert not kafka_broker.in_sync(SimpleNamespace(brokers={}, topics={}))
 
 
 def test_records_are_read_from_the_dump_of_a_segment() -> None:

@@ -78,7 +78,7 @@ def test_the_slots_output_is_read() -> None:
     assert postgresql.INSERT.match("table public.counted: UPDATE: client[integer]:3 n[bigint]:41") is None
 
 
-@pytest.mark.parametrize("name", ["interpreter.py", "start.py", "common.py", "kafka.py", "postgresql.py"])
+@pytest.mark.parametrize("name", ["interpreter.py", "start.py", "common.py", "kafka.py", "kafka_broker.py", "postgresql.py"])
 def test_a_script_needs_no_other_package_than_its_client(name: str) -> None:
     tree = ast.parse((ROOT / "components/acceptance/scripts" / name).read_text(encoding="utf-8"))
     named = [each.module or "" for each in ast.walk(tree) if isinstance(each, ast.ImportFrom) and not each.level]
