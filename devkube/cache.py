@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 SEAL = ".whole.json"
@@ -19,6 +20,21 @@ def seal(folder: Path) -> None:
     """Note every file below `folder`, as it is now, as what belongs there."""
     (folder / SEAL).unlink(missing_ok=True)
     (folder / SEAL).write_text(json.dumps(_contents(folder)), encoding="utf-8")
+
+
+def keep(made: Path, target: Path) -> None:
+    """Seal the folder `made`, and put it where it belongs, instead of one that isn't whole.
+
+    One that another run has put there meanwhile stays.
+    """
+    seal(made)
+    if target.exists() and not is_whole(target):
+        shutil.rmtree(target)
+    try:
+        made.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
 
 
 def is_whole(folder: Path) -> bool:

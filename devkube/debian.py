@@ -113,14 +113,7 @@ def _fetch(packages: Sequence[str], wanted: Sequence[str], target: Path, *, own_
             if unpacked.returncode != 0:
                 return unpacked.stderr.strip()
         (root / ".packages").write_text("\n".join(wanted) + "\n")
-        cache.seal(root)
-        if target.exists() and not cache.is_whole(target):
-            shutil.rmtree(target)
-        try:
-            root.rename(target)
-        except OSError:
-            if not target.exists():  # else another run was faster
-                raise
+        cache.keep(root, target)
     return ""
 
 

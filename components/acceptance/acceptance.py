@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -15,7 +14,6 @@ from components.acceptance.ledger import Ledger
 from components.acceptance.plan import AcceptancePlan
 from components.canary.events import Event
 from components.canary.pods import ProbePod
-from components.canary.signals import Interrupted
 from components.canary.watch import Timeouts
 from components.canary.words import NotProven
 from components.kube.api import KubeApi
@@ -76,22 +74,21 @@ class Acceptance(ABC):
         acknowledged, and ApiError.
         """
         self.runs[0].prepare()
-        try:
-            for run in self.runs:
-                run.make()
+        return self._on_claims(self.runs)
+
+    def _on_claims(self, runs: Sequence[EngineRun]) -> dict[str, Any]:
+        """Do all steps on the claims of these runs: each is made within the one before."""
+        if not runs:
             self.write_and_kill()
             self.recover()
-            result = self.judge()
-        except NotProven:
-            for run in self.runs:
-                run.note_events()
-            raise
-        finally:
-            wait = not isinstance(sys.exc_info()[1], (Interrupted, KeyboardInterrupt))
-            for run in self.runs:
-                with run.undisturbed():
-                    run.clean_up(wait=wait)
-        return result
+            return self.judge()
+        first, *others = runs
+
+        def on_the_others() -> dict[str, Any]:
+            first.make_scripts()
+            return self._on_claims(others)
+
+        return first.on_own_claim(on_the_others)
 
     @abstractmethod
     def write_and_kill(self) -> None:

@@ -35,9 +35,8 @@ class EngineRun(VolumeRun):
         self.image_id = ""
         self.pullable = time.monotonic()  # when the client's image was last not refused
 
-    def make(self) -> None:
-        """The claim, and what runs in the pods: a ConfigMap that goes with the claim."""
-        self.make_claim()
+    def make_scripts(self) -> None:
+        """What runs in the pods: a ConfigMap that goes with the claim."""
         name = manifests.scripts_name(self.accepting, self.run)
         made = script_map(self.plan, self.run, name, self._own_claim(), manifests.scripts(self.accepting))
         objects.create(self.api, objects.namespaced(self.plan.namespace, "configmaps"), made)
@@ -49,14 +48,6 @@ class EngineRun(VolumeRun):
     def start_step(self, step: str, *arguments: str) -> ProbePod:
         """A pod that runs a step of the engine's script."""
         return self.wait_for_start(self.make_step(step, *arguments))
-
-    def note_events(self) -> None:
-        """Keep what Kubernetes says, for whoever explains a failure.
-
-        What can't be had any more must not hide the reason.
-        """
-        with suppress(ApiError):
-            self.events = self.find_events()
 
     @property
     def volume_said(self) -> dict[str, Any]:

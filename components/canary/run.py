@@ -6,10 +6,9 @@ Write through one pod, read through another, kill a writer, read what was kept.
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +16,7 @@ from components.canary import manifests, record, verdict
 from components.canary.plan import ProofPlan
 from components.canary.pods import ProbePod
 from components.canary.profiles import PROFILES
-from components.canary.signals import Interrupted, undisturbed
+from components.canary.signals import undisturbed
 from components.canary.volume_run import VolumeRun
 from components.canary.watch import Timeouts
 from components.canary.words import NotProven, not_kept, reason_of
@@ -63,20 +62,13 @@ class Proof(VolumeRun):
 
         Cleans up whatever happens.
         """
-        try:
-            self.make_claim()
-            self.write()
-            self.read_back_and_kill()
-            self.read_what_was_acknowledged()
-            result = self.judge()
-        except NotProven:
-            with suppress(ApiError):  # what can't be had any more must not hide the reason
-                self.events = self.find_events()
-            raise
-        finally:
-            with self.undisturbed():
-                self.clean_up(wait=not isinstance(sys.exc_info()[1], Interrupted))
-        return result
+        return self.on_own_claim(self._prove)
+
+    def _prove(self) -> dict[str, Any]:
+        self.write()
+        self.read_back_and_kill()
+        self.read_what_was_acknowledged()
+        return self.judge()
 
     # --- the steps ------------------------------------------------------------------------------
 

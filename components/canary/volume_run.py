@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from components.canary import objects, verdict
@@ -18,7 +19,7 @@ from components.canary.events import Event, events_about
 from components.canary.manifests import claim, other_containers
 from components.canary.plan import ProofPlan
 from components.canary.pods import ProbePod
-from components.canary.signals import undisturbed
+from components.canary.signals import Interrupted, undisturbed
 from components.canary.sweep import SweepScope, sweep
 from components.canary.volumes import RESERVED_FOR_NOBODY, belongs, hand_over, is_free, made_for
 from components.canary.watch import StartWatch, Timeouts
@@ -85,6 +86,23 @@ class VolumeRun:
                     f"`kubectl --context {self.plan.context} patch pv {name} -p "
                     f"'{json.dumps(RESERVED_FOR_NOBODY)}'`; the setting `adopt` gives it to a service (docs/recovery.md).",
                 )
+
+    def on_own_claim(self, steps: Callable[[], Json]) -> Json:
+        """Do `steps` on a claim of this run's own; returns what they return.
+
+        Cleans up whatever happens. Not a context manager: a signal as one is entered would leave
+        the claim behind.
+        """
+        try:
+            self.make_claim()
+            return steps()
+        except NotProven:
+            with suppress(ApiError):  # what can't be had any more must not hide the reason
+                self.events = self.find_events()
+            raise
+        finally:
+            with self.undisturbed():
+                self.clean_up(wait=not isinstance(sys.exc_info()[1], (Interrupted, KeyboardInterrupt)))
 
     def make_claim(self) -> None:
         """A claim of this run's own."""

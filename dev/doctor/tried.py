@@ -60,8 +60,8 @@ def rows() -> list[tuple[str, str, str, str]]:
         ("Python", OLDEST_PYTHON, "", f"{OLDEST_PYTHON} or newer"),
         ("Go, where something is built", "1.26", "", f"{go} or newer, else pip's"),
         ("Kubernetes", f"{KUBERNETES_VERSION}, embedded, with containerd 1.6 and local-path-provisioner {LOCAL_PATH_VERSION}", "", "any"),
-        ("kind", "", f"0.33.0 with a node of Kubernetes {KUBERNETES_VERSION}: `make up` and the cluster tests", "any"),
-        ("Docker", "", "20.10.24 of Debian, with that kind", "any that kind takes"),
+        ("kind", f"0.33.0 with a node of Kubernetes {KUBERNETES_VERSION}, as root on Linux: a dev stack", "", "any"),
+        ("Docker", "20.10.24 of Debian, with that kind", "", "any that kind takes"),
         ("machine", "Debian 12, cgroup v1", "", "Linux, macOS, Windows"),
     ]
 

@@ -71,12 +71,5 @@ def clients_source(python: Path) -> Path:
             hint = "pip needs a package index that can be reached from here: check the network, PIP_INDEX_URL and HTTPS_PROXY."
             raise MachineError(f"the engines' clients could not be had: {cause}", f"{hint} {proxies.said()}".rstrip())
         (root / ".packages").write_bytes(made_of)
-        cache.seal(root)
-        if target.exists() and not cache.is_whole(target):
-            shutil.rmtree(target)
-        try:
-            root.rename(target)
-        except OSError:
-            if not target.exists():  # else another run was faster
-                raise
+        cache.keep(root, target)
     return target

@@ -43,7 +43,7 @@ class Project:
             env={**self.variables, **variables},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,  # ends only what hangs: on a busy machine, making a virtual environment takes two minutes
         )
         assert (done.returncode == 0) is succeeds, f"pulumi {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done

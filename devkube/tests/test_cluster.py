@@ -13,28 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devkube import cluster, paths
+from devkube import cluster
 from devkube.cluster import EmbeddedCluster, ExistingCluster, KindCluster, choose, embedded, host, kind
 from devkube.cluster import layout as layouts
 from devkube.cluster.api_server import ask
 from devkube.cluster.daemons import Daemon, wait_for
 from devkube.errors import MachineError
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with nothing on it: no kubeconfig, no cluster, no Docker.
-
-    An embedded cluster would be possible.
-    """
-    monkeypatch.setattr(paths, "MACHINE_STATE", tmp_path / "lib")
-    monkeypatch.setattr(paths, "MACHINE_RUN", tmp_path / "run")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "user")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-    monkeypatch.setattr(kind, "lacking", lambda: ["no kind here"])
-    monkeypatch.setattr(embedded, "lacking", list)
-    return tmp_path
 
 
 def write_kubeconfig(path: Path, context: str) -> Path:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from devkube import paths
-from devkube.cluster import ClusterChoice, EmbeddedCluster, KindCluster, choose, embedded, kind, mount_namespace, remembered
+from devkube.cluster import ClusterChoice, EmbeddedCluster, KindCluster, choose, kind, mount_namespace, remembered
 from devkube.cluster import layout as layouts
 from devkube.cluster import node as node_module
 from devkube.cluster.kind.config import count_nodes
@@ -24,18 +24,6 @@ from devkube.errors import MachineError
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="embedded clusters are for Linux")
 
 LAYOUT = layouts.Layout("dev-1", "198.18.7.0/24", layouts.Ports(*range(7)))
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(paths, "MACHINE_STATE", tmp_path / "lib")
-    monkeypatch.setattr(paths, "MACHINE_RUN", tmp_path / "run")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "user")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.delenv("KUBECONFIG", raising=False)
-    monkeypatch.setattr(kind, "lacking", lambda: ["no kind here"])
-    monkeypatch.setattr(embedded, "lacking", list)
-    return tmp_path
 
 
 def of(nodes: int) -> layouts.Layout:

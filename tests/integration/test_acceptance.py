@@ -83,7 +83,8 @@ def findings_after(run: Acceptance, harm: Harm) -> list[KeptFault]:
     """What a run finds on a volume that is harmed between the two pods."""
     run.runs[0].prepare()
     try:
-        run.runs[0].make()
+        run.runs[0].make_claim()
+        run.runs[0].make_scripts()
         run.write_and_kill()
         harm(volume_of(run.runs[0]) / "pgdata", run, seeded(harm.__name__))
         run.recover()
@@ -234,7 +235,8 @@ def test_a_flipped_byte_in_a_log_segment_is_found(accepting: Accepting) -> None:
     run.runs[0].prepare()
     try:
         for each in run.runs:
-            each.make()
+            each.make_claim()
+            each.make_scripts()
         run.write_and_kill()
         segment = min((volume_of(run.runs[0]) / "kafka/accept-0").glob("*.log"))
         flip(segment, segment.stat().st_size // 2)
