@@ -35,7 +35,7 @@ provider = kubernetes.Provider(
 stack = Stack(settings.stack, cluster.context, cluster.identifier, provider, settings.protect, cluster_uid)
 
 namespace = ServiceNamespace("namespace", ServiceNamespaceArgs(stack, namespace_name, settings.namespace.create), stack.options())
-tiers = declare_tiers(stack, settings, read_attributes_classes(settings))
+tiers = declare_tiers(stack, settings, read_attributes_classes(settings, api))
 allocation = allocation_of(settings)
 
 proof = prove(stack, settings, tiers, allocation)

@@ -20,6 +20,7 @@ try:
     from components.fast_import import without_garbage_collection
 
     with without_garbage_collection():
+        from components.canary.claim_mode import READ_WRITE_ONCE, READ_WRITE_ONCE_POD
         from components.canary.limits import FigureLimit
         from components.canary.plan import ProofPlan
         from components.canary.report import ProbeReport
@@ -66,8 +67,7 @@ def parse(arguments: list[str]) -> tuple[str, ProofPlan]:
     parser.add_argument("--limit", action="append", default=[], type=limit, metavar="NAME=NUMBER")
     parser.add_argument("--pod", default={}, type=json.loads, metavar="JSON", help="the setting canary.pod")
     parser.add_argument("--spread", default="", choices=["none", "zones", "nodes"], help="the setting canary.spread")
-    modes = ["ReadWriteOnce", "ReadWriteOncePod"]
-    parser.add_argument("--access-mode", default=modes[0], choices=modes, help="of the claim")
+    parser.add_argument("--access-mode", default=READ_WRITE_ONCE, choices=[READ_WRITE_ONCE, READ_WRITE_ONCE_POD], help="of the claim")
     given = vars(parser.parse_args(arguments))
     return given.pop("operation"), ProofPlan(limits=tuple(given.pop("limit")), **given)
 

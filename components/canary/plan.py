@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.canary.claim_mode import READ_WRITE_ONCE
 from components.canary.limits import FigureLimit
 from components.canary.places import Place
 
@@ -38,7 +39,7 @@ class ProofPlan:
     limits: tuple[FigureLimit, ...] = ()
     pod: Mapping[str, Any] = field(default_factory=dict)
     spread: str = ""
-    access_mode: str = "ReadWriteOnce"
+    access_mode: str = READ_WRITE_ONCE
     place: Place | None = None
     other_image: str = OTHER_IMAGE
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from components.canary import objects
+from components.canary.claim_mode import READ_WRITE_ONCE
 from components.canary.manifests import CLAIM_UID, canary_labels
 from components.canary.words import NotProven
 from components.kube import labels
@@ -56,7 +57,7 @@ def made_for(volume: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
     return not was_free and bool(volume["metadata"]["creationTimestamp"] >= claim["metadata"]["creationTimestamp"])
 
 
-def is_free(volume: Mapping[str, Any], storage_class: str, size: int, access_mode: str = "ReadWriteOnce") -> bool:
+def is_free(volume: Mapping[str, Any], storage_class: str, size: int, access_mode: str = READ_WRITE_ONCE) -> bool:
     """Whether any claim of this class, size (bytes) and access mode may get this volume."""
     spec = volume["spec"]
     return bool(

@@ -90,17 +90,25 @@ def replacing(field: str) -> ClaimFinding:
     return ClaimFinding(Effect.REPLACED, f"a claim can't change its {REPLACING[field]}: it would be made anew, empty", field)
 
 
+def is_smaller(old: int, new: int, has: int | None) -> bool:
+    """Whether another size of a bound claim asks its volume to shrink. All in bytes.
+
+    `has` is what the volume has where that is known: an expansion that failed or goes on may be
+    asked for less again, as long as that is more than there is (kubernetes,
+    ValidatePersistentVolumeClaimUpdate, from 1.32 on).
+    """
+    return new < old and (has is None or new <= has)
+
+
 def compare_sizes(old: int, new: int, grower: str, grows: bool, has: int | None = None) -> Iterator[ClaimFinding]:
     """What is found of another size, in bytes, of a bound claim.
 
     A volume never shrinks, and grows only where its class lets it.
 
     `grower` is what makes a volume larger, as a sentence calls it, and `grows` whether it can.
-    `has` is what the volume has where that is known: an expansion that failed or goes on may be
-    asked for less again, as long as that is more than there is (kubernetes,
-    ValidatePersistentVolumeClaimUpdate, from 1.32 on).
+    `has` is what the volume has where that is known.
     """
-    if new < old and (has is None or new <= has):
+    if is_smaller(old, new, has):
         yield ClaimFinding(Effect.REFUSED, SMALLER, SIZE)
     if new > old and not grows:
         yield ClaimFinding(Effect.REFUSED, f"{grower} can't make a volume larger", SIZE)

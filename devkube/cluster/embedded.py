@@ -218,7 +218,7 @@ class EmbeddedCluster:
             raise self._does_not_run()
         with self._locked():
             node = Nodes(layout, Path(), None).named(name)
-            if not (node.kubelet.process() or node.containerd.process()):
+            if not node.running():
                 raise MachineError(f"the node {name} doesn't run.", "`python -m dev up` starts it.")
             node.kill()
 

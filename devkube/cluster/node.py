@@ -195,11 +195,15 @@ class Node:
                 self.ctr("images", "import", f"--snapshotter={self._snapshotter()}", archive)
                 (marks / archive.name).touch()
 
-    def end_everything(self, grace: float = 10) -> None:
-        """End the node: kubelet, then the pods (`grace` seconds to end by themselves), containerd,
-        and whatever is left of them, their mounts too."""
+    def running(self) -> bool:
+        """Whether one of its daemons is there."""
+        return bool(self.kubelet.process() or self.containerd.process())
+
+    def end_everything(self) -> None:
+        """End the node: kubelet, then the pods at once, containerd, and whatever is left of them,
+        their mounts too."""
         self.kubelet.stop()
-        host.end_pods([self.layout.cgroup], grace)
+        host.end_pods([self.layout.cgroup], 0)
         self._end_shims_and_containerd()
 
     def kill(self) -> None:

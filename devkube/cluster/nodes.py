@@ -45,7 +45,7 @@ class Nodes:
 
     def clear_up(self) -> None:
         """Take away what dead nodes have left; where all are dead, their bridge too."""
-        dead = [node for node in self.each if not (node.kubelet.process() or node.containerd.process())]
+        dead = [node for node in self.each if not node.running()]
         _end(dead, grace=5)
         for node in dead:
             if node.layout.containerd_state.exists():
@@ -76,9 +76,7 @@ class Nodes:
         began = {}
         for node in self.each:
             control_plane.make_kubelet_user(node.layout)
-            fresh = node.kubelet.process() is None
-            began[node.layout.node_name] = datetime.now(UTC).replace(microsecond=0) if fresh else None
-            node.kubelet.start()
+            began[node.layout.node_name] = _start_kubelet(node)
         return began
 
     def wait_until_ready(self, control_plane: ControlPlane, began: dict[str, datetime | None], daemons: Sequence[Daemon]) -> None:
@@ -97,16 +95,13 @@ class Nodes:
         Raises MachineError where there is none of this name, or it doesn't get ready.
         """
         node = self.named(name)
-        if not (node.kubelet.process() or node.containerd.process()):
-            node.end_everything(grace=0)
+        if not node.running():
+            node.end_everything()
             host.remove_tree(node.layout.containerd_state)
         node.prepare()
-        began = datetime.now(UTC).replace(microsecond=0)
         node.containerd.start()
         wait_for(node.containerd_ready, "does not answer", [node.containerd], 30)
-        fresh = node.kubelet.process() is None
-        node.kubelet.start()
-        wait_for_node(control_plane, node, began if fresh else None, [control_plane.api, node.containerd, node.kubelet])
+        wait_for_node(control_plane, node, _start_kubelet(node), [control_plane.api, node.containerd, node.kubelet])
 
     def end(self, grace: float) -> None:
         """End all nodes; pods have `grace` seconds to end by themselves."""
@@ -119,7 +114,14 @@ def _end(nodes: Sequence[Node], grace: float) -> None:
     stop_all([node.kubelet for node in nodes], 15)
     host.end_pods([node.layout.cgroup for node in nodes], grace)
     for node in nodes:
-        node.end_everything(0)
+        node.end_everything()
+
+
+def _start_kubelet(node: Node) -> datetime | None:
+    """Start a node's kubelet; when that was, None for one that runs."""
+    began = None if node.kubelet.process() else datetime.now(UTC).replace(microsecond=0)
+    node.kubelet.start()
+    return began
 
 
 def wait_for_node(control_plane: ControlPlane, node: Node, began: datetime | None, daemons: Sequence[Daemon]) -> None:

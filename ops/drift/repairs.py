@@ -47,8 +47,7 @@ def _of_claim(name: Name, path: tuple[str, ...], wanted: object, found: object, 
     """A claim's spec is fixed but for its size: another value is another claim under its name."""
     bound = bool(live["spec"].get("volumeName"))
     if ".".join(path) == claim_rules.SIZE and bound and found:
-        has = capacity_of(live)
-        if bytes_of(str(found)) > bytes_of(str(wanted)) and (has is None or bytes_of(str(wanted)) <= has):
+        if claim_rules.is_smaller(bytes_of(str(found)), bytes_of(str(wanted)), capacity_of(live)):
             return f"{claim_rules.SMALLER}: set the service's `size` to that, then `pulumi up --refresh`"
         return f"{AGAIN}, where its class lets it grow; else {_made_by_hand(name, bound)}"
     return _made_by_hand(name, bound)

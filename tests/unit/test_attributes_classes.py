@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 import pulumi
@@ -10,8 +11,8 @@ import pytest
 
 from components.destroy_guard import check
 from components.kube import labels
+from components.kube.api import KubeApi
 from components.kube.attributes import PATH, TAKEN_OFF, AttributesClass, name_for, to_give_back, users
-from components.preflight import attributes as preflight
 from tests.unit.mocked_program import COMMAND, Run, run, stack_config
 from tests.unit.test_destroy_guard import Recorded
 
@@ -83,8 +84,18 @@ def test_what_names_a_class() -> None:
     }
 
 
+def answers(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any] | int) -> None:
+    """The cluster tells its classes, and nothing else."""
+    real = KubeApi.get
+
+    def get(api: KubeApi, path: str, accept: str = "application/json") -> dict[str, Any]:
+        return Recorded({PATH: answer}).get(path) if path.split("?", maxsplit=1)[0] == PATH else real(api, path, accept)
+
+    monkeypatch.setattr(KubeApi, "get", get)
+
+
 def declared(monkeypatch: pytest.MonkeyPatch, *there: dict[str, Any], stack: str = "aws", **attributes: dict[str, Any]) -> Run:
-    monkeypatch.setattr(preflight, "KubeApi", lambda *_: Recorded({PATH: {"items": list(there)}}))
+    answers(monkeypatch, {"items": list(there)})
     tiers = {
         "database": {"type": "gp3", "iops": 3000, "attributes": attributes} if attributes else {"type": "gp3"},
         "streaming": {"type": "gp3"},
@@ -126,7 +137,7 @@ class TestProgram:
 
     def test_who_may_not_list_them_is_told_and_goes_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         said: list[str] = []
-        monkeypatch.setattr(preflight, "KubeApi", lambda *_: Recorded({PATH: 403}))
+        answers(monkeypatch, HTTPStatus.FORBIDDEN)
         monkeypatch.setattr(pulumi.log, "warn", said.append)
         tiers = {"database": {"type": "gp3", "attributes": {"fast": {"iops": 6000}}}, "streaming": {"type": "gp3"}}
         assert len(run(stack_config("aws", tiers=tiers), stack="aws").of(VAC)) == 1

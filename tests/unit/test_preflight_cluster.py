@@ -13,8 +13,10 @@ import pulumi
 import pytest
 import yaml
 
+from components.kube import attributes
 from components.kube.kubeconfig import Kubeconfig
 from components.preflight import cluster as cluster_check
+from components.preflight.attributes import read_attributes_classes
 from components.preflight.cluster import check_cluster, cloud_of, uid_of_cluster
 from components.provisioners import PROVISIONERS
 from components.settings import Settings, SettingsError, load
@@ -283,10 +285,13 @@ class TestAsking:
         write("a", "b", cluster={"server": api[0], "certificate-authority": api[1]}, user=user)
         monkeypatch.setitem(ANSWERS, "/apis/storage.k8s.io/v1", {"resources": [{"name": "volumeattributesclasses"}]})
         monkeypatch.setitem(ANSWERS, "/api/v1/namespaces/kube-system", {"metadata": {"uid": "mine"}})
+        calm = {"metadata": {"name": "calm"}, "driverName": "ebs.csi.aws.com"}
+        monkeypatch.setitem(ANSWERS, attributes.PATH, {"items": [calm]})
         wanted = settings("a", provisioner="ebs", tiers={"database": {"attributes": {"fast": {"throughput": 250}}}})
         asked = check_cluster(wanted)
         assert asked is not None
         assert uid_of_cluster(wanted, asked) == "mine"
+        assert [each.name for each in read_attributes_classes(wanted, asked)] == ["calm"]
         assert (tmp_path / "runs").read_text() == "x"
         assert asked.of_context("b").get("/api/v1/namespaces/kube-system")
         assert (tmp_path / "runs").read_text() == "xx"
