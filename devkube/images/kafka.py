@@ -41,22 +41,6 @@ def kafka_source() -> Path:
         (root / ".packages").write_bytes(made_of)
         cache.keep(root, target)
     return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as new:
-        root = Path(new) / "root"
-        shutil.copytree(java, root, symlinks=True)
-        with step("Kafka by Maven", estimate=60):
-            jars(root / LIBRARIES)
-        (root / ".packages").write_bytes(made_of)
-        cache.seal(root)
-        if target.exists() and not cache.is_whole(target):
-            shutil.rmtree(target)
-        try:
-            root.rename(target)
-        except OSError:
-            if not target.exists():  # else another run was faster
-                raise
-    return target
 
 
 def jars(target: Path) -> None:
