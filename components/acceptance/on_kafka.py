@@ -131,7 +131,7 @@ class KafkaAcceptance(Acceptance):
         return kafka_findings(self.run, self.ledger, self.found)
 
     def measured(self) -> dict[str, Any]:
-        """Figures that people know of brokers: of the whole run, with its kills."""
+        """Figures that people know of brokers: of all partitions, and the slowest one's times."""
         slowest = max(self.figures.values(), key=lambda each: each["ackMs"].get("p99", 0), default={})
         return {
             "brokers": BROKERS,

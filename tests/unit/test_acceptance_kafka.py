@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -151,3 +151,35 @@ def test_records_are_read_from_the_dump_of_a_segment() -> None:
     assert kafka.PAYLOAD.search("| offset: 9 CreateTime: 1 keySize: -1 valueSize: 3 headerKeys: [] payload: end") is None
     assert kafka.INVALID.search("Found 12 invalid bytes at the end of 00000000000000000000.log")
     assert kafka.INVALID.search("baseOffset: 0 lastOffset: 3 count: 4 isvalid: true") is None
+
+
+def test_each_partition_gets_what_the_tool_says_of_its_own_segments() -> None:
+    found = {partition: kafka.Dumped(1) for partition in range(3)}
+    record = "| offset: 0 CreateTime: 1 keySize: -1 valueSize: 6 sequence: 0 headerKeys: [] payload: {}"
+    lines = [
+        "Dumping /volume/kafka/accept-1/00000000000000000000.log",
+        record.format("1 0f3a"),
+        record.format("2 77aa"),
+        "Dumping /volume/kafka/accept-2/00000000000000004533.log",
+        record.format("1 5c5c"),
+        "baseOffset: 0 lastOffset: 3 count: 4 isvalid: false",
+    ]
+    kafka.read_dump((f"{line}\n" for line in lines), found)
+    assert [each.rows for each in found.values()] == [[], [(1, "0f3a"), (2, "77aa")], [(1, "5c5c")]]
+    assert [each.complaints for each in found.values()] == [[], [], [lines[-1]]]
+
+
+def test_what_the_tool_says_before_any_segment_is_said_of_all() -> None:
+    found = {partition: kafka.Dumped(1) for partition in range(3)}
+    kafka.read_dump(['Exception in thread "main" java.lang.OutOfMemoryError\n'], found)
+    assert all(each.complaints for each in found.values())
+
+
+def test_the_figures_are_of_the_first_records() -> None:
+    writer = kafka.Producing(cast(Any, SimpleNamespace(broker=2)))
+    writer.began = 10.0
+    for number in (1, kafka.MEASURING, kafka.MEASURING + 1):
+        writer.told(number, 100, 10.0)(None, None)
+    assert writer.partition == 0
+    assert writer.acknowledged == kafka.MEASURING + 1
+    assert (writer.figures()["records"], writer.figures()["bytes"]) == (2, 200)

@@ -9,7 +9,7 @@ JSON. Kafka's own log goes to stderr. The words:
     mount      the file system: type, size and free bytes, and what was found in the volume's root
     engine     Kafka's version and the settings that decide what an acknowledgement means
     acks       by partition: the highest number that was acknowledged
-    figures    what was measured since the first record
+    figures    what was measured of the first records
     joined     the seconds from the start of the broker until every replica is in sync
     rows       of one partition, what a consumer gets: [first, last, digest] of numbers in a row
     replica    of one partition, what this broker's own segments hold, in the same form
@@ -34,7 +34,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -44,25 +45,33 @@ from .kafka_broker import BROKERS, LIBRARIES, STARTING, TOPIC, KafkaBroker, all_
 Delivery: TypeAlias = Callable[[object, object], None]
 
 BATCH = 0.05  # seconds over which acknowledgements are gathered
-MEASURED = 1.0  # seconds between two lines of figures
+MEASURED = 0.5  # seconds between two lines of figures
 DELIVERING = 60  # seconds that a record may take, with a change of leader in between
 UNSENT = 1000  # records of a producer that are on their way at most
+MEASURING = 10_000  # records of a partition that are written as fast as they are taken, and measured
+PACE = 300  # records in a second after that: brokers that start again get the processors
 SEGMENT = 2 * 2**20  # bytes: several are closed while it writes
 # Little memory, and what several brokers need. Nothing of what makes a record durable is set but
 # what everybody does who wants to keep his records.
 TOPIC_SETTINGS = {"min.insync.replicas": "2", "segment.bytes": str(SEGMENT)}
+SEGMENT_READ = re.compile(rf"^Dumping .*/{TOPIC}-(\d+)/\d+\.log")
 PAYLOAD = re.compile(r" payload: (\d+) ([0-9a-f]+)$")
 INVALID = re.compile(r"isvalid: false|^Found |^Mismatches")
 MARK = "end"  # of a partition, written before it is read
 
 
 class Producing:
-    """One partition's writer, and what it was told."""
+    """One partition's writer, and what it was told.
+
+    The first records are written as fast as they are taken, and measured; then there are PACE in a
+    second.
+    """
 
     def __init__(self, broker: KafkaBroker) -> None:
         self.broker = broker
         self.partition = (broker.broker + 1) % BROKERS
         self.acknowledged = 0
+        self.began = self.last = 0.0  # the times of the first record, and of the last measured acknowledgement
         self.bytes = 0
         self.taken: collections.deque[float] = collections.deque()
         self.problem = ""
@@ -74,11 +83,19 @@ class Producing:
             if error is not None:
                 self.problem = self.problem or f"record {number} of partition {self.partition}: {error}"
             elif not self.problem:
-                self.taken.append(time.monotonic() - sent)
                 self.acknowledged = number
-                self.bytes += size
+                if number <= MEASURING:
+                    self.last = time.monotonic()
+                    self.taken.append(self.last - sent)
+                    self.bytes += size
 
         return call
+
+    def figures(self) -> dict[str, object]:
+        """What was measured until now."""
+        seconds = max(self.last - self.began, 0.001)
+        figures = {"records": len(self.taken), "seconds": round(seconds, 3), "bytes": self.bytes}
+        return {**figures, "MBps": round(self.bytes / 1e6 / seconds, 2), "ackMs": latencies(self.taken)}
 
     def run(self, seconds: float) -> None:
         """Write until killed, or for `seconds`. Raises EngineFault."""
@@ -87,11 +104,12 @@ class Producing:
         producer = Producer(
             self.broker.client(**{"enable.idempotence": True, "acks": "all", "linger.ms": 5, "delivery.timeout.ms": DELIVERING * 1000})
         )
-        number, said, taken = 0, 0, []
-        began = told = measured = time.monotonic()
-        while time.monotonic() - began < seconds and not self.problem:
+        number = said = measured = 0
+        self.began = now = paced = told = figured = time.monotonic()
+        while now - self.began < seconds and not self.problem:
             self.broker.look()
-            if number - self.acknowledged < UNSENT:
+            paced = now if number < MEASURING else paced
+            if number < MEASURING + (now - paced) * PACE and number - self.acknowledged < UNSENT:
                 number += 1
                 value = f"{number} {content(self.broker.run, self.partition, number)}"
                 producer.produce(TOPIC, value, partition=self.partition, on_delivery=self.told(number, len(value), time.monotonic()))
@@ -102,12 +120,9 @@ class Producing:
             if now - told >= BATCH and self.acknowledged > said:
                 told, said = now, self.acknowledged
                 say("acks", {self.partition: said})
-            if now - measured >= MEASURED:
-                measured = now
-                while self.taken:
-                    taken.append(self.taken.popleft())
-                figures = {"records": len(taken), "seconds": round(now - began, 2), "bytes": self.bytes}
-                say("figures", {**figures, "MBps": round(self.bytes / 1e6 / (now - began), 2), "ackMs": latencies(taken)})
+            if now - figured >= MEASURED and len(self.taken) > measured:
+                figured, measured = now, len(self.taken)
+                say("figures", self.figures())
         if self.problem:
             raise EngineFault("delivery", self.problem)
 
@@ -162,12 +177,9 @@ def read(broker: KafkaBroker) -> None:
         say("rows", {"partition": broker.broker, "blocks": list(blocks(consumed(broker, broker.broker)))})
     except EngineFault as problem:
         say("unreadable", {"partition": broker.broker, "message": str(problem)})
-    for partition in range(BROKERS):
-        segments = sorted((broker.data / f"{TOPIC}-{partition}").glob("*.log"))
-        rows: list[tuple[int, str]] = []
-        status, said = dump(broker, segments, rows)
-        say("replica", {"partition": partition, "blocks": list(blocks(rows))})
-        say("segments", {"partition": partition, "status": status, "said": said, "files": len(segments)})
+    for partition, found in dump(broker).items():
+        say("replica", {"partition": partition, "blocks": list(blocks(found.rows))})
+        say("segments", {"partition": partition, "status": found.status, "said": found.complaints[:20], "files": found.files})
     say("discarded", broker.log.kept[:20])
 
 
@@ -225,23 +237,47 @@ def row(value: str) -> tuple[int, str]:
     return (int(number), text) if number.isdigit() else (0, value)
 
 
-def dump(broker: KafkaBroker, segments: Sequence[Path], rows: list[tuple[int, str]]) -> tuple[int, list[str]]:
-    """Kafka's own reading of segments; gives exit status and complaints, and adds to `rows`."""
-    if not segments:
-        return 1, ["there are no segments"]
-    files = ",".join(map(str, segments))
+@dataclass
+class Dumped:
+    """What Kafka's own tool has read in a partition's segments: rows, and what it complains of."""
+
+    files: int = 0
+    status: int = 0
+    rows: list[tuple[int, str]] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+def dump(broker: KafkaBroker) -> dict[int, Dumped]:
+    """Kafka's own reading of this broker's segments, by partition: all in one start of Java."""
+    folders = {partition: broker.data / f"{TOPIC}-{partition}" for partition in range(BROKERS)}
+    segments = {partition: sorted(folder.glob("*.log")) for partition, folder in folders.items()}
+    found = {partition: Dumped(len(each), complaints=[] if each else ["there are no segments"]) for partition, each in segments.items()}
+    files = ",".join(str(path) for each in segments.values() for path in each)
     command = [*java(broker.libraries, broker.work), "-Xmx128m", "org.apache.kafka.tools.DumpLogSegments"]
     command += ["--print-data-log", "--deep-iteration", "--files", files]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as tool:
         assert tool.stdout is not None
-        complaints = []
-        for line in tool.stdout:
-            found = PAYLOAD.search(line.rstrip("\n"))
-            if found:
-                rows.append((int(found[1]), found[2]))
-            if INVALID.search(line) or "Exception" in line:
-                complaints.append(line.strip()[:200])
-    return tool.returncode, complaints[:20]
+        read_dump(tool.stdout, found)
+    for each in found.values():
+        each.status = tool.returncode
+    return found
+
+
+def read_dump(lines: Iterable[str], found: Mapping[int, Dumped]) -> None:
+    """Add what the tool says to the partition whose segment it is reading.
+
+    What it says before the first segment is everybody's.
+    """
+    reading = list(found.values())
+    for line in lines:
+        if segment := SEGMENT_READ.search(line):
+            reading = [found[int(segment[1])]]
+        elif record := PAYLOAD.search(line.rstrip("\n")):
+            for each in reading:
+                each.rows.append((int(record[1]), record[2]))
+        if INVALID.search(line) or "Exception" in line:
+            for each in reading:
+                each.complaints.append(line.strip()[:200])
 
 
 def main(arguments: list[str]) -> int:
