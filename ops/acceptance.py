@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 
-from components.acceptance.plan import AcceptancePlan
-from components.canary.plan import ProofPlan
+from components.acceptance.of_settings import engine_for, plan_of
+from components.acceptance.plan import AcceptancePlan, new_seed
 from components.settings import Settings
 from ops.errors import UserError
-
-ENGINES = ("postgresql", "kafka")
-# The engine of a tier is that which it is made for.
-BY_PROFILE = {"database": "postgresql", "streaming": "kafka"}
-# PostgreSQL keeps up to 1 GiB of WAL between two checkpoints. Three brokers have one claim each.
-CLAIM_BYTES = {"postgresql": 2 * 2**30, "kafka": 2**30}
-_LARGEST_SEED = 2**32
 
 
 def plans(settings: Settings, tiers: Sequence[str], engine: str | None, seed: int | None) -> list[AcceptancePlan]:
@@ -33,28 +25,9 @@ def plans(settings: Settings, tiers: Sequence[str], engine: str | None, seed: in
             "canary.enabled is false: the namespace in which engines are run is not made.",
             f"`pulumi config set --path canary.enabled true --stack {settings.stack}`, then `pulumi up`.",
         )
-    fitting = {tier.name: BY_PROFILE[tier.kind.profile] for tier in settings.tiers.values()}
+    fitting = {tier: engine_for(settings, tier) for tier in settings.tiers}
     chosen = tiers or [name for name, own in fitting.items() if engine in (None, own)]
     if not chosen:
         first = next(iter(settings.tiers))
         raise UserError(f"stack {settings.stack} has no tier that is made for {engine}.", f"`--tier {first}` names one all the same.")
-    return [_plan(settings, tier, engine or fitting[tier], secrets.randbelow(_LARGEST_SEED) if seed is None else seed) for tier in chosen]
-
-
-def _plan(settings: Settings, name: str, engine: str, seed: int) -> AcceptancePlan:
-    tier, images = settings.tiers[name], settings.canary.engines
-    proof = ProofPlan(
-        context=settings.cluster.context,
-        namespace=settings.canary_namespace,
-        instance=settings.stack,
-        tier=name,
-        profile=tier.kind.profile,
-        storage_class=tier.class_name,
-        image=getattr(images, engine),
-        probe="",
-        size=settings.smallest_bytes(name, CLAIM_BYTES[engine]),
-        sizes_enforced=settings.provisioner.enforces_size,
-        pod=settings.canary.pod.model_dump(by_alias=True, exclude_defaults=True),
-        other_image=f"Name one that this cluster's nodes can pull: `pulumi config set --path canary.engines.{engine} IMAGE`.",
-    )
-    return AcceptancePlan(proof, engine, images.client, seed)
+    return [plan_of(settings, tier, engine or fitting[tier], new_seed() if seed is None else seed) for tier in chosen]

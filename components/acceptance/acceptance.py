@@ -15,7 +15,7 @@ from components.acceptance.plan import AcceptancePlan
 from components.canary.events import Event
 from components.canary.pods import ProbePod
 from components.canary.watch import Timeouts
-from components.canary.words import NotProven
+from components.canary.words import NotProven, too_slow
 from components.kube.api import KubeApi
 
 SHOWN_FINDINGS = 3
@@ -107,10 +107,16 @@ class Acceptance(ABC):
         """The figures of this engine, for the verdict."""
 
     def judge(self) -> dict[str, Any]:
-        """The verdict where nothing was lost. Raises NotAccepted."""
+        """The verdict where nothing was lost. Raises NotAccepted, and NotProven where a figure
+        breaks a limit.
+        """
         findings = self.findings()
         if findings:
             raise NotAccepted(findings, self.plan.seed)
+        measured = self.measured()
+        problem = too_slow(self.plan.limits, measured, self.plan.proof.tier)
+        if problem:
+            raise problem
         first, proof = self.runs[0], self.plan.proof
         return {
             "verdict": "accepted",
@@ -132,7 +138,7 @@ class Acceptance(ABC):
             "node": first.node,
             "acknowledged": self.ledger.total,
             "lost": 0,
-            **self.measured(),
+            **measured,
             **first.figures,
             "notShown": list(self.not_shown),
         }

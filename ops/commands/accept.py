@@ -11,12 +11,13 @@ from rich.table import Table
 
 from components.acceptance.acceptance import Acceptance
 from components.acceptance.engines import ACCEPTANCES
+from components.acceptance.of_settings import ENGINES
 from components.acceptance.plan import AcceptancePlan
 from components.canary.report import ProbeReport
 from components.canary.words import NotProven, explanation, refused
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
-from ops.acceptance import ENGINES, plans
+from ops.acceptance import plans
 from ops.command_line import stack_option
 from ops.console import console, errors, say
 from ops.machine import Machine, pass_machine
