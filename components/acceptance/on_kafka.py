@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -17,6 +18,7 @@ from components.acceptance.judging import KeptFinding
 from components.acceptance.judging_kafka import kafka_findings
 from components.acceptance.manifests import HOSTS, PEERS
 from components.acceptance.plan import AcceptancePlan
+from components.acceptance.scripts.common import DISK_ERRORS
 from components.acceptance.scripts.kafka_broker import BROKERS, name
 from components.canary import objects
 from components.canary.pods import ProbePod
@@ -66,11 +68,23 @@ class Listening:
                 said = self._said.get(timeout=0.1)
             except queue.Empty:
                 continue
-            if isinstance(said, Exception):
-                raise said
-            if said[1] == "fault":
-                raise NotProven(f"broker {said[0]}: {failed_operation(said[2])}")
+            if isinstance(said, Exception) or said[1] == "fault":
+                raise self._cause(said)
             yield said
+
+    def _cause(self, first: Said | Exception) -> Exception:
+        """Of what is said to have failed, a disk's fault before what comes of it elsewhere."""
+        failed, end = [first], time.monotonic() + ENDING
+        while time.monotonic() < end and not any(_of_disk(each) for each in failed):
+            with suppress(queue.Empty):
+                said = self._said.get(timeout=0.1)
+                failed += [said] if isinstance(said, Exception) or said[1] == "fault" else []
+        cause = next((each for each in failed if _of_disk(each)), first)
+        return cause if isinstance(cause, Exception) else NotProven(f"broker {cause[0]}: {failed_operation(cause[2])}")
+
+
+def _of_disk(said: Said | Exception) -> bool:
+    return not isinstance(said, Exception) and said[2]["errno"] in DISK_ERRORS
 
 
 class KafkaAcceptance(Acceptance):

@@ -9,10 +9,12 @@ from typing import Any, cast
 
 import pytest
 
+from components.acceptance import on_kafka
 from components.acceptance.judging import KeptFault
 from components.acceptance.judging_kafka import kafka_findings
 from components.acceptance.ledger import Ledger
 from components.acceptance.scripts import common, kafka, kafka_broker
+from components.canary.words import NotProven
 
 RUN = "00112233445566778899aabbccddeeff"
 ACKNOWLEDGED = {0: 30, 1: 40, 2: 20}
@@ -183,3 +185,43 @@ def test_the_figures_are_of_the_first_records() -> None:
     assert writer.partition == 0
     assert writer.acknowledged == kafka.MEASURING + 1
     assert (writer.figures()["records"], writer.figures()["bytes"]) == (2, 200)
+
+
+def test_a_disk_fault_is_the_cause_whatever_the_engine_says_after_it() -> None:
+    log = common.EngineLog(kafka_broker.TROUBLE)
+    lines = [
+        b"ERROR LogDirFailureChannel: Error while appending records to accept-0 in dir /volume/kafka\n",
+        b"java.nio.file.FileSystemException: /volume/kafka/accept-0: No space left on device\n",
+        b"\tat java.base/sun.nio.fs.UnixException.translateToIOException(UnixException.java:100)\n",
+        b"FATAL BrokerServer: Shutdown broker because all log dirs in /volume/kafka have failed\n",
+    ]
+    log.pass_on(lines)
+    fault = log.explained(common.EngineFault("ended", "Kafka has ended with status 1"))
+    assert fault.code == "ENOSPC"
+    assert str(fault) == "Kafka has ended with status 1: java.nio.file.FileSystemException: /volume/kafka/accept-0: No space left on device"
+
+
+def fault(errno: str, message: str) -> dict[str, str]:
+    return {"errno": errno, "path": "", "message": message}
+
+
+def test_the_broker_whose_disk_has_failed_is_named_though_another_one_says_first_what_came_of_it() -> None:
+    listening = on_kafka.Listening(1)
+    for said in (
+        (0, "fault", fault("delivery", "record 7 of partition 1: not enough replicas")),
+        NotProven("the pod of broker 2 ended by itself"),
+        (1, "acks", {"2": 9}),
+        (1, "fault", fault("ENOSPC", "No space left on device")),
+    ):
+        listening._said.put(said)
+    with pytest.raises(NotProven, match=r"^broker 1: the volume is full: "):
+        list(listening.until(lambda: False, 30, ""))
+
+
+def test_without_a_fault_of_a_disk_the_first_one_is_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_kafka, "ENDING", 0.2)
+    listening = on_kafka.Listening(1)
+    listening._said.put((0, "fault", fault("delivery", "record 7: timed out")))
+    listening._said.put(NotProven("the pod of broker 2 ended by itself"))
+    with pytest.raises(NotProven, match=r"^broker 0: .*record 7: timed out"):
+        list(listening.until(lambda: False, 30, ""))

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 BLOCK = 500  # numbers that one digest is of
 LOCKING = 60  # seconds in which the processes of a killed pod end
+LAST_LINES = 2  # seconds in which the last of an engine's log comes
 SHOWN = 20  # lines of a tool's output
 DISK_ERRORS = ("ENOSPC", "EDQUOT", "EROFS", "EIO")
 _SPEECH = threading.Lock()
@@ -36,7 +37,8 @@ class EngineFault(Exception):
 class EngineLog:
     """An engine's log on its way to stderr.
 
-    `trouble` is the last line that matches `troubles`; `kept` are all that match `keeping`.
+    `trouble` is the last line that matches `troubles`, but the first that names a disk's fault:
+    what an engine says after that is what came of it. `kept` are all that match `keeping`.
     """
 
     def __init__(self, troubles: re.Pattern[str], keeping: re.Pattern[str] | None = None) -> None:
@@ -44,10 +46,12 @@ class EngineLog:
         self.kept: list[str] = []
         self._troubles = troubles
         self._keeping = keeping
+        self._following: threading.Thread | None = None
 
     def follow(self, log: IO[bytes]) -> None:
         """Pass it on until it ends, in a thread."""
-        threading.Thread(target=self.pass_on, args=(log,), daemon=True).start()
+        self._following = threading.Thread(target=self.pass_on, args=(log,), daemon=True)
+        self._following.start()
 
     def pass_on(self, log: Iterable[bytes]) -> None:
         """Pass it on until it ends."""
@@ -56,15 +60,22 @@ class EngineLog:
             sys.stderr.flush()
             text = line.decode("utf-8", "replace")
             found = self._troubles.search(text)
-            if found:
+            if found and not disk_error(self.trouble):
                 self.trouble = found[0].strip()
             if self._keeping and (found := self._keeping.search(text)):
                 self.kept.append(found[0].strip())
 
     def explained(self, problem: EngineFault) -> EngineFault:
         """The same fault with the trouble. Where that is a disk's, its errno names the fault."""
-        code = next((name for name in DISK_ERRORS if os.strerror(getattr(errno, name)) in self.trouble), problem.code)
+        if self._following:
+            self._following.join(LAST_LINES)
+        code = disk_error(self.trouble) or problem.code
         return EngineFault(code, f"{problem}: {self.trouble}" if self.trouble else str(problem))
+
+
+def disk_error(text: str) -> str:
+    """The name of the errno with which a disk fails, if a text has its words; else empty."""
+    return next((name for name in DISK_ERRORS if os.strerror(getattr(errno, name)) in text), "")
 
 
 def say(word: str, value: object) -> None:

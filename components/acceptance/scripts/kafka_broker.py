@@ -25,7 +25,7 @@ STARTING = 120  # seconds that a start may take, with its recovery
 LIBRARIES = "/opt/kafka/libs"  # of the official image
 HEAP = "256m"
 CLIENT, CONTROLLER = 9092, 9093  # ports
-TROUBLE = re.compile(r"((FATAL|ERROR) |java\.io\.IOException).*")
+TROUBLE = re.compile(r"((FATAL|ERROR) |java\.n?io\.[\w.]*Exception).*")
 # What a broker says of records whose checksum is wrong, and which it throws away with all that
 # follow (LogSegment.recover of Kafka 4). A batch that was cut off by the kill it doesn't mention.
 DISCARDED = re.compile(r"Found invalid messages in log segment .*")
