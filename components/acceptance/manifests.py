@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.acceptance.plan import AcceptancePlan
-from components.canary.manifests import CONTAINER, MOUNT, TOOLS, container, pod_of, user_of
+from components.canary.manifests import CONTAINER, MOUNT, TOOLS, canary_labels, container, pod_of, user_of
 
 SCRIPTS = Path(__file__).with_name("scripts")
 # Where each file is in the pods: start.py makes a program of a folder.
@@ -96,4 +96,9 @@ def pod(plan: AcceptancePlan, run: str, step: str, arguments: Sequence[str]) -> 
         {"name": "work", "emptyDir": {}},
         {"name": "peers", "downwardAPI": {"items": [hosts]}},
     ]
-    return pod_of(plan.proof, run, step, {"initContainers": [first], "containers": [engine]}, volumes)
+    made = pod_of(plan.proof, run, step, {"initContainers": [first], "containers": [engine]}, volumes)
+    if plan.engine == "kafka":  # a broker on each node, where there are as many that take it
+        apart = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+        own = {"matchLabels": canary_labels(plan.proof.instance, plan.proof.tier)}
+        made["spec"]["topologySpreadConstraints"] = [{**apart, "labelSelector": own}]
+    return made

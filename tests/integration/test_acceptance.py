@@ -253,6 +253,7 @@ def test_a_healthy_tier_is_accepted_by_kafka(accepting: Accepting) -> None:
     assert len(set(verdict["pods"])) == 7
 
 
+@soak
 def test_a_flipped_byte_in_a_log_segment_is_found(accepting: Accepting) -> None:
     found = findings_after(accepting(3, engine="kafka"), flip_a_byte_of_a_segment)
     assert set(found) & {KeptFault.DISCARDED, KeptFault.SEGMENT, KeptFault.DAMAGED}

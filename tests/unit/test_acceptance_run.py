@@ -99,3 +99,11 @@ def test_initdb_finds_its_user_unless_the_cluster_chooses_it() -> None:
     assert "passwd" not in scripts(chosen)
     mounts = pod(chosen, "0123456789abcdef", "load", [])["spec"]["containers"][0]["volumeMounts"]
     assert not any(each["mountPath"] == "/etc/passwd" for each in mounts)
+
+
+def test_brokers_are_on_different_nodes_where_there_are_as_many() -> None:
+    brokers = pod(AcceptancePlan(PROOF, "kafka", "python", seed=7), "0123456789abcdef", "load", [])
+    (spread,) = brokers["spec"]["topologySpreadConstraints"]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"], spread["maxSkew"]) == ("kubernetes.io/hostname", "ScheduleAnyway", 1)
+    assert spread["labelSelector"]["matchLabels"].items() <= brokers["metadata"]["labels"].items()
+    assert "topologySpreadConstraints" not in pod(PLAN, "0123456789abcdef", "load", [])["spec"]
