@@ -8,9 +8,9 @@ an honest disk, which acknowledges afterwards; infinity one that never writes wh
 What was not synced never comes there. Killing this program is the power cut: MEDIUM is then what is
 left.
 
-As on ext4, a sync of one file makes all names durable, but the data of that file only. The canary
-renames and links nothing, so this can't either. FUSE comes from Debian's libfuse2 through
-python3-fusepy, unpacked by `tests.faults.media`.
+As on ext4, a sync of one file makes all names durable, but the data of that file only. So names are
+changed first on the medium, and data by the names that its files have then. FUSE comes from
+Debian's libfuse2 through python3-fusepy, unpacked by `tests.faults.media`.
 """
 
 from __future__ import annotations
@@ -75,6 +75,12 @@ class Medium:
     def rmdir(self, path: str) -> None:
         self.at(path).rmdir()
 
+    def rename(self, path: str, new: str) -> None:
+        self.at(path).rename(self.at(new))
+
+    def link(self, path: str, new: str) -> None:
+        self.at(new).hardlink_to(self.at(path))
+
     def chmod(self, path: str, mode: int) -> None:
         self.at(path).chmod(mode & 0o7777)
 
@@ -116,7 +122,8 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
 
     def _sync(self, path: str) -> int:
         with self.lock:
-            synced = [change for change in self.unsynced if not change.data or change.path == path]
+            names = [change for change in self.unsynced if not change.data]
+            synced = names + [change for change in self.unsynced if change.data and change.path == path]
             self.unsynced = [change for change in self.unsynced if change.data and change.path != path]
             if self.lag:
                 self.acknowledged.append((time.monotonic() + self.lag, synced))
@@ -189,6 +196,28 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
 
     def unlink(self, path: str) -> None:
         self._change("unlink", path)
+        self._forget(path)
+
+    def rename(self, old: str, new: str) -> None:
+        self._change("rename", old, new)
+        self._forget(new)
+        with self.lock:
+            self.unsynced = [self._moved(change, old, new) for change in self.unsynced]
+
+    def link(self, target: str, source: str) -> None:
+        self._change("link", source, target)
+
+    def _forget(self, path: str) -> None:
+        """The data of a file that is gone never comes to the medium."""
+        with self.lock:
+            self.unsynced = [change for change in self.unsynced if not (change.data and change.path == path)]
+
+    @staticmethod
+    def _moved(change: Change, old: str, new: str) -> Change:
+        """A change of data by the new name of its file, or of a folder above it."""
+        if change.data and (change.path == old or change.path.startswith(f"{old}/")):
+            return change._replace(path=new + change.path.removeprefix(old))
+        return change
 
     def rmdir(self, path: str) -> None:
         self._change("rmdir", path)
