@@ -95,7 +95,7 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
         self.live, self.medium, self.lag = Medium(live), Medium(medium), lag
         self.unsynced: list[Change] = []
         self.acknowledged: list[tuple[float, list[Change]]] = []  # when they come to the medium
-        self.lock = threading.Lock()
+        self.changing = threading.Lock()  # `lock` is what FUSE calls for a file lock
 
     def init(self, path: str) -> None:
         """Called by FUSE in the process that serves.
@@ -107,7 +107,7 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
     def _write_behind(self) -> None:
         while True:
             time.sleep(0.02)
-            with self.lock:
+            with self.changing:
                 while self.acknowledged and self.acknowledged[0][0] <= time.monotonic():
                     self._to_medium(self.acknowledged.pop(0)[1])
 
@@ -117,11 +117,11 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
 
     def _change(self, method: str, path: str, *arguments: Any, data: bool = False) -> None:
         getattr(self.live, method)(path, *arguments)
-        with self.lock:
+        with self.changing:
             self.unsynced.append(Change(method, path, arguments, data))
 
     def _sync(self, path: str) -> int:
-        with self.lock:
+        with self.changing:
             names = [change for change in self.unsynced if not change.data]
             synced = names + [change for change in self.unsynced if change.data and change.path == path]
             self.unsynced = [change for change in self.unsynced if change.data and change.path != path]
@@ -201,7 +201,7 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
     def rename(self, old: str, new: str) -> None:
         self._change("rename", old, new)
         self._forget(new)
-        with self.lock:
+        with self.changing:
             self.unsynced = [self._moved(change, old, new) for change in self.unsynced]
 
     def link(self, target: str, source: str) -> None:
@@ -209,7 +209,7 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
 
     def _forget(self, path: str) -> None:
         """The data of a file that is gone never comes to the medium."""
-        with self.lock:
+        with self.changing:
             self.unsynced = [change for change in self.unsynced if not (change.data and change.path == path)]
 
     @staticmethod
