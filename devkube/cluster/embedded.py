@@ -15,17 +15,18 @@ import yaml
 from filelock import FileLock
 
 from devkube import paths
-from devkube.cluster import host
+from devkube.cluster import csi, host
 from devkube.cluster import layout as layouts
 from devkube.cluster.access import Access, NodeFolder, write_kubeconfig
 from devkube.cluster.api_server import ask_for_object
 from devkube.cluster.control_plane import ControlPlane
+from devkube.cluster.csi import CsiDriver, CsiNode, Flavour
 from devkube.cluster.daemons import Daemon, end, stop_all, wait_for
 from devkube.cluster.layout import Layout
 from devkube.cluster.local_path import PROVISIONER, LocalPathProvisioner
 from devkube.cluster.mount_namespace import MountNamespace
-from devkube.cluster.node import find_runtime
-from devkube.cluster.nodes import ZONES, Nodes, check_number, forget_removed, volumes_of, with_number
+from devkube.cluster.node import Node, find_runtime
+from devkube.cluster.nodes import Nodes, check_number, forget_removed, volumes_of, with_number
 from devkube.errors import MachineError
 from devkube.images import build_image
 from devkube.progress import step
@@ -91,12 +92,14 @@ class EmbeddedCluster:
         *,
         provisioners: tuple[str, ...] = (PROVISIONER,),
         nodes: int = 0,
-        zones: Sequence[str] = ZONES,
+        zones: Sequence[str] = (),
+        driver: Flavour | None = None,
     ) -> None:
         """`provisioners`: the names that a local-path-provisioner answers to, one instance each.
 
-        `nodes`: how many; 0 for as many as the cluster has, one for a new one. `zones`: what
-        several nodes are labelled with, in turn.
+        `nodes`: how many; 0 for as many as the cluster has, one for a new one. `zones`: what the
+        nodes are labelled with, in turn; those of `nodes.ZONES`, or the cloud's, where none are
+        given. `driver`: the cloud whose CSI driver the cluster has as well, with real disks.
         """
         layouts.check_identity(identity)
         self.identity = identity
@@ -104,17 +107,19 @@ class EmbeddedCluster:
         self.kubeconfig = kubeconfig
         self.provisioners = provisioners
         self.nodes = nodes
-        self.zones = zones
+        self.zones = tuple(zones) or (csi.ZONES[driver] if driver else ())
+        self.driver = driver
 
     def start(self) -> Access:
         """Start what isn't running and wait until a pod could run.
 
         Raises MachineError with the end of the log of what failed.
         """
-        missing = lacking()
+        missing = dict.fromkeys([*lacking(), *(csi.lacking() if self.driver else [])])
         if missing:
             raise MachineError(f"an embedded cluster can't run here: {'; '.join(missing)}.")
         binaries, program = build("node"), build("local-path-provisioner") / "local-path-provisioner"
+        drivers = build("csi") if self.driver else Path()
         runtime = find_runtime()
         archives = [build_image(name) for name in ("pause", "busybox")]
         with self._locked():
@@ -123,7 +128,8 @@ class EmbeddedCluster:
             control_plane = ControlPlane(layout, binaries)
             nodes = Nodes(layout, binaries, runtime, self.zones)
             local_paths = [LocalPathProvisioner(control_plane, program, name) for name in self.provisioners]
-            daemons = [*control_plane.daemons, *nodes.daemons, *(each.daemon for each in local_paths)]
+            cloud = self._cloud(control_plane, nodes.each, drivers)
+            daemons = [*control_plane.daemons, *nodes.daemons, *(each.daemon for each in local_paths), *(cloud.daemons if cloud else ())]
             if not all(daemon.process() for daemon in daemons) or not control_plane.ready():
                 with step("Kubernetes", estimate=20) as progress, self._nothing_half_started(layout):
                     self._clear_up(nodes, daemons)
@@ -137,7 +143,11 @@ class EmbeddedCluster:
                     self._start_control_plane(control_plane, nodes)
                     progress.detail = "node" if layout.nodes == 1 else f"{layout.nodes} nodes"
                     nodes.load_images(*archives)
+                    if cloud:
+                        cloud.start()
                     self._start_nodes(control_plane, nodes, local_paths)
+                    if cloud:
+                        cloud.wait_until_registered()
                     progress.detail = f"{ask_for_object(layout, '/version')['gitVersion']} ready"
             else:
                 nodes.load_images(*archives)
@@ -189,6 +199,18 @@ class EmbeddedCluster:
         return [
             f"the cluster {self.identity} with all its objects{several}: {home}",
             *(f"volume {folder.name} ({_readable(_size(folder))}): {folder}" for own in nodes for folder in volumes_of(own)),
+            *csi.contents(nodes[0]),
+        ]
+
+    def left_behind(self) -> list[str]:
+        """What the machine still has of a deleted cluster, a line each: files, mounts and loop
+        devices. Nothing, where `delete` has done its work."""
+        home = layouts.home_of(self.identity)
+        folders = [home, layouts.run_of(self.identity)]
+        return [
+            *(f"files in {folder}" for folder in folders if folder.exists()),
+            *(f"a mount at {path}" for folder in folders for path in host.mounts_below(folder)),
+            *(f"the loop device {device} of {file}" for device, file in csi.attached(home)),
         ]
 
     def _each_node(self) -> list[Layout]:
@@ -232,9 +254,22 @@ class EmbeddedCluster:
             raise self._does_not_run()
         Nodes(layout, Path(), None).named(name)  # one that isn't there is said before anything is built
         binaries, runtime = build("node"), find_runtime()
+        drivers = build("csi") if self.driver else Path()
         with self._locked():
-            nodes = Nodes(layout, binaries, runtime, self.zones)
-            nodes.start_one(ControlPlane(layout, binaries), name)
+            nodes, control_plane = Nodes(layout, binaries, runtime, self.zones), ControlPlane(layout, binaries)
+            cloud = self._cloud(control_plane, [nodes.named(name)], drivers)
+            if cloud:
+                cloud.start()
+            nodes.start_one(control_plane, name)
+            if cloud:
+                cloud.wait_until_registered()
+
+    def _cloud(self, control_plane: ControlPlane, nodes: Sequence[Node], programs: Path) -> CsiDriver | None:
+        """The CSI driver on these nodes, where the cluster has one."""
+        if not self.driver:
+            return None
+        places = [CsiNode(node.layout.node_name, node.zone, node.layout.kubelet_root, node.enter) for node in nodes]
+        return CsiDriver(control_plane, programs, self.driver, places)
 
     def node_namespace(self, name: str) -> MountNamespace | None:
         """The mount namespace of a node, for what is to run beside its kubelet (a storage driver);
@@ -360,6 +395,7 @@ class EmbeddedCluster:
         provisioners = [Daemon(pid_file.stem, [], layout.logs, layout.run / "pids") for pid_file in pid_files]
         kubelets = [node.kubelet for node in nodes.each]
         stop_all([*kubelets, *provisioners, control_plane.scheduler, control_plane.controller_manager], 15)
+        csi.stop_running(layout)
         nodes.end(grace)
         control_plane.api.stop()
         control_plane.etcd.stop(30)
@@ -369,6 +405,7 @@ class EmbeddedCluster:
                 os.kill(process.pid, signal.SIGTERM)
         end(left, 10)
         host.remove_tree(layout.run)
+        csi.release(layout, [own.kubelet_root for own in layout.each_node])
 
     def _write_kubeconfig(self, layout: Layout) -> None:
         """The administrator's kubeconfig with the one context that was asked for.

@@ -207,3 +207,14 @@ def delete_cgroup(name: str) -> None:
                 with suppress(OSError):
                     Path(folder).rmdir()
         time.sleep(0.1)
+
+
+def has_sys_resource() -> bool:
+    """Whether this process has CAP_SYS_RESOURCE (bit 24).
+
+    Without it a container's out-of-memory score can't be set below its parent's, and a mounted ext4
+    file system can't be grown.
+    """
+    status = Path("/proc/self/status").read_text()
+    effective = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
+    return bool(effective and int(effective[1], 16) >> 24 & 1)

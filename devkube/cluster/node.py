@@ -18,7 +18,7 @@ import psutil
 import yaml
 
 from devkube import debian, images, proxies
-from devkube.cluster import host
+from devkube.cluster import csi, host
 from devkube.cluster.daemons import Daemon, end
 from devkube.cluster.layout import Layout
 from devkube.cluster.mount_namespace import DEVICE_PLUGINS, MountNamespace, possible
@@ -38,6 +38,7 @@ _LATEST_CONTAINERD = (1, 7)
 ZONE = "topology.kubernetes.io/zone"
 _OURS = {"kube", "kubelet", "etcd", "containerd", "containerd-shim-runc-v2", "local-path-provisioner"}
 _OURS |= {"kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+_OURS |= {"csi-driver", *csi.SIDECARS}
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Node:
         """`runtime` may be None for a node that is only to be stopped: that must work with an empty
         cache too. `zone`: the node's label topology.kubernetes.io/zone; empty for none."""
         self.layout = layout
+        self.zone = zone
         self._runtime = runtime
         pids = layout.node_run / "pids"
         programs = f"{runtime.programs}:{runtime.program('runc').parent}" if runtime else ""
@@ -102,12 +104,13 @@ class Node:
         namespace = MountNamespace(layout.node_run / "namespace", {DEVICE_PLUGINS: layout.node_home / "device-plugins"})
         # The first node is the machine itself, as it was when there were no others.
         self.namespace = namespace if layout.number > 1 and possible() else None
-        enter = self.namespace.enter if self.namespace else []
-        self.containerd = Daemon("containerd", [*enter, containerd, f"--config={settings}"], layout.node_logs, pids, pulls)
+        # The words before a command that is to see this node's mounts.
+        self.enter = self.namespace.enter if self.namespace else []
+        self.containerd = Daemon("containerd", [*self.enter, containerd, f"--config={settings}"], layout.node_logs, pids, pulls)
         self.kubelet = Daemon(
             "kubelet",
             [
-                *enter,
+                *self.enter,
                 binaries / "kubelet",
                 f"--config={layout.node_home / 'kubelet.yaml'}",
                 f"--kubeconfig={layout.kubeconfig(layout.kubelet_user)}",
@@ -231,6 +234,7 @@ class Node:
         self.containerd.stop()
         for socket in sockets:
             socket.unlink(missing_ok=True)
+        csi.end_on_node(self.layout)  # a process in the namespace would keep it
         if self.namespace:
             self.namespace.remove()
         host.unmount_below(self.layout.containerd_state)
@@ -315,7 +319,7 @@ sandbox_image = "{images.reference("pause")}"
 disable_tcp_service = true
 stream_server_address = "127.0.0.1"
 stream_server_port = "0"
-restrict_oom_score_adj = {str(not _may_lower_oom_score()).lower()}
+restrict_oom_score_adj = {str(not host.has_sys_resource()).lower()}
 netns_mounts_under_state_dir = true
 disable_apparmor = {str(not Path("/sys/module/apparmor/parameters/enabled").exists()).lower()}
 
@@ -390,6 +394,9 @@ SystemdCgroup = false
             "podLogsDir": str(layout.node_logs / "pods"),
             "volumePluginDir": str(layout.kubelet_root / "volumeplugins"),
             "maxPods": layout.most_pods,
+            # How soon a grown disk is seen, and its file system grown: at a pod's next turn. The
+            # default is a minute.
+            "syncFrequency": "10s",
             # The kubelet's defaults (10 and 15 %) would evict every pod of a laptop whose disk is
             # merely well filled.
             "evictionHard": {
@@ -418,13 +425,3 @@ def _overlay_works(folder: Path) -> bool:
         if mounted.returncode == 0:
             subprocess.run(["umount", base / "merged"], check=True)
         return mounted.returncode == 0
-
-
-def _may_lower_oom_score() -> bool:
-    """Whether this process has CAP_SYS_RESOURCE (bit 24).
-
-    Without it a container's out-of-memory score can't be set below its parent's.
-    """
-    status = Path("/proc/self/status").read_text()
-    effective = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
-    return bool(effective and int(effective[1], 16) >> 24 & 1)

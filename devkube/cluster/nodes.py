@@ -24,9 +24,11 @@ ZONES = ("zone-a", "zone-b", "zone-c")
 class Nodes:
     """The nodes of one cluster, in the order of their numbers."""
 
-    def __init__(self, layout: Layout, binaries: Path, runtime: Runtime | None, zones: Sequence[str] = ZONES) -> None:
-        """`zones`: what the nodes are labelled with, in turn; a single node is in none."""
-        places = [zones[number % len(zones)] if layout.nodes > 1 else "" for number in range(layout.nodes)]
+    def __init__(self, layout: Layout, binaries: Path, runtime: Runtime | None, zones: Sequence[str] = ()) -> None:
+        """`zones`: what the nodes are labelled with, in turn; where none are given, several nodes
+        are in ZONES and a single one in none."""
+        zones = zones or (ZONES if layout.nodes > 1 else ("",))
+        places = [zones[number % len(zones)] for number in range(layout.nodes)]
         self.layout = layout
         self.each = [Node(own, binaries, runtime, zone) for own, zone in zip(layout.each_node, places, strict=True)]
 

@@ -23,7 +23,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -36,7 +36,7 @@ from devkube.programs import ended_with, go_on
 from devkube.progress import ProgressStep, remains, say, step
 from devkube.versions import BUILT, KUBERNETES, PULUMI
 
-Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner", "actionlint"]
+Name = Literal["pulumi", "kubernetes-provider", "node", "local-path-provisioner", "actionlint", "csi"]
 
 HERE = Path(__file__).resolve().parent
 EXE = ".exe" if os.name == "nt" else ""
@@ -62,7 +62,8 @@ _RECIPE_VERSION = 1  # raise it when this module builds something else from the 
 class Recipe:
     """How one result is made.
 
-    `packages` are the executables by name; `links` are further names of an executable.
+    `packages` are the executables by name; `links` are further names of an executable; `files` are
+    taken from Go modules as they are.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Recipe:
     packages: Mapping[str, str]  # file name -> Go package
     ldflags: str
     links: tuple[tuple[str, str], ...] = ()  # (name, of)
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # file name -> (module, path in it)
 
     @property
     def step(self) -> str:
@@ -82,6 +84,7 @@ def _sets(**versions: str) -> str:
 
 
 _COMPONENT = "k8s.io/component-base/version"
+_CSI = "github.com/kubernetes-csi"
 
 RECIPES: Mapping[Name, Recipe] = {
     "pulumi": Recipe(
@@ -126,6 +129,24 @@ RECIPES: Mapping[Name, Recipe] = {
         packages={"actionlint": "github.com/rhysd/actionlint/cmd/actionlint"},
         ldflags=_sets(**{"github.com/rhysd/actionlint.version": ACTIONLINT_VERSION}),
     ),
+    "csi": Recipe(
+        title="The rehearsal's CSI driver and Kubernetes' CSI sidecars",
+        estimate=500,
+        packages={
+            "csi-driver": "./cmd/csi-driver",
+            "csi-provisioner": f"{_CSI}/external-provisioner/v6/cmd/csi-provisioner",
+            "csi-attacher": f"{_CSI}/external-attacher/v4/cmd/csi-attacher",
+            "csi-resizer": f"{_CSI}/external-resizer/v2/cmd/csi-resizer",
+            "csi-snapshotter": f"{_CSI}/external-snapshotter/v8/cmd/csi-snapshotter",
+            "snapshot-controller": f"{_CSI}/external-snapshotter/v8/cmd/snapshot-controller",
+            "csi-sanity": f"{_CSI}/csi-test/v5/cmd/csi-sanity",
+        },
+        ldflags=_sets(),
+        files={
+            f"{kind}.yaml": (f"{_CSI}/external-snapshotter/client/v8", f"config/crd/snapshot.storage.k8s.io_{kind}.yaml")
+            for kind in ("volumesnapshotclasses", "volumesnapshotcontents", "volumesnapshots")
+        },
+    ),
 }
 
 
@@ -135,7 +156,8 @@ def build(name: Name) -> Path:
     `pulumi` holds `pulumi`; `kubernetes-provider` holds `pulumi-resource-kubernetes`; `node` holds
     `kube` with links to it named etcd, kube-apiserver, kube-controller-manager, kube-scheduler,
     kubelet, kubeadm and kubectl, and `pause`; `local-path-provisioner` and `actionlint` hold the
-    programs of these names. All are static.
+    programs of these names; `csi` holds `csi-driver`, Kubernetes' sidecars, `csi-sanity`, and the
+    snapshot kinds' definitions as YAML. All are static.
 
     Shows its progress. Raises MachineError when there is no Go to be had, or when Go fails (with
     its last lines).
@@ -196,6 +218,8 @@ def _key(module: Path, recipe: Recipe) -> str:
     """Twelve hex digits that change whenever what `build` would make changes."""
     digest = hashlib.sha256()
     made_by = [_RECIPE_VERSION, dict(recipe.packages), recipe.ldflags, recipe.links]
+    if recipe.files:  # a recipe without any keeps the key that it had before there were any
+        made_by.append(recipe.files)
     about = [made_by, go_version(), sys.platform, platform.machine()]
     digest.update(json.dumps(about).encode())
     for file in sorted(path for path in module.rglob("*") if path.is_file()):
@@ -380,6 +404,9 @@ def _make(module: Path, recipe: Recipe, go: str, folder: Path, shown: ProgressSt
         target = out / f"{executable}{EXE}"
         options = ["-v", "-trimpath", "-buildvcs=false", "-ldflags", recipe.ldflags, "-o", str(target)]
         run("build", *options, package, watch=count)
+    for file, (of_module, place) in recipe.files.items():
+        directory = json.loads(run("mod", "download", "-json", of_module, watch=downloading))["Dir"]
+        shutil.copyfile(Path(directory) / place, out / file)
     for link, of in recipe.links:
         (out / link).symlink_to(f"{of}{EXE}")
     shown.detail = f"{compiled} packages compiled"
