@@ -20,6 +20,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from components.allocation import Allocation
 from components.canary import claim_mode, proven_on
 from components.canary.claim_mode import READ_WRITE_ONCE, ClaimMode
+from components.canary.limits import LIMITED_FIGURES
 from components.canary.proven_on import ProvenOn, last_outputs
 from components.canary.verdict import free_space_warning
 from components.kube import labels
@@ -264,7 +265,7 @@ def prove(stack: Stack, settings: Settings, tiers: Mapping[str, StorageTier], al
                     shared.probe,
                     canary.image,
                     canary.run,
-                    settings.limits.get(name, {}),
+                    {limit: number for limit, number in settings.limits.get(name, {}).items() if not LIMITED_FIGURES[limit].of_engine},
                     canary.pod.model_dump(by_alias=True, exclude_defaults=True),
                     canary.spread,
                 ),
