@@ -226,7 +226,8 @@ def _fingerprint(definition: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:16]
 
 
-class StackProof(NamedTuple):
+@dataclass(frozen=True)
+class StackProof:
     """The proof of all tiers of a stack."""
 
     namespace: CanaryNamespace | None
