@@ -49,7 +49,7 @@ MEASURED = 0.5  # seconds between two lines of figures
 DELIVERING = 60  # seconds that a record may take, with a change of leader in between
 UNSENT = 1000  # records of a producer that are on their way at most
 MEASURING = 10_000  # records of a partition that are written as fast as they are taken, and measured
-PACE = 300  # records in a second after that: brokers that start again get the processors
+PACE = 100  # records in a second after that: brokers that start again get the processors
 SEGMENT = 2 * 2**20  # bytes: several are closed while it writes
 # Little memory, and what several brokers need. Nothing of what makes a record durable is set but
 # what everybody does who wants to keep his records.
