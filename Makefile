@@ -29,7 +29,7 @@ prune: ## delete old volumes and their data: VOLUMES="<name> …" or OLDER_THAN=
 drift: ## what differs between the dev stack and its cluster; fails when something does
 	@$(PYTHON) -m dev drift --stack $(STACK)
 
-accept: ## a real PostgreSQL on a claim of its own, killed while it writes: nothing that it acknowledged may be lost
+accept: ## a real PostgreSQL and Kafka on claims of their own, killed while they write: nothing that they acknowledged may be lost
 	@$(PYTHON) -m dev accept --stack $(STACK)
 
 purge: ## delete the dev cluster and every volume in it, after showing what and asking

@@ -6,6 +6,7 @@ with without_garbage_collection():
     import pulumi
     import pulumi_kubernetes as kubernetes
 
+    from components.acceptance.component import accept
     from components.allocation import allocation_of
     from components.canary.component import prove
     from components.destroy_guard import declare_guard
@@ -38,7 +39,7 @@ namespace = ServiceNamespace("namespace", ServiceNamespaceArgs(stack, namespace_
 tiers = declare_tiers(stack, settings, read_attributes_classes(settings, api))
 allocation = allocation_of(settings)
 
-proof = prove(stack, settings, tiers, allocation)
+proof = accept(stack, settings, prove(stack, settings, tiers, allocation))
 
 quotas = declare_quotas(stack, settings, allocation, headroom, depends_on=[namespace])
 behind = {name: [namespace, tiers[name], quotas[name], *proof.of(name)] for name in tiers}

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 from components.engines import own_share
 from components.kube.quantity import Size
@@ -20,8 +19,7 @@ from components.settings import ServiceSettings, Settings, budget_of, file_syste
 SHARE_DIGITS = 4
 
 
-@dataclass(frozen=True)
-class Demand:
+class Demand(NamedTuple):
     """What one service asks for."""
 
     service: str

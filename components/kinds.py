@@ -9,12 +9,10 @@ like (see its `defaults`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True)
-class TierKind:
+class TierKind(NamedTuple):
     """What a tier is for.
 
     `purpose` is a sentence for the descriptions of classes and claims. `file_system` is what block

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Namespace
@@ -13,8 +13,7 @@ from components.preflight.cluster import load_kubeconfig
 from components.stack import Stack
 
 
-@dataclass(frozen=True)
-class ServiceNamespaceArgs:
+class ServiceNamespaceArgs(NamedTuple):
     """Which namespace, and whose it is."""
 
     stack: Stack

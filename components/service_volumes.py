@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import pulumi
 from pulumi_kubernetes.core.v1 import PersistentVolumeClaim, PersistentVolumeClaimSpecArgs, VolumeResourceRequirementsArgs
@@ -38,8 +37,7 @@ class ClaimOutput(TypedDict):
     """
 
 
-@dataclass(frozen=True)
-class ServiceVolumesArgs:
+class ServiceVolumesArgs(NamedTuple):
     """What a service gets."""
 
     stack: Stack

@@ -6,8 +6,7 @@ The StorageClass is named after the tier and its provisioner.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pulumi
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
@@ -24,8 +23,7 @@ from components.timeouts import DELETE_TIMEOUT
 DESCRIPTION = "kubernetes.io/description"  # a well-known annotation of Kubernetes
 
 
-@dataclass(frozen=True)
-class StorageTierArgs:
+class StorageTierArgs(NamedTuple):
     """What a tier is made of."""
 
     stack: Stack

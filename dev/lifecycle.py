@@ -12,7 +12,7 @@ import click
 from components.settings import DEFAULT_IMAGE
 from dev import report
 from dev.doctor.command import say_what_will_fail
-from dev.machine import cluster_by, cluster_of, one_at_a_time, volumes_of
+from dev.machine import cluster_by, cluster_of, load_engine_images, one_at_a_time, volumes_of
 from dev.paths import CLUSTER_FILE
 from dev.stack import Session
 from devkube.cluster import WAYS, Cluster, EmbeddedCluster, KindCluster, remembered
@@ -56,6 +56,8 @@ def up(
             # and which setting names another image.
             if access.kind != "existing" and settings.canary.enabled and settings.canary.image == reference("python"):
                 _load_canary_image(cluster)
+            if access.kind != "existing" and settings.canary.engine:
+                load_engine_images(cluster, settings)
             session = Session(engine(), access)
         session.write_env()
         session.select(settings)

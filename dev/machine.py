@@ -104,9 +104,7 @@ class DevMachine(Machine):
             _must_run(cluster, stack)
             access = cluster.start()
             if access.kind != "existing":
-                for name in ("clients", "postgresql"):
-                    if reference(name) in settings.canary.engines.model_dump().values():
-                        cluster.load_image(build_image(name))
+                load_engine_images(cluster, settings)
         except MachineError as problem:
             raise UserError(problem.message, problem.hint) from None
         return api_of(access)
@@ -118,6 +116,13 @@ class DevMachine(Machine):
     def prune_command(self, stack: str) -> str:
         """The short one."""
         return f"python -m dev prune{option_of(stack)}"
+
+
+def load_engine_images(cluster: Cluster, settings: Settings) -> None:
+    """Put the engines' images on the cluster, as far as they are made here. Raises MachineError."""
+    for name in ("clients", "postgresql", "kafka"):
+        if reference(name) in settings.canary.engines.model_dump().values():
+            cluster.load_image(build_image(name))
 
 
 def _must_run(cluster: Cluster, stack: str) -> None:

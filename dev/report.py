@@ -7,8 +7,10 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from components.acceptance.plan import OUTPUT
 from components.settings import WHAT_HAPPENS
 from ops.command_line import variable_of
+from ops.commands.accept import table as figures_of_engines
 from ops.console import console, say
 from ops.volumes.matching import AdoptionPlan
 from ops.volumes.stack_volumes import StackVolumes
@@ -88,6 +90,9 @@ def show(outputs: dict[str, Any], stack: str) -> None:
     for verdict in outputs["canary"].values():
         for warning in verdict.get("warnings", []):
             console.print(f"[yellow]Warning:[/] {warning}.")
+    accepted = [verdict[OUTPUT] for verdict in outputs["canary"].values() if OUTPUT in verdict]
+    if accepted:
+        console.print(figures_of_engines(accepted))
     console.print(allocation_table(outputs))
     for service, used in outputs["allocation"]["services"].items():
         for setting in used.get("perClaim", {}).get("unbounded", []):

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.acceptance.ledger import Ledger, WriterDifference, as_ranges, count, difference, shown
-from components.acceptance.scripts import postgresql
+from components.acceptance.scripts.common import content
 
 DIGEST_BYTES = 8
 FIRST_LINES = 3  # of a tool's output, in a sentence
@@ -31,11 +30,13 @@ class KeptFault(Enum):
     REORDERED = "in another order"
     CHECKSUM = "page checksums are wrong"
     INDEX = "an index differs from its table"
+    SEGMENT = "a log segment is damaged"
+    DISCARDED = "a broker has thrown records away"
+    REPLICA = "a replica lacks records"
     SLOT = "the logical slot lacks changes"
 
 
-@dataclass(frozen=True)
-class KeptFinding:
+class KeptFinding(NamedTuple):
     """One finding; `detail` goes on after a colon."""
 
     fault: KeptFault
@@ -68,8 +69,8 @@ def postgresql_findings(run: str, ledger: Ledger, said: Mapping[str, Sequence[An
     else:
         for writer, acknowledged in sorted(ledger.acknowledged.items()):
             found = rows.get(writer, {"counted": 0, "blocks": []})
-            findings += _differences("transactions", f"client {writer}", difference(writer, acknowledged, as_ranges(found["blocks"])))
-            findings += _contents(run, writer, found["blocks"])
+            findings += differences("transactions", f"client {writer}", difference(writer, acknowledged, as_ranges(found["blocks"])))
+            findings += contents(run, writer, "transactions", f"client {writer}", found["blocks"])
             there = count(as_ranges(found["blocks"]))
             if found["counted"] != there:
                 findings.append(KeptFinding(KeptFault.TORN, f"client {writer} has {there} rows, and counted {found['counted']}"))
@@ -85,7 +86,8 @@ def postgresql_findings(run: str, ledger: Ledger, said: Mapping[str, Sequence[An
     return worst_first(findings)
 
 
-def _differences(what: str, whose: str, found: WriterDifference) -> Iterator[KeptFinding]:
+def differences(what: str, whose: str, found: WriterDifference) -> Iterator[KeptFinding]:
+    """What is lost, skipped, doubled and in another order."""
     by_fault = {
         KeptFault.LOST: found.lost,
         KeptFault.SKIPPED: found.skipped,
@@ -97,14 +99,14 @@ def _differences(what: str, whose: str, found: WriterDifference) -> Iterator[Kep
             yield KeptFinding(fault, f"{count(ranges)} {what} of {whose} ({shown(ranges)})")
 
 
-def _contents(run: str, writer: int, blocks: Iterable[Sequence[Any]]) -> Iterator[KeptFinding]:
+def contents(run: str, writer: int, what: str, whose: str, blocks: Iterable[Sequence[Any]]) -> Iterator[KeptFinding]:
     """Blocks whose content isn't what this run has written."""
     for first, last, digest in blocks:
         right = hashlib.blake2b(digest_size=DIGEST_BYTES)
         for number in range(first, last + 1):
-            right.update(postgresql.content(run, writer, number).encode())
+            right.update(content(run, writer, number).encode())
         if right.hexdigest() != digest:
-            yield KeptFinding(KeptFault.DAMAGED, f"among transactions {first}-{last} of client {writer} is one of another content")
+            yield KeptFinding(KeptFault.DAMAGED, f"among {what} {first}-{last} of {whose} is one of another content")
 
 
 def _tools(said: Mapping[str, Sequence[Any]]) -> Iterator[KeptFinding]:

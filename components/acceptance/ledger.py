@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Numbers: TypeAlias = Sequence[int]  # [first, last] of numbers in a row
 
@@ -33,8 +33,7 @@ class Ledger:
         return sum(self.acknowledged.values())
 
 
-@dataclass(frozen=True)
-class WriterDifference:
+class WriterDifference(NamedTuple):
     """How one writer's entries as they were found differ from what was acknowledged.
 
     Each has the ranges of numbers: acknowledged and not there, there more than once, after one

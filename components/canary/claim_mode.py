@@ -18,7 +18,7 @@ OUTPUT = "claimMode"  # of the tier's component, in the state
 READ_WRITE_ONCE, READ_WRITE_ONCE_POD = "ReadWriteOnce", "ReadWriteOncePod"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # no tuple: Pulumi takes one apart in an output
 class ClaimMode:
     """With which access mode a tier is proven, and what the state has of it."""
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pulumi
 from pulumi_command.local import Command, Logging
@@ -20,6 +20,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from components.allocation import Allocation
 from components.canary import claim_mode, proven_on
 from components.canary.claim_mode import READ_WRITE_ONCE, ClaimMode
+from components.canary.limits import LIMITED_FIGURES
 from components.canary.proven_on import ProvenOn, last_outputs
 from components.canary.verdict import free_space_warning
 from components.kube import labels
@@ -39,8 +40,7 @@ CLAIM_BYTES = 2**30
 DISABLED = {"verdict": "disabled", "reason": "canary.enabled is false: nothing shows that this tier keeps data"}
 
 
-@dataclass(frozen=True)
-class CanaryNamespaceArgs:
+class CanaryNamespaceArgs(NamedTuple):
     """Where a stack's canaries run."""
 
     stack: Stack
@@ -120,8 +120,7 @@ class ProofArgs:
     """In which places it is proven: `none`, `zones` or `nodes`; by default the class says it."""
 
 
-@dataclass(frozen=True)
-class TierCanaryArgs:
+class TierCanaryArgs(NamedTuple):
     """Which tier is proven, how, and with how much room."""
 
     stack: Stack
@@ -267,7 +266,7 @@ def prove(stack: Stack, settings: Settings, tiers: Mapping[str, StorageTier], al
                     shared.probe,
                     canary.image,
                     canary.run,
-                    settings.limits.get(name, {}),
+                    {limit: number for limit, number in settings.limits.get(name, {}).items() if not LIMITED_FIGURES[limit].of_engine},
                     canary.pod.model_dump(by_alias=True, exclude_defaults=True),
                     canary.spread,
                 ),

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Direction(Enum):
@@ -15,13 +14,12 @@ class Direction(Enum):
     AT_LEAST = "at least"
 
 
-@dataclass(frozen=True)
-class LimitedFigure:
+class LimitedFigure(NamedTuple):
     """A figure that may be limited.
 
     It has a `name` in the settings and a `path` in the verdict; `unit` is that of both numbers.
     `description` says what the limit is, for the settings' reference and their error messages.
-    `example` is a number for it.
+    `example` is a number for it. `of_engine`: an engine's acceptance measures it, not the probe.
     """
 
     name: str
@@ -30,13 +28,14 @@ class LimitedFigure:
     path: tuple[str, ...]
     description: str
     example: str
+    of_engine: bool = False
 
-    def measured(self, figures: Mapping[str, Any]) -> float:
-        """This figure of a proof."""
+    def measured(self, figures: Mapping[str, Any]) -> float | None:
+        """This figure of a proof; None where there was no time to measure it."""
         found: Any = figures
         for key in self.path:
-            found = found[key]
-        return float(found)
+            found = (found or {}).get(key)
+        return None if found is None else float(found)
 
 
 _MB = "the least MB (10^6 bytes) written and synced in a second, above 0"
@@ -61,12 +60,56 @@ LIMITED_FIGURES = {
             "the fewest writes, each with its sync, in a second, above 0",
             example="100",
         ),
+        LimitedFigure(
+            "transactionsPerSecond",
+            Direction.AT_LEAST,
+            "transactions/s",
+            ("transactionsPerSecond",),
+            "of PostgreSQL: the fewest transactions in a second, above 0",
+            example="50",
+            of_engine=True,
+        ),
+        LimitedFigure(
+            "commitP99Ms",
+            Direction.AT_MOST,
+            "ms",
+            ("commitMs", "p99"),
+            "of PostgreSQL: the longest commit but 1 in 100, in milliseconds above 0",
+            example="200",
+            of_engine=True,
+        ),
+        LimitedFigure(
+            "recordsMBps",
+            Direction.AT_LEAST,
+            "MB/s",
+            ("MBps",),
+            "of Kafka: the least MB (10^6 bytes) of records acknowledged in a second, above 0",
+            example="5",
+            of_engine=True,
+        ),
+        LimitedFigure(
+            "ackP99Ms",
+            Direction.AT_MOST,
+            "ms",
+            ("ackMs", "p99"),
+            "of Kafka: the longest acknowledgement but 1 in 100, in milliseconds above 0",
+            example="500",
+            of_engine=True,
+        ),
+        LimitedFigure(
+            "recoverySeconds",
+            Direction.AT_MOST,
+            "s",
+            ("recoverySeconds",),
+            "of an engine: the longest time until it is there again after a kill, in seconds above 0",
+            example="60",
+            of_engine=True,
+        ),
     )
 }
 
 
-@dataclass(frozen=True)
-class FigureLimit:
+class FigureLimit(NamedTuple):
     """A limit that a stack has set: `number` in the figure's unit."""
 
     figure: LimitedFigure
@@ -81,11 +124,19 @@ class FigureLimit:
         return cls(LIMITED_FIGURES[name], float(number))
 
     def is_kept(self, figures: Mapping[str, Any]) -> bool:
-        """Whether a proof's figure is within the limit; a figure that is equal to it is."""
+        """Whether a proof's figure is within the limit; a figure that is equal to it is.
+
+        One that another engine has is no figure of this proof, and keeps any limit.
+        """
+        if self.figure.path[0] not in figures:
+            return True
         measured = self.figure.measured(figures)
+        if measured is None:
+            return False
         return measured <= self.number if self.figure.direction is Direction.AT_MOST else measured >= self.number
 
     def broken(self, figures: Mapping[str, Any]) -> str:
         """How a proof's figure breaks the limit, as a sentence's part."""
         measured, direction = self.figure.measured(figures), self.figure.direction.value
-        return f"{self.figure.name} is {measured:g}, the limit is {direction} {self.number:g}"
+        found = "was not measured in time" if measured is None else f"is {measured:g}"
+        return f"{self.figure.name} {found}, the limit is {direction} {self.number:g}"

@@ -6,14 +6,12 @@ The probe runs alone in a pod, so it can't read this table. A test holds the two
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.canary import probe
 
 
-@dataclass(frozen=True)
-class WrittenFile:
+class WrittenFile(NamedTuple):
     """A file that the probe writes. `size` in bytes, None where it is random.
 
     `workload` is its name among the probe's figures; empty where it isn't timed.
@@ -25,8 +23,7 @@ class WrittenFile:
     workload: str = ""
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """How a tier is written to.
 
     `throughput`, `iops` and `sync` name the workloads of which the tier's MB/s, IOPS and latency of

@@ -19,7 +19,7 @@ from components.canary.profiles import PROFILES
 from components.canary.signals import undisturbed
 from components.canary.volume_run import VolumeRun
 from components.canary.watch import Timeouts
-from components.canary.words import NotProven, not_kept, reason_of
+from components.canary.words import NotProven, not_kept, reason_of, too_slow
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 
@@ -127,11 +127,9 @@ class Proof(VolumeRun):
 
     def judge(self) -> dict[str, Any]:
         """The verdict where nothing was lost. Raises NotProven where a figure breaks a limit."""
-        broken = [limit.broken(self.figures) for limit in self.plan.limits if not limit.is_kept(self.figures)]
-        if broken:
-            raise NotProven(
-                f"it keeps data, but {'; '.join(broken)}", f"The limits are in canary.limits.{self.plan.tier} of the stack's settings."
-            )
+        problem = too_slow(self.plan.limits, self.figures, self.plan.tier)
+        if problem:
+            raise problem
         volume = self._own_volume()["metadata"]
         return {
             "verdict": "proven",

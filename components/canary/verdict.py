@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Entry: TypeAlias = Sequence[Any]  # number, timestamp in microseconds, digest (probe.Entry)
 File: TypeAlias = Mapping[str, Any]  # name, size, entries and (of a file that was read) odd
@@ -29,8 +28,7 @@ class Fault(Enum):
     TIMESTAMPS = "timestamps go backwards"
 
 
-@dataclass(frozen=True)
-class DataFault:
+class DataFault(NamedTuple):
     """One fault in one file (or, with no file, in the volume); `detail` goes on after a colon."""
 
     fault: Fault

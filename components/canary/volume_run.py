@@ -110,8 +110,16 @@ class VolumeRun:
 
     def start_pod(self, manifest: dict[str, Any]) -> ProbePod:
         """Start a pod, and wait until its main container runs or has ended."""
+        return self.wait_for_start(self.make_pod(manifest))
+
+    def make_pod(self, manifest: dict[str, Any]) -> ProbePod:
+        """A pod that is not waited for."""
         pod = ProbePod.create(self.api, manifest)
         self.pods.append(pod)
+        return pod
+
+    def wait_for_start(self, pod: ProbePod) -> ProbePod:
+        """Wait until the pod's main container runs or has ended."""
         claim_name = self._own_claim()["metadata"]["name"]
         watch = StartWatch(self.api, self.plan, claim_name, created=pod.created, timeouts=self.timeouts, events=self.find_events)
         while True:

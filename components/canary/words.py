@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from components.canary.events import Event
+from components.canary.limits import FigureLimit
 from components.canary.plan import ProofPlan
 from components.canary.report import ProbeReport
 from components.canary.verdict import DataFault, most_telling
@@ -46,6 +48,14 @@ def not_kept(findings: Sequence[DataFault]) -> NotProven | None:
     shown = f"; also {'; '.join(others[:SHOWN_FINDINGS])}" if others else ""
     more = f" and {len(others) - SHOWN_FINDINGS} more" if len(others) > SHOWN_FINDINGS else ""
     return NotProven(f"the volume did not keep what it acknowledged: {worst}{shown}{more}", "Don't put data on this tier.")
+
+
+def too_slow(limits: Iterable[FigureLimit], figures: Mapping[str, Any], tier: str) -> NotProven | None:
+    """How a tier's figures break limits; None where they keep them."""
+    broken = [limit.broken(figures) for limit in limits if not limit.is_kept(figures)]
+    if not broken:
+        return None
+    return NotProven(f"it keeps data, but {'; '.join(broken)}", f"The limits are in canary.limits.{tier} of the stack's settings.")
 
 
 def no_way(context: str, reason: object) -> NotProven:

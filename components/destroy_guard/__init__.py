@@ -11,7 +11,7 @@ they are in use.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pulumi
 from pulumi_command.local import Command, Logging
@@ -21,8 +21,7 @@ from components.stack import Stack
 from components.storage_tier import StorageTier
 
 
-@dataclass(frozen=True)
-class DestroyGuardArgs:
+class DestroyGuardArgs(NamedTuple):
     """What is guarded.
 
     The guard is protected where the stack is: a refused destroy would otherwise delete the guard

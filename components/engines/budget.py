@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from components.engines.file_systems import own_share
 
 
-@dataclass(frozen=True)
-class EngineBudget:
+class EngineBudget(NamedTuple):
     """The bytes that an engine writes at most to one volume, as far as its settings bound them."""
 
     engine: str

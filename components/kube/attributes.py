@@ -13,8 +13,7 @@ import itertools
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.kube import labels
 
@@ -27,8 +26,7 @@ WAS = "storage-tiers/was"  # and the name of its object then, by which the setti
 Json = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class AttributesClass:
+class AttributesClass(NamedTuple):
     """A VolumeAttributesClass as the cluster has it."""
 
     name: str
@@ -53,8 +51,7 @@ class AttributesClass:
         return cls(metadata["name"], labels.stack_of(marks), tier, found["driverName"], found.get("parameters") or {}, going)
 
 
-@dataclass(frozen=True)
-class WantedAttributes:
+class WantedAttributes(NamedTuple):
     """A class as the settings have it, under the name that it gets on this cluster."""
 
     name: str

@@ -6,9 +6,8 @@ By their metadata alone. No import beyond the standard library: a destroy asks t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.kube import labels
 from components.kube.discovery import Discovery
@@ -23,8 +22,7 @@ GIVEN = {("ServiceAccount", "default"), ("ConfigMap", "kube-root-ca.crt")}
 TOKEN_OF = "kubernetes.io/service-account.name"
 
 
-@dataclass(frozen=True)
-class Object:
+class Object(NamedTuple):
     """What tells whose a Kubernetes object is."""
 
     kind: str

@@ -8,8 +8,7 @@ data, but then nothing in the cluster says any more where that is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.kube import labels
 from components.kube.discovery import ReadingApi
@@ -30,8 +29,7 @@ def claims_and_volumes(api: ReadingApi, namespace: str, stack: str) -> tuple[lis
     return claims, api.get("/api/v1/persistentvolumes").get("items") or [] if bound else []
 
 
-@dataclass(frozen=True)
-class BrokenBinding:
+class BrokenBinding(NamedTuple):
     """A claim whose volume is being deleted, or was."""
 
     namespace: str
@@ -85,8 +83,7 @@ def is_of(volume: Json, claim: Json) -> bool:
     return bool((volume["spec"].get("claimRef") or {}).get("uid") == claim["metadata"]["uid"])
 
 
-@dataclass(frozen=True)
-class Unreachable:
+class Unreachable(NamedTuple):
     """A volume that no node of the cluster can use as things are."""
 
     where: str
@@ -114,8 +111,7 @@ def node_terms(volume: Json) -> Sequence[Json]:
     return ((volume["spec"].get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or []
 
 
-@dataclass(frozen=True)
-class OutOfReach:
+class OutOfReach(NamedTuple):
     """The volume of a claim, and why no node can use it as things are; both as the API's JSON."""
 
     claim: Json

@@ -10,10 +10,9 @@ import json
 import os
 import shutil
 import sys
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from components.kube.errors import UnusableContext
@@ -25,8 +24,7 @@ _HEADER_NAME = "!#$&'*+-.^_`|~"
 Headers = list[tuple[str, bytes]]
 
 
-@dataclass(frozen=True)
-class _Given:
+class _Given(NamedTuple):
     """What a program has given; `until` is None where it doesn't expire."""
 
     token: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from components.kube.errors import ApiError
 
@@ -16,8 +15,7 @@ class ReadingApi(Protocol):
         """The JSON at a path of the API; raises ApiError."""
 
 
-@dataclass(frozen=True)
-class ApiResource:
+class ApiResource(NamedTuple):
     """A kind of objects.
 
     `base` is the path of its version (`/api/v1`, `/apis/apps/v1`), `plural` its name in paths.

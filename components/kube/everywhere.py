@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from components.kube.errors import ApiError
 
@@ -44,8 +43,7 @@ class ListingApi(Protocol):
         """The JSON at a path of the API; raises ApiError."""
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An object of which is asked whether a controller puts it into every namespace."""
 
     kind: str

@@ -9,8 +9,7 @@ core/v1/types.go: PersistentVolumeClaimConditionType, ClaimResourceStatus).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.kube.quantity import as_quantity, bytes_of
 
@@ -36,8 +35,7 @@ _NOT_BEGUN = "nobody has begun with it"
 _WORDS = {**_REFUSED, **_WAITING, **_WORKED_ON, "": _NOT_BEGUN}
 
 
-@dataclass(frozen=True)
-class Expansion:
+class Expansion(NamedTuple):
     """A claim whose volume is not as large as it asks."""
 
     namespace: str

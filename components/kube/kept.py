@@ -11,9 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from components.kube import labels
 from components.kube.bindings import claims_and_volumes, is_of
@@ -56,8 +55,7 @@ class NotKept(ApiError):
         self.claim = claim
 
 
-@dataclass(frozen=True)
-class KeptVolume:
+class KeptVolume(NamedTuple):
     """A volume that is being deleted, and the one that has its data from now on."""
 
     going: str

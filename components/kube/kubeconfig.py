@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -36,8 +36,7 @@ class UnreadableKubeconfig(Exception):
         self.file = file
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(NamedTuple):
     """Where a context's API is.
 
     Texts are empty and `authority` is None where the kubeconfig has none.
@@ -70,8 +69,7 @@ class Impersonation:
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Plugin:
+class Plugin(NamedTuple):
     """A program that signs in (client-go's exec credential plugin).
 
     `interactive` is Never, IfAvailable or Always.
@@ -86,8 +84,7 @@ class Plugin:
     install_hint: str
 
 
-@dataclass(frozen=True)
-class User:
+class User(NamedTuple):
     """How a context signs in.
 
     At most one of token, basic auth and plugin counts, in this order; a certificate comes with any.

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from components.kube import labels
 from components.kube.bindings import claims_and_volumes
@@ -43,8 +42,7 @@ def parse_claim_name(name: str) -> tuple[str, int] | None:
     return (match["service"], int(match["ordinal"])) if match else None
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """Whose data a volume holds: replica `ordinal` of `service`, on `tier`, of `stack`."""
 
     stack: str

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import shlex
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
@@ -22,8 +22,7 @@ _MAPPED = 96  # bits before an IPv4 address in IPv6
 OF_A_KUBECONFIG = ("http", "https", "socks5")  # the schemes that client-go takes in `proxy-url`
 
 
-@dataclass(frozen=True)
-class ChosenProxy:
+class ChosenProxy(NamedTuple):
     """The proxy on the way to a server, and who has named it.
 
     `url` may have a user and a password: nobody is shown it. `variable` of the environment has it;

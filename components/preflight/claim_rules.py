@@ -14,9 +14,8 @@ provider/pkg/provider/diff.go). What Kubernetes refuses is in its own validation
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NamedTuple
 
 # Fields of a claim, as paths in its manifest.
 NAME = "metadata.name"
@@ -57,8 +56,7 @@ class Effect(Enum):
     """Kubernetes refuses the change: the claim stays as it is, and the run fails."""
 
 
-@dataclass(frozen=True)
-class ClaimFinding:
+class ClaimFinding(NamedTuple):
     """A change of a claim that loses its data, or can't be made."""
 
     effect: Effect

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import pulumi
 
@@ -29,8 +29,7 @@ from components.settings.program import RefusedByProgram
 SHOWN = 5  # claims that a message names one by one
 
 
-@dataclass(frozen=True)
-class QuotaHeadroom:
+class QuotaHeadroom(NamedTuple):
     """What a quota must allow beside the services' own claims.
 
     Old ones count until the run that deletes or replaces them has ended.
@@ -130,8 +129,7 @@ def _wanted(service: ServiceSettings, provisioner: str) -> ClaimValues:
     return {STORAGE_CLASS: class_name(service.tier, provisioner), ACCESS_MODES: [service.access_mode]}
 
 
-@dataclass(frozen=True)
-class _SettingsCheck:
+class _SettingsCheck(NamedTuple):
     """Says of the settings what the rules find on the claims."""
 
     before: PreviousStack

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pulumi
 
@@ -23,8 +23,7 @@ from components.preflight.snapshot import ClaimKey, ClaimSnapshot, LiveClaim
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds between attempts to read the state
 
 
-@dataclass(frozen=True)
-class PreviousClaim:
+class PreviousClaim(NamedTuple):
     """A claim that the stack has made."""
 
     service: str
@@ -157,8 +156,7 @@ def _as_it_is(claim: PreviousClaim, live: LiveClaim | None) -> PreviousClaim:
         return claim
     spec, asked = live["spec"], live["spec"]["resources"]["requests"]["storage"]
     size = bytes_of(asked)
-    return replace(
-        claim,
+    return claim._replace(
         storage_class=spec.get("storageClassName") or "",
         access_mode=spec["accessModes"][0],
         requested=claim.requested if size == claim.size else asked,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -43,23 +43,21 @@ class TierParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel, defer_build=True)
 
 
-@dataclass(frozen=True)
-class StorageClassFields:
+class StorageClassFields(NamedTuple):
     """The fields of a StorageClass that the provisioner decides; StorageTier has the others.
 
     `driver` is for a tier whose driver isn't the provisioner's usual one.
     """
 
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, str] = MappingProxyType({})
+    annotations: Mapping[str, str] = MappingProxyType({})
     allow_volume_expansion: bool = False
     mount_options: Sequence[str] = ()
     allowed_topologies: Sequence[TopologySelectorTermArgsDict] = ()
     driver: str = ""
 
 
-@dataclass(frozen=True)
-class SnapshotClassFields:
+class SnapshotClassFields(NamedTuple):
     """The fields of a VolumeSnapshotClass; `deletion_policy` is Retain or Delete."""
 
     deletion_policy: str

@@ -13,9 +13,8 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -317,8 +316,7 @@ class Pairs(Codec[dict[str, str]]):
         return dict(pairs)
 
 
-@dataclass(frozen=True)
-class Numbered:
+class Numbered(NamedTuple):
     """A field whose values are keys of their own in the class, all with this prefix.
 
     For example `tagSpecification_1` and `tagSpecification_2`.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from components.kube.quantity import GI, Size
 from components.provisioners.remedies import Remedy, Set, sentence
@@ -31,8 +31,7 @@ class RequestedVolume:
         return self.size.in_units_of(GI).provisioned_bytes // GI
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong with a class.
 
     An `error` is what driver or cloud would refuse, or do otherwise than it is written.

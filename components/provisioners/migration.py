@@ -11,7 +11,8 @@ tests/oracles holds this module against it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from components.provisioners.base import FSTYPE
 from components.provisioners.findings import Finding, error, warning
@@ -28,8 +29,7 @@ class MigrationError(ValueError):
     """A class that can't be translated: no volume is made of it."""
 
 
-@dataclass(frozen=True)
-class _Plugin:
+class _Plugin(NamedTuple):
     """A provisioner of old. `until` is the last release of Kubernetes that had it."""
 
     driver: str
@@ -43,8 +43,7 @@ PLUGINS = {
 }
 
 
-@dataclass(frozen=True)
-class Migration:
+class Migration(NamedTuple):
     """What becomes of a class.
 
     `manifest` is what the driver gets. `keys` are those of the written class, by the keys of the
@@ -62,7 +61,7 @@ class Migration:
         `zones_are_fine` says whether the driver has nothing against a list of zones.
         """
         of_zones = [each for each in findings if each.path == "zones" and "zones" in self.keys]
-        found = [replace(each, path=self.keys.get(each.path, each.path)) for each in findings if each not in of_zones]
+        found = [each._replace(path=self.keys.get(each.path, each.path)) for each in findings if each not in of_zones]
         return [*self.findings, *found, *(self._of_zones(of_zones, zones_are_fine) if of_zones else ())]
 
     def _of_zones(self, findings: Sequence[Finding], zones_are_fine: Callable[[Sequence[str]], bool]) -> Iterator[Finding]:
@@ -74,10 +73,10 @@ class Migration:
         for finding in {each.rule: each for each in reversed(findings)}.values():
             remedy: Remedy = Set(",".join(zones)) if fine else finding.remedy
             if isinstance(remedy, Set):
-                remedy = replace(remedy, value=str(remedy.value).replace(", ", ","))
+                remedy = remedy._replace(value=str(remedy.value).replace(", ", ","))
             if fine and key.lower() == "zone" and len(zones) > 1:
                 remedy = Rename("zones", ",".join(zones))
-            yield replace(finding, path=key, value=text, remedy=remedy, place=("parameters", key))
+            yield finding._replace(path=key, value=text, remedy=remedy, place=("parameters", key))
 
 
 def translate(
@@ -132,7 +131,7 @@ def migrate(manifest: StorageClassManifest) -> Migration | None:
 
 
 def _of_key(key: str, value: object, rule: str) -> Finding:
-    return replace(error(key, value, rule, Drop(key)), place=("parameters", key))
+    return error(key, value, rule, Drop(key))._replace(place=("parameters", key))
 
 
 def _replaced(manifest: StorageClassManifest, new: StorageClassManifest, plugin: _Plugin) -> Finding:

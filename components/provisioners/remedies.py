@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Set:
+class Set(NamedTuple):
     """Another value for the setting, or for one entry of its list.
 
     `value` is typed as the settings have it: 3000, True, ["a", "b"], {"team": "data"}.
@@ -20,19 +20,17 @@ class Set:
     """
 
     value: object
-    with_: Mapping[str, object] = field(default_factory=dict)
+    with_: Mapping[str, object] = MappingProxyType({})
     meant: bool = False
 
 
-@dataclass(frozen=True)
-class Add:
+class Add(NamedTuple):
     """The setting stays as it is, and gets other settings beside it: `with_`, by key."""
 
     with_: Mapping[str, object]
 
 
-@dataclass(frozen=True)
-class Rename:
+class Rename(NamedTuple):
     """The value belongs under another key, `to`.
 
     `value` is the value under that key where it isn't the setting's own.
@@ -44,8 +42,7 @@ class Rename:
     without: str = ""
 
 
-@dataclass(frozen=True)
-class Drop:
+class Drop(NamedTuple):
     """`key` goes: the setting itself, another one that excludes it, or one entry of its list.
 
     `with_` are other settings, by key, which are needed then.
@@ -54,13 +51,12 @@ class Drop:
     """
 
     key: str
-    with_: Mapping[str, object] = field(default_factory=dict)
+    with_: Mapping[str, object] = MappingProxyType({})
     ignored: bool = False
     line: int = 0
 
 
-@dataclass(frozen=True)
-class Move:
+class Move(NamedTuple):
     """The value belongs elsewhere in a manifest: `to` is its way from the top, below a mapping.
 
     `value` is the value there where it isn't the present one.
@@ -70,16 +66,14 @@ class Move:
     value: object = None
 
 
-@dataclass(frozen=True)
-class Either:
+class Either(NamedTuple):
     """One of two changes: each works by itself."""
 
     first: Set | Add | Rename | Drop
     second: Set | Add | Rename | Drop
 
 
-@dataclass(frozen=True)
-class Replace:
+class Replace(NamedTuple):
     """Another class in place of this one: its driver, all its parameters, its allowed topologies.
 
     `topologies` are keys, each with its values, in the order of those that are there.
@@ -100,15 +94,13 @@ class Replace:
         return ", ".join([*fields, *([f"allowedTopologies: [{{matchLabelExpressions: [{zones}]}}]"] if zones else [])])
 
 
-@dataclass(frozen=True)
-class Together:
+class Together(NamedTuple):
     """Several changes, which work together alone."""
 
     parts: tuple[Set | Add | Rename | Drop, ...]
 
 
-@dataclass(frozen=True)
-class Advice:
+class Advice(NamedTuple):
     """What to do, in words, where no single change does."""
 
     text: str

@@ -4,7 +4,7 @@ declared.
 Pulumi's engine checks the types of the top-level keys (Pulumi.yaml), one problem at a time, and
 lets unknown keys pass. Here everything is checked, and every problem is reported at once.
 
-models.py has every setting, and canary_pod.py those of the canary's pods. values.py and
+models.py has every setting, canary_pod.py and canary_limits.py those of the canary. values.py and
 pod_values.py say what single values must be, section.py what the models are made of. engine.py and
 engine_values.py are those of what runs on the volumes, which budgets.py holds against their sizes.
 loading.py makes Settings of a stack's config, program.py of that of the stack that Pulumi is
@@ -13,6 +13,7 @@ Pulumi.yaml's descriptions.
 """
 
 from components.settings.budgets import WHAT_HAPPENS, budget_of, file_system_of
+from components.settings.canary_limits import CanaryLimits
 from components.settings.canary_pod import CanaryPod, PodResources, SecretReference, Toleration
 from components.settings.engine import EngineSettings, KafkaEngine, PostgresqlEngine
 from components.settings.engine_images import EngineImages
@@ -21,7 +22,6 @@ from components.settings.models import (
     DEFAULT_IMAGE,
     KEYS,
     MISSING_SERVICES,
-    CanaryLimits,
     CanarySettings,
     ClusterSettings,
     NamespaceSettings,

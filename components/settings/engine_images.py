@@ -9,6 +9,7 @@ from components.settings.section import More, Section
 
 DEFAULT_CLIENT = "docker.io/library/python:3.13-slim"
 DEFAULT_POSTGRESQL = "docker.io/library/postgres:17"
+DEFAULT_KAFKA = "docker.io/apache/kafka:4.4.0"
 
 
 class EngineImages(Section):
@@ -18,7 +19,7 @@ class EngineImages(Section):
         str,
         Field(description="an image with Python 3.10 or newer, for the engine's client", examples=[DEFAULT_CLIENT]),
         AfterValidator(values.image),
-        More("Where it has no psycopg, pip gets it in the pod. The dev stack names one that `make accept` makes"),
+        More("Where it has no psycopg or confluent-kafka, pip gets it in the pod. The dev stack names one that `make accept` makes"),
     ] = DEFAULT_CLIENT
     postgresql: Annotated[
         str,
@@ -26,3 +27,9 @@ class EngineImages(Section):
         AfterValidator(values.image),
         More("With a digest (`postgres:17@sha256:…`) it is always the same one; the verdict has the digest that has run"),
     ] = DEFAULT_POSTGRESQL
+    kafka: Annotated[
+        str,
+        Field(description="an image with Java 17 or newer, and Kafka 4 in /opt/kafka, as Apache's has it", examples=[DEFAULT_KAFKA]),
+        AfterValidator(values.image),
+        More("With a digest it is always the same one"),
+    ] = DEFAULT_KAFKA

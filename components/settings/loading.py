@@ -267,6 +267,8 @@ class _Loader:
             elif canary.enabled and len(name) > LONGEST_LABEL:
                 rule = f"a name for the canary's namespace of its own, because {name} is longer than {LONGEST_LABEL}"
                 self._add("canary.namespace", MISSING, rule, "canary")
+        if canary and canary.engine and not canary.enabled:
+            self._add("canary.engine", "true", "false where canary.enabled is false: an engine runs in the canary's namespace", "false")
         value = self.values.get("canary")
         limits = value.get("limits") if isinstance(value, dict) else None
         tiers = self._names("tiers")

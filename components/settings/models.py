@@ -16,6 +16,7 @@ from components.kinds import KINDS, TierKind
 from components.kube.quantity import Size
 from components.provisioners import PROVISIONERS, Provisioner, TierParameters
 from components.settings import engine_values, values
+from components.settings.canary_limits import CanaryLimits
 from components.settings.canary_pod import CanaryPod
 from components.settings.engine import EngineSettings
 from components.settings.engine_images import EngineImages
@@ -116,31 +117,6 @@ class ServiceSettings(Section):
     ] = None
 
 
-Limit = Annotated[float, AfterValidator(values.limit)]
-
-
-class CanaryLimits(Section):
-    """What a tier's canary must measure, or the tier counts as not proven."""
-
-    sync_p50_ms: Annotated[
-        Limit | None, Field(alias="syncP50Ms", description="the longest median sync, in milliseconds above 0", examples=["5"])
-    ] = None
-    sync_p95_ms: Annotated[
-        Limit | None, Field(alias="syncP95Ms", description="the longest sync but 5 in 100, in milliseconds above 0", examples=["10"])
-    ] = None
-    sync_p99_ms: Annotated[
-        Limit | None, Field(alias="syncP99Ms", description="the longest sync but 1 in 100, in milliseconds above 0", examples=["10"])
-    ] = None
-    write_mbps: Annotated[
-        Limit | None,
-        Field(alias="writeMBps", description="the least MB (10^6 bytes) written and synced in a second, above 0", examples=["80"]),
-    ] = None
-    write_iops: Annotated[
-        Limit | None,
-        Field(alias="writeIOPS", description="the fewest writes, each with its sync, in a second, above 0", examples=["100"]),
-    ] = None
-
-
 class CanarySettings(Section):
     """Whether and how each tier is proven before claims are made on it, and what it must
     measure.
@@ -172,7 +148,8 @@ class CanarySettings(Section):
         dict[str, CanaryLimits],
         Field(description="a mapping from a tier's name to its limits", examples=["{database: {syncP99Ms: 10}}"]),
         More(
-            "What the tier must measure to count as proven, as `{database: {syncP99Ms: 10}, streaming: {writeMBps: 80}}`; none by default",
+            "What the tier must measure to count as proven, as `{database: {syncP99Ms: 10}, streaming: {writeMBps: 80}}`; none by "
+            "default. Those of an engine are held where one accepts the tier",
             "<tier>",
         ),
     ] = Field(default_factory=dict)
@@ -194,6 +171,14 @@ class CanarySettings(Section):
         Field(description="a mapping with the images of `python -m ops accept`", examples=["{postgresql: docker.io/library/postgres:17}"]),
         More("See [docs/accept.md](docs/accept.md)"),
     ] = EngineImages.model_construct()
+    engine: Annotated[
+        bool,
+        Field(
+            description="true: a real engine accepts each tier after its proof, before claims are made on it; only where `enabled` is true",
+            examples=["false"],
+        ),
+        More("It takes minutes and the claims that [docs/accept.md](docs/accept.md) names"),
+    ] = False
 
 
 class StackConfig(Section):
@@ -252,7 +237,7 @@ class StackConfig(Section):
         CanarySettings,
         Field(
             title="the proof of each tier before claims are made on it",
-            description="a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod`, `spread` and `engines`",
+            description="a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod`, `spread`, `engines` and `engine`",
             examples=["{enabled: true}"],
         ),
         More("See [docs/proof.md](docs/proof.md)"),

@@ -11,8 +11,7 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import get_args, get_origin
+from typing import NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -27,8 +26,7 @@ MISSING = "(missing)"
 TRUTHS = {"true": "true", "yes": "true", "on": "true", "1": "true", "false": "false", "no": "false", "off": "false", "0": "false"}
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One wrong setting: its config path (as `pulumi config set --path` takes it), its value, the
     rule, and a value that works.
     """
@@ -122,8 +120,7 @@ def problem_of(
     return Problem(place.path, shown(value), context.get("rule") or rule, context.get("works") or works)
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """Where an error is: the config path.
 
     The last key that is a field's name, the model that has the field, and the field.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 
-@dataclass(frozen=True)
-class More:
+class More(NamedTuple):
     """What the reference says of a field beyond its rule, and no error message needs.
 
     `names` is what the free names below a mapping stand for, as `<tier>`. What is below each of

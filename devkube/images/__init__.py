@@ -15,7 +15,7 @@ from filelock import FileLock
 from devkube import cache, paths
 from devkube.debian import unpack
 from devkube.errors import MachineError
-from devkube.images import engines
+from devkube.images import engines, kafka
 from devkube.images.oci import ImageConfig, is_whole, write_archive
 from devkube.toolchain.build import build
 
@@ -89,6 +89,7 @@ _RECIPES: dict[str, tuple[Callable[[], Path], Callable[[Path, Path], ImageConfig
     "python": (_python_source, _python),
     "clients": (_clients_source, _python),
     "postgresql": (engines.postgresql_source, engines.postgresql),
+    "kafka": (kafka.kafka_source, kafka.kafka),
 }
 
 

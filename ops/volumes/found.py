@@ -19,7 +19,7 @@ from components.kube.attributes import WAS, taken_off
 from components.kube.node_affinity import HOSTNAME
 from components.kube.ownership import parse_claim_name
 from components.kube.quantity import as_quantity
-from components.provisioners.local_path import read_pattern
+from components.provisioners.local_path.path_pattern import read_pattern
 from ops.volumes.volume import PROVISIONED_BY, Location, Reference, Volume
 from ops.volumes.wanted import Wanted
 

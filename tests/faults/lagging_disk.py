@@ -8,9 +8,9 @@ an honest disk, which acknowledges afterwards; infinity one that never writes wh
 What was not synced never comes there. Killing this program is the power cut: MEDIUM is then what is
 left.
 
-As on ext4, a sync of one file makes all names durable, but the data of that file only. The canary
-renames and links nothing, so this can't either. FUSE comes from Debian's libfuse2 through
-python3-fusepy, unpacked by `tests.faults.media`.
+As on ext4, a sync of one file makes all names durable, but the data of that file only. So names are
+changed first on the medium, and data by the names that its files have then. FUSE comes from
+Debian's libfuse2 through python3-fusepy, unpacked by `tests.faults.media`.
 """
 
 from __future__ import annotations
@@ -75,6 +75,12 @@ class Medium:
     def rmdir(self, path: str) -> None:
         self.at(path).rmdir()
 
+    def rename(self, path: str, new: str) -> None:
+        self.at(path).rename(self.at(new))
+
+    def link(self, path: str, new: str) -> None:
+        self.at(new).hardlink_to(self.at(path))
+
     def chmod(self, path: str, mode: int) -> None:
         self.at(path).chmod(mode & 0o7777)
 
@@ -89,7 +95,7 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
         self.live, self.medium, self.lag = Medium(live), Medium(medium), lag
         self.unsynced: list[Change] = []
         self.acknowledged: list[tuple[float, list[Change]]] = []  # when they come to the medium
-        self.lock = threading.Lock()
+        self.changing = threading.Lock()  # `lock` is what FUSE calls for a file lock
 
     def init(self, path: str) -> None:
         """Called by FUSE in the process that serves.
@@ -101,7 +107,7 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
     def _write_behind(self) -> None:
         while True:
             time.sleep(0.02)
-            with self.lock:
+            with self.changing:
                 while self.acknowledged and self.acknowledged[0][0] <= time.monotonic():
                     self._to_medium(self.acknowledged.pop(0)[1])
 
@@ -111,12 +117,13 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
 
     def _change(self, method: str, path: str, *arguments: Any, data: bool = False) -> None:
         getattr(self.live, method)(path, *arguments)
-        with self.lock:
+        with self.changing:
             self.unsynced.append(Change(method, path, arguments, data))
 
     def _sync(self, path: str) -> int:
-        with self.lock:
-            synced = [change for change in self.unsynced if not change.data or change.path == path]
+        with self.changing:
+            names = [change for change in self.unsynced if not change.data]
+            synced = names + [change for change in self.unsynced if change.data and change.path == path]
             self.unsynced = [change for change in self.unsynced if change.data and change.path != path]
             if self.lag:
                 self.acknowledged.append((time.monotonic() + self.lag, synced))
@@ -189,6 +196,28 @@ class LaggingDisk(Operations):  # type: ignore[misc, unused-ignore]
 
     def unlink(self, path: str) -> None:
         self._change("unlink", path)
+        self._forget(path)
+
+    def rename(self, old: str, new: str) -> None:
+        self._change("rename", old, new)
+        self._forget(new)
+        with self.changing:
+            self.unsynced = [self._moved(change, old, new) for change in self.unsynced]
+
+    def link(self, target: str, source: str) -> None:
+        self._change("link", source, target)
+
+    def _forget(self, path: str) -> None:
+        """The data of a file that is gone never comes to the medium."""
+        with self.changing:
+            self.unsynced = [change for change in self.unsynced if not (change.data and change.path == path)]
+
+    @staticmethod
+    def _moved(change: Change, old: str, new: str) -> Change:
+        """A change of data by the new name of its file, or of a folder above it."""
+        if change.data and (change.path == old or change.path.startswith(f"{old}/")):
+            return change._replace(path=new + change.path.removeprefix(old))
+        return change
 
     def rmdir(self, path: str) -> None:
         self._change("rmdir", path)

@@ -1,5 +1,5 @@
-"""A real PostgreSQL on a claim of a tier, killed while it commits: what it has acknowledged is
-there, and each fault of the volume gets its own name.
+"""A real PostgreSQL and a real Kafka on claims of a tier, killed while they write: what they have
+acknowledged is there, and each fault of a volume gets its own name.
 
 `make test` has one healthy run and two faults, `make soak` (pytest --full) the rest.
 """
@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 from kubernetes import client
 
+from components.acceptance.acceptance import Acceptance, NotAccepted
+from components.acceptance.engine_run import EngineRun
+from components.acceptance.engines import ACCEPTANCES
 from components.acceptance.judging import KeptFault
+from components.acceptance.of_settings import ENGINES
 from components.acceptance.plan import AcceptancePlan
-from components.acceptance.run import Acceptance, NotAccepted
-from components.acceptance.scripts import postgresql
+from components.acceptance.scripts import common
 from components.canary.driver import open_api
+from components.canary.limits import FigureLimit
 from components.canary.manifests import RUN
 from components.canary.plan import ProofPlan
 from components.canary.watch import Timeouts
@@ -37,26 +42,26 @@ KIB, MIB = 2**10, 2**20
 PAGE = 8 * KIB
 TIMEOUTS = Timeouts(scheduling=30, provisioning=30, image=60, mount=60, log=120)
 Accepting: TypeAlias = Callable[..., Acceptance]
-Harm = Callable[[Path, Acceptance, random.Random], None]  # is given the volume's root
+Harm = Callable[[Path, Acceptance, random.Random], None]  # is given the first volume's root
 
 
 @pytest.fixture(scope="module")
 def accepting(tiers: Tiers, embedded: EmbeddedCluster, core: client.CoreV1Api, plain: str) -> Iterator[Accepting]:
     """Makes an acceptance with a seed; afterwards nothing of any is left."""
-    for name in ("clients", "postgresql"):
+    for name in ("clients", "postgresql", "kafka"):
         embedded.load_image(build_image(name))
     made: list[Acceptance] = []
 
-    def make(seed: int, storage_class: str = plain, say: Callable[[str], None] = tiers.said.append) -> Acceptance:
-        proof = ProofPlan(
-            tiers.context, NAMESPACE, "faults", "database", "database", storage_class, reference("postgresql"), "", 2**31, False
-        )
-        plan = AcceptancePlan(proof, "postgresql", reference("clients"), seed)
-        made.append(Acceptance(open_api(tiers.context), plan, say, TIMEOUTS))
+    def make(
+        seed: int, storage_class: str = plain, say: Callable[[str], None] = tiers.said.append, engine: str = "postgresql"
+    ) -> Acceptance:
+        proof = ProofPlan(tiers.context, NAMESPACE, "faults", "database", "database", storage_class, reference(engine), "", 2**31, False)
+        plan = AcceptancePlan(proof, engine, reference("clients"), seed)
+        made.append(ACCEPTANCES[engine](open_api(tiers.context), plan, say, TIMEOUTS))
         return made[-1]
 
     yield make
-    runs = {each.run for each in made}
+    runs = {run.run for each in made for run in each.runs}
 
     def left() -> list[str]:
         found = [*core.list_namespaced_pod(NAMESPACE).items, *core.list_namespaced_persistent_volume_claim(NAMESPACE).items]
@@ -67,7 +72,7 @@ def accepting(tiers: Tiers, embedded: EmbeddedCluster, core: client.CoreV1Api, p
     eventually(lambda: not left(), "pods, claims, volumes, and the ConfigMaps that belong to the claims are gone", 60)
 
 
-def root_of(run: Acceptance) -> Path:
+def volume_of(run: EngineRun) -> Path:
     """The volume's directory on this machine, once no process of the killed pod writes to it."""
     killed = run.pods[-1].uid
     eventually(
@@ -77,19 +82,29 @@ def root_of(run: Acceptance) -> Path:
     return Path(run.volume["spec"]["local"]["path"])
 
 
-def findings_after(run: Acceptance, harm: Harm) -> list[KeptFault]:
-    """What a run finds on a volume that is harmed between the two pods."""
-    run.prepare()
+@contextmanager
+def on_its_claims(run: Acceptance) -> Iterator[Acceptance]:
+    """An acceptance with claims and scripts, for steps one by one; cleaned up afterwards."""
+    run.runs[0].prepare()
     try:
-        run.make_claim()
-        run.make_scripts()
+        for each in run.runs:
+            each.make_claim()
+            each.make_scripts()
+        yield run
+    finally:
+        for each in run.runs:
+            each.clean_up(wait=True)
+
+
+def findings_after(run: Acceptance, harm: Harm) -> list[KeptFault]:
+    """What a run finds on a volume that is harmed between its kill and its recovery."""
+    with on_its_claims(run):
         run.write_and_kill()
-        harm(root_of(run) / "pgdata", run, seeded(harm.__name__))
+        folders = [volume_of(each) for each in run.runs]
+        harm(folders[0], run, seeded(harm.__name__))
         run.recover()
         with pytest.raises(NotAccepted) as caught:
             run.judge()
-    finally:
-        run.clean_up(wait=True)
     assert "the engine did not keep what it acknowledged: " in caught.value.sentence
     return [each.fault for each in caught.value.findings]
 
@@ -97,9 +112,9 @@ def findings_after(run: Acceptance, harm: Harm) -> list[KeptFault]:
 # --- the faults -----------------------------------------------------------------------------------
 
 
-def lose_the_end_of_the_wal(data: Path, run: Acceptance, chance: random.Random) -> None:
+def lose_the_end_of_the_wal(volume: Path, run: Acceptance, chance: random.Random) -> None:
     """The last 320 KiB are zeros, as on a disk that had not written them."""
-    segments = sorted(path for path in (data / "pg_wal").iterdir() if len(path.name) == 24)
+    segments = sorted(path for path in (volume / "pgdata/pg_wal").iterdir() if len(path.name) == 24)
     content = b"".join(path.read_bytes() for path in segments)
     end = len(content.rstrip(b"\0"))
     content = content[: end - 320 * KIB].ljust(len(content), b"\0")
@@ -110,17 +125,23 @@ def lose_the_end_of_the_wal(data: Path, run: Acceptance, chance: random.Random) 
         offset += size
 
 
-def flip_a_byte_of_the_table(data: Path, run: Acceptance, chance: random.Random) -> None:
+def flip_a_byte_of_the_table(volume: Path, run: Acceptance, chance: random.Random) -> None:
     """In the page with the first row, which the checkpoint has written."""
-    row = postgresql.content(run.run, 0, 1).encode()
-    path = next(path for path in sorted((data / "base").glob("*/*")) if path.is_file() and row in path.read_bytes())
+    row = common.content(run.run, 0, 1).encode()
+    path = next(path for path in sorted((volume / "pgdata/base").glob("*/*")) if path.is_file() and row in path.read_bytes())
     flip(path, path.read_bytes().index(row) + chance.randrange(len(row)))
 
 
-def flip_a_byte_of_the_catalog(data: Path, run: Acceptance, chance: random.Random) -> None:
+def flip_a_byte_of_the_catalog(volume: Path, run: Acceptance, chance: random.Random) -> None:
     """In a file of another database, which initdb has written and nobody reads."""
-    path = next(path for path in sorted((data / "base/1").glob("2???")) if path.stat().st_size >= 2 * PAGE)
+    path = next(path for path in sorted((volume / "pgdata/base/1").glob("2???")) if path.stat().st_size >= 2 * PAGE)
     flip(path, PAGE + chance.randrange(PAGE // 2, PAGE))
+
+
+def flip_a_byte_of_a_segment(volume: Path, run: Acceptance, chance: random.Random) -> None:
+    """In the middle of the first segment, which was closed while it was written to."""
+    segment = min((volume / "kafka/accept-0").glob("*.log"))
+    flip(segment, segment.stat().st_size // 2)
 
 
 def flip(path: Path, offset: int) -> None:
@@ -168,6 +189,7 @@ def test_a_flipped_byte_that_nobody_reads_is_found(accepting: Accepting) -> None
 
 
 @soak
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     ("harm", "named"),
     [
@@ -178,18 +200,22 @@ def test_a_flipped_byte_that_nobody_reads_is_found(accepting: Accepting) -> None
     ids=["full", "read-only", "gone"],
 )
 def test_a_disk_that_fails_in_mid_load_is_named(
-    accepting: Accepting, medium: Callable[..., Any], harm: Callable[[Any], None], named: str
+    accepting: Accepting, medium: Callable[..., Any], harm: Callable[[Any], None], named: str, engine: str
 ) -> None:
     with medium(media.Loop, kind="ext4", size=400 * MIB) as (disk, storage_class):
 
         def say(line: str) -> None:
-            if "it is killed" in line:
+            if "is killed" in line:
                 harm(disk)
 
-        with pytest.raises(NotProven) as caught:
-            accepting(2, storage_class, say).accept()
-        disk.remount()
-    assert caught.value.sentence.startswith(named)
+        with on_its_claims(accepting(2, storage_class, say, engine)) as run:
+            with pytest.raises(NotProven) as caught:
+                run.write_and_kill()
+            for each in run.runs:
+                each.pods[-1].kill()
+                volume_of(each)
+            disk.remount()  # its volumes can be removed again
+    assert named in caught.value.sentence
 
 
 def fill(folder: Path) -> None:
@@ -200,13 +226,44 @@ def fill(folder: Path) -> None:
 
 
 @soak
-def test_a_disk_that_acknowledges_before_it_has_written_is_found(accepting: Accepting, medium: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_disk_that_acknowledges_before_it_has_written_is_found(accepting: Accepting, medium: Callable[..., Any], engine: str) -> None:
     with medium(media.LaggingDisk, lag=3) as (disk, storage_class):
-        run = accepting(2, storage_class)
+        run = accepting(2, storage_class, engine=engine)
         assert KeptFault.LOST in findings_after(run, lambda *_: disk.cut())
 
 
 @soak
+def test_a_tier_that_is_too_slow_is_not_accepted(accepting: Accepting) -> None:
+    run = accepting(2)
+    run.plan = replace(run.plan, limits=(FigureLimit.parse("commitP99Ms=0.001"),))
+    with pytest.raises(NotProven, match=r"it keeps data, but commitP99Ms is .*, the limit is at most 0\.001"):
+        run.accept()
+
+
+@soak
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("seed", range(100, 120))
-def test_no_healthy_run_is_refused(accepting: Accepting, seed: int) -> None:
-    assert accepting(seed).accept()["verdict"] == "accepted"
+def test_no_healthy_run_is_refused(accepting: Accepting, seed: int, engine: str) -> None:
+    assert accepting(seed, engine=engine).accept()["verdict"] == "accepted"
+
+
+# --- Kafka ----------------------------------------------------------------------------------------
+
+
+def test_a_healthy_tier_is_accepted_by_kafka(accepting: Accepting) -> None:
+    verdict = accepting(1, engine="kafka").accept()
+    assert (verdict["verdict"], verdict["lost"], verdict["engine"]) == ("accepted", 0, "kafka")
+    assert verdict["acknowledged"] > 500
+    assert verdict["recordsPerSecond"] > 0
+    assert 0 < verdict["ackMs"]["p50"] <= verdict["ackMs"]["p99"]
+    assert verdict["failoverSeconds"] > 0
+    assert verdict["recoverySeconds"] > 0
+    assert len({each["uid"] for each in verdict["volumes"]}) == 3
+    assert len(set(verdict["pods"])) == 7
+
+
+@soak
+def test_a_flipped_byte_in_a_log_segment_is_found(accepting: Accepting) -> None:
+    found = findings_after(accepting(3, engine="kafka"), flip_a_byte_of_a_segment)
+    assert set(found) & {KeptFault.DISCARDED, KeptFault.SEGMENT, KeptFault.DAMAGED}

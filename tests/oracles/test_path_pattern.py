@@ -12,7 +12,7 @@ import pytest
 from components.provisioners.findings import Finding
 from components.provisioners.go_template import TemplateError
 from components.provisioners.lint.check import check_class
-from components.provisioners.local_path import read_pattern
+from components.provisioners.local_path.path_pattern import read_pattern
 from components.provisioners.manifest import StorageClassManifest
 from tests.oracles import ask
 

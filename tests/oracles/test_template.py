@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from components.provisioners.ebs.tag_rules import FUNCTIONS, VOLUME_FIELDS, template_faults
+from components.provisioners.ebs.tag_rules import VOLUME_FIELDS
+from components.provisioners.ebs.tag_templates import FUNCTIONS, template_faults
 from components.provisioners.go_template import TemplateError, parse
 from tests.oracles import ask
 

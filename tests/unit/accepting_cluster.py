@@ -15,7 +15,7 @@ from tests.unit.canary_cluster import CanaryCluster, Json
 ENGINE = """
 import json, os, pathlib, sys, time
 sys.path.insert(0, sys.argv[1])
-from components.acceptance.scripts.postgresql import blocks, content, say
+from components.acceptance.scripts.common import blocks, content, say
 step, root, run, lost, fault = sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4], int(sys.argv[5]), sys.argv[6]
 kept, next_one = root / "kept", root / "next"  # replaced in one step: a kill in between would leave an empty one
 say("mount", {"type": "ext4", "bytes": 2 ** 31, "freeBytes": 2 ** 31, "found": [each.name for each in root.iterdir()]})
@@ -69,7 +69,7 @@ class AcceptingCluster(CanaryCluster):
         pod["spec"]["nodeName"] = "here"
         command = pod["spec"]["containers"][0]["command"]
         run = next(each for each in command if each.startswith("--run=")).removeprefix("--run=")
-        step = command[command.index("/scripts/postgresql.py") + 1]
+        step = command[command.index("postgresql") + 1]
         with self._log(path).open("wb") as log:
             arguments = [str(ROOT), step, str(self.folder), run, str(self.lost), self.fault]
             self._processes[path] = subprocess.Popen([sys.executable, "-c", ENGINE, *arguments], stdout=log)

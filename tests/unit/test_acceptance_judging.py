@@ -9,14 +9,14 @@ import pytest
 
 from components.acceptance.judging import KeptFault, postgresql_findings
 from components.acceptance.ledger import Ledger, difference, shown
-from components.acceptance.scripts import postgresql
+from components.acceptance.scripts import common
 
 RUN = "0011223344556677"
 ACKNOWLEDGED = {0: 1203, 1: 40}
 
 
 def rows(client: int, numbers: list[int], *, run: str = RUN, counted: int | None = None) -> dict[str, Any]:
-    blocks = list(postgresql.blocks((number, postgresql.content(run, client, number)) for number in numbers))
+    blocks = list(common.blocks((number, common.content(run, client, number)) for number in numbers))
     return {"client": client, "counted": len(numbers) if counted is None else counted, "blocks": blocks}
 
 

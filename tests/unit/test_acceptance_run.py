@@ -10,10 +10,11 @@ from typing import Any, cast
 import pytest
 
 from components.acceptance import plan as plans
+from components.acceptance.acceptance import NotAccepted
 from components.acceptance.judging import KeptFault
 from components.acceptance.manifests import pod, scripts
+from components.acceptance.on_postgresql import PostgresqlAcceptance
 from components.acceptance.plan import AcceptancePlan
-from components.acceptance.run import Acceptance, NotAccepted
 from components.canary.plan import ProofPlan
 from components.canary.words import NotProven
 from components.kube.api import KubeApi
@@ -29,7 +30,7 @@ def killed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def accept(cluster: AcceptingCluster, said: list[str] | None = None, plan: AcceptancePlan = PLAN) -> dict[str, Any]:
-    return Acceptance(cast(KubeApi, cluster), plan, (said if said is not None else []).append).accept()
+    return PostgresqlAcceptance(cast(KubeApi, cluster), plan, (said if said is not None else []).append).accept()
 
 
 def left(cluster: AcceptingCluster) -> list[str]:
@@ -82,7 +83,7 @@ def test_the_same_seed_kills_after_the_same_time() -> None:
 
 
 def test_every_container_is_admitted_by_pod_security_restricted() -> None:
-    spec = pod(PLAN, "0123456789abcdef", "load")["spec"]
+    spec = pod(PLAN, "0123456789abcdef", "load", [])["spec"]
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     for each in [*spec["initContainers"], *spec["containers"]]:
@@ -96,5 +97,13 @@ def test_initdb_finds_its_user_unless_the_cluster_chooses_it() -> None:
     assert "\naccept:x:65532:65532:" in scripts(PLAN)["passwd"]
     chosen = AcceptancePlan(ProofPlan(**{**vars(PROOF), "pod": {"runAsUser": None}}), "postgresql", "python", seed=7)
     assert "passwd" not in scripts(chosen)
-    mounts = pod(chosen, "0123456789abcdef", "load")["spec"]["containers"][0]["volumeMounts"]
+    mounts = pod(chosen, "0123456789abcdef", "load", [])["spec"]["containers"][0]["volumeMounts"]
     assert not any(each["mountPath"] == "/etc/passwd" for each in mounts)
+
+
+def test_brokers_are_on_different_nodes_where_there_are_as_many() -> None:
+    brokers = pod(AcceptancePlan(PROOF, "kafka", "python", seed=7), "0123456789abcdef", "load", [])
+    (spread,) = brokers["spec"]["topologySpreadConstraints"]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"], spread["maxSkew"]) == ("kubernetes.io/hostname", "ScheduleAnyway", 1)
+    assert spread["labelSelector"]["matchLabels"].items() <= brokers["metadata"]["labels"].items()
+    assert "topologySpreadConstraints" not in pod(PLAN, "0123456789abcdef", "load", [])["spec"]

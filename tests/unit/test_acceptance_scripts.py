@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.acceptance.manifests import SCRIPTS
-from components.acceptance.scripts import interpreter, postgresql
+from components.acceptance.scripts import common, interpreter, postgresql
 from devkube.images.engines import CLIENT_REQUIREMENTS
 from tests.unit.mocked_program import ROOT
 
@@ -49,27 +49,27 @@ def test_a_library_gets_the_names_by_which_it_is_asked_for() -> None:
 
 
 def test_content_is_of_one_run_client_and_number_alone() -> None:
-    made = [postgresql.content(*each) for each in (("00ff", 1, 2), ("00fe", 1, 2), ("00ff", 2, 2), ("00ff", 1, 3), ("00ff", 12, 2))]
+    made = [common.content(*each) for each in (("00ff", 1, 2), ("00fe", 1, 2), ("00ff", 2, 2), ("00ff", 1, 3), ("00ff", 12, 2))]
     assert len(set(made)) == len(made)
-    assert made[0] == postgresql.content("00ff", 1, 2)
+    assert made[0] == common.content("00ff", 1, 2)
     assert all(128 <= len(each) <= 640 for each in made)
 
 
 def test_blocks_end_at_their_multiples_and_at_gaps() -> None:
     numbers = [*range(1, 503), 504, 504]
-    made = [[first, last] for first, last, _ in postgresql.blocks((number, "x") for number in numbers)]
+    made = [[first, last] for first, last, _ in common.blocks((number, "x") for number in numbers)]
     assert made == [[1, 500], [501, 502], [504, 504], [504, 504]]
-    assert list(postgresql.blocks([])) == []
+    assert list(common.blocks([])) == []
 
 
 def test_ranges_keep_the_order() -> None:
-    assert postgresql.ranges([1, 2, 3, 7, 5, 6]) == [[1, 3], [7, 7], [5, 6]]
+    assert common.parts([1, 2, 3, 7, 5, 6]) == [[1, 3], [7, 7], [5, 6]]
 
 
 def test_latencies_are_in_milliseconds() -> None:
-    found = postgresql.latencies(number / 1000 for number in range(1, 1001))
+    found = common.latencies(number / 1000 for number in range(1, 1001))
     assert found == {"p50": 501.0, "p95": 951.0, "p99": 991.0, "p999": 1000.0, "max": 1000.0}
-    assert postgresql.latencies([]) == {}
+    assert common.latencies([]) == {}
 
 
 def test_the_slots_output_is_read() -> None:
@@ -78,12 +78,12 @@ def test_the_slots_output_is_read() -> None:
     assert postgresql.INSERT.match("table public.counted: UPDATE: client[integer]:3 n[bigint]:41") is None
 
 
-@pytest.mark.parametrize("name", ["interpreter.py", "postgresql.py"])
-def test_a_script_is_one_file(name: str) -> None:
+@pytest.mark.parametrize("name", ["interpreter.py", "start.py", "common.py", "kafka.py", "kafka_broker.py", "postgresql.py"])
+def test_a_script_needs_no_other_package_than_its_client(name: str) -> None:
     tree = ast.parse((ROOT / "components/acceptance/scripts" / name).read_text(encoding="utf-8"))
-    named = [each.module or "" for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)]
+    named = [each.module or "" for each in ast.walk(tree) if isinstance(each, ast.ImportFrom) and not each.level]
     named += [alias.name for each in ast.walk(tree) if isinstance(each, ast.Import) for alias in each.names]
-    assert {name.partition(".")[0] for name in named} - set(sys.stdlib_module_names) <= {"psycopg"}
+    assert {name.partition(".")[0] for name in named} - set(sys.stdlib_module_names) <= {"psycopg", "confluent_kafka"}
 
 
 def test_pip_installs_the_same_client_in_a_pod_as_in_the_image_of_the_dev_cluster() -> None:
@@ -102,7 +102,7 @@ def test_pip_installs_the_same_client_in_a_pod_as_in_the_image_of_the_dev_cluste
 )
 def test_what_postgresql_can_only_say_to_its_log_names_the_fault(tmp_path: Path, code: str, log: bytes, named: str) -> None:
     server = postgresql.PostgresServer(tmp_path, tmp_path, 0)
-    server.pass_log(io.BytesIO(log))
-    problem = server.explained(postgresql.EngineFault(code, "it has ended"))
+    server.log.pass_on(io.BytesIO(log))
+    problem = server.explained(common.EngineFault(code, "it has ended"))
     assert problem.code == named
     assert ("PANIC" in str(problem)) is (code != "53100")

@@ -34,8 +34,14 @@ def shown(verdicts: list[dict[str, Any]], width: int = 80) -> list[list[str]]:
     return [line.split() for line in caught.get().splitlines() if line.strip()]
 
 
-def test_the_tiers_for_databases_are_taken_where_none_is_named() -> None:
+def test_each_tier_has_the_engine_that_it_is_made_for() -> None:
     taken = plans(load_settings("dev"), [], None, 7)
+    assert [(each.proof.tier, each.engine) for each in taken] == [("database", "postgresql"), ("streaming", "kafka")]
+    assert plans(load_settings("aws"), [], "kafka", 7)[0].proof.image == "docker.io/apache/kafka:4.4.0"
+
+
+def test_the_tiers_that_an_engine_is_made_for_are_taken_where_none_is_named() -> None:
+    taken = plans(load_settings("dev"), [], "postgresql", 7)
     assert [(each.proof.tier, each.proof.storage_class, each.engine, each.seed) for each in taken] == [
         ("database", "database-local-path", "postgresql", 7)
     ]
@@ -66,6 +72,17 @@ def test_the_figures_of_an_engine_fit_a_narrow_terminal() -> None:
     assert ["Acknowledged", "2036", "12"] in lines
     assert ["Commit", "p99.9", "574.56", "ms"] in lines
     assert ["WAL", "written", "1.4", "MB"] in lines
+
+
+def test_each_engine_has_figures_of_its_own() -> None:
+    kafka = {**ACCEPTED, "tier": "streaming", "engine": "kafka", "version": "4.4.0", "recordsPerSecond": 1417.2, "MBps": 0.56}
+    lines = shown([ACCEPTED, {**kafka, "ackMs": {"p50": 9.1}, "failoverSeconds": 4.14, "recoverySeconds": 12.6}])
+    assert ["Engine", "postgresql", "15.20", "kafka", "4.4.0"] in lines
+    assert ["Records/s", "1417"] in lines
+    assert ["Acknowledgement", "p50", "9.10", "ms"] in lines
+    assert ["Another", "leader", "after", "4.1", "s"] in lines
+    assert ["Transactions/s", "417"] in lines
+    assert lines[-1] == ["Recovery", "2.6", "s", "12.6", "s"]
 
 
 def test_a_figure_that_there_was_no_time_to_measure_is_a_dash() -> None:

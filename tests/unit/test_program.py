@@ -9,7 +9,20 @@ import pytest
 
 from components.kube.quantity import bytes_of
 from components.settings import SettingsError
-from tests.unit.mocked_program import CLAIM, CLASS, COMMAND, CONFIG_MAP, NAMESPACE, PROVIDER, QUOTA, Registered, Run, dev_config, run
+from tests.unit.mocked_program import (
+    CLAIM,
+    CLASS,
+    COMMAND,
+    CONFIG_MAP,
+    NAMESPACE,
+    PROVEN,
+    PROVIDER,
+    QUOTA,
+    Registered,
+    Run,
+    dev_config,
+    run,
+)
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +265,42 @@ class TestCanary:
         assert {"--image=here/python:3", "--namespace=proofs", "--limit=syncP99Ms=10.5"} <= set(arguments)
         assert set(made.of(NAMESPACE)) == {"data", "proofs"}
         assert made.of(CONFIG_MAP)[next(iter(made.of(CONFIG_MAP)))].inputs["metadata"]["namespace"] == "proofs"
+
+    def test_an_engine_is_part_of_the_proof_where_the_settings_say_so(self, dev: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(PROVEN, "run", "of the proof")
+        limits = {"database": {"commitP99Ms": 200, "syncP99Ms": 10}, "streaming": {"recoverySeconds": 60}}
+        made = run(dev_config(canary={"engine": True, "limits": limits, "engines": {"postgresql": "here/pg:1", "client": "here/py:1"}}))
+        accepted = made.of(COMMAND)["acceptance-database"]
+        assert accepted.inputs == {
+            "interpreter": [
+                "components/run_python",
+                "-m",
+                "components.acceptance.driver",
+                "--context=storage-tiers-dev",
+                "--namespace=data-canary",
+                "--instance=dev",
+                "--tier=database",
+                "--profile=database",
+                "--storage-class=database-local-path",
+                "--engine=postgresql",
+                "--image=here/pg:1",
+                "--client-image=here/py:1",
+                "--size=2147483648",
+                "--limit=commitP99Ms=200.0",
+            ],
+            "create": "accept",
+            "triggers": ["of the proof"],
+            "logging": "stderr",
+            "addPreviousOutputInEnv": False,
+        }
+        assert {"--engine=kafka", "--limit=recoverySeconds=60.0"} <= set(made.of(COMMAND)["acceptance-streaming"].inputs["interpreter"])
+        assert f"{COMMAND}::canary-database" in " ".join(accepted.request.dependencies)
+        assert "--limit=syncP99Ms=10.0" in made.of(COMMAND)["canary-database"].inputs["interpreter"]
+        assert not [each for each in made.of(COMMAND)["canary-database"].inputs["interpreter"] if "commit" in each]
+        for name, declared in made.of(CLAIM).items():
+            mine = "database" if "postgres" in name else "streaming"
+            assert f"{COMMAND}::acceptance-{mine}" in " ".join(declared.request.dependencies)
+        assert not [name for name in dev.of(COMMAND) if "acceptance" in name]
 
     def test_disabled_there_is_nothing_of_it_and_the_output_says_so(self) -> None:
         made = run(dev_config(canary={"enabled": False}))

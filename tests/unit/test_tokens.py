@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from typing import Any
 
-from tests.unit.mocked_program import ROOT, dev_config, run
+import pytest
+
+from tests.unit.mocked_program import PROVEN, ROOT, dev_config, run
 
 TOKENS = {
     "CanaryNamespace": "storage-tiers:index:CanaryNamespace",
     "TierCanary": "storage-tiers:index:TierCanary",
+    "TierAcceptance": "storage-tiers:index:TierAcceptance",
     "StorageTier": "storage-tiers:index:StorageTier",
     "TierQuota": "storage-tiers:index:TierQuota",
     "ServiceNamespace": "storage-tiers:index:ServiceNamespace",
@@ -38,6 +42,12 @@ def test_every_component_is_in_the_table_with_its_token() -> None:
     assert component_classes(ROOT / "components") == TOKENS
 
 
-def test_the_program_registers_them_under_these_tokens() -> None:
-    used = {registered.type for registered in run(dev_config()).registered if registered.type.startswith("storage-tiers:")}
-    assert used == set(TOKENS.values())
+def tokens(**changes: Any) -> set[str]:
+    """What the program registers with these settings."""
+    return {each.type for each in run(dev_config(**changes)).registered if each.type.startswith("storage-tiers:")}
+
+
+def test_the_program_registers_them_under_these_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PROVEN, "run", "of the proof")
+    assert tokens(canary={"engine": True}) == set(TOKENS.values())
+    assert tokens() == set(TOKENS.values()) - {TOKENS["TierAcceptance"]}

@@ -24,8 +24,8 @@ PATTERN_RULE = (
 )
 PATTERN_WORKS = "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"
 KIND_RULE = "what the tier is for: database or streaming"
-CANARY_RULE = "a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod`, `spread` and `engines`"
-CANARY_KEYS = "unknown key; known here: enabled, engines, image, limits, namespace, pod, run, spread"
+CANARY_RULE = "a mapping with `enabled`, `image`, `namespace`, `run`, `limits`, `pod`, `spread`, `engines` and `engine`"
+CANARY_KEYS = "unknown key; known here: enabled, engine, engines, image, limits, namespace, pod, run, spread"
 OWN_LABELS_RULE = (
     "one of the project's own labels, by which the canary's pods are found: app.kubernetes.io/part-of, app.kubernetes.io/instance, "
     "app.kubernetes.io/name, app.kubernetes.io/component, app.kubernetes.io/managed-by and storage-tiers/…. Works: example.com/team"
@@ -150,14 +150,23 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {"canary": {"limits": 3}},
         "canary.limits: 3: a mapping from a tier's name to its limits. Works: {database: {syncP99Ms: 10}}",
     ),
+    "canary.engine without a canary": (
+        {"canary": {"enabled": False, "engine": True}},
+        "canary.engine: true: false where canary.enabled is false: an engine runs in the canary's namespace. Works: false",
+    ),
+    "canary.engine: a text": (
+        {"canary": {"engine": "kafka"}},
+        'canary.engine: "kafka": true: a real engine accepts each tier after its proof, before claims are made on it; '
+        "only where `enabled` is true. Works: false",
+    ),
     "canary.limits: no such tier": (
         {"canary": {"limits": {"databse": {}}}},
         "canary.limits.databse: {}: no such tier; this stack has: database, streaming. Works: database",
     ),
     "canary.limits: no such limit": (
         {"canary": {"limits": {"database": {"syncP99": 10}}}},
-        "canary.limits.database.syncP99: 10: unknown key; known here: syncP50Ms, syncP95Ms, syncP99Ms, writeIOPS, writeMBps. "
-        "Works: syncP99Ms",
+        "canary.limits.database.syncP99: 10: unknown key; known here: ackP99Ms, commitP99Ms, recordsMBps, recoverySeconds, "
+        "syncP50Ms, syncP95Ms, syncP99Ms, transactionsPerSecond, writeIOPS, writeMBps. Works: syncP99Ms",
     ),
     "canary.limits: nothing": (
         {"canary": {"limits": {"database": {"syncP99Ms": 0}}}},
@@ -169,7 +178,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "canary.limits: a tier without a mapping": (
         {"canary": {"limits": {"database": 10}}},
-        "canary.limits.database: 10: a mapping with `syncP50Ms`, `syncP95Ms`, `syncP99Ms`, `writeMBps`, `writeIOPS`. Works: {}",
+        "canary.limits.database: 10: a mapping with `syncP50Ms`, `syncP95Ms`, `syncP99Ms`, `writeMBps`, `writeIOPS`, "
+        "`transactionsPerSecond`, `commitP99Ms`, `recordsMBps`, `ackP99Ms`, `recoverySeconds`. Works: {}",
     ),
     "canary.spread: a typing mistake": (
         {"canary": {"spread": "zone"}},

@@ -1,6 +1,6 @@
 """Runs in the pod of an acceptance: starts PostgreSQL on the volume, and is its client.
 
-One file, Python 3.10 or newer with psycopg 3. It knows nothing of Kubernetes: a folder (the mounted
+Python 3.10 or newer with psycopg 3. It knows nothing of Kubernetes: a folder (the mounted
 volume) and a run's id are all that it gets. What it has to say goes to stdout, a line each: a word,
 a space, JSON. PostgreSQL's own log goes to stderr. The words:
 
@@ -26,134 +26,36 @@ from __future__ import annotations
 
 import argparse
 import collections
-import errno
-import hashlib
-import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import Any, TypeAlias
+
+from .common import EngineFault, EngineLog, blocks, content, latencies, parts, run_tool, say, say_fault, say_mount, take
 
 Connection: TypeAlias = Any  # of psycopg, which is imported where it is used
 
 USER = DATABASE = SLOT = "accept"
-BLOCK = 500  # numbers that one digest is of
 BATCH = 0.05  # seconds over which acknowledgements are gathered
 MEASURED = 1.0  # seconds between two lines of figures
 CHECKPOINTED = 1.0  # seconds after the first commit, before any kill: the rest is replayed onto real data files
 STARTING = 120  # seconds that a start may take, with its recovery
-LOCKING = 60  # seconds in which the processes of a killed pod end
-SHOWN = 20  # lines of a tool's output
 LOGGING = 0.3  # seconds in which the last lines of PostgreSQL's log come
-TROUBLE = re.compile(r"(PANIC|FATAL): .*")
-NO_TROUBLE = r"the database system is|administrator command"  # said to clients, not of the server
-DISK_ERRORS = ("ENOSPC", "EDQUOT", "EROFS", "EIO")
+# What it can't go on with. Some are said to clients, and not of the server.
+TROUBLE = re.compile(r"(PANIC|FATAL): (?!.*(the database system is|administrator command)).*")
 UNEXPLAINED = ("start", "stop", "connect", "connection")  # codes of faults that have no SQLSTATE
 INSERT = re.compile(r"^table public\.ledger: INSERT: client\[integer\]:(\d+) n\[bigint\]:(\d+) ")
 # How much memory PostgreSQL takes, and what a logical slot needs. Nothing of what makes a commit
 # durable is set: those are PostgreSQL's own defaults.
 SETTINGS = {"listen_addresses": "", "wal_level": "logical", "shared_buffers": "64MB", "max_connections": "40", "log_min_messages": "log"}
 TOLD = ("fsync", "synchronous_commit", "full_page_writes", "wal_sync_method", "data_checksums", "max_wal_size", "checkpoint_timeout")
-_SPEECH = threading.Lock()
-
-
-def say(word: str, value: object) -> None:
-    """One line of the report."""
-    with _SPEECH:
-        sys.stdout.write(f"{word} {json.dumps(value, separators=(',', ':'))}\n")
-        sys.stdout.flush()
-
-
-def content(run: str, client: int, number: int) -> str:
-    """What a row holds: 128 to 638 characters that no other run, client or number has."""
-    first = hashlib.blake2b(f"{client}/{number}".encode(), key=bytes.fromhex(run), digest_size=64).hexdigest()
-    return (first * 5)[: 128 + 2 * int(first[:2], 16)]
-
-
-def blocks(rows: Iterable[tuple[int, str]]) -> Iterator[list[Any]]:
-    """[first, last, digest] of numbers in a row, from (number, content) in their order.
-
-    A block ends at a multiple of BLOCK. A number that comes twice begins a new one.
-    """
-    first = last = 0
-    digest = hashlib.blake2b(digest_size=8)
-    for number, text in rows:
-        if first and (number != last + 1 or last % BLOCK == 0):
-            yield [first, last, digest.hexdigest()]
-            first = 0
-        if not first:
-            first, digest = number, hashlib.blake2b(digest_size=8)
-        digest.update(text.encode())
-        last = number
-    if first:
-        yield [first, last, digest.hexdigest()]
-
-
-def ranges(numbers: Iterable[int]) -> list[list[int]]:
-    """[first, last] of numbers in a row, in the order in which they come."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
-        else:
-            found.append([number, number])
-    return found
-
-
-def latencies(seconds: Iterable[float]) -> dict[str, float]:
-    """Percentiles in milliseconds: what at least so many of a hundred or a thousand took."""
-    ordered = sorted(seconds)
-    if not ordered:
-        return {}
-    at = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999, "max": 1.0}
-    return {name: round(ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000, 3) for name, share in at.items()}
-
-
-class EngineFault(Exception):
-    """The engine failed. `code` is a name of an errno, an SQLSTATE, or a program's name."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def tail(text: str) -> list[str]:
-    """The last lines of a program's output."""
-    return [line.strip() for line in text.splitlines() if line.strip()][-SHOWN:]
-
-
-def run_tool(*command: str) -> tuple[int, list[str]]:
-    """A program's exit status and the last lines of what it says."""
-    answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return answer.returncode, tail(answer.stdout)
-
-
-def take(root: Path) -> int:
-    """Take the volume for this pod; returns the lock's descriptor, for the engine to inherit.
-
-    A pod that is deleted without grace is gone from the API before its processes are. They hold
-    the lock until the last of them has ended. Raises EngineFault after LOCKING seconds, OSError.
-    """
-    import fcntl  # noqa: PLC0415 - whoever compares imports this file too, on Windows as well
-
-    held = os.open(root / "accept.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    end = time.monotonic() + LOCKING
-    while True:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return held
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise EngineFault("lock", f"the killed pod's processes still use the volume after {LOCKING} s") from None
-        time.sleep(0.02)
 
 
 class PostgresServer:
@@ -164,7 +66,7 @@ class PostgresServer:
         self.sockets = sockets
         self.held = held
         self.process: subprocess.Popen[bytes] | None = None
-        self.trouble = ""  # the last that its log says it can't go on with
+        self.log = EngineLog(TROUBLE)
 
     def make(self) -> None:
         """A new cluster with page checksums. Raises EngineFault."""
@@ -182,7 +84,7 @@ class PostgresServer:
         command = ["postgres", "-D", str(self.data), "-k", str(self.sockets), *options]
         self.process = subprocess.Popen(command, pass_fds=[self.held], stderr=subprocess.PIPE)
         assert self.process.stderr is not None
-        threading.Thread(target=self.pass_log, args=(self.process.stderr,), daemon=True).start()
+        self.log.follow(self.process.stderr)
         while True:
             try:
                 self.connect("postgres").close()
@@ -198,22 +100,12 @@ class PostgresServer:
                     raise EngineFault("start", f"PostgreSQL has not started in {STARTING} s: {problem}") from None
             time.sleep(0.02)
 
-    def pass_log(self, log: IO[bytes]) -> None:
-        """PostgreSQL's log goes to stderr; what ended it is kept."""
-        for line in log:
-            sys.stderr.buffer.write(line)
-            sys.stderr.flush()
-            found = TROUBLE.search(line.decode("utf-8", "replace"))
-            if found and not re.search(NO_TROUBLE, found[0]):
-                self.trouble = found[0].strip()
-
     def explained(self, problem: EngineFault) -> EngineFault:
         """The same fault with what the log says, where PostgreSQL could not say it itself."""
         if problem.code not in UNEXPLAINED:
             return problem
         time.sleep(LOGGING)
-        code = next((name for name in DISK_ERRORS if os.strerror(getattr(errno, name)) in self.trouble), problem.code)
-        return EngineFault(code, f"{problem}: {self.trouble}" if self.trouble else str(problem))
+        return self.log.explained(problem)
 
     def connect(self, database: str = DATABASE) -> Connection:
         """A connection of psycopg in which each statement is a transaction. Raises EngineFault."""
@@ -414,20 +306,7 @@ def read_slot(connection: Connection) -> None:
         if found:
             sent.setdefault(int(found[1]), []).append(int(found[2]))
     for client, numbers in sorted(sent.items()):
-        say("slot", {"client": client, "ranges": ranges(numbers)})
-
-
-def mounted_type(mounts: str, root: str) -> str:
-    """The type of the file system that is mounted at `root`, from the text of /proc/mounts."""
-    found = [fields for line in mounts.splitlines() if len(fields := line.split()) > 2 and fields[1] == root]
-    return found[-1][2] if found else "unknown"
-
-
-def say_mount(root: Path) -> None:
-    """The file system that the volume is. Raises OSError."""
-    usage = shutil.disk_usage(root)
-    kind = mounted_type(Path("/proc/mounts").read_text(encoding="utf-8", errors="replace"), str(root))
-    say("mount", {"type": kind, "bytes": usage.total, "freeBytes": usage.free, "found": sorted(path.name for path in root.iterdir())})
+        say("slot", {"client": client, "ranges": parts(numbers)})
 
 
 def main(arguments: list[str]) -> int:
@@ -435,7 +314,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=["load", "recover"])
     parser.add_argument("--root", type=Path, required=True, help="the mounted volume")
-    parser.add_argument("--sockets", type=Path, required=True, help="a folder for PostgreSQL's socket")
+    parser.add_argument("--work", type=Path, required=True, help="a folder for files of the moment")
     parser.add_argument("--packages", default="", help="the folder that has psycopg")
     parser.add_argument("--run", required=True, help="the run's id, in hexadecimal")
     parser.add_argument("--clients", type=int, default=8)
@@ -445,7 +324,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))  # as PID 1 it would be ignored
     try:
         say_mount(given.root)
-        server = PostgresServer(given.root, given.sockets, take(given.root))
+        server = PostgresServer(given.root, given.work, take(given.root))
         try:
             if given.step == "load":
                 load(server, given.run, given.clients, given.seconds)
@@ -453,15 +332,8 @@ def main(arguments: list[str]) -> int:
                 recover(server)
         except EngineFault as problem:
             raise server.explained(problem) from None
-    except EngineFault as problem:
-        say("fault", {"errno": problem.code, "path": "", "message": str(problem)})
-        return 1
-    except OSError as problem:
-        say("fault", {"errno": str(problem.errno), "path": str(problem.filename or ""), "message": str(problem)})
+    except (EngineFault, OSError) as problem:
+        say_fault(problem)
         return 1
     say("done", given.step)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -6,11 +6,10 @@ LockSnapshot, of 2026), and the driver's constants (aws-ebs-csi-driver 1.64, pkg
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class VolumeTypeLimits:
+class VolumeTypeLimits(NamedTuple):
     """What a volume type can have, each from the least to the most; None where it can't be set.
 
     `gib` is the size in GiB, `iops` is for the whole volume, `throughput` is in MiB/s.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from components.kube.quantity import GI, quantity
 from components.provisioners.ebs.limits import IOPS_PER_MIB, MOST_WITHOUT_NITRO, OLD_GP3, TYPES, VolumeTypeLimits
@@ -15,8 +15,7 @@ from components.provisioners.findings import Finding, RequestedVolume, error, wa
 from components.provisioners.remedies import Add, Advice, Drop, Remedy, Rename, Set
 
 
-@dataclass(frozen=True)
-class EbsPerformance:
+class EbsPerformance(NamedTuple):
     """What a volume is to perform.
 
     `prefix` is where it is written, below the tier. `throughput` is in MiB/s.
@@ -60,8 +59,8 @@ class EbsPerformance:
     def _in_effect(self) -> EbsPerformance:
         """The figures without the one that is 0 beside another: to the driver it is none."""
         if self.iops == 0 and self.iops_per_gib:
-            return replace(self, iops=None)
-        return replace(self, iops_per_gib=None) if self.iops_per_gib == 0 and self.iops else self
+            return self._replace(iops=None)
+        return self._replace(iops_per_gib=None) if self.iops_per_gib == 0 and self.iops else self
 
     def _at(
         self, limits: VolumeTypeLimits, bounds: tuple[int, int], volume: RequestedVolume, volumes: Sequence[RequestedVolume]

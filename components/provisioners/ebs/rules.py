@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from components.kube.quantity import GI, quantity
 from components.provisioners.base import FSTYPE
@@ -101,11 +100,11 @@ def written_truth(finding: Finding, manifest: StorageClassManifest) -> Finding:
     false = str(finding.value).strip().lower() in ("false", "no", "off", "0", "f", "n")
     key = any(name.lower() == "kmskeyid" and value for name, value in manifest.parameters.items())
     if finding.path.lower() != "encrypted" or not key:
-        return replace(finding, severity="warning") if false else finding
+        return finding._replace(severity="warning") if false else finding
     if false:
-        return replace(finding, rule="with kmsKeyId the driver encrypts all the same", remedy=Set("true"))
+        return finding._replace(rule="with kmsKeyId the driver encrypts all the same", remedy=Set("true"))
     rule = "only the exact text `true` is true to the driver: the volumes are encrypted, because of kmsKeyId alone"
-    return replace(finding, severity="warning", rule=rule)
+    return finding._replace(severity="warning", rule=rule)
 
 
 def file_system_keys(manifest: StorageClassManifest) -> Iterator[Finding]:
@@ -275,5 +274,5 @@ def _attributes(p: EbsParameters, name: str, a: EbsAttributes, volumes: Sequence
     # What doesn't suit all sizes of the tier is worth a warning, no more.
     for finding in _performance(performance, volumes, sizes=kind is not None):
         if (finding.path, finding.rule) not in known and (finding.volume or finding.path.removeprefix(prefix) in written):
-            yield replace(finding, severity="warning")
+            yield finding._replace(severity="warning")
     yield from tags(a.tag_specification, prefix, VOLUME_FIELDS)

@@ -7,11 +7,10 @@ gcp-compute-persistent-disk-csi-driver.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class DiskTypeLimits:
+class DiskTypeLimits(NamedTuple):
     """What a disk type can have, each from the least to the most; None where it can't be set.
 
     `gib` is the size in GiB, `iops` is for the whole disk, `throughput` is in MiB/s.

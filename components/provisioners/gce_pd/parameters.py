@@ -1,7 +1,5 @@
 """The settings of a tier on GCE PD: the driver's parameters, typed, under its own names."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 

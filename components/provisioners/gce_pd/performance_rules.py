@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from components.kube.quantity import GI, quantity
 from components.provisioners.findings import Finding, RequestedVolume, error, warning
@@ -28,8 +28,7 @@ from components.provisioners.remedies import Drop, Remedy, Set
 BELOW_ZERO = "below 0: the driver refuses it, or takes it for another number"
 
 
-@dataclass(frozen=True)
-class DiskPerformance:
+class DiskPerformance(NamedTuple):
     """What a disk is to perform.
 
     `prefix` is where it is written, below the tier; the keys are those of the class.

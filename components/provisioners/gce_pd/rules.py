@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from components.provisioners.base import FSTYPE
 from components.provisioners.findings import Finding, RequestedVolume, error, warning
@@ -215,4 +214,4 @@ def _attributes(p: GcePdParameters, name: str, attributes: GcePdAttributes, volu
         # What doesn't suit all sizes of the tier is worth a warning, no more.
         for finding in performance.check(volumes):
             if (finding.path, finding.rule) not in known:
-                yield replace(finding, severity="warning")
+                yield finding._replace(severity="warning")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from components.provisioners.go_template.lexer import TemplateError, tokens, unquoted
 from components.provisioners.go_template.pipelines import Dot, Pipelines, unexpected
@@ -18,8 +18,7 @@ BUILT_IN = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class GoTemplate:
+class GoTemplate(NamedTuple):
     """What a template names.
 
     `fields` are those of the data, as in `.PVC.Name`, without the first dot.

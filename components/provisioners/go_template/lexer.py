@@ -8,15 +8,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class TemplateError(ValueError):
     """A text that Go refuses as a template; the message says what is wrong in it."""
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A word of a template: `kind` is itself for keywords and signs, `text` is as it is written."""
 
     kind: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from components.provisioners.lint.mending import Edit
 from components.provisioners.lint.nodes import Place, YamlNode, find, key_text, plain
@@ -18,8 +18,7 @@ class CannotEdit(ValueError):
     """An edit that would change more than its place: an alias leads there."""
 
 
-@dataclass(frozen=True)
-class Splice:
+class Splice(NamedTuple):
     """`text` in place of what is from `start` to `end`, in characters."""
 
     start: int

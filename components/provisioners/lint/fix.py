@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
 from components.kube.quantity import Size
 from components.provisioners.findings import Finding
@@ -26,8 +26,7 @@ _TRUE, _FALSE = ("true", "yes", "on", "1", "t", "y"), ("false", "no", "off", "0"
 _CLOSE = 0.75
 
 
-@dataclass(frozen=True)
-class Fixed:
+class Fixed(NamedTuple):
     """A mended text; `changes` says in words what was changed, and `reports` what is left."""
 
     text: str

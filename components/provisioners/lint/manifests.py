@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.provisioners.findings import Finding
 from components.provisioners.lint.fields import api_findings, keys_twice
@@ -18,8 +18,7 @@ _LONGEST_NAME = 320  # characters, of an object's kind and name: 63 and 253
 __all__ = ["ClassSource", "ManifestError", "Manifests", "read_manifests"]
 
 
-@dataclass(frozen=True)
-class ClassSource:
+class ClassSource(NamedTuple):
     """A StorageClass in a text.
 
     `node` is where it is; `findings` are what the API server refuses of it, whatever its driver.

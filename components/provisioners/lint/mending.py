@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from components.provisioners.codecs import Codec, CommaList, Pairs
 from components.provisioners.findings import Finding
@@ -20,8 +19,7 @@ FIELDS = (
 TOPOLOGY_PATHS = ("zones", "allowedTopologies")
 
 
-@dataclass(frozen=True)
-class Edit:
+class Edit(NamedTuple):
     """One change at a place: another value, another key (`value`), or nothing there any more."""
 
     place: Place
@@ -202,16 +200,16 @@ def placed(manifest: StorageClassManifest, finding: Finding) -> list[Finding]:
     if finding.path == "mountOptions" and isinstance(finding.value, str) and not finding.place:
         options = manifest.mount_options
         places: list[Place] = [("mountOptions", number) for number, each in enumerate(options) if each == finding.value]
-        return [replace(finding, place=each, remedy=_unless_there(finding, options)) for each in places] or [finding]
+        return [finding._replace(place=each, remedy=_unless_there(finding, options)) for each in places] or [finding]
     if finding.path not in TOPOLOGY_PATHS or finding.place or not isinstance(finding.value, str):
         return [finding]
     found: list[Finding] = []
     for place, (key, values) in zip(manifest.topology_places, manifest.topologies, strict=False):
         in_term = [each for where, (each, _) in zip(manifest.topology_places, manifest.topologies, strict=True) if where[:2] == place[:2]]
         if key == finding.value:
-            found.append(replace(finding, place=(*place, "key"), remedy=_unless_there(finding, in_term)))
+            found.append(finding._replace(place=(*place, "key"), remedy=_unless_there(finding, in_term)))
         places = [(*place, "values", number) for number, each in enumerate(values) if each == finding.value]
-        found.extend(replace(finding, place=each, remedy=_unless_there(finding, values)) for each in places)
+        found.extend(finding._replace(place=each, remedy=_unless_there(finding, values)) for each in places)
     return found or [finding]
 
 

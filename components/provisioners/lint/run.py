@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from components.kube.quantity import Size
 from components.provisioners.lint.check import ClassReport, check_source
@@ -14,8 +14,7 @@ from components.provisioners.lint.manifests import ManifestError, read_manifests
 CLEAN, ERRORS, UNREADABLE, UNCHECKED = 0, 1, 2, 3
 
 
-@dataclass(frozen=True)
-class FileResult:
+class FileResult(NamedTuple):
     """What comes of a file, `-` for standard input.
 
     `problem` says why it can't be read, in `line` where that is known; there is nothing else then.
@@ -68,7 +67,7 @@ def without_classes(results: Sequence[FileResult]) -> list[FileResult]:
     return [
         each
         if each.problem
-        else replace(each, problem="no StorageClass in it" + (f"; there is {', '.join(each.others)}" if each.others else ""))
+        else each._replace(problem="no StorageClass in it" + (f"; there is {', '.join(each.others)}" if each.others else ""))
         for each in results
     ]
 

@@ -60,13 +60,13 @@ class Suggestions:
         """A remedy with its values as strings, as the class has them."""
         match remedy:
             case Set():
-                return replace(remedy, value=self._as_string(key, remedy.value), with_=self._strings(remedy.with_))
+                return remedy._replace(value=self._as_string(key, remedy.value), with_=self._strings(remedy.with_))
             case Add():
-                return replace(remedy, with_=self._strings(remedy.with_))
+                return remedy._replace(with_=self._strings(remedy.with_))
             case Drop():
-                return replace(remedy, with_=self._strings(remedy.with_))
+                return remedy._replace(with_=self._strings(remedy.with_))
             case Rename() if remedy.value is not None:
-                return replace(remedy, value=self._as_string(remedy.to, remedy.value))
+                return remedy._replace(value=self._as_string(remedy.to, remedy.value))
             case Either():
                 first, second = self.written(key, remedy.first), self.written(key, remedy.second)
                 assert isinstance(first, Set | Add | Rename | Drop)
@@ -114,7 +114,7 @@ class Suggestions:
             if example and finding.path in self.manifest.parameters:
                 yield Set(example)
         elif isinstance(written, Rename) and written.value is None and (example := self._example(written.to)):
-            yield replace(written, value=example)
+            yield written._replace(value=example)
         elif isinstance(written, Advice):
             yield Drop(finding.path)
 
@@ -205,10 +205,10 @@ def _added(parts: Sequence[Set | Add | Rename | Drop], more: Remedy, key: str) -
         rest = [each for each in parts if not isinstance(each, Set | Rename)]
         with_ = {key: value for each in parts if isinstance(each, Set) for key, value in each.with_.items()} | dict(more.with_)
         if renamed:
-            return [replace(renamed, value=more.value), *rest, *([Add(with_)] if with_ else [])]
-        return [replace(more, with_=with_), *rest]
+            return [renamed._replace(value=more.value), *rest, *([Add(with_)] if with_ else [])]
+        return [more._replace(with_=with_), *rest]
     if isinstance(more, Rename):
         written = next((each.value for each in parts if isinstance(each, Set)), None)
         rest = [each for each in parts if not isinstance(each, Set | Rename)]
-        return [replace(more, value=written if more.value is None else more.value), *rest]
+        return [more._replace(value=written if more.value is None else more.value), *rest]
     return [*parts, more]

@@ -1,7 +1,5 @@
 """The settings of a tier on local-path: the provisioner's parameters, typed."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -9,8 +7,6 @@ from pydantic_core import PydanticCustomError
 
 from components.provisioners.base import TierParameters
 from components.provisioners.codecs import Text
-from components.provisioners.go_template import TemplateError
-from components.provisioners.local_path.path_pattern import read_pattern
 
 # local-path-provisioner 0.0.33 and newer refuse any other beginning (README, "pathPattern"): a
 # volume's folder must not be reachable under another claim's name.
@@ -26,6 +22,9 @@ def _absolute_path(path: str) -> str:
 
 
 def _path_pattern(text: str) -> str:
+    from components.provisioners.go_template import TemplateError  # noqa: PLC0415 - 1 % of the program's start
+    from components.provisioners.local_path.path_pattern import read_pattern  # noqa: PLC0415
+
     try:
         pattern = read_pattern(text)
     except TemplateError:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice, product, takewhile
+from typing import NamedTuple
 
 from components.provisioners.go_template import TemplateError, parse
 from components.provisioners.go_template.lexer import Token, tokens
@@ -30,8 +30,7 @@ class _Part(str):
     """A piece of a path that isn't known as a text: the name of a field, or empty for anything."""
 
 
-@dataclass(frozen=True)
-class PathPattern:
+class PathPattern(NamedTuple):
     """A pattern that Go can execute, as the pieces of the path: texts, and fields of the claim.
 
     What is beyond this project's reading, such as an `if`, is a piece without a name.

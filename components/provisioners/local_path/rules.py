@@ -10,9 +10,7 @@ import posixpath
 from collections.abc import Iterator
 
 from components.provisioners.findings import Finding, error, warning
-from components.provisioners.go_template import TemplateError
 from components.provisioners.local_path.parameters import PATH_PATTERN_BEGINNING
-from components.provisioners.local_path.path_pattern import read_pattern
 from components.provisioners.manifest import WAIT, StorageClassManifest
 from components.provisioners.remedies import Drop, Set
 from components.provisioners.shared_rules import deletes
@@ -64,6 +62,9 @@ def path_pattern(finding: Finding, manifest: StorageClassManifest) -> Finding:
     """
     if finding.path != "pathPattern":
         return finding
+    from components.provisioners.go_template import TemplateError  # noqa: PLC0415 - as in parameters.py
+    from components.provisioners.local_path.path_pattern import read_pattern  # noqa: PLC0415
+
     try:
         pattern = read_pattern(str(finding.value))
     except TemplateError as problem:

@@ -1,0 +1,73 @@
+"""A whole acceptance by Kafka on a cluster in memory: one broker killed, then all, and what is said
+of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from components.acceptance import plan as plans
+from components.acceptance.acceptance import NotAccepted
+from components.acceptance.judging import KeptFault
+from components.acceptance.on_kafka import KafkaAcceptance
+from components.acceptance.plan import AcceptancePlan
+from components.canary.plan import ProofPlan
+from components.canary.words import NotProven
+from components.kube.api import KubeApi
+from tests.unit.brokers_cluster import BrokersCluster
+
+PROOF = ProofPlan("ctx", "data-canary", "dev", "streaming", "streaming", "streaming-local-path", "kafka:4", "", 2**30, False)
+PLAN = AcceptancePlan(PROOF, "kafka", "python:3.13-slim", seed=7)
+
+
+@pytest.fixture(autouse=True)
+def killed_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "KILLED_AFTER", (0.2, 0.4))
+
+
+def left(cluster: BrokersCluster) -> list[str]:
+    """What is there but the ConfigMaps, which Kubernetes deletes with their owners."""
+    return [path for path in cluster.objects if "/configmaps/" not in path]
+
+
+def test_brokers_that_keep_all_accept_the_tier(tmp_path: Path) -> None:
+    cluster = BrokersCluster(tmp_path / "volumes")
+    said: list[str] = []
+    verdict = KafkaAcceptance(cast(KubeApi, cluster), PLAN, said.append).accept()
+    assert (verdict["verdict"], verdict["engine"], verdict["version"], verdict["lost"]) == ("accepted", "kafka", "4.4.0", 0)
+    assert verdict["acknowledged"] >= 3
+    assert verdict["recoverySeconds"] == 1.5
+    assert verdict["failoverSeconds"] >= 0
+    assert verdict["recordsPerSecond"] > 0
+    assert len(verdict["volumes"]) == len({each["uid"] for each in verdict["volumes"]}) == 3
+    assert len(set(verdict["pods"])) == 7, "three, the one that joins again, three"
+    assert any("another led its partition" in line for line in said)
+    assert said[-1].startswith("all killed while writing")
+    assert left(cluster) == []
+
+
+def test_every_pod_is_told_where_all_are_whenever_one_is_replaced(tmp_path: Path) -> None:
+    cluster = BrokersCluster(tmp_path / "volumes")
+    KafkaAcceptance(cast(KubeApi, cluster), PLAN, lambda _: None).accept()
+    told = cluster.addresses()
+    assert [len(each) for each in told] == [3, 3, 3]
+    assert len([name for name in told[0] if told[0][name] != told[1][name]]) == 1
+    assert not set(told[0].values()) & set(told[2].values())
+
+
+def test_records_that_are_lost_are_counted(tmp_path: Path) -> None:
+    cluster = BrokersCluster(tmp_path / "volumes", lost=5)
+    with pytest.raises(NotAccepted) as caught:
+        KafkaAcceptance(cast(KubeApi, cluster), PLAN, lambda _: None).accept()
+    assert {each.fault for each in caught.value.findings} == {KeptFault.LOST, KeptFault.REPLICA}
+    assert left(cluster) == []
+
+
+def test_a_broker_that_ends_without_a_word_is_named(tmp_path: Path) -> None:
+    cluster = BrokersCluster(tmp_path / "volumes", ends="rejoin")
+    with pytest.raises(NotProven, match="the probe ended with exit status 9"):
+        KafkaAcceptance(cast(KubeApi, cluster), PLAN, lambda _: None).accept()
+    assert left(cluster) == []
