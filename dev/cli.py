@@ -51,7 +51,8 @@ def preview_command(stacks: tuple[str, ...], every: bool, base: str | None, mark
 def rehearse_command(stack: str) -> None:
     """A real `pulumi up` of a cloud stack on a throw-away cluster.
 
-    A local provisioner answers to the driver's name there.
+    Its volumes are real disks there where the machine lets them be (docs/migrate.md), else a local
+    provisioner answers to the driver's name.
     """
     from dev.rehearsal import rehearse  # noqa: PLC0415 - a command of its own need not wait for it
 

@@ -107,7 +107,7 @@ class CsiDriver:
             "csi-driver",
             "node",
             *self._common(),
-            f"--endpoint={node.kubelet_root / 'plugins' / self.flavour / 'csi.sock'}",
+            f"--endpoint={self._node_socket(node)}",
             f"--node-id={node.name}",
             f"--zone={node.zone}",
             f"--kubelet-root={node.kubelet_root}",
@@ -153,22 +153,26 @@ class CsiDriver:
             self.controller.start()
         wait_for(self._controller_socket.exists, "its socket is not there", [self.controller], 30)
         for node in self.nodes:
+            if self.node(node).process() is None:
+                self._node_socket(node).unlink(missing_ok=True)  # a lost node's, on which nobody answers
             self.node(node).start()
         for sidecar_daemon in self.sidecars:
             sidecar_daemon.start()
 
     def wait_until_registered(self) -> None:
-        """Wait until every node's kubelet has told the API server of the driver: before that no pod
-        with one of its volumes can be placed there.
+        """Wait until every node's process runs, and its kubelet has told the API server of the
+        driver: before that no pod with one of its volumes can be placed there.
 
-        Raises MachineError with a log's end.
+        A node that was lost is still told of, so that alone says nothing. Raises MachineError with
+        a log's end.
         """
         for node in self.nodes:
 
-            def registered(name: str = node.name) -> bool:
+            def registered(node: CsiNode = node) -> bool:
                 with suppress(MachineError):
-                    found = ask_for_object(self._layout, f"/apis/storage.k8s.io/v1/csinodes/{name}")
-                    return any(driver["name"] == DRIVERS[self.flavour] for driver in found["spec"].get("drivers") or [])
+                    found = ask_for_object(self._layout, f"/apis/storage.k8s.io/v1/csinodes/{node.name}")
+                    told = any(driver["name"] == DRIVERS[self.flavour] for driver in found["spec"].get("drivers") or [])
+                    return told and self._node_socket(node).exists() and self.node(node).process() is not None
                 return False
 
             wait_for(registered, "the node's kubelet has not registered it", [self.controller, self.node(node)], 60)
@@ -183,6 +187,9 @@ class CsiDriver:
     @property
     def _controller_socket(self) -> Path:
         return self._layout.run / "csi.sock"
+
+    def _node_socket(self, node: CsiNode) -> Path:
+        return node.kubelet_root / "plugins" / self.flavour / "csi.sock"
 
     def _daemon(self, name: str, program: str, *arguments: str, enter: Sequence[str | Path] = ()) -> Daemon:
         command = [*enter, self._programs / program, *arguments]

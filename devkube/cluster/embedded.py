@@ -258,10 +258,9 @@ class EmbeddedCluster:
         with self._locked():
             nodes, control_plane = Nodes(layout, binaries, runtime, self.zones), ControlPlane(layout, binaries)
             cloud = self._cloud(control_plane, [nodes.named(name)], drivers)
-            if cloud:
-                cloud.start()
             nodes.start_one(control_plane, name)
             if cloud:
+                cloud.start()  # in the mount namespace that the node has now
                 cloud.wait_until_registered()
 
     def _cloud(self, control_plane: ControlPlane, nodes: Sequence[Node], programs: Path) -> CsiDriver | None:

@@ -241,3 +241,11 @@ def test_what_the_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     said = csi.lacking()
     assert said[0] == "it needs root (run it with sudo)"
     assert said[-1] == "it needs these programs (packages e2fsprogs and util-linux): dumpe2fs"
+
+
+def test_a_lost_nodes_word_is_not_taken_for_a_driver_that_runs(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csi, "ask_for_object", lambda *_: {"spec": {"drivers": [{"name": csi.DRIVERS["ebs"]}]}})
+    monkeypatch.setattr(csi, "environment", dict)
+    driver = CsiDriver(ControlPlane(layout, Path()), Path(), "ebs", [CsiNode("storage-tiers-2", "zone", layout.kubelet_root)])
+    with pytest.raises(MachineError, match="has ended while the cluster was starting"):
+        driver.wait_until_registered()

@@ -14,7 +14,8 @@ from devkube.cluster.embedded import EmbeddedCluster
 from devkube.tests import test_embedded_csi
 from devkube.tests.test_embedded_csi import CLOUDS, Disks, pod, storage_class
 
-pytestmark = test_embedded_csi.pytestmark
+# In `make test` each rehearsal goes the same way (tests/integration/test_rehearsal.py).
+pytestmark = [*test_embedded_csi.pytestmark, pytest.mark.soak]
 
 ZONES = csi.ZONES["ebs"]
 # The fourth node is in the first one's zone.
@@ -57,8 +58,10 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
     made.cluster.delete()
     try:
         made.cluster.start()
+        made.kubectl("cordon", "storage-tiers")  # so that a node with a mount namespace is the one to lose
         made.apply(storage_class(made.cloud, "xfs", "xfs"), spread(3))
         made.kubectl("rollout", "status", "statefulset/kafka", "--timeout=180s")
+        made.kubectl("uncordon", "storage-tiers")
         yield made
     finally:
         made.cluster.delete()
@@ -83,6 +86,7 @@ def test_every_volume_is_in_its_pods_zone(several: Disks) -> None:
 def test_a_lost_nodes_volume_goes_to_the_zones_other_node(several: Disks) -> None:
     name, lost = next((name, node) for name, node in nodes_of(several).items() if PLACES[node] == ZONES[0])
     other = next(node for node, zone in PLACES.items() if zone == ZONES[0] and node != lost)
+    assert lost == "storage-tiers-4"
     several.cluster.kill_node(lost)
     several.until(lambda: "NotReady" in several.kubectl("get", "node", lost), 120)
     several.kubectl("taint", "node", lost, "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute")
@@ -93,6 +97,15 @@ def test_a_lost_nodes_volume_goes_to_the_zones_other_node(several: Disks) -> Non
     several.kubectl("taint", "node", lost, "node.kubernetes.io/out-of-service-")
     several.until(lambda: len(csi.attached(several.layout.home / "csi")) == len(ZONES))
     assert several.cluster.running()
+
+
+def test_the_node_that_was_lost_takes_volumes_again(several: Disks) -> None:
+    name = next(name for name, node in nodes_of(several).items() if PLACES[node] == ZONES[0])
+    several.kubectl("cordon", nodes_of(several)[name])
+    several.kubectl("delete", "pod", name)
+    several.until(lambda: nodes_of(several).get(name) == "storage-tiers-4")
+    several.ready(name)
+    assert several.sh(name, "cat /data/name") == f"{name}\n"
 
 
 def test_delete_leaves_no_device_of_any_node(several: Disks) -> None:
