@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
@@ -28,17 +29,18 @@ needs_disks = pytest.mark.skipif(bool(csi.lacking()), reason="; ".join(csi.lacki
 
 
 @pytest.fixture
-def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Layout]:
+def layout(monkeypatch: pytest.MonkeyPatch) -> Iterator[Layout]:
     """A cluster's places in a folder of the test's own; nothing of it runs or is attached
     afterwards."""
-    monkeypatch.setattr(paths, "MACHINE_STATE", tmp_path / "lib")
-    monkeypatch.setattr(paths, "MACHINE_RUN", tmp_path / "run")
-    made = Layout("csi", "198.18.250.0/24", Ports(*range(1, 8)))
-    for folder in (made.run / "pids", made.logs, made.kubelet_root):
-        folder.mkdir(parents=True)
-    yield made
-    csi.stop_running(made)
-    csi.release(made, [made.kubelet_root])
+    with tempfile.TemporaryDirectory(prefix="csi-") as short:  # a socket's path has at most 107 bytes
+        monkeypatch.setattr(paths, "MACHINE_STATE", Path(short, "lib"))
+        monkeypatch.setattr(paths, "MACHINE_RUN", Path(short, "run"))
+        made = Layout("csi", "198.18.250.0/24", Ports(*range(1, 8)))
+        for folder in (made.run / "pids", made.logs, made.kubelet_root):
+            folder.mkdir(parents=True)
+        yield made
+        csi.stop_running(made)
+        csi.release(made, [made.kubelet_root])
 
 
 def attach(file: Path) -> str:

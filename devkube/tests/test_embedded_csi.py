@@ -240,6 +240,7 @@ def test_only_one_pod_has_a_volume_for_one_pod(disks: Disks) -> None:
 
 def test_down_detaches_and_up_brings_everything_back(disks: Disks) -> None:
     folder = disks.layout.home / "csi"
+    disks.until(lambda: len(disks.cluster.contents()) == 3)  # the restored volumes of before are going
     before = disks.cluster.contents()
     assert [line.split(" ")[0] for line in before] == ["the", "volume", "volume"]
     disks.cluster.stop()
