@@ -27,7 +27,11 @@ _ADDRESS = re.compile(r"^(--?\w+=)?127\.0\.0\.1:\d+$")  # every plugin is starte
 # A plugin, or what a language host runs: `pulumi-language-python-exec`, a policy pack; and the same
 # of this project's stand-ins.
 _PLUGIN = re.compile(r"(^|[/\\])pulumi-(resource|language|analyzer)-[^/\\]*$|^pulumi\.policy$|dev(?:kube)?([./\\])toolchain\3stand_ins\3")
-_SCRIPTS = {"components.canary.driver": "a canary", "components/destroy_guard/check.py": "the destroy guard"}
+_SCRIPTS = {
+    "components.canary.driver": "a canary",
+    "components.acceptance.driver": "an engine's acceptance",
+    "components/destroy_guard/check.py": "the destroy guard",
+}
 _TIME_TO_END = 15.0  # seconds: a canary removes its pods, claim and volume on its way out
 
 

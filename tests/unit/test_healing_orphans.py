@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from components.acceptance import component as acceptance
 from ops.healing import orphans
 from ops.paths import ROOT
 
@@ -23,6 +24,7 @@ OTHER_CLONE = "file:///home/ada/other/.dev/state"
 PLUGIN = ("/cache/pulumi-resource-kubernetes", "-logtostderr", "127.0.0.1:40123")
 STAND_IN = "import sys; sys.path.insert(0, '/here'); from devkube.toolchain.stand_ins.command_provider import main; main()"
 DRIVER = ("python", "-m", "components.canary.driver", "--context=dev", "--instance=dev", "prove")
+ACCEPTANCE = ("python", *acceptance.DRIVER[1:], "--context=dev", "--instance=dev", "--engine=kafka", "accept")
 
 
 def seen(
@@ -63,6 +65,8 @@ OURS = orphans.mark(STATE, "dev")
         (seen(("bash",)), False),
         (seen(DRIVER), True),
         (seen(tuple(word.replace("dev", "prod") for word in DRIVER)), False),
+        (seen(ACCEPTANCE), True),
+        (seen(tuple(word.replace("dev", "prod") for word in ACCEPTANCE)), False),
     ],
 )
 def test_what_is_of_a_run(process: orphans.ObservedProcess, ours: bool) -> None:
@@ -84,6 +88,7 @@ def test_where_another_stack_is_locked_only_what_names_this_one_counts() -> None
     assert not orphans.is_of(seen(), killed(only_stack=False))
     assert orphans.is_of(seen(run=OURS), killed(only_stack=False))
     assert orphans.is_of(seen(DRIVER), killed(only_stack=False))
+    assert orphans.is_of(seen(ACCEPTANCE), killed(only_stack=False))
 
 
 # An engine that starts a plugin, says its process id, and waits; both are this Python under other
