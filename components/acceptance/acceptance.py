@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,10 +38,12 @@ class NotAccepted(NotProven):
 class Acceptance(ABC):
     """One acceptance of a tier by an engine, with as many claims as it has `runs`.
 
-    `say` takes a line of progress.
+    `say` takes a line of progress. `report` is how often a reading script says which of its words,
+    whatever it finds.
     """
 
     claims = 1
+    report: Mapping[str, int] = MappingProxyType({})
     not_shown: Sequence[str] = ()
 
     def __init__(self, api: KubeApi, plan: AcceptancePlan, say: Callable[[str], None], timeouts: Timeouts | None = None) -> None:
@@ -97,6 +100,18 @@ class Acceptance(ABC):
     @abstractmethod
     def recover(self) -> None:
         """The engine is started on what is left, and read."""
+
+    def all_said(self, pod: ProbePod) -> dict[str, list[Any]]:
+        """What a reading pod has said, by word.
+
+        Raises NotProven where a line has not come: a kubelet that begins a new log in between may
+        keep it back, and what isn't said would be no finding.
+        """
+        found = {word: pod.report.values(word) for word in {said for said, _ in pod.report.said}}
+        lacking = [word for word, times in self.report.items() if len(found.get(word, [])) != times]
+        if lacking:
+            raise NotProven(f"the report of pod {pod.name} is not complete: {', '.join(lacking)}")
+        return found
 
     @abstractmethod
     def findings(self) -> list[KeptFinding]:

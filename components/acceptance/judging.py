@@ -56,7 +56,7 @@ def postgresql_findings(run: str, ledger: Ledger, said: Mapping[str, Sequence[An
     """Everything that is wrong with what PostgreSQL has kept; the most telling finding first.
 
     `said` are the values of the recovering script's words. A word that is missing is no finding
-    here: whoever asks has seen that the script has come to its end.
+    here: whoever asks has seen that the report is complete.
     """
     rows = {each["client"]: each for each in said.get("rows", [])}
     sent = {each["client"]: each["ranges"] for each in said.get("slot", [])}

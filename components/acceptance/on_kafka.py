@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from components.acceptance.acceptance import Acceptance
@@ -91,6 +92,7 @@ class KafkaAcceptance(Acceptance):
     """Three claims, each with a broker."""
 
     claims = BROKERS
+    report = MappingProxyType({"replica": BROKERS, "segments": BROKERS, "discarded": 1, "done": 1})
     not_shown = (
         "a power cut of all nodes: Kafka acknowledges before anything is synced, and loses what was in memory alone",
         "a node that fails: pods are killed, their nodes run on",
@@ -142,7 +144,7 @@ class KafkaAcceptance(Acceptance):
             run.check_same_volume()
         self._listen(lambda: all(pod.report.last_word == "done" for pod in pods), JOINING * 2, "all brokers are read")
         for broker, pod in enumerate(pods):
-            self.found[broker] = {word: pod.report.values(word) for word in {said for said, _ in pod.report.said}}
+            self.found[broker] = self.all_said(pod)
 
     def findings(self) -> list[KeptFinding]:
         """Of what consumers get, and of each broker's segments."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -53,22 +54,27 @@ else:
 class BrokersCluster(CanaryCluster):
     """`lost` records of each partition are missing at the end. In the step `ends` brokers end.
 
+    Lines that begin with `swallowed` never come.
     `told` is what pods were told of one another's addresses, in that order.
     """
 
     context = "ctx"
 
-    def __init__(self, folder: Path, *, lost: int = 0, ends: str = "") -> None:
+    def __init__(self, folder: Path, *, lost: int = 0, ends: str = "", swallowed: str = "") -> None:
         super().__init__(folder)
         folder.mkdir()
         self.lost = lost
         self.ends = ends
+        self.swallowed = swallowed
         self.pods: list[Json] = []
         self.told: list[str] = []
 
     def of_context(self, context: str) -> Self:
         assert context == self.context
         return self
+
+    def lines(self, path: str, silence: float) -> Iterator[str]:
+        return (line for line in super().lines(path, silence) if not (self.swallowed and line.startswith(self.swallowed)))
 
     def patch(self, path: str, body: Json) -> Json | None:
         self.told += body.get("metadata", {}).get("annotations", {}).values()

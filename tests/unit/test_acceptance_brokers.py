@@ -66,6 +66,15 @@ def test_records_that_are_lost_are_counted(tmp_path: Path) -> None:
     assert left(cluster) == []
 
 
+@pytest.mark.parametrize("word", ["replica", "segments", "discarded"])
+def test_a_report_with_a_line_that_has_not_come_is_no_acceptance(tmp_path: Path, word: str) -> None:
+    # The first replica of each broker: the two others come.
+    cluster = BrokersCluster(tmp_path / "volumes", swallowed=f'{word} {{"partition":0' if word != "discarded" else word)
+    with pytest.raises(NotProven, match=f"-recover is not complete: {word}$"):
+        KafkaAcceptance(cast(KubeApi, cluster), PLAN, lambda _: None).accept()
+    assert left(cluster) == []
+
+
 def test_a_broker_that_ends_without_a_word_is_named(tmp_path: Path) -> None:
     cluster = BrokersCluster(tmp_path / "volumes", ends="rejoin")
     with pytest.raises(NotProven, match="the probe ended with exit status 9"):

@@ -61,6 +61,14 @@ def test_lost_transactions_are_counted(tmp_path: Path) -> None:
     assert left(cluster) == []
 
 
+@pytest.mark.parametrize("word", ["amcheck", "checksums"])
+def test_a_report_with_a_line_that_has_not_come_is_no_acceptance(tmp_path: Path, word: str) -> None:
+    cluster = AcceptingCluster(tmp_path / "volume", swallowed=word)
+    with pytest.raises(NotProven, match=f"-recover is not complete: {word}$"):
+        accept(cluster)
+    assert left(cluster) == []
+
+
 def test_a_full_volume_in_mid_load_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "KILLED_AFTER", (600, 600))  # the fault comes first, however slow the machine is
     cluster = AcceptingCluster(tmp_path / "volume", fault="53100")
