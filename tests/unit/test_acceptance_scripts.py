@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import errno
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from components.acceptance.manifests import SCRIPTS
 from components.acceptance.scripts import common, interpreter, postgresql
+from components.canary.words import failed_operation
 from devkube.images.engines import CLIENT_REQUIREMENTS
 from tests.unit.mocked_program import ROOT
 
@@ -106,3 +109,19 @@ def test_what_postgresql_can_only_say_to_its_log_names_the_fault(tmp_path: Path,
     problem = server.explained(common.EngineFault(code, "it has ended"))
     assert problem.code == named
     assert ("PANIC" in str(problem)) is (code != "53100")
+
+
+@pytest.mark.parametrize(
+    ("problem", "sentence"),
+    [
+        (OSError(errno.EROFS, "Read-only file system", "/volume/accept.lock"), "the volume is read-only: Read-only file system (EROFS) at "),
+        (OSError(errno.ENOSPC, "No space left on device", "/volume/kafka"), "the volume is full: No space left on device (ENOSPC) at "),
+    ],
+)
+def test_what_a_script_meets_on_the_volume_itself_is_named(
+    problem: OSError, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common.say_fault(problem)
+    word, _, said = capsys.readouterr().out.partition(" ")
+    assert word == "fault"
+    assert failed_operation(json.loads(said)) == f"{sentence}{problem.filename}"

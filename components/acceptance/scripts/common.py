@@ -168,7 +168,8 @@ def say_fault(problem: EngineFault | OSError) -> None:
     if isinstance(problem, EngineFault):
         say("fault", {"errno": problem.code, "path": "", "message": str(problem)})
     else:
-        say("fault", {"errno": str(problem.errno), "path": str(problem.filename or ""), "message": str(problem)})
+        name = errno.errorcode.get(problem.errno or 0, "")
+        say("fault", {"errno": name, "path": str(problem.filename or ""), "message": problem.strerror or str(problem)})
 
 
 def parts(numbers: Sequence[int]) -> list[list[int]]:
