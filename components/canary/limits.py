@@ -128,7 +128,7 @@ class FigureLimit(NamedTuple):
 
         One that another engine has is no figure of this proof, and keeps any limit.
         """
-        if self.figure.path[0] not in figures:
+        if self.figure.of_engine and self.figure.path[0] not in figures:
             return True
         measured = self.figure.measured(figures)
         if measured is None:

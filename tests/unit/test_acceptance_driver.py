@@ -100,6 +100,11 @@ def test_a_limit_of_another_engine_is_none_of_this_one() -> None:
     assert broken(recordsMBps=1000, ackP99Ms=0.001) is None
 
 
+def test_a_figure_of_the_probe_that_is_not_there_breaks_its_limit() -> None:
+    problem = too_slow([FigureLimit.parse("writeIOPS=500")], {"syncMs": {"p99": 1.0}}, "database")
+    assert problem and "writeIOPS was not measured in time, the limit is at least 500" in problem.sentence
+
+
 def test_a_figure_that_there_was_no_time_to_measure_breaks_its_limit() -> None:
     slow = {**FIGURES, "commitMs": None}
     problem = too_slow([FigureLimit.parse("commitP99Ms=20")], slow, "database")
