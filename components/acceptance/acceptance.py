@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from components.acceptance.engine_run import EngineRun

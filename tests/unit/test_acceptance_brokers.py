@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from components.acceptance import on_kafka
 from components.acceptance import plan as plans
 from components.acceptance.acceptance import NotAccepted
 from components.acceptance.judging import KeptFault
@@ -41,6 +42,7 @@ def test_brokers_that_keep_all_accept_the_tier(tmp_path: Path) -> None:
     assert verdict["acknowledged"] >= 3
     assert verdict["recoverySeconds"] == 1.5
     assert verdict["failoverSeconds"] >= 0
+    assert verdict["failoverSeconds"] >= on_kafka.GONE, "what the killed one has acknowledged on its way out doesn't count"
     assert verdict["recordsPerSecond"] > 0
     assert len(verdict["volumes"]) == len({each["uid"] for each in verdict["volumes"]}) == 3
     assert len(set(verdict["pods"])) == 7, "three, the one that joins again, three"
@@ -56,6 +58,16 @@ def test_every_pod_is_told_where_all_are_whenever_one_is_replaced(tmp_path: Path
     assert [len(each) for each in told] == [3, 3, 3]
     assert len([name for name in told[0] if told[0][name] != told[1][name]]) == 1
     assert not set(told[0].values()) & set(told[2].values())
+
+
+def test_the_figures_are_of_the_time_before_a_broker_was_killed(tmp_path: Path) -> None:
+    run = KafkaAcceptance(cast(KubeApi, BrokersCluster(tmp_path / "volumes")), PLAN, lambda _: None)
+    said = {"records": 10, "seconds": 1, "bytes": 4000, "ackMs": {"p99": 2.0}}
+    for all_run, p99 in ((True, 2.0), (False, 4000.0)):
+        run.all_run = all_run
+        run.listening._said.put((0, "figures", {**said, "ackMs": {"p99": p99}}))
+        run._listen(run.listening._said.empty, 5, "")
+    assert run.figures[0]["ackMs"] == {"p99": 2.0}
 
 
 def test_records_that_are_lost_are_counted(tmp_path: Path) -> None:

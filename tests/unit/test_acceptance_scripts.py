@@ -114,13 +114,14 @@ def test_what_postgresql_can_only_say_to_its_log_names_the_fault(tmp_path: Path,
 @pytest.mark.parametrize(
     ("problem", "sentence"),
     [
-        (OSError(errno.EROFS, "Read-only file system", "/volume/accept.lock"), "the volume is read-only: Read-only file system (EROFS) at "),
+        (
+            OSError(errno.EROFS, "Read-only file system", "/volume/accept.lock"),
+            "the volume is read-only: Read-only file system (EROFS) at ",
+        ),
         (OSError(errno.ENOSPC, "No space left on device", "/volume/kafka"), "the volume is full: No space left on device (ENOSPC) at "),
     ],
 )
-def test_what_a_script_meets_on_the_volume_itself_is_named(
-    problem: OSError, sentence: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_script_meets_on_the_volume_itself_is_named(problem: OSError, sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     common.say_fault(problem)
     word, _, said = capsys.readouterr().out.partition(" ")
     assert word == "fault"
