@@ -130,7 +130,8 @@ class KafkaAcceptance(Acceptance):
             f"broker {victim} killed, after {self.ledger.total} acknowledged records; another led its partition after {self.failover:.1f} s"
         )
         pods[victim] = self._start("rejoin", [victim])[0]
-        self._listen(lambda: bool(self.joined), JOINING, f"broker {victim} is in sync again")
+        again = pods[victim].report
+        self._listen(lambda: bool(self.joined) and again.last_word == "done", JOINING, f"broker {victim} is in sync again")
         self.say(f"broker {victim} in sync again after {self.joined[0]:.1f} s")
         self._listen(self._after(after), after + 1, "")
         for pod in pods:
@@ -150,7 +151,9 @@ class KafkaAcceptance(Acceptance):
             run.check_same_volume()
         self._listen(lambda: all(pod.report.last_word == "done" for pod in pods), JOINING * 2, "all brokers are read")
         for broker, pod in enumerate(pods):
-            self.found[broker] = self.all_said(pod)
+            # What a broker has thrown away as it joined again, it has got from the others since.
+            discarded = [lines for each in self.runs[broker].pods for lines in each.report.values("discarded")]
+            self.found[broker] = {**self.all_said(pod), "discarded": discarded}
 
     def findings(self) -> list[KeptFinding]:
         """Of what consumers get, and of each broker's segments."""
@@ -205,6 +208,8 @@ class KafkaAcceptance(Acceptance):
                 self.acknowledged.update(dict.fromkeys(map(int, value), self.heard[broker]))
             elif word == "joined":
                 self.joined.append(value["seconds"])
+            elif word == "done" and value == "load":
+                raise NotProven(f"broker {broker} has written all that it was to write, and was not killed meanwhile")
 
     def _ready(self) -> bool:
         return len(self.ledger.acknowledged) == BROKERS

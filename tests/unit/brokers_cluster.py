@@ -28,7 +28,7 @@ if step == "load":
     (own / "kafka").mkdir()
     say("engine", {"name": "kafka", "version": "4.4.0", "settings": {"acks": "all"}})
     partition = (broker + 1) % 3
-    for number in range(1, 6000):
+    for number in range(1, int(sys.argv[9])):
         (shared / f"new-{broker}").write_text(str(number))
         (shared / f"new-{broker}").rename(shared / f"partition-{partition}")
         say("acks", {partition: number})
@@ -36,6 +36,8 @@ if step == "load":
             taken = {"p50": 1.0, "p99": 2.0}
             say("figures", {"records": number, "seconds": number, "bytes": 400 * number, "ackMs": taken})
         time.sleep(0.01)
+    say("done", step)
+    time.sleep(600)
 else:
     say("joined", {"seconds": 1.5})
     if step == "recover":
@@ -45,7 +47,7 @@ else:
         for each in range(3):
             say("replica", {"partition": each, "blocks": made[each]})
             say("segments", {"partition": each, "status": 0, "said": [], "files": 1})
-        say("discarded", [])
+    say("discarded", ["Found invalid messages"] if step == sys.argv[8] else [])
     say("done", step)
     time.sleep(600)
 """
@@ -54,18 +56,23 @@ else:
 class BrokersCluster(CanaryCluster):
     """`lost` records of each partition are missing at the end. In the step `ends` brokers end.
 
-    Lines that begin with `swallowed` never come.
+    Lines that begin with `swallowed` never come. In the step `discards` they throw records away.
+    Each writes `records` of them.
     `told` is what pods were told of one another's addresses, in that order.
     """
 
     context = "ctx"
 
-    def __init__(self, folder: Path, *, lost: int = 0, ends: str = "", swallowed: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, lost: int = 0, ends: str = "", swallowed: str = "", discards: str = "", records: int = 6000
+    ) -> None:
         super().__init__(folder)
         folder.mkdir()
         self.lost = lost
         self.ends = ends
         self.swallowed = swallowed
+        self.discards = discards
+        self.records = records
         self.pods: list[Json] = []
         self.told: list[str] = []
 
@@ -97,7 +104,7 @@ class BrokersCluster(CanaryCluster):
         pod["spec"]["nodeName"] = "here"
         command = pod["spec"]["containers"][0]["command"]
         step = command[command.index("kafka") + 1]
-        given = [str(ROOT), step, str(self.folder), arguments["run"], broker, str(self.lost), self.ends]
+        given = [str(ROOT), step, str(self.folder), arguments["run"], broker, str(self.lost), self.ends, self.discards, str(self.records)]
         with self._log(path).open("wb") as log:
             self._processes[path] = subprocess.Popen([sys.executable, "-c", BROKER, *given], stdout=log)
 

@@ -87,6 +87,21 @@ def test_a_report_with_a_line_that_has_not_come_is_no_acceptance(tmp_path: Path,
     assert left(cluster) == []
 
 
+@pytest.mark.parametrize(("step", "brokers"), [("rejoin", 1), ("recover", 3)])
+def test_records_that_a_broker_throws_away_are_a_finding_whenever_it_starts(tmp_path: Path, step: str, brokers: int) -> None:
+    cluster = BrokersCluster(tmp_path / "volumes", discards=step)
+    with pytest.raises(NotAccepted) as caught:
+        KafkaAcceptance(cast(KubeApi, cluster), PLAN, lambda _: None).accept()
+    assert [each.fault for each in caught.value.findings] == [KeptFault.DISCARDED] * brokers
+
+
+def test_brokers_that_were_not_killed_while_they_wrote_accept_nothing(tmp_path: Path) -> None:
+    cluster = BrokersCluster(tmp_path / "volumes", records=5)
+    with pytest.raises(NotProven, match=r"^broker \d has written all that it was to write"):
+        KafkaAcceptance(cast(KubeApi, cluster), PLAN, lambda _: None).accept()
+    assert left(cluster) == []
+
+
 def test_a_broker_that_ends_without_a_word_is_named(tmp_path: Path) -> None:
     cluster = BrokersCluster(tmp_path / "volumes", ends="rejoin")
     with pytest.raises(NotProven, match="the probe ended with exit status 9"):

@@ -180,7 +180,6 @@ def read(broker: KafkaBroker) -> None:
     for partition, found in dump(broker).items():
         say("replica", {"partition": partition, "blocks": list(blocks(found.rows))})
         say("segments", {"partition": partition, "status": found.status, "said": found.complaints[:20], "files": found.files})
-    say("discarded", broker.log.kept[:20])
 
 
 def mark(broker: KafkaBroker) -> None:
@@ -315,6 +314,7 @@ def main(arguments: list[str]) -> int:
                 rejoin(broker)
                 if given.step == "recover":
                     read(broker)
+                say("discarded", broker.log.kept[:20])
             say("done", given.step)
             while True:
                 broker.look()
