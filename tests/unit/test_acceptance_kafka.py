@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -185,6 +186,21 @@ def test_the_figures_are_of_the_first_records() -> None:
     assert writer.partition == 0
     assert writer.acknowledged == kafka.MEASURING + 1
     assert (writer.figures()["records"], writer.figures()["bytes"]) == (2, 200)
+
+
+def test_a_broker_that_waits_for_the_others_gives_a_sign_of_life(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(kafka, "SIGN", 0.3)
+    end = time.monotonic() + 1.5
+
+    def look() -> None:
+        if time.monotonic() > end:
+            raise common.EngineFault("ended", "Kafka has ended with status 1")
+
+    with pytest.raises(common.EngineFault):
+        kafka.stay(cast(Any, SimpleNamespace(look=look)))
+    assert capsys.readouterr().err.splitlines()[:2] == ["Kafka runs on"] * 2
 
 
 def test_a_disk_fault_is_the_cause_whatever_the_engine_says_after_it() -> None:

@@ -37,7 +37,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from .common import EngineFault, blocks, content, latencies, say, say_fault, say_mount, take
 from .kafka_broker import BROKERS, LIBRARIES, STARTING, TOPIC, KafkaBroker, all_brokers, in_sync, java, version
@@ -46,6 +46,7 @@ Delivery: TypeAlias = Callable[[object, object], None]
 
 BATCH = 0.05  # seconds over which acknowledgements are gathered
 MEASURED = 0.5  # seconds between two lines of figures
+SIGN = 30  # seconds between two lines of a broker that has nothing to say
 DELIVERING = 60  # seconds that a record may take, with a change of leader in between
 UNSENT = 1000  # records of a producer that are on their way at most
 MEASURING = 10_000  # records of a partition that are written as fast as they are taken, and measured
@@ -279,6 +280,21 @@ def read_dump(lines: Iterable[str], found: Mapping[int, Dumped]) -> None:
                 each.complaints.append(line.strip()[:200])
 
 
+def stay(broker: KafkaBroker) -> NoReturn:
+    """Run on for the others until killed. Raises EngineFault where the broker ends.
+
+    Whoever reads the log takes one without a line for a volume that hangs, and the others may need
+    longer than that.
+    """
+    said = time.monotonic()
+    while True:
+        broker.look()
+        time.sleep(0.2)
+        if time.monotonic() - said >= SIGN:
+            said = time.monotonic()
+            print("Kafka runs on", file=sys.stderr, flush=True)
+
+
 def main(arguments: list[str]) -> int:
     """Run it from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -316,9 +332,7 @@ def main(arguments: list[str]) -> int:
                     read(broker)
                 say("discarded", broker.log.kept[:20])
             say("done", given.step)
-            while True:
-                broker.look()
-                time.sleep(0.2)
+            stay(broker)
         except EngineFault as problem:
             raise broker.log.explained(problem) from None
     except (EngineFault, OSError) as problem:
