@@ -120,7 +120,7 @@ class KafkaAcceptance(Acceptance):
         self.say(
             f"kafka {self.engine['version']} runs on {BROKERS} volumes; a leader is killed {after:.1f} s after the first acknowledgements"
         )
-        self._listen(self._after(after), after + 1, "")
+        self._write_on(after, range(BROKERS))
         victim = random.Random(self.plan.seed).randrange(BROKERS)
         self.all_run, self.heard[victim] = False, time.monotonic()
         self.kill_leader(victim)
@@ -133,7 +133,7 @@ class KafkaAcceptance(Acceptance):
         again = pods[victim].report
         self._listen(lambda: bool(self.joined) and again.last_word == "done", JOINING, f"broker {victim} is in sync again")
         self.say(f"broker {victim} in sync again after {self.joined[0]:.1f} s")
-        self._listen(self._after(after), after + 1, "")
+        self._write_on(after, [partition for partition in range(BROKERS) if partition != (victim + 1) % BROKERS])
         for pod in pods:
             pod.kill()
         self._listen(self._after(1), 2, "")  # the last lines of their logs
@@ -210,6 +210,16 @@ class KafkaAcceptance(Acceptance):
                 self.joined.append(value["seconds"])
             elif word == "done" and value == "load":
                 raise NotProven(f"broker {broker} has written all that it was to write, and was not killed meanwhile")
+
+    def _write_on(self, seconds: float, partitions: Sequence[int]) -> None:
+        """Let them write for so long, and until more of each of these partitions is acknowledged:
+        brokers that hang are not killed while writing.
+        """
+        self._listen(self._after(seconds), seconds + 1, "")
+        now = time.monotonic()
+        self._listen(
+            lambda: all(self.acknowledged[each] > now for each in partitions), FAILING_OVER, "more of each partition is acknowledged"
+        )
 
     def _ready(self) -> bool:
         return len(self.ledger.acknowledged) == BROKERS

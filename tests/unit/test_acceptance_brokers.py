@@ -102,6 +102,16 @@ def test_brokers_that_were_not_killed_while_they_wrote_accept_nothing(tmp_path: 
     assert left(cluster) == []
 
 
+def test_brokers_that_hang_are_not_killed_while_they_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_kafka, "FAILING_OVER", 1)
+    cluster = BrokersCluster(tmp_path / "volumes", records=5, swallowed="done")
+    said: list[str] = []
+    with pytest.raises(NotProven, match=r"^more of each partition is acknowledged: not in 1 s"):
+        KafkaAcceptance(cast(KubeApi, cluster), PLAN, said.append).accept()
+    assert not any("killed," in line for line in said)
+    assert left(cluster) == []
+
+
 def test_a_broker_that_ends_without_a_word_is_named(tmp_path: Path) -> None:
     cluster = BrokersCluster(tmp_path / "volumes", ends="rejoin")
     with pytest.raises(NotProven, match="the probe ended with exit status 9"):
