@@ -6,7 +6,7 @@ with without_garbage_collection():
     import pulumi
     import pulumi_kubernetes as kubernetes
 
-    from components.acceptance.component import accept
+    from components.acceptance import accept
     from components.allocation import allocation_of
     from components.canary.component import prove
     from components.destroy_guard import declare_guard
