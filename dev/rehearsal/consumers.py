@@ -13,6 +13,7 @@ from typing import Any
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from components.kube.api import Json, KubeApi
+from devkube.cluster.node import ZONE
 from devkube.images import reference
 from ops.errors import UserError
 
@@ -22,8 +23,7 @@ USER = 10001
 # Below the mount point, as PostgreSQL and Kafka need it: an ext4 volume has `lost+found` there.
 FOLDER = "/data/store"
 PAYLOAD = 1024  # KiB on each volume
-ZONE = "topology.kubernetes.io/zone"
-PATIENCE = 180  # seconds until all pods run, or are gone
+PATIENCE = 180  # seconds for whatever the driver, the sidecars and the kubelet do
 
 # Takes all room but the last bytes without writing it, in ever smaller pieces, then writes what is
 # left. `fallocate` fails where a piece doesn't fit, and `dd` when nothing does any more.
@@ -159,20 +159,17 @@ class Consumers:
         return {
             name
             for name, pod in self.found().items()
-            if pod["metadata"]["uid"] not in old
-            and not pod["metadata"].get("deletionTimestamp")
-            and any(each["type"] == "Ready" and each["status"] == "True" for each in pod.get("status", {}).get("conditions") or [])
+            if pod["metadata"]["uid"] not in old and not pod["metadata"].get("deletionTimestamp") and is_ready(pod)
         }
 
     def _wait(self, left: Callable[[], list[str]], what: str) -> None:
-        waiting = Retrying(
-            retry=retry_if_result(bool),
-            stop=stop_after_delay(PATIENCE),
-            wait=wait_fixed(0.5),
-            retry_error_callback=lambda state: state.outcome.result() if state.outcome else [],
-        )
-        pods = waiting(left)
-        if pods:
+        pods: list[str] = []
+
+        def over() -> bool:
+            pods[:] = left()
+            return not pods
+
+        if not comes_true(over):
             raise UserError(
                 f"after {PATIENCE} s these consumers are {what}: {', '.join(pods)}.",
                 f"See the events of namespace {self.namespace}.",
@@ -189,6 +186,22 @@ class Consumers:
             said = done.stderr.strip() or "it printed nothing"
             raise UserError(f"in pod {pod} `{shlex.join(['sh', '-ec', script])}` failed: {said}")
         return done.stdout.strip()
+
+
+def comes_true(wanted: Callable[[], object]) -> bool:
+    """Wait until something is so; whether it came to be within PATIENCE seconds."""
+    waiting = Retrying(
+        retry=retry_if_result(lambda so: not so),
+        stop=stop_after_delay(PATIENCE),
+        wait=wait_fixed(0.5),
+        retry_error_callback=lambda _: False,
+    )
+    return bool(waiting(wanted))
+
+
+def is_ready(found: Json) -> bool:
+    """Whether a pod or a node says that it is ready."""
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in found.get("status", {}).get("conditions") or [])
 
 
 def stateful_set(service: str, claims: list[dict[str, str]], zones: Sequence[str] = ()) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
-
 from components.kube import labels
 from components.kube.api import Json, KubeApi
 from components.kube.attributes import PATH as ATTRIBUTES_CLASSES
@@ -19,13 +17,13 @@ from components.kube.quantity import GI, bytes_of
 from components.provisioners.base import SNAPSHOT_API, TierParameters
 from components.settings import Settings
 from dev.rehearsal.cluster import Disks
-from dev.rehearsal.consumers import ZONE, Consumers, pod_on
+from dev.rehearsal.consumers import PATIENCE, Consumers, comes_true, is_ready, pod_on
 from devkube.cluster import EmbeddedCluster, csi
+from devkube.cluster.node import ZONE
 from ops.console import step
 from ops.errors import UserError
 from review.program_copy import ProgramCopy
 
-PATIENCE = 180  # seconds for whatever the driver, the sidecars and the kubelet do
 _LOST = "node.kubernetes.io/out-of-service"
 # What an attributes class changes of a disk's type, and what every disk of it has, in MiB/s.
 _FASTER = {"gp3": ("throughput", 125), "hyperdisk-balanced": ("throughput", 140)}
@@ -148,7 +146,7 @@ class OnDisks:
             size = self.api.get(f"{snapshots}/{name}")["status"]["restoreSize"]
             self.api.create(f"{core}/persistentvolumeclaims", _restored(name, claim, size))
             self.api.create(f"{core}/pods", pod_on(name))
-            self._until(lambda: _pod_ready(self.api.get(f"{core}/pods/{name}")), f"the pod {name} is not ready")
+            self._until(lambda: is_ready(self.api.get(f"{core}/pods/{name}")), f"the pod {name} is not ready")
             if self.consumers.read_one(name) != self.hashes[f"{service}-0"]:
                 raise UserError(f"the claim {name} doesn't hold what {claim['name']} held when the snapshot was taken.")
             for path in (f"{core}/pods/{name}", f"{core}/persistentvolumeclaims/{name}", f"{snapshots}/{name}"):
@@ -229,7 +227,7 @@ class OnDisks:
         with step(f"{other} is lost: {pod} comes back with its volume on {home}", estimate=75) as shown:
             lost = [each["metadata"]["uid"] for each in self.consumers.found().values() if each["spec"]["nodeName"] == other]
             self.cluster.kill_node(other)
-            self._until(lambda: not _pod_ready(self.api.get(f"/api/v1/nodes/{other}")), f"the node {other} still counts as ready")
+            self._until(lambda: not is_ready(self.api.get(f"/api/v1/nodes/{other}")), f"the node {other} still counts as ready")
             # As the documentation of Kubernetes asks of an operator who knows that the node is off.
             self._ask("taint", "node", other, f"{_LOST}=nodeshutdown:NoExecute")
             self.consumers.wait_until_ready(lost)
@@ -297,13 +295,7 @@ class OnDisks:
 
     def _until(self, wanted: Callable[[], object], problem: str) -> None:
         """Wait until something is so. Raises UserError with the `problem` and the last events."""
-        waiting = Retrying(
-            retry=retry_if_result(lambda so: not so),
-            stop=stop_after_delay(PATIENCE),
-            wait=wait_fixed(0.5),
-            retry_error_callback=lambda _: False,
-        )
-        if not waiting(wanted):
+        if not comes_true(wanted):
             events = self.api.items(f"/api/v1/namespaces/{self.consumers.namespace}/events")
             said = [f"  {each.get('reason')} {each['involvedObject'].get('name')}: {each.get('message')}" for each in events[-5:]]
             raise UserError("\n".join([f"after {PATIENCE} s {problem}. The last events:", *said]))
@@ -317,11 +309,6 @@ def _zones(spec: Json) -> list[str]:
 
 def _usable(snapshot: Json) -> bool:
     return bool(snapshot.get("status", {}).get("readyToUse"))
-
-
-def _pod_ready(found: Json) -> bool:
-    """Whether a pod or a node says that it is ready."""
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in found.get("status", {}).get("conditions") or [])
 
 
 def _snapshot(name: str, claim: dict[str, str]) -> Json:

@@ -11,10 +11,11 @@ import pytest
 
 from components.settings import Settings, load
 from dev.rehearsal.cluster import Disks
-from dev.rehearsal.consumers import ZONE, Consumers, pod_on, stateful_set
+from dev.rehearsal.consumers import Consumers, pod_on, stateful_set
 from dev.rehearsal.on_disks import OnDisks
 from devkube import paths
 from devkube.cluster import EmbeddedCluster
+from devkube.cluster.node import ZONE
 from ops import stack_file
 from ops.errors import UserError
 
