@@ -32,10 +32,13 @@ class PostgresqlAcceptance(Acceptance):
         self.found: dict[str, list[Any]] = {}  # of the recovering pod, by word
 
     def write_and_kill(self) -> None:
-        """The first pod makes a database and commits, until it is deleted without grace."""
+        """The first pod makes a database and commits, until it is deleted without grace.
+
+        That is never before its checkpoint: recovery would need none of the data files.
+        """
         run = self.runs[0]
         writer = run.start_step("load", f"--run={self.run}", f"--clients={self.plan.clients}")
-        after, first, killed = self.plan.killed_after, 0.0, False
+        after, first, checkpointed, killed = self.plan.killed_after, 0.0, False, False
         for word, value in writer.follow(self.timeouts.log, until_gone=True):
             if word == "mount":
                 run.look_at_file_system(value)
@@ -44,17 +47,20 @@ class PostgresqlAcceptance(Acceptance):
                 self.say(f"{value['name']} {value['version']} runs; it is killed {after:.1f} s after its first acknowledgement")
             elif word == "figures":
                 self.figures = value
+            elif word == "checkpoint":
+                checkpointed = True
             elif word == "fault":
                 raise NotProven(failed_operation(value))
             elif word == "acks":
                 self.ledger.add(value)
                 first = first or time.monotonic()
-            if first and not killed and time.monotonic() - first >= after:
+            if checkpointed and first and not killed and time.monotonic() - first >= after:
                 writer.kill()
                 killed = True
         if not killed:
             writer.wait_for_end(self.timeouts.deletion)
-            raise NotProven(f"the engine's pod ended by itself after {self.ledger.total} acknowledged transactions")
+            unfinished = "" if checkpointed else ", and its checkpoint had not ended"
+            raise NotProven(f"the engine's pod ended by itself after {self.ledger.total} acknowledged transactions{unfinished}")
         self.say(f"killed while writing, after {self.ledger.total} acknowledged transactions")
 
     def recover(self) -> None:

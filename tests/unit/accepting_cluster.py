@@ -27,6 +27,8 @@ if step == "load":
         say("acks", {"0": number})
         if number % 10 == 0:
             say("figures", {"tps": 100.0, "commitMs": {"p50": 1.0}, "walBytes": 1000 * number})
+        if number == 20:
+            say("checkpoint", {"seconds": 0.1})
         if fault and number == 5:
             say("fault", {"errno": fault, "path": "", "message": "could not extend file"})
             sys.exit(1)

@@ -7,6 +7,7 @@ a space, JSON. PostgreSQL's own log goes to stderr. The words:
     mount      the file system: type, size and free bytes, and what was found in the volume's root
     engine     PostgreSQL's version and the settings that decide what a commit means
     acks       by client: the highest number whose commit was acknowledged
+    checkpoint the seconds that one took while the clients committed
     figures    what was measured since the first commit
     recovered  the seconds from the start of PostgreSQL to its first answer
     rows       of one client, what is in the table: [first, last, digest] of numbers in a row
@@ -45,7 +46,8 @@ Connection: TypeAlias = Any  # of psycopg, which is imported where it is used
 USER = DATABASE = SLOT = "accept"
 BATCH = 0.05  # seconds over which acknowledgements are gathered
 MEASURED = 1.0  # seconds between two lines of figures
-CHECKPOINTED = 1.0  # seconds after the first commit, before any kill: the rest is replayed onto real data files
+FILLED = 5  # commits of each client: the first page of the table, of 8 KiB, is full
+CHECKPOINTED = 1.0  # seconds after that: the rest is replayed onto real data files
 STARTING = 120  # seconds that a start may take, with its recovery
 LOGGING = 0.3  # seconds in which the last lines of PostgreSQL's log come
 # What it can't go on with. Some are said to clients, and not of the server.
@@ -184,14 +186,22 @@ class Load:
                 self.committed.append(time.monotonic() - began)
                 self.acknowledged[client] = number
 
+    def at_least(self) -> int:
+        """How many transactions each client has committed, at least."""
+        return min(self.acknowledged.get(client, 0) for client in range(self.clients))
+
     def checkpoint(self) -> None:
-        """One checkpoint while the clients commit.
+        """One checkpoint while the clients commit, which is said.
 
         Without it recovery would make every table anew from the WAL, and no data file be needed.
         """
-        time.sleep(CHECKPOINTED)
+        while self.at_least() < FILLED and not self.over.is_set():
+            time.sleep(BATCH)
+        self.over.wait(CHECKPOINTED)
         with self.noting_faults(), self.server.connect() as connection:
+            began = time.monotonic()
             connection.execute("CHECKPOINT")
+            say("checkpoint", {"seconds": round(time.monotonic() - began, 3)})
 
     def report(self, seconds: float, first: int) -> None:
         """Say what is acknowledged, in batches, and the figures, until it is over.
