@@ -11,7 +11,7 @@ import click
 from components.kube.errors import ApiError
 from ops.console import console, errors
 from ops.errors import UserError, fault_of_the_machine
-from ops.interruption import INTERRUPTED, MESSAGE, raise_again
+from ops.interruption import INTERRUPTED, MESSAGE, ignore, raise_again
 
 DEFAULT_STACK = "dev"
 stack_option = click.option("--stack", default=DEFAULT_STACK, show_default=True, help="Which stack: Pulumi.<stack>.yaml.")
@@ -71,6 +71,7 @@ def run(command: click.Command, name: str, *foreseen: type[Exception]) -> NoRetu
     if status == INTERRUPTED:
         errors.print(MESSAGE)
     console.file.flush()
+    ignore()
     sys.exit(status)
 
 

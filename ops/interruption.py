@@ -41,6 +41,15 @@ def raise_again() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def ignore() -> None:
+    """From now on Ctrl-C does nothing: all is done and said, and the status is known.
+
+    Python gives a signal its default back while it ends, unless it is ignored: Ctrl-C would then
+    end the process without a word and with another status.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _end(_signal: int, _frame: FrameType | None) -> None:
     os.write(2, f"{MESSAGE}\n".encode())  # print() may be what was interrupted
     os._exit(INTERRUPTED)

@@ -36,6 +36,19 @@ end_at_once()
 command_line.run(click.Command("it", callback=make_a_class), "it")
 """
 
+INTERRUPTED_AT_THE_END = """
+import os, signal
+import click
+from ops import command_line
+from ops.interruption import end_at_once
+class Interrupting:
+    def __del__(self, kill=os.kill, me=os.getpid(), interrupt=signal.SIGINT):
+        kill(me, interrupt)
+last = Interrupting()  # it goes while Python ends
+end_at_once()
+command_line.run(click.Command("it", callback=lambda: print("done")), "it")
+"""
+
 
 def python(*arguments: str, ignored: bool = False) -> subprocess.Popen[str]:
     """A Python process as `python -m dev` starts it, which holds Ctrl-C back.
@@ -62,6 +75,12 @@ class TestWhileAClassIsMade:
         process = python("-c", INTERRUPTS_ITSELF + then, ignored=True)
         assert process.communicate(timeout=60) == ("went on\n", "")
         assert process.returncode == 0
+
+
+def test_while_python_ends_changes_nothing_any_more() -> None:
+    process = python("-c", INTERRUPTED_AT_THE_END)
+    assert process.communicate(timeout=60) == ("done\n", "")
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("start", ["dev.start", "ops.start"])
