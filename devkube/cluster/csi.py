@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import struct
 import sys
 import time
 from collections.abc import Sequence
@@ -41,7 +42,8 @@ ZONES: dict[Flavour, tuple[str, ...]] = {
 
 # mkfs.xfs, xfs_growfs and the libraries that they want beside those of every Debian.
 _XFS_PACKAGES = ["xfsprogs", "libinih1", "liburcu8"]
-_LOOP_CLR_FD = 0x4C01  # linux/loop.h
+_LOOP_CLR_FD, _LOOP_GET_STATUS64 = 0x4C01, 0x4C05  # linux/loop.h
+_LOOP_INFO64 = struct.Struct("=QQ216x")  # its lo_device and lo_inode, which say what stat(2) says of the file
 _FITHAW = 0xC0045878  # linux/fs.h: _IOWR('X', 120, int)
 _DETACHED_WITHIN = 10  # seconds
 _DELETED = " (deleted)"  # what the kernel adds to a backing file's name
@@ -227,8 +229,8 @@ def release(layout: Layout, kubelet_roots: Sequence[Path]) -> None:
         for mounted in host.mounts_below(root):
             _control(mounted, _FITHAW)
         host.unmount_below(root)
-    for device, _ in attached(folder):
-        _control(Path(device), _LOOP_CLR_FD)
+    for device, file in attached(folder):
+        _detach(device, file)
     # The kernel answers at once, even while something still has a device open.
     deadline = time.monotonic() + _DETACHED_WITHIN
     while left := attached(folder):
@@ -251,16 +253,60 @@ def _control(path: Path, request: int) -> None:
             os.close(opened)
 
 
+def _detach(device: str, file: Path) -> None:
+    """Free a loop device, if it still is this file's: while it is open here, nobody else gets
+    it."""
+    with suppress(OSError):
+        opened = os.open(device, os.O_RDONLY)
+        try:
+            if _is_of(opened, file):
+                fcntl.ioctl(opened, _LOOP_CLR_FD, 0)
+        finally:
+            os.close(opened)
+
+
 def attached(folder: Path) -> list[tuple[str, Path]]:
     """Every loop device of a file below `folder`, with the file, whether that is still there or
-    not."""
+    not.
+
+    The containers of a machine share its loop devices. Another one's may be of a file with the same
+    path: those are left out.
+    """
     found = []
     for noted in Path("/sys/block").glob("loop*/loop/backing_file"):
         with suppress(OSError):  # detached in this moment
-            file = Path(noted.read_text().rstrip("\n").removesuffix(_DELETED))
-            if folder in file.parents:
-                found.append((f"/dev/{noted.parent.parent.name}", file))
+            name = noted.read_text().rstrip("\n")
+            file = Path(name.removesuffix(_DELETED))
+            device = f"/dev/{noted.parent.parent.name}"
+            if folder in file.parents and (name.endswith(_DELETED) or file.exists()) and _may_be_of(device, file):
+                found.append((device, file))
     return sorted(found)
+
+
+def _may_be_of(device: str, file: Path) -> bool:
+    """Whether a device is this file's, also where it can't be asked: then nothing can detach it."""
+    try:
+        opened = os.open(device, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        return _is_of(opened, file)
+    finally:
+        os.close(opened)
+
+
+def _is_of(opened: int, file: Path) -> bool:
+    """Whether an open loop device is of the file that this process sees under its name. Of a
+    deleted one it is asked whether it was in the same file system."""
+    said = bytearray(_LOOP_INFO64.size)
+    fcntl.ioctl(opened, _LOOP_GET_STATUS64, said)
+    file_system, inode = _LOOP_INFO64.unpack(said)
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        there = next(parent for parent in file.parents if parent.exists())
+        return bool(there.stat().st_dev == file_system)
+    return (status.st_dev, status.st_ino) == (file_system, inode)
 
 
 def contents(layout: Layout) -> list[str]:

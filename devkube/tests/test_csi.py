@@ -173,6 +173,25 @@ def test_every_disk_of_the_cluster_is_detached_and_nobody_elses(layout: Layout, 
 
 
 @needs_disks
+def test_a_device_of_another_containers_file_with_the_same_path_is_left_alone(layout: Layout) -> None:
+    """Containers of one machine see each other's loop devices, with the paths that the files have
+    there."""
+    folder = csi.folder_of(layout, "ebs") / "disks"
+    devices = [attach(folder / name) for name in ("same-name", "there-alone")]
+    subprocess.run(["mount", "-t", "tmpfs", "other-container", folder], check=True)
+    try:
+        (folder / "same-name").touch()
+        assert csi.attached(layout.home / "csi") == []
+        csi.release(layout, [layout.kubelet_root])
+        csi._detach(devices[0], folder / "same-name")  # as if the device had been given to somebody else meanwhile
+    finally:
+        subprocess.run(["umount", folder], check=True)
+    assert csi.attached(layout.home / "csi") == sorted(zip(devices, (folder / "same-name", folder / "there-alone"), strict=True))
+    csi.release(layout, [layout.kubelet_root])
+    assert csi.attached(layout.home / "csi") == []
+
+
+@needs_disks
 def test_a_disk_that_is_still_open_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csi, "_DETACHED_WITHIN", 0.2)
     file = csi.folder_of(layout, "gce") / "disks" / "us-central1-a~pvc-1"
