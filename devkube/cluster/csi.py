@@ -12,6 +12,7 @@ import fcntl
 import os
 import shutil
 import struct
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -44,12 +45,12 @@ ZONES: dict[Flavour, tuple[str, ...]] = {
 _XFS_PACKAGES = ["xfsprogs", "libinih1", "liburcu8"]
 _LOOP_CLR_FD, _LOOP_GET_STATUS64 = 0x4C01, 0x4C05  # linux/loop.h
 _LOOP_INFO64 = struct.Struct("=QQ216x")  # its lo_device and lo_inode, which say what stat(2) says of the file
-_FITHAW = 0xC0045878  # linux/fs.h: _IOWR('X', 120, int)
 _DETACHED_WITHIN = 10  # seconds
 _DELETED = " (deleted)"  # what the kernel adds to a backing file's name
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What the driver runs for ext4 and ext3; those for XFS come from Debian where they are missing.
-_PROGRAMS = ("blkid", "mkfs.ext4", "mkfs.ext3", "e2fsck", "resize2fs", "dumpe2fs")
+# What the driver runs for ext4 and ext3; those for XFS come from Debian where they are missing. The
+# last one is for `thaw`.
+_PROGRAMS = ("blkid", "mkfs.ext4", "mkfs.ext3", "e2fsck", "resize2fs", "dumpe2fs", "fsfreeze")
 
 
 def lacking() -> list[str]:
@@ -216,6 +217,22 @@ def end_on_node(layout: Layout) -> None:
     stop_all([Daemon(f"csi-node-{layout.node_name}", [], layout.logs, layout.run / "pids")], 0)
 
 
+def thaw(layout: Layout, enter: Sequence[str | Path]) -> None:
+    """Let what is mounted of the cluster's disks be written again, before its pods are killed.
+
+    A driver that was killed while it copied a snapshot has left its file system frozen. No process
+    that writes there can end, and once unmounted it is never freed. `enter` is what a node has.
+    """
+    devices = {device for device, _ in attached(layout.home / "csi")}
+    if not devices:
+        return
+    mounts = subprocess.run([*enter, "cat", "/proc/self/mounts"], capture_output=True, text=True, check=False).stdout
+    for line, place in zip(mounts.splitlines(), host.mount_points(mounts), strict=True):
+        if line.split(" ")[0] in devices:
+            with suppress(OSError):  # no such program: no driver has run here
+                subprocess.run([*enter, "fsfreeze", "--unfreeze", place], capture_output=True, check=False)
+
+
 def release(layout: Layout, kubelet_roots: Sequence[Path]) -> None:
     """Unmount and detach every disk of the cluster, and look whether that is so.
 
@@ -224,10 +241,6 @@ def release(layout: Layout, kubelet_roots: Sequence[Path]) -> None:
     """
     folder = layout.home / "csi"
     for root in kubelet_roots:
-        # A driver that was killed while it copied a snapshot has left its file system frozen, and
-        # a frozen one is never freed.
-        for mounted in host.mounts_below(root):
-            _control(mounted, _FITHAW)
         host.unmount_below(root)
     for device, file in attached(folder):
         _detach(device, file)
@@ -241,16 +254,6 @@ def release(layout: Layout, kubelet_roots: Sequence[Path]) -> None:
                 "`grep /dev/loop /proc/*/mounts` shows who has them; end that and run this again.",
             )
         time.sleep(0.1)
-
-
-def _control(path: Path, request: int) -> None:
-    """Ask the kernel for something that it may refuse."""
-    with suppress(OSError):
-        opened = os.open(path, os.O_RDONLY)
-        try:
-            fcntl.ioctl(opened, request, 0)
-        finally:
-            os.close(opened)
 
 
 def _detach(device: str, file: Path) -> None:

@@ -202,10 +202,15 @@ class Node:
         """Whether one of its daemons is there."""
         return bool(self.kubelet.process() or self.containerd.process())
 
+    def thaw(self) -> None:
+        """Let pods that wait for a frozen disk go on: a kill doesn't end them before."""
+        csi.thaw(self.layout, self.enter)
+
     def end_everything(self) -> None:
         """End the node: kubelet, then the pods at once, containerd, and whatever is left of them,
         their mounts too."""
         self.kubelet.stop()
+        self.thaw()
         host.end_pods([self.layout.cgroup], 0)
         self._end_shims_and_containerd()
 
@@ -221,6 +226,7 @@ class Node:
                 with suppress(psutil.Error):
                     process.kill()
             daemon.stop()
+        self.thaw()
         host.kill_pods(self.layout.cgroup)
         self._end_shims_and_containerd()
 

@@ -114,6 +114,8 @@ class Nodes:
 def _end(nodes: Sequence[Node], grace: float) -> None:
     """End these nodes; the pods of all have the same `grace` seconds."""
     stop_all([node.kubelet for node in nodes], 15)
+    for node in nodes:
+        node.thaw()
     host.end_pods([node.layout.cgroup for node in nodes], grace)
     for node in nodes:
         node.end_everything()

@@ -16,11 +16,12 @@ import pytest
 import yaml
 
 from devkube import paths
-from devkube.cluster import csi, csi_objects, host
+from devkube.cluster import csi, csi_objects, host, nodes
 from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.csi import CsiDriver, CsiNode, Flavour
 from devkube.cluster.daemons import Daemon, wait_for
 from devkube.cluster.layout import Layout, Ports
+from devkube.cluster.node import Node
 from devkube.errors import MachineError
 from devkube.toolchain import build as toolchain
 from devkube.toolchain.build import build
@@ -204,6 +205,44 @@ def test_a_disk_that_is_still_open_is_named(layout: Layout, monkeypatch: pytest.
             csi.release(layout, [layout.kubelet_root])
     finally:
         os.close(opened)
+
+
+@needs_disks
+def test_a_frozen_disk_of_the_cluster_is_thawed_and_nobody_elses(layout: Layout, tmp_path: Path) -> None:
+    files = {"ours": csi.folder_of(layout, "ebs") / "disks/vol-1", "theirs": tmp_path / "of-somebody-else/vol-1"}
+    places = {name: layout.kubelet_root / f"a {name}" for name in files}
+    try:
+        for name, file in files.items():
+            device = attach(file)
+            subprocess.run(["mkfs.ext4", "-q", device], check=True)
+            places[name].mkdir()
+            subprocess.run(["mount", device, places[name]], check=True)
+            subprocess.run(["fsfreeze", "--freeze", places[name]], check=True)
+        csi.thaw(layout, ["nsenter", f"--mount=/proc/{os.getpid()}/ns/mnt"])
+        refused = subprocess.run(["fsfreeze", "--unfreeze", places["ours"]], capture_output=True, check=False)
+        assert refused.returncode != 0, "it was thawed already"
+    finally:
+        thawed = {
+            name: subprocess.run(["fsfreeze", "--unfreeze", place], capture_output=True, check=False) for name, place in places.items()
+        }
+        for place in places.values():
+            subprocess.run(["umount", place], check=False)
+        subprocess.run(["losetup", "--detach", csi.attached(files["theirs"].parent)[0][0]], check=True)
+    assert thawed["theirs"].returncode == 0, "it was frozen still"
+
+
+@needs_disks
+def test_disks_are_thawed_before_pods_are_ended(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(csi, "thaw", lambda *_: told.append("thaw"))
+    monkeypatch.setattr(host, "end_pods", lambda *_: told.append("end pods"))
+    monkeypatch.setattr(host, "kill_pods", lambda *_: told.append("kill pods"))
+    node = Node(layout, Path(), None)
+    nodes._end([node], 0)
+    assert told[:2] == ["thaw", "end pods"]
+    told.clear()
+    node.kill()
+    assert told == ["thaw", "kill pods"]
 
 
 def test_what_runs_of_the_driver_ends_and_nothing_else(layout: Layout) -> None:
