@@ -45,6 +45,7 @@ ZONES: dict[Flavour, tuple[str, ...]] = {
 _XFS_PACKAGES = ["xfsprogs", "libinih1", "liburcu8"]
 _LOOP_CLR_FD, _LOOP_GET_STATUS64 = 0x4C01, 0x4C05  # linux/loop.h
 _LOOP_INFO64 = struct.Struct("=QQ216x")  # its lo_device and lo_inode, which say what stat(2) says of the file
+_LOOP_CONTROL = Path("/dev/loop-control")
 _DETACHED_WITHIN = 10  # seconds
 _DELETED = " (deleted)"  # what the kernel adds to a backing file's name
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -61,8 +62,11 @@ def lacking() -> list[str]:
     missing = []
     if os.geteuid() != 0:
         missing.append("it needs root (run it with sudo)")
-    if not Path("/dev/loop-control").exists():
-        missing.append("it needs /dev/loop-control (`modprobe loop`; a container needs it given, `--privileged`)")
+    else:
+        try:
+            os.close(os.open(_LOOP_CONTROL, os.O_RDWR))
+        except OSError as problem:  # a container may have it, and not be allowed to use it
+            missing.append(f"it needs {_LOOP_CONTROL} (`modprobe loop`; a container needs it given, `--privileged`): {problem.strerror}")
     path = f"{os.environ.get('PATH', '')}:{_SYSTEM_PATH}"
     programs = [name for name in _PROGRAMS if shutil.which(name, path=path) is None]
     if programs:

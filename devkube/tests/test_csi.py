@@ -303,6 +303,15 @@ def test_what_the_machine_lacks_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     assert said[-1] == "it needs these programs (packages e2fsprogs and util-linux): dumpe2fs"
 
 
+def test_loop_devices_that_may_not_be_used_are_as_good_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for place, why in ((tmp_path, "Is a directory"), (tmp_path / "none", "No such file or directory")):
+        monkeypatch.setattr(csi, "_LOOP_CONTROL", place)
+        said = f"it needs {place} (`modprobe loop`; a container needs it given, `--privileged`): {why}"
+        assert said in csi.lacking()
+
+
 def test_a_lost_nodes_word_is_not_taken_for_a_driver_that_runs(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csi, "ask_for_object", lambda *_: {"spec": {"drivers": [{"name": csi.DRIVERS["ebs"]}]}})
     monkeypatch.setattr(csi, "environment", dict)
