@@ -19,6 +19,7 @@ from devkube import paths
 from devkube.cluster import Access, EmbeddedCluster, KindCluster, csi, embedded, kind, remembered
 from devkube.cluster.csi import Flavour
 from devkube.cluster.layout import MOST_NODES
+from devkube.errors import MachineError
 from devkube.images import build_image
 from devkube.toolchain.build import build
 
@@ -42,7 +43,7 @@ class Disks:
 
 
 def disks_for(settings: Settings) -> Disks | str:
-    """The real disks for a stack, or why there are none, in words."""
+    """The real disks for a stack, or why there are none, in words. Builds their driver."""
     names = drivers(settings)
     flavour = next((flavour for flavour, name in csi.DRIVERS.items() if names == (name,)), None)
     if flavour is None:
@@ -51,6 +52,10 @@ def disks_for(settings: Settings) -> Disks | str:
         return "the cluster is a Kind one, and disks are for an embedded one (`make up CLUSTER=embedded`, Linux as root)"
     if missing := csi.lacking():
         return "; ".join(missing)
+    try:
+        csi.prepare()
+    except MachineError as problem:
+        return f"their driver can't be had: {problem}".replace("\n", "\n    ")
     zones = dict.fromkeys(zone for tier in settings.tiers for zone in zones_of(settings, tier))
     return Disks(flavour, tuple(zones)[:MOST_NODES] or csi.ZONES[flavour])
 

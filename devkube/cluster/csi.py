@@ -30,6 +30,7 @@ from devkube.cluster.csi_objects import CRDS, objects
 from devkube.cluster.daemons import Daemon, stop_all, wait_for
 from devkube.cluster.layout import Layout
 from devkube.errors import MachineError
+from devkube.toolchain.build import build
 
 Flavour = Literal["ebs", "gce"]
 # Kubernetes' own, and with them the one that is a cluster's rather than a driver's.
@@ -72,6 +73,15 @@ def lacking() -> list[str]:
     if programs:
         missing.append(f"it needs these programs (packages e2fsprogs and util-linux): {', '.join(programs)}")
     return missing
+
+
+def prepare() -> None:
+    """Build the driver and fetch the programs for XFS, where they aren't there yet.
+
+    Raises MachineError where they can't be had: without Go and its modules, or Debian's packages.
+    """
+    build("csi")
+    environment()
 
 
 def grows_ext4_mounted() -> bool:

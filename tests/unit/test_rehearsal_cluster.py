@@ -14,6 +14,7 @@ from dev.rehearsal import run
 from dev.rehearsal.cluster import Disks, disks_for
 from devkube import paths
 from devkube.cluster import ClusterChoice, EmbeddedCluster, KindCluster, csi, embedded, kind
+from devkube.errors import MachineError
 from ops.stack_file import raw_config
 
 AWS_ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
@@ -58,6 +59,7 @@ def test_as_the_clones_own(way: str, *, made: bool, root: bool, on_kind: bool, t
 def disks_are_possible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clusters, "_on_kind", lambda: False)
     monkeypatch.setattr(csi, "lacking", list)
+    monkeypatch.setattr(csi, "prepare", lambda: None)
 
 
 @pytest.mark.usefixtures("disks_are_possible")
@@ -89,6 +91,15 @@ def test_a_stack_that_names_no_zones_has_those_of_the_drivers_examples() -> None
     disks = disks_for(replace(settings, tiers=bare))
     assert disks == Disks("ebs", csi.ZONES["ebs"])
     assert run.zones_of_services(replace(settings, tiers=bare), disks) == {name: list(disks.zones) for name in settings.services}
+
+
+@pytest.mark.usefixtures("disks_are_possible")
+def test_there_are_none_where_their_driver_cannot_be_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_go() -> None:
+        raise MachineError("Go is not on PATH.", "Install Go.")
+
+    monkeypatch.setattr(csi, "prepare", no_go)
+    assert disks_for(settings_of("aws")) == "their driver can't be had: Go is not on PATH.\n    Install Go."
 
 
 def test_why_there_are_no_real_disks(monkeypatch: pytest.MonkeyPatch) -> None:
