@@ -126,7 +126,7 @@ class EmbeddedCluster:
             layout = self._with_nodes(layouts.choose(self.identity))
             _check_disk(layout.home)
             control_plane = ControlPlane(layout, binaries)
-            nodes = Nodes(layout, binaries, runtime, self.zones)
+            nodes = Nodes(layout, binaries, runtime, self.zones, attaches=bool(self.driver))
             local_paths = [LocalPathProvisioner(control_plane, program, name) for name in self.provisioners]
             cloud = self._cloud(control_plane, nodes.each, drivers)
             daemons = [*control_plane.daemons, *nodes.daemons, *(each.daemon for each in local_paths), *(cloud.daemons if cloud else ())]
@@ -256,7 +256,7 @@ class EmbeddedCluster:
         binaries, runtime = build("node"), find_runtime()
         drivers = build("csi") if self.driver else Path()
         with self._locked():
-            nodes, control_plane = Nodes(layout, binaries, runtime, self.zones), ControlPlane(layout, binaries)
+            nodes, control_plane = Nodes(layout, binaries, runtime, self.zones, attaches=bool(self.driver)), ControlPlane(layout, binaries)
             cloud = self._cloud(control_plane, [nodes.named(name)], drivers)
             nodes.start_one(control_plane, name)
             if cloud:

@@ -88,11 +88,13 @@ def find_runtime() -> Runtime:
 class Node:
     """containerd and kubelet of one node. `binaries` is the folder with the kubelet."""
 
-    def __init__(self, layout: Layout, binaries: Path, runtime: Runtime | None, zone: str = "") -> None:
+    def __init__(self, layout: Layout, binaries: Path, runtime: Runtime | None, zone: str = "", *, attaches: bool = False) -> None:
         """`runtime` may be None for a node that is only to be stopped: that must work with an empty
-        cache too. `zone`: the node's label topology.kubernetes.io/zone; empty for none."""
+        cache too. `zone`: the node's label topology.kubernetes.io/zone; empty for none. `attaches`:
+        whether it has volumes that are attached to it."""
         self.layout = layout
         self.zone = zone
+        self._attaches = attaches
         self._runtime = runtime
         pids = layout.node_run / "pids"
         programs = f"{runtime.programs}:{runtime.program('runc').parent}" if runtime else ""
@@ -403,6 +405,9 @@ SystemdCgroup = false
             # How soon a grown disk is seen, and its file system grown: at a pod's next turn. The
             # default is a minute.
             "syncFrequency": "10s",
+            # A pod starts only once its node has told which volumes it uses, and a volume is
+            # detached only once it tells of it no more. The default is every 10 seconds.
+            **({"nodeStatusUpdateFrequency": "1s", "nodeStatusReportFrequency": "5m"} if self._attaches else {}),
             # The kubelet's defaults (10 and 15 %) would evict every pod of a laptop whose disk is
             # merely well filled.
             "evictionHard": {

@@ -24,13 +24,15 @@ ZONES = ("zone-a", "zone-b", "zone-c")
 class Nodes:
     """The nodes of one cluster, in the order of their numbers."""
 
-    def __init__(self, layout: Layout, binaries: Path, runtime: Runtime | None, zones: Sequence[str] = ()) -> None:
+    def __init__(
+        self, layout: Layout, binaries: Path, runtime: Runtime | None, zones: Sequence[str] = (), *, attaches: bool = False
+    ) -> None:
         """`zones`: what the nodes are labelled with, in turn; where none are given, several nodes
-        are in ZONES and a single one in none."""
+        are in ZONES and a single one in none. `attaches`: as a Node takes it."""
         zones = zones or (ZONES if layout.nodes > 1 else ("",))
         places = [zones[number % len(zones)] for number in range(layout.nodes)]
         self.layout = layout
-        self.each = [Node(own, binaries, runtime, zone) for own, zone in zip(layout.each_node, places, strict=True)]
+        self.each = [Node(own, binaries, runtime, zone, attaches=attaches) for own, zone in zip(layout.each_node, places, strict=True)]
 
     @property
     def daemons(self) -> list[Daemon]:

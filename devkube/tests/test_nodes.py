@@ -90,6 +90,16 @@ def test_settings_of_a_further_node_name_its_own_things(machine: Path) -> None:
     assert (alone["address"], alone["healthzBindAddress"]) == ("198.18.7.1", "127.0.0.1")
 
 
+@pytest.mark.parametrize("attaches", [True, False])
+def test_a_node_with_attached_volumes_tells_of_them_at_once(machine: Path, *, attaches: bool) -> None:
+    for node in Nodes(of(2), Path("/b"), runtime(machine), attaches=attaches).each:
+        node.write_settings()
+        kubelet = yaml.safe_load((node.layout.node_home / "kubelet.yaml").read_text())
+        assert kubelet.get("nodeStatusUpdateFrequency") == ("1s" if attaches else None)
+        # Without a value of its own it would be the same, and a write each second.
+        assert kubelet.get("nodeStatusReportFrequency") == ("5m" if attaches else None)
+
+
 @pytest.mark.parametrize("possible", [True, False])
 def test_a_further_node_has_its_own_mounts_where_that_can_be(possible: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_module, "possible", lambda: possible)
