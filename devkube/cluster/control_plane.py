@@ -18,7 +18,7 @@ import yaml
 
 from devkube.cluster.api_server import ask
 from devkube.cluster.daemons import Daemon
-from devkube.cluster.layout import NODE_NAME, SERVICE_SUBNET, Layout
+from devkube.cluster.layout import NODE_LOST_AFTER, NODE_NAME, SERVICE_SUBNET, Layout
 from devkube.errors import MachineError
 
 # Ten years: a dev cluster that is found again after a year must still start.
@@ -271,6 +271,7 @@ class ControlPlane:
             # There is one: after a kill it need not wait for its own old lease.
             "--leader-elect=false",
             "--profiling=false",
+            *([f"--node-monitor-grace-period={NODE_LOST_AFTER}s"] if layout.nodes > 1 else []),
         ]
 
     def _scheduler(self) -> list[str]:

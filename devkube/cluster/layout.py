@@ -25,6 +25,9 @@ from devkube.errors import MachineError
 NODE_NAME = "storage-tiers"
 # The nodes share the addresses of one /24: with more of them each has too few for its pods.
 MOST_NODES = 8
+# Seconds without a word after which a node counts as lost, where there are several. A kubelet says
+# one every quarter of NODE_LEASE, so ten of them are missing by then; the default is 50 s and five.
+NODE_LOST_AFTER, NODE_LEASE = 20, 8
 # Of a bridge's addresses the first ones are the nodes' where there are several.
 _FIRST_POD, _LAST_POD = 10, 254
 # 198.18.0.0/15 is set aside for benchmarks (RFC 2544, RFC 6890): never a LAN, never routed. The

@@ -20,7 +20,7 @@ import yaml
 from devkube import debian, images, proxies
 from devkube.cluster import csi, host
 from devkube.cluster.daemons import Daemon, end
-from devkube.cluster.layout import Layout
+from devkube.cluster.layout import NODE_LEASE, Layout
 from devkube.cluster.mount_namespace import DEVICE_PLUGINS, MountNamespace, possible
 from devkube.errors import MachineError
 from devkube.progress import step
@@ -408,6 +408,7 @@ SystemdCgroup = false
             # A pod starts only once its node has told which volumes it uses, and a volume is
             # detached only once it tells of it no more. The default is every 10 seconds.
             **({"nodeStatusUpdateFrequency": "1s", "nodeStatusReportFrequency": "5m"} if self._attaches else {}),
+            **({"nodeLeaseDurationSeconds": NODE_LEASE} if layout.nodes > 1 else {}),
             # The kubelet's defaults (10 and 15 %) would evict every pod of a laptop whose disk is
             # merely well filled.
             "evictionHard": {

@@ -15,6 +15,7 @@ from devkube import paths
 from devkube.cluster import ClusterChoice, EmbeddedCluster, KindCluster, choose, kind, mount_namespace, remembered
 from devkube.cluster import layout as layouts
 from devkube.cluster import node as node_module
+from devkube.cluster.control_plane import ControlPlane
 from devkube.cluster.kind.config import count_nodes
 from devkube.cluster.local_path import node_paths
 from devkube.cluster.node import Node, Runtime
@@ -98,6 +99,17 @@ def test_a_node_with_attached_volumes_tells_of_them_at_once(machine: Path, *, at
         assert kubelet.get("nodeStatusUpdateFrequency") == ("1s" if attaches else None)
         # Without a value of its own it would be the same, and a write each second.
         assert kubelet.get("nodeStatusReportFrequency") == ("5m" if attaches else None)
+
+
+@pytest.mark.parametrize(("nodes", "lost_after", "lease"), [(1, None, None), (3, 20, 8)])
+def test_one_of_several_nodes_counts_as_lost_after_ten_words_are_missing(
+    machine: Path, nodes: int, lost_after: int | None, lease: int | None
+) -> None:
+    words = [str(word) for word in ControlPlane(of(nodes), Path("/b")).controller_manager.arguments]
+    assert [word for word in words if "grace-period" in word] == ([f"--node-monitor-grace-period={lost_after}s"] if lost_after else [])
+    for node in Nodes(of(nodes), Path("/b"), runtime(machine)).each:
+        node.write_settings()
+        assert yaml.safe_load((node.layout.node_home / "kubelet.yaml").read_text()).get("nodeLeaseDurationSeconds") == lease
 
 
 @pytest.mark.parametrize("possible", [True, False])
