@@ -122,15 +122,24 @@ def throw_away(kubeconfig: Path, names: tuple[str, ...], disks: Disks | None = N
 @contextmanager
 def running(cluster: EmbeddedCluster | KindCluster) -> Iterator[Access]:
     """The cluster while it runs, with the images of canaries and consumers; it is deleted before
-    and after."""
+    and after.
+
+    Raises MachineError where that fails, with what went wrong before it.
+    """
     cluster.delete()  # what a rehearsal that was killed has left
     try:
         access = cluster.start()
         for image in ("python", "busybox"):
             cluster.load_image(build_image(image))
         yield access
-    finally:
-        cluster.delete()
+    except BaseException as problem:
+        try:
+            cluster.delete()
+        except MachineError as left:
+            before = f"{problem}\nThen " if str(problem) else ""
+            raise MachineError(f"{before}the cluster could not be deleted: {left.message}", left.hint) from problem
+        raise
+    cluster.delete()
 
 
 def kubectl(cluster: EmbeddedCluster | KindCluster) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from dev.rehearsal.cluster import Disks, disks_for
 from devkube import paths
 from devkube.cluster import ClusterChoice, EmbeddedCluster, KindCluster, csi, embedded, kind
 from devkube.errors import MachineError
+from ops.errors import UserError
 from ops.stack_file import raw_config
 
 AWS_ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
@@ -113,3 +115,48 @@ def test_why_there_are_no_real_disks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert why == "ebs.csi.eks.amazonaws.com is not one of the drivers that are rehearsed on disks (ebs.csi.aws.com, pd.csi.storage.gke.io)"
     assert run.not_shown(why)[-1] == f"no real disks here, because {why}"
     assert run.not_shown(why)[:-1] == list(run.NOT_SHOWN)
+
+
+class Cluster:
+    """Starts, and can be deleted so often."""
+
+    kubeconfig = Path("/nowhere")
+
+    def __init__(self, deletions: int) -> None:
+        self.deletions = deletions
+        self.deleted = 0
+
+    def start(self) -> None:
+        pass
+
+    def load_image(self, archive: Path) -> None:
+        pass
+
+    def delete(self) -> None:
+        if self.deleted == self.deletions:
+            raise MachineError("these disks are still attached", "End that.")
+        self.deleted += 1
+
+
+@pytest.mark.parametrize(
+    ("problem", "deletions", "told"),
+    [
+        (UserError("no proof", "Look."), 2, "no proof\nLook."),
+        (
+            UserError("no proof", "Look."),
+            1,
+            "no proof\nLook.\nThen the cluster could not be deleted: these disks are still attached\nEnd that.",
+        ),
+        (KeyboardInterrupt(), 2, ""),
+        (KeyboardInterrupt(), 1, "the cluster could not be deleted: these disks are still attached\nEnd that."),
+    ],
+)
+def test_what_went_wrong_is_told_also_where_the_cluster_cannot_be_deleted(
+    problem: BaseException, deletions: int, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "build_image", lambda _: Path("image"))
+    cluster: Any = Cluster(deletions)
+    with pytest.raises((UserError, MachineError, KeyboardInterrupt)) as shown, clusters.running(cluster):
+        raise problem
+    assert str(shown.value) == told
+    assert cluster.deleted == deletions
