@@ -291,7 +291,7 @@ class EmbeddedCluster:
         if not layout or not self.running():
             raise self._does_not_run()
         with self._locked():
-            Nodes(layout, Path(), None).load_images(archive)
+            Nodes(layout, Path(), find_runtime()).load_images(archive)
 
     @property
     def volumes(self) -> Path:

@@ -4,6 +4,7 @@ fewer of them from one start to the next."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,9 +72,11 @@ class Nodes:
             wait_for(node.containerd_ready, "does not answer", [*started, node.containerd], 30)
 
     def load_images(self, *archives: Path) -> None:
-        """Import OCI archives into each node that doesn't have them."""
-        for node in self.each:
-            node.load_images(*archives)
+        """Import OCI archives into each node that doesn't have them, side by side. A runtime must
+        be given: finding one is not for several threads."""
+        with ThreadPoolExecutor(len(self.each)) as pool:
+            for loading in [pool.submit(node.load_images, *archives) for node in self.each]:
+                loading.result()
 
     def start_kubelets(self, control_plane: ControlPlane) -> dict[str, datetime | None]:
         """Start those that don't run; when each was started, None for one that ran."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -110,6 +111,19 @@ def test_one_of_several_nodes_counts_as_lost_after_ten_words_are_missing(
     for node in Nodes(of(nodes), Path("/b"), runtime(machine)).each:
         node.write_settings()
         assert yaml.safe_load((node.layout.node_home / "kubelet.yaml").read_text()).get("nodeLeaseDurationSeconds") == lease
+
+
+def test_images_go_into_all_nodes_at_the_same_time_and_a_failure_is_told(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def load(node: Node, *archives: Path) -> None:
+        together.wait()
+        if node.layout.number == 2:
+            raise MachineError(f"no {archives[0]}")
+
+    monkeypatch.setattr(Node, "load_images", load)
+    with pytest.raises(MachineError, match=r"no image\.tar"):
+        Nodes(of(3), Path("/b"), runtime(machine)).load_images(Path("image.tar"))
 
 
 @pytest.mark.parametrize("possible", [True, False])
