@@ -25,6 +25,7 @@ STACKS = {"aws": ("ebs", "topology.kubernetes.io/zone"), "gcp": ("gce-pd", "topo
 ON_DISKS = {
     stack: (
         f"4 nodes, in {', '.join(zones)}, and one more in {zones[0]}",
+        *(f"zone {zone}" for zone in zones),  # of each canary
         f"kafka in {', '.join(zones)}",
         "then `No space left on device`; the data is whole, and freed space is written again",
         "services.postgres.size: 6Gi, services.kafka.size: 5Gi",
