@@ -62,10 +62,13 @@ def status() -> str:
 
 
 @pytest.mark.cluster
+@pytest.mark.timeout(3600)  # the first run builds the driver and the sidecars
 @pytest.mark.skipif(bool(lacks), reason=f"a rehearsal needs an embedded cluster: {lacks}")
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_cloud_stack_comes_up_is_proven_and_keeps_its_data(stack: str, engine: Engine) -> None:
     before = status()
+    if not csi.lacking():
+        csi.prepare()  # by itself it takes longer than a rehearsal may
     done = rehearse(stack)
     output = done.stdout + done.stderr
     assert done.returncode == 0, output
