@@ -224,7 +224,7 @@ class OnDisks:
             self._ask("uncordon", home)
             self._is_on(pod, other)
             shown.detail = f"from {home} to {other}, every byte equal"
-        with step(f"{other} is lost: {pod} comes back with its volume on {home}", estimate=75) as shown:
+        with step(f"{other} is lost: {pod} comes back with its volume on {home}", estimate=45) as shown:
             lost = [each["metadata"]["uid"] for each in self.consumers.found().values() if each["spec"]["nodeName"] == other]
             self.cluster.kill_node(other)
             self._until(lambda: not is_ready(self.api.get(f"/api/v1/nodes/{other}")), f"the node {other} still counts as ready")
