@@ -46,15 +46,18 @@ ON_DISKS = {
 
 
 def rehearse(stack: str, folder: Path = paths.ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "dev.start", "rehearse", "--stack", stack],
-        cwd=folder,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE"))},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=840,
+    """It ends by itself, or is told to after 14 minutes: killed, it would leave its cluster."""
+    command = [sys.executable, "-m", "dev.start", "rehearse", "--stack", stack]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "KUBE"))}
+    child = subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    try:
+        output, errors = child.communicate(timeout=840)
+    except subprocess.TimeoutExpired:
+        child.terminate()
+        output, errors = child.communicate(timeout=120)
+    return subprocess.CompletedProcess(command, child.returncode, output, errors)
 
 
 def status() -> str:
