@@ -214,8 +214,9 @@ class CsiDriver:
 
 
 def folder_of(layout: Layout, flavour: Flavour) -> Path:
-    """Where one cloud's disks and state are."""
-    return layout.home / "csi" / flavour
+    """Where one cloud's disks and state are, without symbolic links: the driver finds a disk's
+    device by the name that the kernel has for its file."""
+    return (layout.home / "csi" / flavour).resolve()
 
 
 def stop_running(layout: Layout) -> None:
@@ -289,7 +290,7 @@ def attached(folder: Path) -> list[tuple[str, Path]]:
     The containers of a machine share its loop devices. Another one's may be of a file with the same
     path: those are left out.
     """
-    found = []
+    folder, found = folder.resolve(), []
     for noted in Path("/sys/block").glob("loop*/loop/backing_file"):
         with suppress(OSError):  # detached in this moment
             name = noted.read_text().rstrip("\n")

@@ -30,7 +30,11 @@ def _octal(text: str) -> str:
 
 
 def mounts_below(folder: Path) -> list[Path]:
-    """Every mount point at or below `folder`, the innermost first."""
+    """Every mount point at or below `folder`, the innermost first.
+
+    As the kernel names them: without symbolic links, which the folder may have on its way.
+    """
+    folder = folder.resolve()
     points = mount_points(Path("/proc/self/mounts").read_text())
     found = [point for point in points if point == folder or folder in point.parents]
     return sorted(found, key=lambda point: len(point.parts), reverse=True)

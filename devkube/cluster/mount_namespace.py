@@ -52,7 +52,8 @@ class MountNamespace:
 
         Raises MachineError with the words of the program that failed.
         """
-        if self.file in host.mounts_below(self.folder) and set(self.instead) <= set(self.mounts()):
+        instead = {place.resolve() for place in self.instead}
+        if self.file.resolve() in host.mounts_below(self.folder) and instead <= set(self.mounts()):
             return
         host.unmount_below(self.folder)
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -92,7 +93,7 @@ class MountNamespace:
 def is_a_nodes(point: Path) -> bool:
     """Whether a node has mounted it: what lies in a cluster's folders. What is mounted on the
     folder of a cluster, or on that of its volumes or below, is the user's doing."""
-    for base in (paths.MACHINE_STATE, paths.MACHINE_RUN):
+    for base in (paths.MACHINE_STATE.resolve(), paths.MACHINE_RUN.resolve()):
         if point.is_relative_to(base):
             inside = point.relative_to(base).parts[1:]
             return bool(inside) and inside[0] != "volumes"

@@ -193,6 +193,24 @@ def test_a_device_of_another_containers_file_with_the_same_path_is_left_alone(la
 
 
 @needs_disks
+def test_disks_and_mounts_are_found_behind_a_symbolic_link(layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As where the machine's state was put on another disk: the kernel's names have no link."""
+    (tmp_path / "link").symlink_to(paths.MACHINE_STATE)
+    monkeypatch.setattr(paths, "MACHINE_STATE", tmp_path / "link")
+    file = csi.folder_of(layout, "ebs") / "disks/vol-1"
+    device = attach(file)
+    assert Path(Path(f"/sys/block/{Path(device).name}/loop/backing_file").read_text().strip()) == file
+    mounted = layout.kubelet_root / "mounted"
+    mounted.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", mounted], check=True)
+    assert csi.attached(layout.home) == [(device, file)]
+    assert host.mounts_below(layout.home) == [mounted.resolve()]
+    csi.release(layout, [layout.kubelet_root])
+    assert csi.attached(layout.home) == []
+    assert host.mounts_below(layout.home) == []
+
+
+@needs_disks
 def test_a_disk_that_is_still_open_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csi, "_DETACHED_WITHIN", 0.2)
     file = csi.folder_of(layout, "gce") / "disks" / "us-central1-a~pvc-1"
