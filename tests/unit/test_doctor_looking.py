@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -59,6 +60,16 @@ def program(folder: Path, name: str, *lines: str) -> Path:
     return file
 
 
+def running(word: str) -> list[psutil.Process]:
+    """The programs below this process that run with a word among their arguments."""
+    found = []
+    for each in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # one that has ended: nobody has asked how as yet
+            if word in each.cmdline():
+                found.append(each)
+    return found
+
+
 # --- questions ------------------------------------------------------------------------------------
 
 
@@ -83,16 +94,16 @@ def test_a_program_that_never_ends_is_ended(path: Path, monkeypatch: pytest.Monk
     program(path, "slow", "exec sleep 600")
     assert said("slow") is None
     assert said("not-there") is None
-    assert [each for each in psutil.Process().children(recursive=True) if "600" in each.cmdline()] == []
+    assert running("600") == []
 
 
 def test_programs_nobody_waits_for_any_more_are_ended(path: Path) -> None:
     asked = Question(lambda: engine.run_bounded([str(program(path, "slow", "exec sleep 601"))], 600))
     until = time.monotonic() + 60
-    while not (running := [each for each in psutil.Process().children(recursive=True) if "601" in each.cmdline()]):
+    while not (asleep := running("601")):
         assert time.monotonic() < until
     end_what_was_asked()
-    assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in running)
+    assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in asleep)
     assert asked.answer(time.monotonic() + 60) is not None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,6 +15,15 @@ from ops import command_line
 from ops.errors import UserError
 from ops.kube import explained, open_api
 from tests.kubeconfig_cases import config
+
+
+@pytest.fixture
+def signals_as_before() -> Iterator[None]:
+    """A command line that ends leaves its process' signals as they are for its last moment."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for each, handler in before.items():
+        signal.signal(each, handler)
 
 
 def test_a_context_that_is_not_there(tmp_path: Path) -> None:
@@ -43,6 +54,7 @@ def test_a_way_to_sign_in_that_fails_is_said_and_nothing_is_sent(tmp_path: Path)
     )
 
 
+@pytest.mark.usefixtures("signals_as_before")
 @pytest.mark.parametrize(
     ("problem", "says"),
     [
