@@ -130,12 +130,12 @@ def flip_a_byte_of_the_table(volume: Path, run: Acceptance, chance: random.Rando
     """In a page that recovery doesn't write anew: its last change was before the checkpoint."""
     (redo,) = struct.unpack_from("<Q", (volume / "pgdata/global/pg_control").read_bytes(), 40)  # as in pg_control.h
     row = common.content(run.run, 0, 1).encode()
-    path = next(path for path in sorted((volume / "pgdata/base").glob("*/*")) if path.is_file() and row in path.read_bytes())
-    table = path.read_bytes()
-    page = table.index(row) // PAGE * PAGE
-    changed = struct.unpack_from("<II", table, page)  # the WAL position as two halves, as in bufpage.h
-    assert changed[0] << 32 | changed[1] < redo, "the first row's page was full before the checkpoint"
-    flip(path, table.index(row) + chance.randrange(len(row)))
+    files = (path for path in sorted((volume / "pgdata/base").glob("*/*")) if path.is_file())
+    path, content = next((path, content) for path in files if row in (content := path.read_bytes()))
+    place = content.index(row)
+    high, low = struct.unpack_from("<II", content, place // PAGE * PAGE)  # a WAL position's halves, as in bufpage.h
+    assert high << 32 | low < redo, "the first row's page was full before the checkpoint"
+    flip(path, place + chance.randrange(len(row)))
 
 
 def flip_a_byte_of_the_catalog(volume: Path, run: Acceptance, chance: random.Random) -> None:
