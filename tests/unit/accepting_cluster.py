@@ -53,18 +53,16 @@ class AcceptingCluster(CanaryCluster):
     """
 
     def __init__(self, folder: Path, *, lost: int = 0, fault: str = "", no_client: bool = False, swallowed: str = "") -> None:
-        super().__init__(folder)
+        super().__init__(folder, swallowed=swallowed)
         self.lost = lost
         self.fault = fault
         self.no_client = no_client
-        self.swallowed = swallowed
         self.pods: list[Json] = []
 
     def lines(self, path: str, silence: float) -> Any:
         if "container=tools" in path:
             return iter(['fault {"errno":"pip","message":"ERROR: No matching distribution found for psycopg"}'])
-        lines = super().lines(path, silence)
-        return (line for line in lines if not line.startswith(self.swallowed)) if self.swallowed else lines
+        return super().lines(path, silence)
 
     def _run(self, path: str, pod: Json) -> None:
         self.pods.append(pod)

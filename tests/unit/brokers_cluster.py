@@ -7,7 +7,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -56,8 +55,7 @@ else:
 class BrokersCluster(CanaryCluster):
     """`lost` records of each partition are missing at the end. In the step `ends` brokers end.
 
-    Lines that begin with `swallowed` never come. In the step `discards` they throw records away.
-    Each writes `records` of them.
+    In the step `discards` they throw records away. Each writes `records` of them.
     `told` is what pods were told of one another's addresses, in that order.
     """
 
@@ -66,11 +64,10 @@ class BrokersCluster(CanaryCluster):
     def __init__(
         self, folder: Path, *, lost: int = 0, ends: str = "", swallowed: str = "", discards: str = "", records: int = 6000
     ) -> None:
-        super().__init__(folder)
+        super().__init__(folder, swallowed=swallowed)
         folder.mkdir()
         self.lost = lost
         self.ends = ends
-        self.swallowed = swallowed
         self.discards = discards
         self.records = records
         self.pods: list[Json] = []
@@ -79,9 +76,6 @@ class BrokersCluster(CanaryCluster):
     def of_context(self, context: str) -> Self:
         assert context == self.context
         return self
-
-    def lines(self, path: str, silence: float) -> Iterator[str]:
-        return (line for line in super().lines(path, silence) if not (self.swallowed and line.startswith(self.swallowed)))
 
     def patch(self, path: str, body: Json) -> Json | None:
         self.told += body.get("metadata", {}).get("annotations", {}).values()

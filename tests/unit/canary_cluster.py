@@ -26,13 +26,14 @@ class CanaryCluster:
     """Has what KubeApi has.
 
     A claim is bound when its first pod comes; a volume goes with its claim if that is its reclaim
-    policy.
+    policy. Lines of logs that begin with `swallowed` never come.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, swallowed: str = "") -> None:
         self.folder = folder
         self.objects: dict[str, Json] = {}
         self.asked_logs: list[str] = []
+        self.swallowed = swallowed
         self.refused: list[ApiError] = []  # what the next requests to create an object are answered with
         self._numbers = itertools.count(1)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -99,7 +100,8 @@ class CanaryCluster:
             while True:
                 ended = process.poll() is not None
                 *whole, rest = (rest + log.read()).split(b"\n")
-                yield from (line.decode() for line in whole)
+                said = (line.decode() for line in whole)
+                yield from (line for line in said if not (self.swallowed and line.startswith(self.swallowed)))
                 if ended:
                     return
                 time.sleep(0.01)
