@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from devkube import cache, paths, proxies
+from devkube import cache, paths
 from devkube.debian import needed_by, unpack
-from devkube.errors import MachineError
 from devkube.images.oci import ImageConfig
 from devkube.progress import step
+from devkube.wheels import install
 
 CLIENT_REQUIREMENTS = Path(__file__).with_name("client-requirements.txt")
 # Of what PostgreSQL depends on, what runs in a container: libraries, and its own programs. Not
@@ -56,20 +53,14 @@ def clients_source(python: Path) -> Path:
     with step("Python packages: the engines' clients", estimate=10), tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as new:
         root = Path(new) / "root"
         shutil.copytree(python, root, symlinks=True)
-        # pip chooses the wheels for the image's Python, which need not be the one that runs here.
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet", "--no-compile"]
-        pip += [
-            "--require-hashes",
-            "--only-binary=:all:",
+        # The image's Python need not be the one that runs here.
+        install(
+            "the engines' clients",
+            CLIENT_REQUIREMENTS,
+            root / "usr/lib/python3/dist-packages",
             "--implementation=cp",
             f"--python-version={version}",
-        ]
-        pip += ["-r", str(CLIENT_REQUIREMENTS), "--target", str(root / "usr/lib/python3/dist-packages")]
-        answer = subprocess.run(pip, capture_output=True, text=True, env=proxies.for_pip(os.environ))
-        if answer.returncode != 0:
-            cause = next(iter(reversed(answer.stderr.strip().splitlines())), "pip says nothing")
-            hint = "pip needs a package index that can be reached from here: check the network, PIP_INDEX_URL and HTTPS_PROXY."
-            raise MachineError(f"the engines' clients could not be had: {cause}", f"{hint} {proxies.said()}".rstrip())
+        )
         (root / ".packages").write_bytes(made_of)
         cache.keep(root, target)
     return target
