@@ -18,6 +18,7 @@ CLIENT_REQUIREMENTS = Path(__file__).with_name("client-requirements.txt")
 # Of what PostgreSQL depends on, what runs in a container: libraries, and its own programs. Not
 # LLVM (220 MB), which compiles queries, nor Perl, in which Debian has written its wrappers.
 _RUNS = re.compile(r"lib(?!llvm|z3|perl|.*-perl$)|postgresql-(client-)?\d+$|zlib1g|tzdata$")
+_OFFICIAL = "postgres:x:999:999:postgres:/:/bin/false\n"  # the user of PostgreSQL's own image
 _UNUSED = ("doc", "man", "lintian", "locale", "info", "bitcode", "llvmjit*", ".packages", cache.SEAL)
 
 
@@ -27,7 +28,7 @@ def postgresql_source() -> Path:
 
 
 def postgresql(rootfs: Path, packages: Path) -> ImageConfig:
-    """PostgreSQL for any user. initdb starts programs by /bin/sh."""
+    """PostgreSQL for any user that has a name. initdb starts programs by /bin/sh."""
     shutil.copytree(packages, rootfs, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_UNUSED))
     shell = next(path for path in (rootfs / "bin/dash", rootfs / "usr/bin/dash") if path.exists())
     if not (shell.parent / "sh").is_symlink():
@@ -37,7 +38,7 @@ def postgresql(rootfs: Path, packages: Path) -> ImageConfig:
     programs = next((rootfs / "usr/lib/postgresql").glob("*/bin"))
     (rootfs / "tmp").mkdir(exist_ok=True)
     (rootfs / "etc").mkdir(exist_ok=True)
-    (rootfs / "etc/passwd").write_text("root:x:0:0:root:/:/bin/false\nnobody:x:65532:65532:nobody:/:/bin/false\n")
+    (rootfs / "etc/passwd").write_text("root:x:0:0:root:/:/bin/false\nnobody:x:65532:65532:nobody:/:/bin/false\n" + _OFFICIAL)
     path = f"/{programs.relative_to(rootfs).as_posix()}:/usr/bin:/bin"
     return ImageConfig(command=["postgres"], environment={"PATH": path}, user="65532:65532", modes={"tmp": 0o1777})
 

@@ -89,6 +89,12 @@ class EnginePod:
             self.core.patch_persistent_volume(with_volume, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
         eventually(lambda: with_volume not in [each.metadata.name for each in self.core.list_persistent_volume().items], "it is gone")
 
+    def log_of(self, container: str) -> str:
+        """As it is: the client would take a line of JSON for an object."""
+        answer = self.core.read_namespaced_pod_log(NAME, NAMESPACE, container=container, tail_lines=40, _preload_content=False)
+        log: bytes = answer.data
+        return log.decode()
+
     def said(self, seconds: float) -> dict[str, Any]:
         """The last line of the program, once it has ended well."""
         end = time.monotonic() + seconds
@@ -98,7 +104,7 @@ class EnginePod:
             }
             ended = [name for name, state in states.items() if state]
             if ended:
-                log = {name: self.core.read_namespaced_pod_log(NAME, NAMESPACE, container=name, tail_lines=40) for name in states}
+                log = {name: self.log_of(name) for name in states}
                 assert ended == ["program"] and states["program"].exit_code == 0, log
                 found: dict[str, Any] = json.loads(log["program"].strip().splitlines()[-1])
                 return found
@@ -177,7 +183,7 @@ def test_the_wal_stays_within_the_budget(
 def test_a_frozen_reader_without_a_timeout_exceeds_it(
     wal_of: Callable[..., dict[str, Any]], wal_budget: EngineBudget, request: pytest.FixtureRequest
 ) -> None:
-    """As docs/sizing.md says: where PostgreSQL has mended it, page and formula can lose a warning."""
+    """As docs/sizing.md says. Where PostgreSQL has mended it, the page can lose a warning."""
     found = wal_of("frozen")
     told(request, "WAL with a reader that is frozen", found["peak"], wal_budget)
     assert found["peak"] > wal_budget.engine_bytes
@@ -188,10 +194,12 @@ def test_a_frozen_reader_without_a_timeout_exceeds_it(
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("interval", "delay", "seconds"), [(30, 6, 120), (300, 60, 840)], ids=["a-tenth", "as-by-default"])
+@pytest.mark.parametrize("times", [(30, 6, 120), (300, 60, 840)], ids=["a-tenth", "as-by-default"])
 def test_a_log_directory_stays_within_the_budget(
-    pod: EnginePod, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, interval: int, delay: int, seconds: float
+    pod: EnginePod, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, times: tuple[int, int, int]
 ) -> None:
+    """`times`: the interval of the checks, the delay of deletions, and how long it is written to."""
+    interval, delay, seconds = times
     monkeypatch.setattr(kafka, "CHECK_INTERVAL_SECONDS", interval)
     monkeypatch.setattr(kafka, "DELETE_DELAY_SECONDS", delay)
     budget = kafka.budget(

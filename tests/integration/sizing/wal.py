@@ -114,10 +114,12 @@ def main(trouble: str, data: Path, seconds: float, pace: int) -> None:
     elif trouble == "frozen":
         reader.send_signal(signal.SIGSTOP)
     work = Writing(data / "pg_wal", seconds, pace)
-    threads = [threading.Thread(target=each, daemon=True) for each in (*[work.write] * WRITERS, work.clear)]
+    threads = [threading.Thread(target=each) for each in (*[work.write] * WRITERS, work.clear)]
     for thread in threads:
         thread.start()
     work.watch()
+    for thread in threads:  # one that is ended from outside needs a library that the image lacks
+        thread.join()
     with connect("accept") as server:
         slot = server.execute("SELECT wal_status, active FROM pg_replication_slots WHERE slot_name = %s", [SLOT]).fetchone()
     reader.kill()
