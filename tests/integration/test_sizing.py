@@ -198,7 +198,7 @@ def test_a_frozen_reader_without_a_timeout_exceeds_it(
 def test_a_log_directory_stays_within_the_budget(
     pod: EnginePod, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, times: tuple[int, int, int]
 ) -> None:
-    """`times`: the interval of the checks, the delay of deletions, and how long it is written to."""
+    """`times`: the interval of checks, the delay of deletions, and how long it is written to."""
     interval, delay, seconds = times
     monkeypatch.setattr(kafka, "CHECK_INTERVAL_SECONDS", interval)
     monkeypatch.setattr(kafka, "DELETE_DELAY_SECONDS", delay)
