@@ -90,6 +90,7 @@ _RECIPES: dict[str, tuple[Callable[[], Path], Callable[[Path, Path], ImageConfig
     "clients": (_clients_source, _python),
     "postgresql": (engines.postgresql_source, engines.postgresql),
     "kafka": (kafka.kafka_source, kafka.kafka),
+    "connect": (kafka.connect_source, kafka.kafka),  # of one test, tests/integration/test_cdc.py
 }
 
 

@@ -1,4 +1,4 @@
-"""The image of Kafka: its jars by Maven, Java from Debian's packages."""
+"""The images of Kafka and of Connect with Debezium: jars by Maven, Java from Debian's packages."""
 
 from __future__ import annotations
 
@@ -23,24 +23,36 @@ _UNUSED = ("doc", "man", "lintian", "locale", "info", ".packages", cache.SEAL)
 
 def kafka_source() -> Path:
     """A folder with Java's unpacked packages, and Kafka's jars. Raises MachineError."""
+    return _source("Kafka", POM, JARS)
+
+
+def connect_source() -> Path:
+    """A folder with Java's unpacked packages, and the jars of Connect and Debezium.
+
+    Raises MachineError.
+    """
+    return _source("Connect", POM.with_name("connect-pom.xml"), JARS.with_name("connect-jars.txt"))
+
+
+def _source(of: str, pom: Path, written: Path) -> Path:
     java = unpack([name for name in needed_by("default-jre-headless") if _RUNS.match(name)])
-    made_of = (java / ".packages").read_bytes() + JARS.read_bytes()
-    target = paths.cache() / "kafka" / hashlib.sha256(made_of).hexdigest()[:16]
+    made_of = (java / ".packages").read_bytes() + written.read_bytes()
+    target = paths.cache() / of.lower() / hashlib.sha256(made_of).hexdigest()[:16]
     if cache.is_whole(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as new:
         root = Path(new) / "root"
         shutil.copytree(java, root, symlinks=True)
-        with step("Kafka by Maven", estimate=60):
-            maven.jars("Kafka", POM, JARS, root / LIBRARIES)
+        with step(f"{of} by Maven", estimate=60):
+            maven.jars(of, pom, written, root / LIBRARIES)
         (root / ".packages").write_bytes(made_of)
         cache.keep(root, target)
     return target
 
 
 def kafka(rootfs: Path, source: Path) -> ImageConfig:
-    """Java and Kafka's jars for any user, with no shell."""
+    """Java and jars for any user, with no shell."""
     shutil.copytree(source, rootfs, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_UNUSED))
     java = next((rootfs / "usr/lib/jvm").glob("java-*/bin/java")).parent
     (rootfs / "tmp").mkdir(exist_ok=True)

@@ -71,12 +71,17 @@ def test_the_image_finds_java_wherever_its_package_has_it(tmp_path: Path) -> Non
     assert not (rootfs / "usr/share/doc").exists()
 
 
-def test_every_jar_has_one_digest_and_the_versions_are_those_that_are_asked_for() -> None:
-    lines = [line.split() for line in kafka.JARS.read_text().splitlines()]
+KAFKA = {"kafka_2.13": "4.4.0", "kafka-tools": "4.4.0", "log4j-slf4j-impl": "2.25.5"}
+CONNECT = {"debezium-connector-postgres": "3.6.1.Final", "connect-runtime": "4.3.1", "connect-json": "4.3.1", "log4j-slf4j-impl": "2.25.5"}
+
+
+@pytest.mark.parametrize(("image", "versions"), [("kafka", KAFKA), ("connect", CONNECT)])
+def test_every_jar_has_one_digest_and_the_versions_are_those_that_are_asked_for(image: str, versions: dict[str, str]) -> None:
+    lines = [line.split() for line in kafka.JARS.with_name(f"{image}-jars.txt").read_text().splitlines()]
     names = [name for _, name in lines]
     assert len(names) == len(set(names)) > 50
     assert all(len(digest) == 64 for digest, _ in lines)
-    pom = kafka.POM.read_text()
-    for artifact, version in (("kafka_2.13", "4.4.0"), ("kafka-tools", "4.4.0"), ("log4j-slf4j-impl", "2.25.5")):
+    pom = kafka.POM.with_name(f"{image}-pom.xml").read_text()
+    for artifact, version in versions.items():
         assert f"<artifactId>{artifact}</artifactId><version>{version}</version>" in pom
         assert f"{artifact}-{version}.jar" in names

@@ -59,7 +59,7 @@ def write(bootstrap: str, first: int, seconds: float) -> dict[str, object]:
             told["acknowledged"] = int(message.value().split()[0])  # type: ignore[attr-defined]
 
     producer = Producer(
-        {**SETTINGS, "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "delivery.timeout.ms": 90000}
+        {**SETTINGS, "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "delivery.timeout.ms": 45000}
     )
     number, end = first, time.monotonic() + seconds
     while time.monotonic() < end and not told["problem"]:
@@ -69,7 +69,7 @@ def write(bootstrap: str, first: int, seconds: float) -> dict[str, object]:
             producer.poll(0)
         else:
             producer.poll(0.05)
-    producer.flush(100)
+    producer.flush(60)
     return {**told, "sent": number - 1}
 
 
