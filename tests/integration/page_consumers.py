@@ -33,7 +33,7 @@ Json: TypeAlias = dict[str, Any]
 # As docker-entrypoint.sh of PostgreSQL's official image does it.
 START_POSTGRES = """
 [ -s "$PGDATA/PG_VERSION" ] || {
-  printf %s "$POSTGRES_PASSWORD" | initdb --username=postgres --pwfile=/dev/stdin --auth=scram-sha-256
+  printf %s "$POSTGRES_PASSWORD" | initdb --username=postgres --pwfile=/dev/stdin --auth=scram-sha-256 --encoding=UTF8 --no-locale
   echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
 }
 exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp "$@"
@@ -136,8 +136,20 @@ class Consumers:
         )
         answer.run_forever(timeout=ANSWERING)
         said, complaints = answer.read_stdout(), answer.read_stderr()
-        assert not answer.is_open() and answer.returncode == 0, f"{program}: {said}{complaints}"
+        assert not answer.is_open() and answer.returncode == 0, f"{program}: {said}{complaints}{self.logs()}"
         return json.loads(said.strip().splitlines()[-1])
+
+    def logs(self) -> str:
+        """The ends of all pods' logs."""
+        names = [each.metadata.name for each in self.core.list_namespaced_pod("data").items]
+        return "".join(f"\n== {name}\n{self.log(name)}" for name in names)
+
+    def log(self, pod: str) -> str:
+        try:
+            log: str = self.core.read_namespaced_pod_log(pod, "data", tail_lines=30)
+        except client.ApiException as problem:
+            return str(problem.reason)
+        return log
 
     def kill_during(self, pods: list[str], load: Callable[[], None], *, again: bool = True) -> None:
         """Delete pods without grace in the midst of a load.
