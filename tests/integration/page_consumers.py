@@ -90,6 +90,8 @@ class Consumers:
         self.core.create_namespaced_config_map("data", {"metadata": {"name": CLIENT}, "data": programs})
         self.core.create_namespaced_pod("data", client_pod())
         self.wait_until_all_run()
+        # A kill in the midst of initdb would leave half a cluster, here as with the official image.
+        self.client("transactions", "write", "1", "0")
 
     def wait_until_all_run(self) -> None:
         """All pods run, and the brokers know one another's addresses."""
