@@ -32,7 +32,8 @@ def connect(host: str, password: str) -> psycopg.Connection:
     while True:
         try:
             return psycopg.connect(host=host, user="postgres", password=password, dbname="postgres", autocommit=True, connect_timeout=5)
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as problem:
+            print(time.strftime("%T"), str(problem).strip().splitlines()[0], file=sys.stderr)
             if time.monotonic() > end:
                 raise
             time.sleep(0.2)
