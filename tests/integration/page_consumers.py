@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,8 +26,8 @@ PROGRAMS = Path(__file__).with_name("ledgers")
 CLIENT = "ledger"
 HOSTS = "hosts"  # an annotation: the brokers' names and addresses
 PASSWORD = secrets.token_hex(16)
-WRITING = 12.0  # seconds of each load
-KILLED = 4.0  # seconds after its beginning
+WRITING = 12.0  # seconds of each load, from its client's start on
+KILLED = 4.0  # seconds after the first acknowledgement
 ANSWERING = 300  # seconds that a client takes at most
 Json: TypeAlias = dict[str, Any]
 
@@ -72,6 +73,7 @@ class Consumers:
         self.apps = client.AppsV1Api(api)
         self.acknowledged = {"postgres": 0, "kafka": 0}
         self.sent = 0  # the last record's number
+        self.begun = threading.Event()  # a load has
 
     def make(self, *, postgres: Sequence[str] = ()) -> None:
         """The Secret as the page makes it, both files, and the clients' pod.
@@ -136,8 +138,13 @@ class Consumers:
             tty=False,
             _preload_content=False,
         )
-        answer.run_forever(timeout=ANSWERING)
-        said, complaints = answer.read_stdout(), answer.read_stderr()
+        said, complaints, end = "", "", time.monotonic() + ANSWERING
+        while answer.is_open() and time.monotonic() < end:
+            answer.update(timeout=1)
+            said += answer.read_stdout(timeout=0) if answer.peek_stdout() else ""
+            complaints += answer.read_stderr(timeout=0) if answer.peek_stderr() else ""
+            if said.startswith("begun"):
+                self.begun.set()
         assert not answer.is_open() and answer.returncode == 0, f"{program}: {said}{complaints}{self.logs()}"
         return json.loads(said.strip().splitlines()[-1])
 
@@ -161,10 +168,13 @@ class Consumers:
         uids = {each.metadata.name: each.metadata.uid for each in self.core.list_namespaced_pod("data").items}
 
         def kill() -> None:
-            for pod in pods:
-                self.core.delete_namespaced_pod(pod, "data", grace_period_seconds=0)
+            if self.begun.wait(ANSWERING):
+                time.sleep(KILLED)
+                for pod in pods:
+                    self.core.delete_namespaced_pod(pod, "data", grace_period_seconds=0)
 
-        killing = threading.Timer(KILLED, kill)
+        self.begun.clear()
+        killing = threading.Thread(target=kill, daemon=True)
         killing.start()
         load()
         killing.join()
