@@ -40,9 +40,15 @@ START_POSTGRES = """
 exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp "$@"
 """
 JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djdk.net.hosts.file=/hosts/hosts", "-cp", "/opt/kafka/libs/*"]
-# The files that Apache's image has for its program to begin with.
-BEGINNING = "open('/config/server.properties', 'w').write('# of the variables\\n')"
-FORMATTING = ["--default-configs-dir", "/config", "--mounted-configs-dir", "/none", "--final-configs-dir", "/config"]
+# As /etc/kafka/docker/run of Apache's image does it, whose program writes the settings and formats
+# the log directory: it fails where that was done before.
+START_KAFKA = """
+echo '# of the variables' > /config/server.properties
+folders='--default-configs-dir /config --mounted-configs-dir /none --final-configs-dir /config'
+said=$("$@" kafka.docker.KafkaDockerWrapper setup $folders 2>&1) ||
+  case $said in *"already formatted"*) ;; *) echo "$said"; exit 1;; esac
+exec "$@" kafka.Kafka /config/server.properties
+"""
 
 
 def engine_of(manifest: Json) -> Json:
@@ -58,10 +64,7 @@ def engine_of(manifest: Json) -> Json:
     container["volumeMounts"] += [{"name": "config", "mountPath": "/config"}, {"name": "hosts", "mountPath": "/hosts"}]
     hosts = {"path": "hosts", "fieldRef": {"fieldPath": f"metadata.annotations['{HOSTS}']"}}
     spec["volumes"] = [{"name": "config", "emptyDir": {}}, {"name": "hosts", "downwardAPI": {"items": [hosts]}}]
-    first = {**container, "name": "files", "image": reference("clients"), "command": ["python3", "-c", BEGINNING]}
-    then = {**container, "name": "setup", "command": [*JAVA, "kafka.docker.KafkaDockerWrapper", "setup", *FORMATTING]}
-    spec["initContainers"] = [first, then]
-    container["command"] = [*JAVA, "kafka.Kafka", "/config/server.properties"]
+    container["command"] = ["sh", "-ec", START_KAFKA, "kafka", *JAVA]
     return manifest
 
 
