@@ -33,7 +33,8 @@ def refuse_without_driver(stack: StackVolumes, services: list[str], seen: Observ
     lines = [f"{name} has no snapshots: its volumes are folders of a node."]
     hint = [f"Copy them while {service} is stopped. The copy comes back by the setting `adopt` (docs/snapshots.md):"]
     hint.append(f"  kubectl -n {stack.namespace} scale statefulset {service} --replicas=0")
-    hint.append(f"  kubectl -n {stack.namespace} wait --for=delete pod -l app.kubernetes.io/name={service} --timeout=180s")
+    pods = " ".join(f"pod/{service}-{wanted.ordinal}" for wanted in stack.wanted if wanted.service == service)
+    hint.append(f"  kubectl -n {stack.namespace} wait --for=delete {pods} --timeout=180s")
     claims = {claim["metadata"]["name"]: claim["spec"].get("volumeName") for claim in seen.claims}
     volumes = {volume.name: volume for volume in seen.volumes if volume.exists}
     for wanted in (each for each in stack.wanted if each.service == service):
