@@ -124,9 +124,9 @@ class Take:
 
     def _removed(self, left: Sequence[str]) -> str:
         if not left:
-            return "A set in which one is missing is none: nothing of it is left."
+            return "Nothing of the set is left."
         return (
-            f"A set in which one is missing is none. This is left of it, and can go: `kubectl -n {self.stack.namespace} delete "
+            f"It is no set, and this is left of it, which can go: `kubectl -n {self.stack.namespace} delete "
             f"volumesnapshot {' '.join(left)}`."
         )
 

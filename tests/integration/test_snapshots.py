@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from devkube.cluster import EmbeddedCluster, csi, embedded
 from devkube.images import build_image, reference
 from devkube.toolchain.build import build
 from ops.kube import open_api
+from tests.conftest import eventually
 from tests.program import Program
 
 _LACKING = [*embedded.lacking(), *csi.lacking()]
@@ -53,13 +55,11 @@ class Stack:
     def done(self, *arguments: str) -> str:
         ended = self.ops(*arguments)
         assert ended.returncode == 0, ended.stdout + ended.stderr
-        print(ended.args, ended.stdout)
         return ended.stdout
 
     def refused(self, *arguments: str) -> str:
         ended = self.ops(*arguments)
         assert ended.returncode == 1, ended.stdout + ended.stderr
-        print(ended.args, ended.stderr)
         assert "Traceback" not in ended.stderr
         return ended.stderr
 
@@ -122,6 +122,7 @@ def test_a_service_comes_back_as_it_was_when_the_set_was_taken(stack: Stack, tmp
     first = stack.take()
     assert [(each["set"], each["volumes"], each["ready"], each["restorable"]) for each in stack.sets()] == [(first, 3, True, True)]
     assert len(stack.names(SNAPSHOTS)) == 3
+    assert first in stack.done("snapshot", "list")
 
     # Another one of somebody's own: it is never counted, and never deleted.
     source = {"persistentVolumeClaimName": "data-kafka-0"}
@@ -175,3 +176,18 @@ def test_a_set_in_which_one_fails_is_none(stack: Stack) -> None:
     said = stack.refused("snapshot", "--service", "kafka", "--before", "exit 3", "--after", "true")
     assert "--before failed: `exit 3` ended with exit status 3" in said
     assert stack.names(SNAPSHOTS) == before
+
+
+def test_ctrl_c_lets_go_what_was_held_and_leaves_no_snapshot(stack: Stack, tmp_path: Path) -> None:
+    before = stack.names(SNAPSHOTS), stack.names(CONTENTS)
+    log = tmp_path / "log"
+    hooks = ["--before", "true", "--after", f"echo released >> {shlex.quote(str(log))}"]
+    command = [str(paths.SCRIPTS / "python"), "-m", "ops", "snapshot", "--service", "kafka", *hooks, "--stack", "aws"]
+    child = subprocess.Popen(command, cwd=stack.program.folder, env=stack.program.variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    eventually(lambda: stack.names(SNAPSHOTS) != before[0], "a snapshot is asked for", 30)
+    child.send_signal(signal.SIGINT)
+    output, errors = child.communicate(timeout=90)
+    assert child.returncode == 130, output + errors
+    assert b"Interrupted" in errors
+    assert log.read_text() == "released\n"
+    assert (stack.names(SNAPSHOTS), stack.names(CONTENTS)) == before

@@ -28,8 +28,8 @@ VOLUMES = "/api/v1/persistentvolumes"
 
 def settings(**changes: Any) -> Settings:
     """Those of stack aws, with snapshots."""
-    tiers = json.loads(stack_config("aws")["storage-tiers:tiers"])
-    return load(stack_config("aws", **{"tiers": {name: {**tier, "snapshots": {}} for name, tier in tiers.items()}, **changes}), "aws")
+    declared: dict[str, dict[str, Any]] = json.loads(stack_config("aws")["storage-tiers:tiers"])
+    return load(stack_config("aws", **{"tiers": {name: {**tier, "snapshots": {}} for name, tier in declared.items()}, **changes}), "aws")
 
 
 class SnapshotCluster(KubeApi):
@@ -117,7 +117,7 @@ class SnapshotCluster(KubeApi):
 
     def request(self, method: str, path: str, body: dict[str, Any] | None = None, **_: Any) -> dict[str, Any]:
         self.control()
-        path, _, query = path.partition("?")
+        path, __, query = path.partition("?")
         if method != "GET":
             self.sent.append((method, path))
         if method == "POST" and body:

@@ -16,9 +16,10 @@ from ops.snapshots import restoring, taking
 from ops.snapshots.freezing import Freeze
 from ops.snapshots.listing import as_json, table, why_not
 from ops.snapshots.refusals import refuse_without_class, refuse_without_driver, services_of, sets_of
-from ops.snapshots.restoring import FROM, restore
+from ops.snapshots.restoring import restore
 from ops.snapshots.sets import Part, SnapshotSet, find_sets, read_sets, set_called
 from ops.snapshots.taking import Take, bound, remove, surplus
+from ops.snapshots.targets import FROM, plan
 from ops.volumes.stack_volumes import StackVolumes
 from tests.unit.snapshot_cluster import CLAIMS, CONTENTS, PODS, SNAPSHOTS, VOLUMES, SnapshotCluster, settings, stack
 from tests.unit.test_stack_volumes import OWN, RecordedApi
@@ -61,9 +62,13 @@ def test_all_are_asked_for_before_any_is_waited_for() -> None:
     cluster = SnapshotCluster()
     volumes = stack(cluster)
     waited: list[int] = []
-    volumes.api.kube.items = lambda path, real=cluster.items: (waited.append(len(cluster.in_(SNAPSHOTS))), real(path))[1]  # type: ignore[method-assign, misc]
-    seen = volumes.look()
-    waited.clear()
+    seen, items = volumes.look(), cluster.items
+
+    def counted(path: str) -> list[dict[str, Any]]:
+        waited.append(len(cluster.in_(SNAPSHOTS)))
+        return items(path)
+
+    cluster.items = counted  # type: ignore[method-assign]
     Take(volumes, "kafka", NOON, Freeze()).take(seen)
     assert set(waited) == {3}
 
@@ -228,27 +233,32 @@ def test_each_claim_gets_a_volume_of_its_own_snapshot_and_old_ones_stay() -> Non
     restore(stack(cluster), found)
     assert len(cluster.sent) == sent, "a second time nothing is left to do"
     volumes_then = stack(cluster)
-    plan = volumes_then.reserve()
-    assert {each.name: given.name for each, given in plan.gives.items() if each.service == "kafka"} == {
+    adoption = volumes_then.reserve()
+    assert {each.name: given.name for each, given in adoption.gives.items() if each.service == "kafka"} == {
         f"data-kafka-{ordinal}": f"pv-restore-{NAME}-{ordinal}" for ordinal in range(3)
     }, "an ordinary adoption knows what is reserved"
 
 
 def test_a_volume_is_no_smaller_than_claim_and_snapshot() -> None:
     cluster, found = ready_to_restore()
-    target = restoring.plan(stack(cluster), found, stack(cluster).look())[0]
+    target = plan(stack(cluster), found, stack(cluster).look())[0]
     assert target.size == 4 * 2**30
     grown = {"kafka": {"tier": "streaming", "size": "9Gi", "replicas": 3}}
-    assert restoring.plan(stack(cluster, services=grown), found, stack(cluster).look())[0].size == 9 * 2**30
+    assert plan(stack(cluster, services=grown), found, stack(cluster).look())[0].size == 9 * 2**30
     small = {"kafka": {"tier": "streaming", "size": "1Gi", "replicas": 3}}
-    assert restoring.plan(stack(cluster, services=small), found, stack(cluster).look())[0].size == 4 * 2**30
+    assert plan(stack(cluster, services=small), found, stack(cluster).look())[0].size == 4 * 2**30
 
 
 def test_the_pod_that_mounts_it_changes_nothing_of_the_data() -> None:
     cluster, found = ready_to_restore()
     made: list[Any] = []
     create = cluster.create
-    cluster.create = lambda path, body: (made.append(body), create(path, body))[1]  # type: ignore[method-assign]
+
+    def recorded(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        made.append(body)
+        return create(path, body)
+
+    cluster.create = recorded  # type: ignore[method-assign]
     restore(stack(cluster), found)
     pods = [each for each in made if each["kind"] == "Pod"]
     assert len(pods) == 3
@@ -322,7 +332,7 @@ def test_one_that_was_used_since_is_not_taken_for_a_new_one() -> None:
     restore(stack(cluster), found)
     used = cluster.objects[f"{VOLUMES}/pv-restore-{NAME}-0"]
     used["spec"]["claimRef"]["uid"] = "of-a-claim-that-was"
-    target = restoring.plan(stack(cluster), found, stack(cluster).look())[0]
+    target = plan(stack(cluster), found, stack(cluster).look())[0]
     assert target.made is None
 
 
