@@ -191,3 +191,12 @@ def test_ctrl_c_lets_go_what_was_held_and_leaves_no_snapshot(stack: Stack, tmp_p
     assert b"Interrupted" in errors
     assert log.read_text() == "released\n"
     assert (stack.names(SNAPSHOTS), stack.names(CONTENTS)) == before
+
+
+def test_a_destroy_that_would_take_the_snapshots_along_is_refused(stack: Stack) -> None:
+    stack.consumers.stop()
+    there = stack.names(SNAPSHOTS)
+    ended = stack.program.run("destroy", "--yes", "--skip-preview")
+    assert ended.returncode != 0
+    assert f"volumesnapshot/{there[0]}" in ended.stdout + ended.stderr
+    assert stack.names(SNAPSHOTS) == there
