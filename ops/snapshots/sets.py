@@ -47,7 +47,7 @@ def content_path(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Part:
+class SetPart:
     """One VolumeSnapshot of a set.
 
     `size` is the least that a volume from it must have, in bytes, None until the driver says it.
@@ -79,7 +79,7 @@ class SnapshotSet:
     service: str
     taken: datetime
     count: int
-    parts: Sequence[Part]
+    parts: Sequence[SetPart]
 
     @property
     def name(self) -> str:
@@ -148,7 +148,7 @@ def find_sets(api: KubeApi, namespace: str, stack: str, service: str = "") -> li
 
 def read_sets(found: Iterable[Json], stack: str) -> list[SnapshotSet]:
     """The sets that VolumeSnapshots, as the API's JSON has them, make up; the newest first."""
-    sets: dict[tuple[str, datetime], list[tuple[int, Part]]] = {}
+    sets: dict[tuple[str, datetime], list[tuple[int, SetPart]]] = {}
     for each in found:
         marks, stamp = labels.of(each), Stamp.of(labels.of(each))
         taken = _moment(marks.get(SET, ""))
@@ -174,10 +174,10 @@ def set_called(sets: Sequence[SnapshotSet], name: str, stack: str) -> SnapshotSe
     raise UserError(f"stack {stack} has no set of snapshots {name}.", f"{there} `python -m ops snapshot list --stack {stack}` lists them.")
 
 
-def _part(found: Json, stamp: Stamp, notes: Mapping[str, str]) -> Part:
+def _part(found: Json, stamp: Stamp, notes: Mapping[str, str]) -> SetPart:
     metadata, status = found["metadata"], found.get("status") or {}
     size = status.get("restoreSize")
-    return Part(
+    return SetPart(
         name=metadata["name"],
         uid=metadata["uid"],
         ordinal=stamp.ordinal,

@@ -17,7 +17,7 @@ from components.kube.errors import ApiError
 from ops.console import Step, step
 from ops.errors import UserError
 from ops.snapshots.freezing import Freeze
-from ops.snapshots.sets import Part, SnapshotSet, content_path, find_sets, manifest, path, set_name
+from ops.snapshots.sets import SetPart, SnapshotSet, content_path, find_sets, manifest, path, set_name
 from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes
 from ops.volumes.volume import Volume
 from ops.volumes.wanted import Wanted
@@ -84,7 +84,7 @@ class Take:
         sets = find_sets(self.stack.api.kube, self.stack.namespace, self.stack.settings.stack, self.service)
         return next((each for each in sets if each.taken == self.taken), None)
 
-    def _wait(self, shown: Step, count: int, what: str, reached: Callable[[Part], bool], seconds: float) -> SnapshotSet:
+    def _wait(self, shown: Step, count: int, what: str, reached: Callable[[SetPart], bool], seconds: float) -> SnapshotSet:
         began = time.monotonic()
         while True:
             found = self._found()
@@ -106,7 +106,7 @@ class Take:
                 )
             time.sleep(0.3 if time.monotonic() - began < 60 else 5)
 
-    def _check_errors(self, left: Sequence[Part]) -> None:
+    def _check_errors(self, left: Sequence[SetPart]) -> None:
         now = time.monotonic()
         for part in left:
             if not part.error:
@@ -164,7 +164,7 @@ def bound(stack: StackVolumes, service: str, seen: ObservedVolumes) -> list[tupl
     return found
 
 
-def remove(stack: StackVolumes, parts: Sequence[Part]) -> list[str]:
+def remove(stack: StackVolumes, parts: Sequence[SetPart]) -> list[str]:
     """Delete snapshots, and what the driver has of them, whatever their class says of that.
 
     Waits until both are gone, at most a minute. The names of those that are left.
@@ -183,14 +183,14 @@ def remove(stack: StackVolumes, parts: Sequence[Part]) -> list[str]:
         time.sleep(0.3)
 
 
-def _content(part: Part) -> str:
+def _content(part: SetPart) -> str:
     """Where the driver's side of a snapshot is; before the snapshot says it, by the name that the
     controller gives it (external-snapshotter, utils.GetDynamicSnapshotContentNameForSnapshot).
     """
     return content_path(part.content or f"snapcontent-{part.uid}")
 
 
-def _is_gone(kube: KubeApi, namespace: str, part: Part) -> bool:
+def _is_gone(kube: KubeApi, namespace: str, part: SetPart) -> bool:
     found = kube.find(path(namespace, part.name))
     if found and found["metadata"]["uid"] == part.uid:
         return False

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from components.kube import labels
 from ops.errors import UserError
 from ops.snapshots.manifests import temporary_name
-from ops.snapshots.sets import Part, SnapshotSet
+from ops.snapshots.sets import SetPart, SnapshotSet
 from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes
 from ops.volumes.volume import Reference, Volume, give_up
 from ops.volumes.wanted import Wanted
@@ -21,7 +21,7 @@ class Restored:
     """What one claim gets. `made` is the volume that an earlier run made of the snapshot."""
 
     wanted: Wanted
-    part: Part
+    part: SetPart
     made: Volume | None = None
 
     @property
@@ -62,7 +62,7 @@ def plan(stack: StackVolumes, found: SnapshotSet, seen: ObservedVolumes) -> list
     return targets
 
 
-def is_made(volume: Volume, wanted: Wanted, part: Part) -> bool:
+def is_made(volume: Volume, wanted: Wanted, part: SetPart) -> bool:
     """Whether an earlier run made the volume of this snapshot, and no claim has used it since."""
     if not volume.exists or volume.going or volume.annotations.get(FROM) != part.uid or volume.claim is None:
         return False

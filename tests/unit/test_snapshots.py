@@ -17,7 +17,7 @@ from ops.snapshots.freezing import Freeze
 from ops.snapshots.listing import as_json, table, why_not
 from ops.snapshots.refusals import refuse_without_class, refuse_without_driver, services_of, sets_of
 from ops.snapshots.restoring import restore
-from ops.snapshots.sets import Part, SnapshotSet, find_sets, read_sets, set_called
+from ops.snapshots.sets import SetPart, SnapshotSet, find_sets, read_sets, set_called
 from ops.snapshots.taking import Take, bound, remove, surplus
 from ops.snapshots.targets import FROM, plan
 from ops.volumes.stack_volumes import StackVolumes
@@ -133,9 +133,9 @@ def test_a_claim_without_a_volume_leaves_no_set() -> None:
         bound(volumes, "kafka", volumes.look())
 
 
-def part(ordinal: int = 0, **more: Any) -> Part:
+def part(ordinal: int = 0, **more: Any) -> SetPart:
     given: dict[str, Any] = {"name": f"{NAME}-{ordinal}", "uid": f"u{ordinal}", "ordinal": ordinal, "tier": "streaming", "run": "r"}
-    return Part(**{**given, "ready": True, **more})
+    return SetPart(**{**given, "ready": True, **more})
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(["kafka", "postgres"])), max_size=8), st.integers(-1, 4))
