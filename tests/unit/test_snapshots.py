@@ -1,0 +1,425 @@
+"""Sets of snapshots: whole or not at all, ours alone, never the last one, never over data."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from components.kube.errors import ApiError
+from ops.errors import UserError
+from ops.snapshots import restoring, taking
+from ops.snapshots.freezing import Freeze
+from ops.snapshots.listing import as_json, table, why_not
+from ops.snapshots.refusals import refuse_without_class, refuse_without_driver, services_of, sets_of
+from ops.snapshots.restoring import restore
+from ops.snapshots.sets import SetPart, SnapshotSet, find_sets, read_sets, set_called
+from ops.snapshots.taking import Take, bound, remove, surplus
+from ops.snapshots.targets import FROM, plan
+from ops.volumes.stack_volumes import StackVolumes
+from tests.unit.snapshot_cluster import CLAIMS, CONTENTS, PODS, SNAPSHOTS, VOLUMES, SnapshotCluster, settings, stack
+from tests.unit.test_stack_volumes import OWN, RecordedApi
+from tests.unit.test_stack_volumes import stack as dev_stack
+from tests.unit.volume_objects import claim, stamp
+
+NOON = datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC)
+NAME = "kafka-20261127-120000"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(taking, "CUT", 0.5)
+    monkeypatch.setattr(taking, "ERROR", 0.1)
+    monkeypatch.setattr(taking, "GONE", 0.5)
+    monkeypatch.setattr(restoring, "MADE", 0.5)
+    monkeypatch.setattr(restoring, "GONE", 2)
+
+
+def take(volumes: StackVolumes, taken: datetime = NOON, freeze: Freeze | None = None) -> SnapshotSet:
+    return Take(volumes, "kafka", taken, freeze or Freeze(), ready=0.5).take(volumes.look())
+
+
+def lose(cluster: SnapshotCluster, ordinal: int) -> None:
+    del cluster.objects[f"{CLAIMS}/data-kafka-{ordinal}"]
+
+
+def test_a_set_is_all_of_a_service_and_says_whose_it_is() -> None:
+    cluster = SnapshotCluster()
+    found = take(stack(cluster))
+    assert (found.name, found.count, found.complete, found.size) == (NAME, 3, True, 3 * 4 * 2**30)
+    made = cluster.in_(SNAPSHOTS)
+    assert sorted(made) == [f"{NAME}-{ordinal}" for ordinal in range(3)]
+    one = made[f"{NAME}-1"]
+    assert one["spec"] == {"volumeSnapshotClassName": "streaming-ebs", "source": {"persistentVolumeClaimName": "data-kafka-1"}}
+    assert stamp(ordinal=1, stack="aws").items() <= one["metadata"]["labels"].items()
+
+
+def test_all_are_asked_for_before_any_is_waited_for() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    waited: list[int] = []
+    seen, items = volumes.look(), cluster.items
+
+    def counted(path: str) -> list[dict[str, Any]]:
+        waited.append(len(cluster.in_(SNAPSHOTS)))
+        return items(path)
+
+    cluster.items = counted  # type: ignore[method-assign]
+    Take(volumes, "kafka", NOON, Freeze()).take(seen)
+    assert set(waited) == {3}
+
+
+def test_one_that_fails_takes_the_others_of_this_run_with_it_and_nothing_else() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    take(volumes, NOON - timedelta(days=1))
+    cluster.add(SNAPSHOTS, {"metadata": {"name": "own"}, "spec": {}})
+    before = set(cluster.in_(SNAPSHOTS))
+    cluster.failing[f"{NAME}-2"] = "SnapshotLimitExceeded"
+    with pytest.raises(UserError) as failed:
+        take(volumes)
+    assert str(failed.value).startswith(f"set {NAME}: {NAME}-2 has failed: SnapshotLimitExceeded\n")
+    assert set(cluster.in_(SNAPSHOTS)) == before
+    assert len(cluster.in_(CONTENTS)) == len(before), "nor is a copy left in the cloud"
+
+
+def test_a_set_of_the_same_moment_that_another_run_makes_is_left_alone() -> None:
+    cluster = SnapshotCluster()
+    take(stack(cluster))
+    with pytest.raises(UserError, match="no snapshot of data-kafka-0 could be asked for: 409 Conflict"):
+        take(stack(cluster))
+    assert len(cluster.in_(SNAPSHOTS)) == 3
+
+
+@pytest.mark.parametrize("what", ["ApiError", "Ctrl-C"])
+def test_what_ends_it_in_the_middle_leaves_nothing(what: str) -> None:
+    cluster = SnapshotCluster()
+    problem: Any = ApiError("gone", 503) if what == "ApiError" else KeyboardInterrupt()
+    cluster.status[f"{NAME}-1"] = problem
+    with pytest.raises((UserError, KeyboardInterrupt)):
+        take(stack(cluster))
+    assert not cluster.in_(SNAPSHOTS)
+    assert not cluster.in_(CONTENTS)
+
+
+def test_one_that_is_taken_and_only_not_ready_in_time_stays() -> None:
+    cluster = SnapshotCluster()
+    cluster.slow.add(f"{NAME}-0")
+    with pytest.raises(UserError, match="is taken, and is not ready after") as late:
+        take(stack(cluster))
+    assert "It stays." in late.value.hint
+    found = find_sets(cluster, "data", "aws")[0]
+    assert (found.complete, found.lacks) == (False, f"is not ready yet ({NAME}-0)")
+
+
+def test_one_that_the_driver_never_takes_is_removed() -> None:
+    cluster = SnapshotCluster()
+    cluster.failing[f"{NAME}-1"] = ""
+    with pytest.raises(UserError, match="the driver has not taken kafka-20261127-120000-1"):
+        take(stack(cluster))
+    assert not cluster.in_(SNAPSHOTS)
+
+
+def test_a_claim_without_a_volume_leaves_no_set() -> None:
+    cluster = SnapshotCluster()
+    lose(cluster, 1)
+    del cluster.objects[f"{CLAIMS}/data-kafka-2"]["spec"]["volumeName"]
+    volumes = stack(cluster)
+    with pytest.raises(UserError, match="no set of kafka can be taken: claim data-kafka-1 isn't there; claim data-kafka-2 has no volume"):
+        bound(volumes, "kafka", volumes.look())
+
+
+def part(ordinal: int = 0, **more: Any) -> SetPart:
+    given: dict[str, Any] = {"name": f"{NAME}-{ordinal}", "uid": f"u{ordinal}", "ordinal": ordinal, "tier": "streaming", "run": "r"}
+    return SetPart(**{**given, "ready": True, **more})
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["kafka", "postgres"])), max_size=8), st.integers(-1, 4))
+def test_only_complete_sets_of_the_service_go_and_the_newest_never(kinds: list[tuple[bool, str]], keep: int) -> None:
+    sets = [SnapshotSet(service, NOON - timedelta(days=days), 1, [part(ready=good)]) for days, (good, service) in enumerate(kinds)]
+    doomed = surplus(sets, "kafka", keep)
+    complete = [each for each in sets if each.complete and each.service == "kafka"]
+    assert set(map(id, doomed)) <= set(map(id, complete))
+    assert len(complete) - len(doomed) == min(len(complete), max(keep, 1))
+    assert not complete or complete[0] not in doomed
+    kept = [each for each in complete if each not in doomed]
+    assert all(old.taken < young.taken for old in doomed for young in kept)
+
+
+def test_what_is_deleted_goes_with_the_clouds_copy_although_the_class_retains() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    found = take(volumes)
+    assert remove(volumes, found.parts) == []
+    assert not cluster.in_(SNAPSHOTS) and not cluster.in_(CONTENTS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"app.kubernetes.io/managed-by": "somebody"},
+        {"app.kubernetes.io/instance": "dev"},
+        {"storage-tiers/ordinal": "many"},
+        {"storage-tiers/snapshot-set": "monday"},
+        {"app.kubernetes.io/part-of": "other"},
+    ],
+)
+def test_what_is_not_marked_as_ours_is_no_part_of_a_set(change: dict[str, str]) -> None:
+    cluster = SnapshotCluster()
+    take(stack(cluster))
+    found = [*cluster.in_(SNAPSHOTS).values()]
+    found[2]["metadata"]["labels"].update(change)
+    (read,) = read_sets(found, "aws")
+    assert (len(read.parts), read.complete, read.lacks) == (2, False, "has 2 of 3 snapshots")
+
+
+def test_a_set_is_found_by_its_name() -> None:
+    cluster = SnapshotCluster()
+    sets = [take(stack(cluster))]
+    assert set_called(sets, NAME, "aws") == sets[0]
+    with pytest.raises(UserError, match="has no set of snapshots kafka-x"):
+        set_called(sets, "kafka-x", "aws")
+
+
+def test_the_list_says_what_can_be_restored() -> None:
+    good = SnapshotSet("kafka", NOON, 3, [part(ordinal, size=2**30) for ordinal in range(3)])
+    half = SnapshotSet("kafka", NOON, 3, [part(0), part(1, ready=False, error="full"), part(2)])
+    gone = SnapshotSet("other", NOON, 1, [part()])
+    assert why_not(good, settings()) == ""
+    assert why_not(half, settings()) == f"it has failed ({NAME}-1: full)"
+    assert why_not(gone, settings()) == "the settings have no service other"
+    listed = as_json([good, half], settings(), NOON + timedelta(hours=3))["sets"]
+    assert [(each["set"], each["ageSeconds"], each["sizeBytes"], each["restorable"]) for each in listed] == [
+        (NAME, 10800, 3 * 2**30, True),
+        (NAME, 10800, 0, False),
+    ]
+    console = Console(width=120)
+    with console.capture() as caught:
+        console.print(table([good, half], settings(), NOON + timedelta(hours=3)))
+    shown = [line.split() for line in caught.get().splitlines() if NAME in line]
+    assert shown[0] == [NAME, "3", "h", "3", "3.00", "GiB", "yes", "yes"]
+    assert shown[1][:4] == [NAME, "3", "h", "3"] and "2 of 3" in " ".join(shown[1])
+
+
+def ready_to_restore() -> tuple[SnapshotCluster, SnapshotSet]:
+    cluster = SnapshotCluster()
+    found = take(stack(cluster))
+    for ordinal in range(3):
+        lose(cluster, ordinal)
+    return cluster, found
+
+
+def test_each_claim_gets_a_volume_of_its_own_snapshot_and_old_ones_stay() -> None:
+    cluster, found = ready_to_restore()
+    assert [each.name for each in restore(stack(cluster), found)] == [f"data-kafka-{ordinal}" for ordinal in range(3)]
+    volumes = cluster.in_(VOLUMES)
+    for ordinal in range(3):
+        assert volumes[f"pv{ordinal}"]["status"]["phase"] == "Released"
+        made = volumes[f"pv-restore-{NAME}-{ordinal}"]
+        assert made["spec"]["claimRef"] == {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "namespace": "data",
+            "name": f"data-kafka-{ordinal}",
+        }
+        assert stamp(ordinal=ordinal, stack="aws").items() <= made["metadata"]["labels"].items()
+        assert made["metadata"]["annotations"][FROM] == next(each.uid for each in found.parts if each.ordinal == ordinal)
+    assert not cluster.in_(CLAIMS) and not cluster.in_(PODS)
+    sent = len(cluster.sent)
+    restore(stack(cluster), found)
+    assert len(cluster.sent) == sent, "a second time nothing is left to do"
+    volumes_then = stack(cluster)
+    adoption = volumes_then.reserve()
+    assert {each.name: given.name for each, given in adoption.gives.items() if each.service == "kafka"} == {
+        f"data-kafka-{ordinal}": f"pv-restore-{NAME}-{ordinal}" for ordinal in range(3)
+    }, "an ordinary adoption knows what is reserved"
+
+
+def test_a_volume_is_no_smaller_than_claim_and_snapshot() -> None:
+    cluster, found = ready_to_restore()
+    target = plan(stack(cluster), found, stack(cluster).look())[0]
+    assert target.size == 4 * 2**30
+    grown = {"kafka": {"tier": "streaming", "size": "9Gi", "replicas": 3}}
+    assert plan(stack(cluster, services=grown), found, stack(cluster).look())[0].size == 9 * 2**30
+    small = {"kafka": {"tier": "streaming", "size": "1Gi", "replicas": 3}}
+    assert plan(stack(cluster, services=small), found, stack(cluster).look())[0].size == 4 * 2**30
+
+
+def test_the_pod_that_mounts_it_changes_nothing_of_the_data() -> None:
+    cluster, found = ready_to_restore()
+    made: list[Any] = []
+    create = cluster.create
+
+    def recorded(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        made.append(body)
+        return create(path, body)
+
+    cluster.create = recorded  # type: ignore[method-assign]
+    restore(stack(cluster), found)
+    pods = [each for each in made if each["kind"] == "Pod"]
+    assert len(pods) == 3
+    for pod in pods:
+        assert "fsGroup" not in pod["spec"]["securityContext"]
+        assert pod["spec"]["containers"][0]["volumeMounts"][0]["readOnly"]
+        assert pod["spec"]["securityContext"]["runAsNonRoot"]
+
+
+def refused(cluster: SnapshotCluster, found: SnapshotSet, **changes: Any) -> str:
+    before = len(cluster.sent)
+    with pytest.raises(UserError) as raised:
+        restore(stack(cluster, **changes), found)
+    assert len(cluster.sent) == before, "nothing was made"
+    return str(raised.value)
+
+
+def test_nothing_is_restored_over_data_or_over_what_is_somebody_elses() -> None:
+    cluster, found = ready_to_restore()
+    cluster.bound(1)
+    said = refused(cluster, found)
+    assert "kafka 1 (data/data-kafka-1): the claim is bound to pv1, and nothing is restored over data" in said
+    lose(cluster, 1)
+    strange = cluster.add(CLAIMS, cluster.claim("data-kafka-1"))
+    strange["metadata"]["labels"] = {}
+    assert "a claim of this name is there that isn't stack aws's" in refused(cluster, found)
+    strange["metadata"]["labels"] = cluster.claim("x")["metadata"]["labels"]
+    strange["metadata"]["deletionTimestamp"] = "now"
+    assert "the claim is being deleted" in refused(cluster, found)
+    lose(cluster, 1)
+    assert "the setting adopt.kafka.1 names pv1" in refused(cluster, found, adopt={"kafka": {"1": "pv1"}})
+    cluster.objects[f"{VOLUMES}/pv2"]["spec"]["claimRef"] = {"namespace": "data", "name": "data-kafka-2"}
+    assert "pv2 is reserved for it already" in refused(cluster, found)
+
+
+def test_no_part_of_a_set_and_no_set_beyond_the_replicas_is_restored() -> None:
+    cluster, found = ready_to_restore()
+    two = {"kafka": {"tier": "streaming", "size": "4Gi", "replicas": 2}}
+    assert "has 3 volumes, and services.kafka.replicas is 2" in refused(cluster, found, services=two)
+    half = SnapshotSet("kafka", NOON, 3, found.parts[:2])
+    assert "has 2 of 3 snapshots: a service isn't restored from a part" in refused(cluster, half)
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_an_interrupted_restore_goes_on_where_it_stopped(number: int) -> None:
+    """It is interrupted before each of its writes."""
+    cluster, found = ready_to_restore()
+    request, left = cluster.request, number
+
+    def interrupted(method: str, *more: Any, **others: Any) -> Any:
+        nonlocal left
+        if method in ("POST", "PATCH"):
+            left -= 1
+            if left == -1:
+                raise KeyboardInterrupt
+        return request(method, *more, **others)
+
+    cluster.request = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        restore(stack(cluster), found)
+    assert not cluster.in_(PODS)
+    restore(stack(cluster), found)
+    reserved = [each for each in cluster.in_(VOLUMES).values() if "uid" not in each["spec"]["claimRef"]]
+    assert len(reserved) == 3
+    assert len(cluster.in_(VOLUMES)) == 6, "none was made twice"
+    assert not cluster.in_(CLAIMS) and not cluster.in_(PODS)
+
+
+def test_one_that_was_used_since_is_not_taken_for_a_new_one() -> None:
+    cluster, found = ready_to_restore()
+    restore(stack(cluster), found)
+    used = cluster.objects[f"{VOLUMES}/pv-restore-{NAME}-0"]
+    used["spec"]["claimRef"]["uid"] = "of-a-claim-that-was"
+    target = plan(stack(cluster), found, stack(cluster).look())[0]
+    assert target.made is None
+
+
+def test_a_full_quota_is_named_with_the_setting_that_makes_room() -> None:
+    cluster, found = ready_to_restore()
+    cluster.status[f"restore-{NAME}-0"] = ApiError("403", 403, "exceeded quota: streaming-ebs, requested: …")
+    with pytest.raises(UserError, match=r"--path services\.kafka\.restores 1`, `pulumi up`, then again"):
+        restore(stack(cluster), found)
+
+
+def test_a_pod_that_can_not_mount_is_named_and_removed() -> None:
+    cluster, found = ready_to_restore()
+    cluster.failing[f"restore-{NAME}-2"] = ""
+    with pytest.raises(UserError, match="these volumes were not made and mounted in") as late:
+        restore(stack(cluster), found)
+    assert f"claim data/restore-{NAME}-2" in str(late.value)
+    assert not cluster.in_(PODS)
+
+
+def test_after_runs_whatever_happens(tmp_path: Any) -> None:
+    log = tmp_path / "log"
+    commands = Freeze(f"echo before $SERVICE >> {log}", f"echo after >> {log}", {"SERVICE": "kafka"})
+    with pytest.raises(KeyboardInterrupt), commands:
+        raise KeyboardInterrupt
+    assert log.read_text() == "before kafka\nafter\n"
+    with pytest.raises(UserError, match="ended with exit status 3"), Freeze("exit 3", f"echo again >> {log}"):
+        pytest.fail("it goes on although nothing is held")
+    assert log.read_text().endswith("again\n")
+    with pytest.raises(UserError, match="Run it by hand: exit 4"), Freeze("true", "exit 4"):
+        pass
+
+
+def test_a_command_that_hangs_is_ended_with_what_it_has_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr("ops.snapshots.freezing.SECONDS", 0.3)
+    log = tmp_path / "log"
+    with pytest.raises(UserError, match=r"has not ended in 0\.3 s"), Freeze("sleep 60 | cat", f"echo after >> {log}"):
+        pytest.fail("it goes on")
+    assert log.read_text() == "after\n"
+
+
+def test_the_freeze_ends_when_all_are_taken_not_when_all_are_ready(tmp_path: Any) -> None:
+    cluster, log = SnapshotCluster(), tmp_path / "log"
+    cluster.slow.add(f"{NAME}-0")
+    with pytest.raises(UserError, match="not ready after"):
+        take(stack(cluster), freeze=Freeze("true", f"echo after >> {log}"))
+    assert log.read_text() == "after\n"
+
+
+def test_without_the_setting_the_class_or_the_crds_it_says_what_is_missing() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    refuse_without_class(volumes, ["kafka", "postgres"])
+    cluster.objects = {path: each for path, each in cluster.objects.items() if "volumesnapshotclasses/streaming" not in path}
+    with pytest.raises(UserError, match="the VolumeSnapshotClass streaming-ebs isn't in the cluster"):
+        refuse_without_class(volumes, ["kafka"])
+    cluster.request = lambda *_, **__: (_ for _ in ()).throw(ApiError("the API answered 404", 404))  # type: ignore[method-assign]
+    with pytest.raises(UserError, match="the cluster has no snapshots"):
+        refuse_without_class(volumes, ["kafka"])
+    volumes.look = lambda: None  # type: ignore[method-assign, assignment, return-value]
+    with pytest.raises(UserError, match="the cluster has no snapshots"):
+        sets_of(volumes)
+
+
+def test_a_tier_without_snapshots_is_named_with_its_setting() -> None:
+    tier = {"type": "gp3", "encrypted": True}
+    services = {"kafka": {"tier": "streaming", "size": "4Gi"}}
+    volumes = stack(SnapshotCluster(), tiers={"streaming": tier, "database": tier}, services=services)
+    with pytest.raises(UserError, match=r"`pulumi config set --stack aws --path tiers\.streaming\.snapshots\.deletionPolicy Retain`"):
+        refuse_without_class(volumes, ["kafka"])
+
+
+def test_services_are_all_or_those_that_are_named() -> None:
+    volumes = stack(SnapshotCluster())
+    assert services_of(volumes, ()) == ["postgres", "kafka"]
+    assert services_of(volumes, ("kafka", "kafka")) == ["kafka"]
+    with pytest.raises(UserError, match=r"--service zoo: stack aws has no such service\.\nIts services: postgres, kafka"):
+        services_of(volumes, ("zoo",))
+
+
+def test_local_path_has_none_and_the_commands_copy_what_is_there() -> None:
+    volumes = dev_stack(RecordedApi(OWN, [claim("data-kafka-1", "pv1")]))
+    with pytest.raises(UserError) as raised:
+        refuse_without_driver(volumes, ["kafka"], volumes.look())
+    assert str(raised.value).splitlines() == [
+        "local-path has no snapshots: its volumes are folders of a node.",
+        "Copy them while kafka is stopped. The copy comes back by the setting `adopt` (docs/snapshots.md):",
+        "  kubectl -n data scale statefulset kafka --replicas=0",
+        "  kubectl -n data wait --for=delete pod/kafka-0 pod/kafka-1 pod/kafka-2 --timeout=180s",
+        "  sudo cp -a /volumes/pv1 /volumes/kafka-1-copy   # on node here",
+    ]
