@@ -203,10 +203,11 @@ def _is_gone(kube: KubeApi, namespace: str, part: SetPart) -> bool:
     return False
 
 
-def surplus(sets: Sequence[SnapshotSet], service: str, keep: int) -> list[SnapshotSet]:
+def surplus(sets: Sequence[SnapshotSet], new: SnapshotSet, keep: int) -> list[SnapshotSet]:
     """The complete sets of a service beyond the `keep` newest ones, the oldest last.
 
-    One that isn't complete counts for nothing, and is nothing that this may delete.
+    `new` was just taken, and is the newest. A set that says it is of later, by another machine's
+    clock, stays and counts for nothing, and so does one that isn't complete.
     """
-    complete = sorted((each for each in sets if each.service == service and each.complete), key=lambda each: each.taken, reverse=True)
-    return complete[max(keep, 1) :]
+    older = [each for each in sets if each.service == new.service and each.complete and each.taken < new.taken]
+    return sorted(older, key=lambda each: each.taken, reverse=True)[max(keep, 1) - 1 :]

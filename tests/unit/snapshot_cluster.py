@@ -36,7 +36,8 @@ class SnapshotCluster(KubeApi):
     """Three brokers of stack aws on volumes of their own.
 
     `failing` are names of snapshots or pods that never get ready, `slow` those that are taken and
-    not ready. `status` is what a creation answers instead, by the object's name.
+    not ready, `stuck` those that are deleted and don't go. `status` is what a creation answers
+    instead, by the object's name.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class SnapshotCluster(KubeApi):
         self.objects: dict[str, dict[str, Any]] = {}
         self.failing: dict[str, str] = {}
         self.slow: set[str] = set()
+        self.stuck: set[str] = set()
         self.status: dict[str, ApiError] = {}
         self.sent: list[tuple[str, str]] = []
         self.add("/api/v1/nodes", deepcopy(NODE))
@@ -52,11 +54,12 @@ class SnapshotCluster(KubeApi):
         for ordinal in range(3):
             self.bound(ordinal)
 
-    def bound(self, ordinal: int) -> None:
-        """A broker's claim with its volume."""
-        claim = self.add(CLAIMS, self.claim(f"data-kafka-{ordinal}", f"pv{ordinal}"))
-        reference = {"namespace": "data", "name": f"data-kafka-{ordinal}", "uid": claim["metadata"]["uid"]}
-        self.add(VOLUMES, self.volume(f"pv{ordinal}", reference, "Bound", stamp(ordinal=ordinal, stack="aws")))
+    def bound(self, ordinal: int, service: str = "kafka") -> None:
+        """A claim, a broker's unless said, with its volume."""
+        volume, name = f"pv{ordinal}" if service == "kafka" else f"pv-{service}-{ordinal}", f"data-{service}-{ordinal}"
+        claim = self.add(CLAIMS, self.claim(name, volume))
+        reference = {"namespace": "data", "name": name, "uid": claim["metadata"]["uid"]}
+        self.add(VOLUMES, self.volume(volume, reference, "Bound", stamp(ordinal=ordinal, service=service, stack="aws")))
 
     @staticmethod
     def claim(name: str, volume: str = "") -> dict[str, Any]:
@@ -137,6 +140,9 @@ class SnapshotCluster(KubeApi):
             uid = ((body or {}).get("preconditions") or {}).get("uid")
             if uid and uid != found["metadata"]["uid"]:
                 raise ApiError("the API answered 409", 409)
+            if path.rpartition("/")[2] in self.stuck:
+                found["metadata"]["deletionTimestamp"] = "now"
+                return deepcopy(found)
             del self.objects[path]
             content = f"{CONTENTS}/snapcontent-{found['metadata']['uid']}"
             if self.objects.get(content, {}).get("spec", {}).get("deletionPolicy") == "Delete":

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
 from components.kube.errors import ApiError
+from ops.commands.snapshot import snapshot
 from ops.errors import UserError
+from ops.machine import Machine
 from ops.snapshots import restoring, taking
 from ops.snapshots.freezing import Freeze
 from ops.snapshots.listing import as_json, table, why_not
@@ -138,16 +143,48 @@ def part(ordinal: int = 0, **more: Any) -> SetPart:
     return SetPart(**{**given, "ready": True, **more})
 
 
-@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["kafka", "postgres"])), max_size=8), st.integers(-1, 4))
-def test_only_complete_sets_of_the_service_go_and_the_newest_never(kinds: list[tuple[bool, str]], keep: int) -> None:
-    sets = [SnapshotSet(service, NOON - timedelta(days=days), 1, [part(ready=good)]) for days, (good, service) in enumerate(kinds)]
-    doomed = surplus(sets, "kafka", keep)
-    complete = [each for each in sets if each.complete and each.service == "kafka"]
-    assert set(map(id, doomed)) <= set(map(id, complete))
-    assert len(complete) - len(doomed) == min(len(complete), max(keep, 1))
-    assert not complete or complete[0] not in doomed
-    kept = [each for each in complete if each not in doomed]
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["kafka", "postgres"])), max_size=8), st.integers(-1, 4), st.integers(0, 8))
+def test_only_older_complete_sets_of_the_service_go_and_the_new_one_never(kinds: list[tuple[bool, str]], keep: int, clock: int) -> None:
+    """`clock` is how many days the clock of who has taken the new one is behind the others'."""
+    new = SnapshotSet("kafka", NOON - timedelta(days=clock), 1, [part()])
+    sets = [SnapshotSet(service, NOON - timedelta(days=days), 1, [part(ready=good)]) for days, (good, service) in enumerate(kinds, 1)]
+    doomed = surplus([new, *sets], new, keep)
+    older = [each for each in sets if each.complete and each.service == "kafka" and each.taken < new.taken]
+    assert set(map(id, doomed)) <= set(map(id, older))
+    assert len(older) - len(doomed) == min(len(older), max(keep, 1) - 1)
+    kept = [each for each in older if each not in doomed]
     assert all(old.taken < young.taken for old in doomed for young in kept)
+
+
+def command(volumes: StackVolumes, *arguments: str) -> Result:
+    class OfTest(Machine):
+        @contextmanager
+        def volumes(self, *_: Any, **__: Any) -> Iterator[StackVolumes]:
+            yield volumes
+
+    return CliRunner().invoke(snapshot, list(arguments), obj=object.__new__(OfTest))
+
+
+def test_every_service_gets_its_set_before_any_old_one_goes() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster, services={name: {"tier": "streaming", "size": "4Gi"} for name in ("kafka", "log")})
+    cluster.bound(0, "log")
+    old = take(volumes, NOON - timedelta(days=1000))
+    cluster.stuck.add(old.parts[0].name)
+    ended = command(volumes, "--stack", "aws", "--keep", "1")
+    assert isinstance(ended.exception, UserError)
+    assert f"set {old.name} is told to go, and {old.parts[0].name} is not gone yet." in str(ended.exception)
+    assert [each.service for each in find_sets(cluster, "data", "aws") if each.complete].count("log") == 1
+
+
+def test_a_clock_that_is_behind_does_not_cost_the_new_set() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    later = take(volumes, datetime.now(UTC).replace(microsecond=0) + timedelta(days=2))
+    ended = command(volumes, "--stack", "aws", "--service", "kafka", "--keep", "1")
+    assert ended.exception is None, ended.output
+    sets = find_sets(cluster, "data", "aws")
+    assert len(sets) == 2 and sets[0].name == later.name and sets[1].complete
 
 
 def test_what_is_deleted_goes_with_the_clouds_copy_although_the_class_retains() -> None:
