@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from copy import deepcopy
@@ -48,6 +49,7 @@ class SnapshotCluster(KubeApi):
         self.stuck: set[str] = set()
         self.status: dict[str, ApiError] = {}
         self.sent: list[tuple[str, str]] = []
+        self._numbers = itertools.count()
         self.add("/api/v1/nodes", deepcopy(NODE))
         for name in ("streaming-ebs", "database-ebs"):
             self.add(CLASSES, {"metadata": {"name": name}})
@@ -81,7 +83,7 @@ class SnapshotCluster(KubeApi):
 
     def add(self, collection: str, found: dict[str, Any]) -> dict[str, Any]:
         name = found["metadata"]["name"]
-        found["metadata"] |= {"uid": f"uid-{name}-{len(self.sent)}", "resourceVersion": "1"}
+        found["metadata"] |= {"uid": f"uid-{name}-{next(self._numbers)}", "resourceVersion": "1"}
         self.objects[f"{collection}/{name}"] = found
         return found
 

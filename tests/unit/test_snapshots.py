@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,7 @@ NAME = "kafka-20261127-120000"
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(taking, "CUT", 0.5)
     monkeypatch.setattr(taking, "ERROR", 0.1)
+    monkeypatch.setattr(taking, "LASTING", 1)
     monkeypatch.setattr(taking, "GONE", 0.5)
     monkeypatch.setattr(restoring, "MADE", 0.5)
     monkeypatch.setattr(restoring, "GONE", 2)
@@ -119,6 +121,59 @@ def test_one_that_is_taken_and_only_not_ready_in_time_stays() -> None:
     assert "It stays." in late.value.hint
     found = find_sets(cluster, "data", "aws")[0]
     assert (found.complete, found.lacks) == (False, f"is not ready yet ({NAME}-0)")
+
+
+def test_a_claim_that_is_made_anew_meanwhile_makes_no_set() -> None:
+    """Its volume is empty, and --keep would delete a good set for it."""
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    seen = volumes.look()
+    lose(cluster, 1)
+    cluster.bound(1)
+    with pytest.raises(UserError, match="data-kafka-1 was deleted and made anew meanwhile"):
+        Take(volumes, "kafka", NOON, Freeze()).take(seen)
+    assert not cluster.in_(SNAPSHOTS)
+
+
+def test_what_is_taken_stays_when_the_api_is_away_afterwards() -> None:
+    cluster = SnapshotCluster()
+    cluster.slow.add(f"{NAME}-0")
+    volumes = stack(cluster)
+    items, look, over = cluster.items, volumes.look, []
+
+    def looked() -> Any:
+        over.append(True)
+        return look()
+
+    def asked(path: str) -> list[dict[str, Any]]:
+        if len(over) > 1 and "volumesnapshots" in path:
+            raise ApiError("connection refused")
+        return items(path)
+
+    volumes.look = looked  # type: ignore[method-assign]
+    cluster.items = asked  # type: ignore[method-assign]
+    with pytest.raises(UserError, match="is taken, and whether it is ready can't be asked: connection refused"):
+        take(volumes)
+    assert len(cluster.in_(SNAPSHOTS)) == 3
+
+
+def test_an_error_that_passes_while_a_snapshot_is_copied_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(taking, "LASTING", 60)
+    cluster = SnapshotCluster()
+    cluster.slow.add(f"{NAME}-0")
+    control, ends = cluster.control, time.monotonic() + 1
+
+    def controlled() -> None:
+        control()
+        found = cluster.in_(SNAPSHOTS).get(f"{NAME}-0")
+        if found and time.monotonic() < ends:
+            found["status"]["error"] = {"message": "RequestLimitExceeded"}
+        elif found:
+            found["status"]["readyToUse"] = True
+
+    cluster.control = controlled  # type: ignore[method-assign]
+    volumes = stack(cluster)
+    assert Take(volumes, "kafka", NOON, Freeze(), ready=10).take(volumes.look()).complete
 
 
 def test_one_that_the_driver_never_takes_is_removed() -> None:
