@@ -57,6 +57,13 @@ def plan(stack: StackVolumes, found: SnapshotSet, seen: ObservedVolumes) -> list
         for part in found.parts
     ]
     problems = [f"  {each.wanted}: {problem}" for each in targets for problem in _problems(each, seen)]
+    bound = {claim["metadata"]["name"] for claim in seen.claims if claim["spec"].get("volumeName")}
+    problems += [
+        f"  {each}: the claim is bound and not in the set, and its state would be beside an older one. Stop its pods and delete "
+        f"the claim (`kubectl -n {each.namespace} delete pvc {each.name}`): its volume is retained"
+        for ordinal, each in wanted.items()
+        if ordinal > most and each.name in bound
+    ]
     if problems:
         raise UserError("\n".join([f"set {found.name} can't be restored; nothing was made:", *problems]))
     return targets

@@ -394,6 +394,25 @@ def test_no_part_of_a_set_and_no_set_beyond_the_replicas_is_restored() -> None:
     assert "has 2 of 3 snapshots: a service isn't restored from a part" in refused(cluster, half)
 
 
+def test_a_claim_that_is_in_use_and_not_in_the_set_is_not_mixed_with_it() -> None:
+    cluster, found = ready_to_restore()
+    cluster.bound(3)
+    four = {"kafka": {"tier": "streaming", "size": "4Gi", "replicas": 4}}
+    said = refused(cluster, found, services=four)
+    assert "kafka 3 (data/data-kafka-3): the claim is bound and not in the set" in said
+    assert "`kubectl -n data delete pvc data-kafka-3`" in said
+    lose(cluster, 3)
+    assert len(restore(stack(cluster, services=four), found)) == 3
+
+
+def test_a_pod_of_somebodys_is_not_taken_for_ours() -> None:
+    cluster, found = ready_to_restore()
+    cluster.add(CLAIMS, cluster.claim(f"restore-{NAME}-1", "pv-of-somebody"))
+    cluster.add(PODS, {"metadata": {"name": f"restore-{NAME}-1"}, "spec": {}})
+    assert f"a pod data/restore-{NAME}-1 is there that this didn't make" in refused(cluster, found)
+    assert cluster.in_(PODS)
+
+
 @pytest.mark.parametrize("number", range(12))
 def test_an_interrupted_restore_goes_on_where_it_stopped(number: int) -> None:
     """It is interrupted before each of its writes."""
