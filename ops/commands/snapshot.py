@@ -16,8 +16,9 @@ from ops.snapshots.freezing import Freeze
 from ops.snapshots.listing import as_json as listed
 from ops.snapshots.listing import table
 from ops.snapshots.refusals import refuse_without_class, refuse_without_driver, services_of, sets_of
+from ops.snapshots.removing import remove, shared, surplus
 from ops.snapshots.sets import SnapshotSet, find_sets
-from ops.snapshots.taking import Take, bound, remove, surplus
+from ops.snapshots.taking import Take, bound
 from ops.volumes.stack_volumes import StackVolumes
 
 
@@ -89,6 +90,10 @@ def _keep(stack: StackVolumes, taken: Sequence[SnapshotSet], keep: int) -> None:
     problems = []
     for new in taken:
         for old in surplus(find_sets(stack.api.kube, stack.namespace, stack.settings.stack, new.service), new, keep):
+            others = shared(stack, old.parts)
+            if others:
+                say(f"Set {old.name} stays: VolumeSnapshotContent {', '.join(others)} has its data in the same copy.")
+                continue
             with step(f"Set {old.name}: deleting, --keep {keep}"):
                 left = remove(stack, old.parts)
             if left:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from components.canary.signals import undisturbed
-from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from ops.console import Step, say, step
 from ops.errors import UserError
 from ops.snapshots.freezing import Freeze
-from ops.snapshots.sets import SetPart, SnapshotSet, content_path, find_sets, manifest, path, set_name
+from ops.snapshots.removing import remove
+from ops.snapshots.sets import SetPart, SnapshotSet, find_sets, manifest, path, set_name
 from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes
 from ops.volumes.volume import Volume
 from ops.volumes.wanted import Wanted
@@ -26,7 +26,6 @@ CUT = 120  # seconds in which the driver has to have taken all of them; clouds t
 READY = 6 * 3600  # seconds until all can be restored: EBS first copies the disk to S3
 ERROR = 30  # seconds for which an error has to last before a snapshot is taken: it is tried again by itself
 LASTING = 900  # and afterwards, while it is copied: the snapshotter tries again every 5 minutes (--retry-interval-max)
-GONE = 60  # seconds until deleted snapshots are gone
 
 
 class Take:
@@ -182,52 +181,3 @@ def bound(stack: StackVolumes, service: str, seen: ObservedVolumes) -> list[tupl
             f"A set is of all volumes of a service. `python -m ops volumes --stack {stack.settings.stack}` says how they are.",
         )
     return found
-
-
-def remove(stack: StackVolumes, parts: Sequence[SetPart]) -> list[str]:
-    """Delete snapshots, and what the driver has of them, whatever their class says of that.
-
-    Waits until both are gone, at most a minute. The names of those that are left.
-    """
-    kube, namespace = stack.api.kube, stack.namespace
-    for part in parts:
-        # By the class' policy Retain the copy would stay, with nothing that says whose it is.
-        kube.patch(_content(part), {"spec": {"deletionPolicy": "Delete"}})
-        kube.delete(path(namespace, part.name), uid=part.uid)
-    end = time.monotonic() + GONE
-    left = list(parts)
-    while True:
-        left = [part for part in left if not _is_gone(kube, namespace, part)]
-        if not left or time.monotonic() > end:
-            return [part.name for part in left]
-        time.sleep(0.3)
-
-
-def _content(part: SetPart) -> str:
-    """Where the driver's side of a snapshot is; before the snapshot says it, by the name that the
-    controller gives it (external-snapshotter, utils.GetDynamicSnapshotContentNameForSnapshot).
-    """
-    return content_path(part.content or f"snapcontent-{part.uid}")
-
-
-def _is_gone(kube: KubeApi, namespace: str, part: SetPart) -> bool:
-    found = kube.find(path(namespace, part.name))
-    if found and found["metadata"]["uid"] == part.uid:
-        return False
-    content = kube.find(_content(part))
-    if content is None or (content["spec"].get("volumeSnapshotRef") or {}).get("uid") != part.uid:
-        return True
-    if not content["metadata"].get("deletionTimestamp"):  # it was just being made
-        kube.patch(_content(part), {"spec": {"deletionPolicy": "Delete"}})
-        kube.delete(_content(part), uid=content["metadata"]["uid"])
-    return False
-
-
-def surplus(sets: Sequence[SnapshotSet], new: SnapshotSet, keep: int) -> list[SnapshotSet]:
-    """The complete sets of a service beyond the `keep` newest ones, the oldest last.
-
-    `new` was just taken, and is the newest. A set that says it is of later, by another machine's
-    clock, stays and counts for nothing, and so does one that isn't complete.
-    """
-    older = [each for each in sets if each.service == new.service and each.complete and each.taken < new.taken]
-    return sorted(older, key=lambda each: each.taken, reverse=True)[max(keep, 1) - 1 :]

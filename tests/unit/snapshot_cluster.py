@@ -96,8 +96,8 @@ class SnapshotCluster(KubeApi):
         for name, snapshot in self.in_(SNAPSHOTS).items():
             content = f"snapcontent-{snapshot['metadata']['uid']}"
             if f"{CONTENTS}/{content}" not in self.objects:
-                of = {"deletionPolicy": "Retain", "volumeSnapshotRef": {"uid": snapshot["metadata"]["uid"]}}
-                self.add(CONTENTS, {"metadata": {"name": content}, "spec": of})
+                of = {"driver": "ebs.csi.aws.com", "deletionPolicy": "Retain", "volumeSnapshotRef": {"uid": snapshot["metadata"]["uid"]}}
+                self.add(CONTENTS, {"metadata": {"name": content}, "spec": of, "status": {"snapshotHandle": f"snap-{name}"}})
             snapshot["status"] = {"boundVolumeSnapshotContentName": content}
             if name in self.failing:
                 snapshot["status"]["error"] = {"message": self.failing[name]}

@@ -18,13 +18,14 @@ from components.kube.errors import ApiError
 from ops.commands.snapshot import snapshot
 from ops.errors import UserError
 from ops.machine import Machine
-from ops.snapshots import restoring, taking
+from ops.snapshots import removing, restoring, taking
 from ops.snapshots.freezing import Freeze
 from ops.snapshots.listing import as_json, table, why_not
 from ops.snapshots.refusals import refuse_without_class, refuse_without_driver, services_of, sets_of
+from ops.snapshots.removing import remove, surplus
 from ops.snapshots.restoring import restore
 from ops.snapshots.sets import SetPart, SnapshotSet, find_sets, read_sets, set_called
-from ops.snapshots.taking import Take, bound, remove, surplus
+from ops.snapshots.taking import Take, bound
 from ops.snapshots.targets import FROM, plan
 from ops.volumes.stack_volumes import StackVolumes
 from tests.unit.snapshot_cluster import CLAIMS, CONTENTS, PODS, SNAPSHOTS, VOLUMES, SnapshotCluster, settings, stack
@@ -41,7 +42,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(taking, "CUT", 0.5)
     monkeypatch.setattr(taking, "ERROR", 0.1)
     monkeypatch.setattr(taking, "LASTING", 1)
-    monkeypatch.setattr(taking, "GONE", 0.5)
+    monkeypatch.setattr(removing, "GONE", 0.5)
     monkeypatch.setattr(restoring, "MADE", 0.5)
     monkeypatch.setattr(restoring, "GONE", 2)
 
@@ -230,6 +231,33 @@ def test_every_service_gets_its_set_before_any_old_one_goes() -> None:
     assert isinstance(ended.exception, UserError)
     assert f"set {old.name} is told to go, and {old.parts[0].name} is not gone yet." in str(ended.exception)
     assert [each.service for each in find_sets(cluster, "data", "aws") if each.complete].count("log") == 1
+
+
+def test_a_copy_that_somebody_else_names_too_is_not_deleted() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    old = take(volumes, NOON - timedelta(days=1000))
+    copy = {"driver": "ebs.csi.aws.com", "volumeSnapshotRef": {"uid": "another"}}
+    handle = cluster.in_(CONTENTS)[f"snapcontent-{old.parts[0].uid}"]["status"]["snapshotHandle"]
+    cluster.add(CONTENTS, {"metadata": {"name": "by-hand"}, "spec": {**copy, "source": {"snapshotHandle": handle}}})
+    arguments = ("--stack", "aws", "--service", "kafka", "--keep", "1")
+    assert command(volumes, *arguments).exception is None
+    assert old.name in [each.name for each in find_sets(cluster, "data", "aws")]
+    del cluster.objects[f"{CONTENTS}/by-hand"]
+    time.sleep(1.1)  # a set's name has the second
+    assert command(volumes, *arguments).exception is None
+    assert len(find_sets(cluster, "data", "aws")) == 1
+
+
+def test_a_content_of_another_snapshot_keeps_its_policy() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    found = take(volumes)
+    strange = cluster.in_(CONTENTS)[f"snapcontent-{found.parts[0].uid}"]
+    strange["spec"]["volumeSnapshotRef"] = {"uid": "another"}
+    remove(volumes, found.parts)
+    assert strange["spec"]["deletionPolicy"] == "Retain"
+    assert len(cluster.in_(CONTENTS)) == 1
 
 
 def test_a_clock_that_is_behind_does_not_cost_the_new_set() -> None:
