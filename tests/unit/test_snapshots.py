@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -502,6 +506,28 @@ def test_after_runs_whatever_happens(tmp_path: Any) -> None:
     assert log.read_text().endswith("again\n")
     with pytest.raises(UserError, match="Run it by hand: exit 4"), Freeze("true", "exit 4"):
         pass
+
+
+_HELD = """
+import signal, sys, time
+from ops.snapshots.freezing import Freeze
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what runs the tests may ignore it
+with Freeze(f"echo before >> {sys.argv[1]}", f"sleep 1; echo after >> {sys.argv[1]}"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no hangup")
+def test_after_runs_when_the_terminal_is_closed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    child = subprocess.Popen([sys.executable, "-c", _HELD, str(log)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout and child.stdout.readline() == b"held\n"
+    child.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    child.send_signal(signal.SIGHUP)  # from the shell and from the kernel
+    child.communicate(timeout=30)
+    assert log.read_text() == "before\nafter\n"
 
 
 def test_a_command_that_hangs_is_ended_with_what_it_has_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
