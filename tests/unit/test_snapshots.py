@@ -32,6 +32,7 @@ from ops.snapshots.sets import SetPart, SnapshotSet, find_sets, read_sets, set_c
 from ops.snapshots.taking import Take, bound
 from ops.snapshots.targets import FROM, plan
 from ops.volumes.stack_volumes import StackVolumes
+from ops.volumes.volume import retain
 from tests.unit.snapshot_cluster import CLAIMS, CONTENTS, PODS, SNAPSHOTS, VOLUMES, SnapshotCluster, settings, stack
 from tests.unit.test_stack_volumes import OWN, RecordedApi
 from tests.unit.test_stack_volumes import stack as dev_stack
@@ -435,6 +436,14 @@ def test_a_claim_that_is_in_use_and_not_in_the_set_is_not_mixed_with_it() -> Non
     assert "`kubectl -n data delete pvc data-kafka-3`" in said
     lose(cluster, 3)
     assert len(restore(stack(cluster, services=four), found)) == 3
+
+
+def test_no_claim_is_told_to_be_deleted_whose_volume_would_go_with_it() -> None:
+    cluster, found = ready_to_restore()
+    cluster.bound(1)
+    assert "First" not in refused(cluster, found)
+    cluster.objects[f"{VOLUMES}/pv1"]["spec"]["persistentVolumeReclaimPolicy"] = "Delete"
+    assert f"First have its data outlive it: `{retain('pv1')}`. Then: Stop its pods" in refused(cluster, found)
 
 
 def test_a_pod_of_somebodys_is_not_taken_for_ours() -> None:
