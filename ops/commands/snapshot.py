@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
@@ -15,8 +16,9 @@ from ops.snapshots.freezing import Freeze
 from ops.snapshots.listing import as_json as listed
 from ops.snapshots.listing import table
 from ops.snapshots.refusals import refuse_without_class, refuse_without_driver, services_of, sets_of
-from ops.snapshots.sets import find_sets
-from ops.snapshots.taking import Take, bound, remove, surplus
+from ops.snapshots.removing import remove, shared, surplus
+from ops.snapshots.sets import SnapshotSet, find_sets
+from ops.snapshots.taking import Take, bound
 from ops.volumes.stack_volumes import StackVolumes
 
 
@@ -70,18 +72,31 @@ def _take(stack: StackVolumes, chosen: tuple[str, ...], keep: int | None, before
     for service in services:
         bound(stack, service, seen)  # all that can be told is told before anything is taken
     name = stack.settings.stack
+    taken = []
     for service in services:
         variables = {"STACK": name, "NAMESPACE": stack.namespace, "SERVICE": service}
-        found = Take(stack, service, datetime.now(UTC).replace(microsecond=0), Freeze(before, after, variables)).take(seen)
-        if keep:
-            _keep(stack, service, keep)
+        # The set before it may have taken hours: it is looked at anew.
+        found = Take(stack, service, datetime.now(UTC).replace(microsecond=0), Freeze(before, after, variables)).take(stack.look())
+        taken.append(found)
         say(f"Back to it: `python -m ops volumes adopt --from-snapshot {found.name}{option_of(name)}`, then `pulumi up`.")
+    if keep:
+        _keep(stack, taken, keep)
 
 
-def _keep(stack: StackVolumes, service: str, keep: int) -> None:
-    """Delete a service's oldest complete sets beyond the `keep` newest. Raises UserError."""
-    for old in surplus(find_sets(stack.api.kube, stack.namespace, stack.settings.stack, service), service, keep):
-        with step(f"Set {old.name}: deleting, --keep {keep}"):
-            left = remove(stack, old.parts)
-        if left:
-            raise UserError(f"set {old.name} is told to go, and {', '.join(left)} is not gone yet.", "The new set is complete.")
+def _keep(stack: StackVolumes, taken: Sequence[SnapshotSet], keep: int) -> None:
+    """Delete each service's oldest complete sets beyond the `keep` newest, of which the one just
+    taken is one. Raises UserError with all that could not be deleted.
+    """
+    problems = []
+    for new in taken:
+        for old in surplus(find_sets(stack.api.kube, stack.namespace, stack.settings.stack, new.service), new, keep):
+            others = shared(stack, old.parts)
+            if others:
+                say(f"Set {old.name} stays: VolumeSnapshotContent {', '.join(others)} has its data in the same copy.")
+                continue
+            with step(f"Set {old.name}: deleting, --keep {keep}"):
+                left = remove(stack, old.parts)
+            if left:
+                problems.append(f"set {old.name} is told to go, and {', '.join(left)} is not gone yet.")
+    if problems:
+        raise UserError("\n".join(problems), f"Complete: {', '.join(new.name for new in taken)}.")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from components.canary.signals import undisturbed
 from ops.console import say
@@ -24,9 +24,10 @@ SECONDS = 60  # for each of the commands
 @dataclass
 class Freeze:
     """`before` is run before snapshots are asked for, `after` when all are taken, or on any way
-    out: a failure, Ctrl-C.
+    out: a failure, Ctrl-C, a terminal that is closed.
 
-    Either is a line for the shell, empty for none. `variables` are added to their environment.
+    Either is a line for the shell, empty for none. From then on a hangup of the terminal is a
+    Ctrl-C. `variables` are added to their environment.
     """
 
     before: str = ""
@@ -34,6 +35,9 @@ class Freeze:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Freeze:
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            # A terminal that is closed would end the program with no way out.
+            signal.signal(signal.SIGHUP, _hung_up)
         if self.before:
             try:
                 failed = self._run(self.before)
@@ -74,6 +78,12 @@ class Freeze:
                 return f"`{line}` has not ended in {SECONDS} s"
             raise
         return f"`{line}` ended with exit status {status}" if status else ""
+
+
+def _hung_up(_signal: int, _frame: FrameType | None) -> None:
+    """The shell and the kernel may both send it: the second one must not end the way out."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _end(run: subprocess.Popen[bytes]) -> None:

@@ -22,7 +22,6 @@ from components.kube.ownership import BOUND_BY_CONTROLLER
 from ops.console import Step, step
 from ops.errors import UserError
 from ops.snapshots import manifests
-from ops.snapshots.manifests import temporary_name
 from ops.snapshots.sets import MANAGER, SnapshotSet
 from ops.snapshots.targets import FROM, Restored, is_made, plan
 from ops.volumes.found import claim_reference
@@ -53,13 +52,17 @@ def restore(stack: StackVolumes, found: SnapshotSet) -> list[Wanted]:
 
 def _make(stack: StackVolumes, found: SnapshotSet, targets: list[Restored], seen: ObservedVolumes) -> None:
     moment = found.name.removeprefix(f"{found.service}-")
+    for each in targets:
+        there = stack.api.kube.find(_path(each.temporary, "pods"))
+        if there and labels.of(there).get(labels.MANAGED_BY) != MANAGER:
+            raise UserError(f"a pod {each.temporary} is there that this didn't make.", "Delete or rename it, then try again.")
     with step(f"Set {found.name}: restoring {len(targets)} volumes") as shown:
         for each in targets:
             _claim_for(stack, each, moment)
         try:
             for each in targets:
                 terms = each.part.node_terms if served_by(each.part.node_terms, seen.nodes) else ()
-                _create(stack, "pods", manifests.pod(stack.settings, each.wanted, each.part.name, moment, terms))
+                _create(stack, each, "pods", manifests.pod(stack.settings, each.wanted, each.part.name, moment, terms))
             _until(lambda: _left(stack, targets, shown), MADE, partial(_not_mounted, stack))
         finally:
             with undisturbed():
@@ -107,7 +110,7 @@ def _claim_for(stack: StackVolumes, each: Restored, moment: str) -> None:
     """Make the temporary claim; one that an earlier run has made is taken. Raises UserError."""
     there = stack.api.kube.find(_path(each.temporary, "persistentvolumeclaims"))
     if there is None:
-        _create(stack, "persistentvolumeclaims", manifests.temporary_claim(each.wanted, each.part.name, moment, each.size))
+        _create(stack, each, "persistentvolumeclaims", manifests.temporary_claim(each.wanted, each.part.name, moment, each.size))
         return
     source = there["spec"].get("dataSource") or {}
     if labels.of(there).get(labels.MANAGED_BY) != MANAGER or source.get("name") != each.part.name:
@@ -116,18 +119,18 @@ def _claim_for(stack: StackVolumes, each: Restored, moment: str) -> None:
         raise UserError(f"the claim {each.temporary} of an earlier restore is being deleted.", "Try again when it is gone.")
 
 
-def _create(stack: StackVolumes, resource: str, manifest: Json) -> None:
-    namespace, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+def _create(stack: StackVolumes, each: Restored, resource: str, manifest: Json) -> None:
+    namespace = each.temporary.namespace
     try:
         stack.api.kube.create(f"/api/v1/namespaces/{namespace}/{resource}", manifest)
     except ApiError as problem:
         if problem.status == HTTPStatus.CONFLICT:
             return  # of a run that was interrupted: the same
         if problem.status == HTTPStatus.FORBIDDEN and "exceeded quota" in problem.message:
-            service = next(each.service for each in stack.wanted if name.startswith(temporary_name(f"{each.service}-")))
             raise UserError(
-                f"there is no room in the quota for {name}: {problem.message}",
-                f"`pulumi config set --stack {stack.settings.stack} --path services.{service}.restores 1`, `pulumi up`, then again.",
+                f"there is no room in the quota for {each.temporary.name}: {problem.message}",
+                f"`pulumi config set --stack {stack.settings.stack} --path services.{each.wanted.service}.restores 1`, "
+                "`pulumi up`, then again.",
             ) from None
         raise
 

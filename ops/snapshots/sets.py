@@ -41,9 +41,9 @@ def path(namespace: str, name: str = "") -> str:
     return f"/apis/{SNAPSHOT_API}/namespaces/{namespace}/volumesnapshots" + (f"/{name}" if name else "")
 
 
-def content_path(name: str) -> str:
-    """Where a VolumeSnapshotContent is: what the driver has of a snapshot."""
-    return f"{_CONTENTS}/{name}"
+def content_path(name: str = "") -> str:
+    """Where VolumeSnapshotContents are, what the driver has of snapshots; with a name, that one."""
+    return _CONTENTS + (f"/{name}" if name else "")
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,20 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from components.canary.signals import undisturbed
-from components.kube.api import KubeApi
 from components.kube.errors import ApiError
-from ops.console import Step, step
+from ops.console import Step, say, step
 from ops.errors import UserError
 from ops.snapshots.freezing import Freeze
-from ops.snapshots.sets import SetPart, SnapshotSet, content_path, find_sets, manifest, path, set_name
+from ops.snapshots.removing import remove
+from ops.snapshots.sets import SetPart, SnapshotSet, find_sets, manifest, path, set_name
 from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes
 from ops.volumes.volume import Volume
 from ops.volumes.wanted import Wanted
 
 CUT = 120  # seconds in which the driver has to have taken all of them; clouds take seconds
 READY = 6 * 3600  # seconds until all can be restored: EBS first copies the disk to S3
-ERROR = 30  # seconds for which an error has to last: the controller tries again by itself
-GONE = 60  # seconds until deleted snapshots are gone
+ERROR = 30  # seconds for which an error has to last before a snapshot is taken: it is tried again by itself
+LASTING = 900  # and afterwards, while it is copied: the snapshotter tries again every 5 minutes (--retry-interval-max)
 
 
 class Take:
@@ -44,8 +44,8 @@ class Take:
     def take(self, seen: ObservedVolumes) -> SnapshotSet:
         """Take it, and wait until every part can be restored.
 
-        Where one fails, or on Ctrl-C, the set is removed again. One that is only not ready in time
-        stays: its data is taken.
+        Where one fails, or on Ctrl-C, the set is removed again. One whose data is taken, and which
+        is only not ready in time or can't be asked for any more, stays.
 
         Raises UserError and ApiError.
         """
@@ -57,10 +57,11 @@ class Take:
                     for wanted, volume in volumes:
                         self._create(wanted, volume, count)
                     self._wait(shown, count, "taken", lambda part: part.cut, CUT)
-                found = self._wait(shown, count, "ready", lambda part: part.ready, self.ready)
+                self._check_claims(volumes)
+                found = self._wait_ready(shown, count)
             except _NotReady as late:
                 raise UserError(
-                    f"set {self.name} is taken, and is not ready after {self.ready / 60:.0f} minutes ({late}).",
+                    f"set {self.name} is taken, and {late}.",
                     f"It stays. `python -m ops snapshot list --stack {self.stack.settings.stack}` says when it is ready.",
                 ) from None
             except BaseException as problem:
@@ -68,6 +69,8 @@ class Take:
                     left = self._remove()
                 if isinstance(problem, UserError):
                     raise UserError(problem.message, f"{self._removed(left)} {problem.hint}".strip()) from None
+                if left:
+                    say(f"Set {self.name}: {self._removed(left)}")
                 raise
         return found
 
@@ -79,6 +82,22 @@ class Take:
                 raise
             said = problem.message or problem.reason
             raise UserError(f"set {self.name}: no snapshot of {wanted.name} could be asked for: {said}") from None
+
+    def _check_claims(self, volumes: Sequence[tuple[Wanted, Volume]]) -> None:
+        """Raise UserError where a claim is not what it was when the volumes were looked at.
+
+        A snapshot is asked for by the claim's name: of one that was made anew, it is empty.
+        """
+        now = {wanted.name: volume for wanted, volume in bound(self.stack, self.service, self.stack.look())}
+        others = [wanted.name for wanted, volume in volumes if now[wanted.name].claim != volume.claim]
+        if others:
+            raise UserError(f"set {self.name}: {', '.join(others)} was deleted and made anew meanwhile.", "Take a set again.")
+
+    def _wait_ready(self, shown: Step, count: int) -> SnapshotSet:
+        try:
+            return self._wait(shown, count, "ready", lambda part: part.ready, self.ready)
+        except ApiError as problem:
+            raise _NotReady(f"whether it is ready can't be asked: {problem.message or problem.reason}") from None
 
     def _found(self) -> SnapshotSet | None:
         sets = find_sets(self.stack.api.kube, self.stack.namespace, self.stack.settings.stack, self.service)
@@ -95,23 +114,23 @@ class Take:
                 return found
             if len(parts) < count:
                 raise UserError(f"set {self.name}: somebody has deleted {count - len(parts)} of its snapshots meanwhile.")
-            self._check_errors(left)
+            self._check_errors(left, LASTING if what == "ready" else ERROR)
             if time.monotonic() - began > seconds:
                 names = ", ".join(part.name for part in left)
                 if what == "ready":
-                    raise _NotReady(names)
+                    raise _NotReady(f"is not ready after {self.ready / 60:.0f} minutes ({names})")
                 raise UserError(
                     f"set {self.name}: the driver has not taken {names} in {seconds:.0f} s.",
                     "Is external-snapshotter's controller running, and the driver's snapshotter?",
                 )
             time.sleep(0.3 if time.monotonic() - began < 60 else 5)
 
-    def _check_errors(self, left: Sequence[SetPart]) -> None:
+    def _check_errors(self, left: Sequence[SetPart], lasts: float) -> None:
         now = time.monotonic()
         for part in left:
             if not part.error:
                 self._since.pop(part.name, None)
-            elif now - self._since.setdefault(part.name, now) > ERROR:
+            elif now - self._since.setdefault(part.name, now) > lasts:
                 raise UserError(f"set {self.name}: {part.name} has failed: {part.error}")
 
     def _remove(self) -> list[str]:
@@ -132,7 +151,7 @@ class Take:
 
 
 class _NotReady(Exception):
-    """All are taken, and some can't be restored yet: their names."""
+    """All are taken, and not known to be ready: why, as the rest of a sentence."""
 
 
 def bound(stack: StackVolumes, service: str, seen: ObservedVolumes) -> list[tuple[Wanted, Volume]]:
@@ -162,51 +181,3 @@ def bound(stack: StackVolumes, service: str, seen: ObservedVolumes) -> list[tupl
             f"A set is of all volumes of a service. `python -m ops volumes --stack {stack.settings.stack}` says how they are.",
         )
     return found
-
-
-def remove(stack: StackVolumes, parts: Sequence[SetPart]) -> list[str]:
-    """Delete snapshots, and what the driver has of them, whatever their class says of that.
-
-    Waits until both are gone, at most a minute. The names of those that are left.
-    """
-    kube, namespace = stack.api.kube, stack.namespace
-    for part in parts:
-        # By the class' policy Retain the copy would stay, with nothing that says whose it is.
-        kube.patch(_content(part), {"spec": {"deletionPolicy": "Delete"}})
-        kube.delete(path(namespace, part.name), uid=part.uid)
-    end = time.monotonic() + GONE
-    left = list(parts)
-    while True:
-        left = [part for part in left if not _is_gone(kube, namespace, part)]
-        if not left or time.monotonic() > end:
-            return [part.name for part in left]
-        time.sleep(0.3)
-
-
-def _content(part: SetPart) -> str:
-    """Where the driver's side of a snapshot is; before the snapshot says it, by the name that the
-    controller gives it (external-snapshotter, utils.GetDynamicSnapshotContentNameForSnapshot).
-    """
-    return content_path(part.content or f"snapcontent-{part.uid}")
-
-
-def _is_gone(kube: KubeApi, namespace: str, part: SetPart) -> bool:
-    found = kube.find(path(namespace, part.name))
-    if found and found["metadata"]["uid"] == part.uid:
-        return False
-    content = kube.find(_content(part))
-    if content is None or (content["spec"].get("volumeSnapshotRef") or {}).get("uid") != part.uid:
-        return True
-    if not content["metadata"].get("deletionTimestamp"):  # it was just being made
-        kube.patch(_content(part), {"spec": {"deletionPolicy": "Delete"}})
-        kube.delete(_content(part), uid=content["metadata"]["uid"])
-    return False
-
-
-def surplus(sets: Sequence[SnapshotSet], service: str, keep: int) -> list[SnapshotSet]:
-    """The complete sets of a service beyond the `keep` newest ones, the oldest last.
-
-    One that isn't complete counts for nothing, and is nothing that this may delete.
-    """
-    complete = sorted((each for each in sets if each.service == service and each.complete), key=lambda each: each.taken, reverse=True)
-    return complete[max(keep, 1) :]

@@ -10,7 +10,7 @@ from ops.errors import UserError
 from ops.snapshots.manifests import temporary_name
 from ops.snapshots.sets import SetPart, SnapshotSet
 from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes
-from ops.volumes.volume import Reference, Volume, give_up
+from ops.volumes.volume import Reference, Volume, give_up, retain
 from ops.volumes.wanted import Wanted
 
 FROM = "storage-tiers/from-snapshot"  # on a volume: the UID of the VolumeSnapshot that it was made from
@@ -57,6 +57,12 @@ def plan(stack: StackVolumes, found: SnapshotSet, seen: ObservedVolumes) -> list
         for part in found.parts
     ]
     problems = [f"  {each.wanted}: {problem}" for each in targets for problem in _problems(each, seen)]
+    held = {claim["metadata"]["name"]: claim["spec"].get("volumeName") for claim in seen.claims}
+    problems += [
+        f"  {each}: the claim is bound and not in the set, and its state would be beside an older one. {_delete_claim(each, volume, seen)}"
+        for ordinal, each in wanted.items()
+        if ordinal > most and (volume := held.get(each.name))
+    ]
     if problems:
         raise UserError("\n".join([f"set {found.name} can't be restored; nothing was made:", *problems]))
     return targets
@@ -71,6 +77,13 @@ def is_made(volume: Volume, wanted: Wanted, part: SetPart) -> bool:
     return unused or (volume.reserved and volume.claim == wanted.reference)
 
 
+def _delete_claim(wanted: Wanted, held: str, seen: ObservedVolumes) -> str:
+    """What to do about a claim that has a volume: its data outlives it."""
+    kept = any(volume.name == held and volume.exists and volume.policy == "Retain" for volume in seen.volumes)
+    first = "" if kept else f"First have its data outlive it: `{retain(held)}`. Then: "
+    return f"{first}Stop its pods and delete the claim (`kubectl -n {wanted.namespace} delete pvc {wanted.name}`): its volume is retained"
+
+
 def _problems(target: Restored, seen: ObservedVolumes) -> Iterator[str]:
     """Why a claim may not be given a restored volume."""
     wanted = target.wanted
@@ -83,10 +96,7 @@ def _problems(target: Restored, seen: ObservedVolumes) -> Iterator[str]:
         elif claim["metadata"].get("deletionTimestamp"):
             yield "the claim is being deleted, and goes when no pod uses it any more. Stop the pods, then try again"
         elif held:
-            yield (
-                f"the claim is bound to {held}, and nothing is restored over data. "
-                f"Stop its pods and delete the claim ({delete}): its volume is retained"
-            )
+            yield (f"the claim is bound to {held}, and nothing is restored over data. {_delete_claim(wanted, held, seen)}")
         elif claim["spec"].get("storageClassName") != wanted.storage_class:
             yield f"the empty claim is of class {claim['spec'].get('storageClassName')}, the settings say {wanted.storage_class} ({delete})"
     if wanted.choice:

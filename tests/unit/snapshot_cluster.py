@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from copy import deepcopy
@@ -36,7 +37,8 @@ class SnapshotCluster(KubeApi):
     """Three brokers of stack aws on volumes of their own.
 
     `failing` are names of snapshots or pods that never get ready, `slow` those that are taken and
-    not ready. `status` is what a creation answers instead, by the object's name.
+    not ready, `stuck` those that are deleted and don't go. `status` is what a creation answers
+    instead, by the object's name.
     """
 
     def __init__(self) -> None:
@@ -44,19 +46,22 @@ class SnapshotCluster(KubeApi):
         self.objects: dict[str, dict[str, Any]] = {}
         self.failing: dict[str, str] = {}
         self.slow: set[str] = set()
+        self.stuck: set[str] = set()
         self.status: dict[str, ApiError] = {}
         self.sent: list[tuple[str, str]] = []
+        self._numbers = itertools.count()
         self.add("/api/v1/nodes", deepcopy(NODE))
         for name in ("streaming-ebs", "database-ebs"):
             self.add(CLASSES, {"metadata": {"name": name}})
         for ordinal in range(3):
             self.bound(ordinal)
 
-    def bound(self, ordinal: int) -> None:
-        """A broker's claim with its volume."""
-        claim = self.add(CLAIMS, self.claim(f"data-kafka-{ordinal}", f"pv{ordinal}"))
-        reference = {"namespace": "data", "name": f"data-kafka-{ordinal}", "uid": claim["metadata"]["uid"]}
-        self.add(VOLUMES, self.volume(f"pv{ordinal}", reference, "Bound", stamp(ordinal=ordinal, stack="aws")))
+    def bound(self, ordinal: int, service: str = "kafka") -> None:
+        """A claim, a broker's unless said, with its volume."""
+        volume, name = f"pv{ordinal}" if service == "kafka" else f"pv-{service}-{ordinal}", f"data-{service}-{ordinal}"
+        claim = self.add(CLAIMS, self.claim(name, volume))
+        reference = {"namespace": "data", "name": name, "uid": claim["metadata"]["uid"]}
+        self.add(VOLUMES, self.volume(volume, reference, "Bound", stamp(ordinal=ordinal, service=service, stack="aws")))
 
     @staticmethod
     def claim(name: str, volume: str = "") -> dict[str, Any]:
@@ -78,7 +83,7 @@ class SnapshotCluster(KubeApi):
 
     def add(self, collection: str, found: dict[str, Any]) -> dict[str, Any]:
         name = found["metadata"]["name"]
-        found["metadata"] |= {"uid": f"uid-{name}-{len(self.sent)}", "resourceVersion": "1"}
+        found["metadata"] |= {"uid": f"uid-{name}-{next(self._numbers)}", "resourceVersion": "1"}
         self.objects[f"{collection}/{name}"] = found
         return found
 
@@ -91,8 +96,8 @@ class SnapshotCluster(KubeApi):
         for name, snapshot in self.in_(SNAPSHOTS).items():
             content = f"snapcontent-{snapshot['metadata']['uid']}"
             if f"{CONTENTS}/{content}" not in self.objects:
-                of = {"deletionPolicy": "Retain", "volumeSnapshotRef": {"uid": snapshot["metadata"]["uid"]}}
-                self.add(CONTENTS, {"metadata": {"name": content}, "spec": of})
+                of = {"driver": "ebs.csi.aws.com", "deletionPolicy": "Retain", "volumeSnapshotRef": {"uid": snapshot["metadata"]["uid"]}}
+                self.add(CONTENTS, {"metadata": {"name": content}, "spec": of, "status": {"snapshotHandle": f"snap-{name}"}})
             snapshot["status"] = {"boundVolumeSnapshotContentName": content}
             if name in self.failing:
                 snapshot["status"]["error"] = {"message": self.failing[name]}
@@ -137,6 +142,9 @@ class SnapshotCluster(KubeApi):
             uid = ((body or {}).get("preconditions") or {}).get("uid")
             if uid and uid != found["metadata"]["uid"]:
                 raise ApiError("the API answered 409", 409)
+            if path.rpartition("/")[2] in self.stuck:
+                found["metadata"]["deletionTimestamp"] = "now"
+                return deepcopy(found)
             del self.objects[path]
             content = f"{CONTENTS}/snapcontent-{found['metadata']['uid']}"
             if self.objects.get(content, {}).get("spec", {}).get("deletionPolicy") == "Delete":

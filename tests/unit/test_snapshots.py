@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
 from components.kube.errors import ApiError
+from ops.commands.snapshot import snapshot
 from ops.errors import UserError
-from ops.snapshots import restoring, taking
+from ops.machine import Machine
+from ops.snapshots import removing, restoring, taking
 from ops.snapshots.freezing import Freeze
 from ops.snapshots.listing import as_json, table, why_not
 from ops.snapshots.refusals import refuse_without_class, refuse_without_driver, services_of, sets_of
+from ops.snapshots.removing import remove, surplus
 from ops.snapshots.restoring import restore
 from ops.snapshots.sets import SetPart, SnapshotSet, find_sets, read_sets, set_called
-from ops.snapshots.taking import Take, bound, remove, surplus
+from ops.snapshots.taking import Take, bound
 from ops.snapshots.targets import FROM, plan
 from ops.volumes.stack_volumes import StackVolumes
+from ops.volumes.volume import retain
 from tests.unit.snapshot_cluster import CLAIMS, CONTENTS, PODS, SNAPSHOTS, VOLUMES, SnapshotCluster, settings, stack
 from tests.unit.test_stack_volumes import OWN, RecordedApi
 from tests.unit.test_stack_volumes import stack as dev_stack
@@ -34,7 +46,8 @@ NAME = "kafka-20261127-120000"
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(taking, "CUT", 0.5)
     monkeypatch.setattr(taking, "ERROR", 0.1)
-    monkeypatch.setattr(taking, "GONE", 0.5)
+    monkeypatch.setattr(taking, "LASTING", 1)
+    monkeypatch.setattr(removing, "GONE", 0.5)
     monkeypatch.setattr(restoring, "MADE", 0.5)
     monkeypatch.setattr(restoring, "GONE", 2)
 
@@ -116,6 +129,59 @@ def test_one_that_is_taken_and_only_not_ready_in_time_stays() -> None:
     assert (found.complete, found.lacks) == (False, f"is not ready yet ({NAME}-0)")
 
 
+def test_a_claim_that_is_made_anew_meanwhile_makes_no_set() -> None:
+    """Its volume is empty, and --keep would delete a good set for it."""
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    seen = volumes.look()
+    lose(cluster, 1)
+    cluster.bound(1)
+    with pytest.raises(UserError, match="data-kafka-1 was deleted and made anew meanwhile"):
+        Take(volumes, "kafka", NOON, Freeze()).take(seen)
+    assert not cluster.in_(SNAPSHOTS)
+
+
+def test_what_is_taken_stays_when_the_api_is_away_afterwards() -> None:
+    cluster = SnapshotCluster()
+    cluster.slow.add(f"{NAME}-0")
+    volumes = stack(cluster)
+    items, look, over = cluster.items, volumes.look, []
+
+    def looked() -> Any:
+        over.append(True)
+        return look()
+
+    def asked(path: str) -> list[dict[str, Any]]:
+        if len(over) > 1 and "volumesnapshots" in path:
+            raise ApiError("connection refused")
+        return items(path)
+
+    volumes.look = looked  # type: ignore[method-assign]
+    cluster.items = asked  # type: ignore[method-assign]
+    with pytest.raises(UserError, match="is taken, and whether it is ready can't be asked: connection refused"):
+        take(volumes)
+    assert len(cluster.in_(SNAPSHOTS)) == 3
+
+
+def test_an_error_that_passes_while_a_snapshot_is_copied_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(taking, "LASTING", 60)
+    cluster = SnapshotCluster()
+    cluster.slow.add(f"{NAME}-0")
+    control, ends = cluster.control, time.monotonic() + 1
+
+    def controlled() -> None:
+        control()
+        found = cluster.in_(SNAPSHOTS).get(f"{NAME}-0")
+        if found and time.monotonic() < ends:
+            found["status"]["error"] = {"message": "RequestLimitExceeded"}
+        elif found:
+            found["status"]["readyToUse"] = True
+
+    cluster.control = controlled  # type: ignore[method-assign]
+    volumes = stack(cluster)
+    assert Take(volumes, "kafka", NOON, Freeze(), ready=10).take(volumes.look()).complete
+
+
 def test_one_that_the_driver_never_takes_is_removed() -> None:
     cluster = SnapshotCluster()
     cluster.failing[f"{NAME}-1"] = ""
@@ -138,16 +204,75 @@ def part(ordinal: int = 0, **more: Any) -> SetPart:
     return SetPart(**{**given, "ready": True, **more})
 
 
-@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["kafka", "postgres"])), max_size=8), st.integers(-1, 4))
-def test_only_complete_sets_of_the_service_go_and_the_newest_never(kinds: list[tuple[bool, str]], keep: int) -> None:
-    sets = [SnapshotSet(service, NOON - timedelta(days=days), 1, [part(ready=good)]) for days, (good, service) in enumerate(kinds)]
-    doomed = surplus(sets, "kafka", keep)
-    complete = [each for each in sets if each.complete and each.service == "kafka"]
-    assert set(map(id, doomed)) <= set(map(id, complete))
-    assert len(complete) - len(doomed) == min(len(complete), max(keep, 1))
-    assert not complete or complete[0] not in doomed
-    kept = [each for each in complete if each not in doomed]
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["kafka", "postgres"])), max_size=8), st.integers(-1, 4), st.integers(0, 8))
+def test_only_older_complete_sets_of_the_service_go_and_the_new_one_never(kinds: list[tuple[bool, str]], keep: int, clock: int) -> None:
+    """`clock` is how many days the clock of who has taken the new one is behind the others'."""
+    new = SnapshotSet("kafka", NOON - timedelta(days=clock), 1, [part()])
+    sets = [SnapshotSet(service, NOON - timedelta(days=days), 1, [part(ready=good)]) for days, (good, service) in enumerate(kinds, 1)]
+    doomed = surplus([new, *sets], new, keep)
+    older = [each for each in sets if each.complete and each.service == "kafka" and each.taken < new.taken]
+    assert set(map(id, doomed)) <= set(map(id, older))
+    assert len(older) - len(doomed) == min(len(older), max(keep, 1) - 1)
+    kept = [each for each in older if each not in doomed]
     assert all(old.taken < young.taken for old in doomed for young in kept)
+
+
+def command(volumes: StackVolumes, *arguments: str) -> Result:
+    class OfTest(Machine):
+        @contextmanager
+        def volumes(self, *_: Any, **__: Any) -> Iterator[StackVolumes]:
+            yield volumes
+
+    return CliRunner().invoke(snapshot, list(arguments), obj=object.__new__(OfTest))
+
+
+def test_every_service_gets_its_set_before_any_old_one_goes() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster, services={name: {"tier": "streaming", "size": "4Gi"} for name in ("kafka", "log")})
+    cluster.bound(0, "log")
+    old = take(volumes, NOON - timedelta(days=1000))
+    cluster.stuck.add(old.parts[0].name)
+    ended = command(volumes, "--stack", "aws", "--keep", "1")
+    assert isinstance(ended.exception, UserError)
+    assert f"set {old.name} is told to go, and {old.parts[0].name} is not gone yet." in str(ended.exception)
+    assert [each.service for each in find_sets(cluster, "data", "aws") if each.complete].count("log") == 1
+
+
+def test_a_copy_that_somebody_else_names_too_is_not_deleted() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    old = take(volumes, NOON - timedelta(days=1000))
+    copy = {"driver": "ebs.csi.aws.com", "volumeSnapshotRef": {"uid": "another"}}
+    handle = cluster.in_(CONTENTS)[f"snapcontent-{old.parts[0].uid}"]["status"]["snapshotHandle"]
+    cluster.add(CONTENTS, {"metadata": {"name": "by-hand"}, "spec": {**copy, "source": {"snapshotHandle": handle}}})
+    arguments = ("--stack", "aws", "--service", "kafka", "--keep", "1")
+    assert command(volumes, *arguments).exception is None
+    assert old.name in [each.name for each in find_sets(cluster, "data", "aws")]
+    del cluster.objects[f"{CONTENTS}/by-hand"]
+    time.sleep(1.1)  # a set's name has the second
+    assert command(volumes, *arguments).exception is None
+    assert len(find_sets(cluster, "data", "aws")) == 1
+
+
+def test_a_content_of_another_snapshot_keeps_its_policy() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    found = take(volumes)
+    strange = cluster.in_(CONTENTS)[f"snapcontent-{found.parts[0].uid}"]
+    strange["spec"]["volumeSnapshotRef"] = {"uid": "another"}
+    remove(volumes, found.parts)
+    assert strange["spec"]["deletionPolicy"] == "Retain"
+    assert len(cluster.in_(CONTENTS)) == 1
+
+
+def test_a_clock_that_is_behind_does_not_cost_the_new_set() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    later = take(volumes, datetime.now(UTC).replace(microsecond=0) + timedelta(days=2))
+    ended = command(volumes, "--stack", "aws", "--service", "kafka", "--keep", "1")
+    assert ended.exception is None, ended.output
+    sets = find_sets(cluster, "data", "aws")
+    assert len(sets) == 2 and sets[0].name == later.name and sets[1].complete
 
 
 def test_what_is_deleted_goes_with_the_clouds_copy_although_the_class_retains() -> None:
@@ -302,6 +427,33 @@ def test_no_part_of_a_set_and_no_set_beyond_the_replicas_is_restored() -> None:
     assert "has 2 of 3 snapshots: a service isn't restored from a part" in refused(cluster, half)
 
 
+def test_a_claim_that_is_in_use_and_not_in_the_set_is_not_mixed_with_it() -> None:
+    cluster, found = ready_to_restore()
+    cluster.bound(3)
+    four = {"kafka": {"tier": "streaming", "size": "4Gi", "replicas": 4}}
+    said = refused(cluster, found, services=four)
+    assert "kafka 3 (data/data-kafka-3): the claim is bound and not in the set" in said
+    assert "`kubectl -n data delete pvc data-kafka-3`" in said
+    lose(cluster, 3)
+    assert len(restore(stack(cluster, services=four), found)) == 3
+
+
+def test_no_claim_is_told_to_be_deleted_whose_volume_would_go_with_it() -> None:
+    cluster, found = ready_to_restore()
+    cluster.bound(1)
+    assert "First" not in refused(cluster, found)
+    cluster.objects[f"{VOLUMES}/pv1"]["spec"]["persistentVolumeReclaimPolicy"] = "Delete"
+    assert f"First have its data outlive it: `{retain('pv1')}`. Then: Stop its pods" in refused(cluster, found)
+
+
+def test_a_pod_of_somebodys_is_not_taken_for_ours() -> None:
+    cluster, found = ready_to_restore()
+    cluster.add(CLAIMS, cluster.claim(f"restore-{NAME}-1", "pv-of-somebody"))
+    cluster.add(PODS, {"metadata": {"name": f"restore-{NAME}-1"}, "spec": {}})
+    assert f"a pod data/restore-{NAME}-1 is there that this didn't make" in refused(cluster, found)
+    assert cluster.in_(PODS)
+
+
 @pytest.mark.parametrize("number", range(12))
 def test_an_interrupted_restore_goes_on_where_it_stopped(number: int) -> None:
     """It is interrupted before each of its writes."""
@@ -363,6 +515,28 @@ def test_after_runs_whatever_happens(tmp_path: Any) -> None:
     assert log.read_text().endswith("again\n")
     with pytest.raises(UserError, match="Run it by hand: exit 4"), Freeze("true", "exit 4"):
         pass
+
+
+_HELD = """
+import signal, sys, time
+from ops.snapshots.freezing import Freeze
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # what runs the tests may ignore it
+with Freeze(f"echo before >> {sys.argv[1]}", f"sleep 1; echo after >> {sys.argv[1]}"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no hangup")
+def test_after_runs_when_the_terminal_is_closed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    child = subprocess.Popen([sys.executable, "-c", _HELD, str(log)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout and child.stdout.readline() == b"held\n"
+    child.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    child.send_signal(signal.SIGHUP)  # from the shell and from the kernel
+    child.communicate(timeout=30)
+    assert log.read_text() == "before\nafter\n"
 
 
 def test_a_command_that_hangs_is_ended_with_what_it_has_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
