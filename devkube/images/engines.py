@@ -30,17 +30,22 @@ def postgresql_source() -> Path:
 def postgresql(rootfs: Path, packages: Path) -> ImageConfig:
     """PostgreSQL for any user that has a name. initdb starts programs by /bin/sh."""
     shutil.copytree(packages, rootfs, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_UNUSED))
-    shell = next(path for path in (rootfs / "bin/dash", rootfs / "usr/bin/dash") if path.exists())
-    if not (shell.parent / "sh").is_symlink():
-        (shell.parent / "sh").symlink_to("dash")
-    if not (rootfs / "bin").exists():
-        (rootfs / "bin").symlink_to("usr/bin")
+    add_shell(rootfs)
     programs = next((rootfs / "usr/lib/postgresql").glob("*/bin"))
     (rootfs / "tmp").mkdir(exist_ok=True)
     (rootfs / "etc").mkdir(exist_ok=True)
     (rootfs / "etc/passwd").write_text("root:x:0:0:root:/:/bin/false\nnobody:x:65532:65532:nobody:/:/bin/false\n" + _OFFICIAL)
     path = f"/{programs.relative_to(rootfs).as_posix()}:/usr/bin:/bin"
     return ImageConfig(command=["postgres"], environment={"PATH": path}, user="65532:65532", modes={"tmp": 0o1777})
+
+
+def add_shell(rootfs: Path) -> None:
+    """Have Debian's dash at /bin/sh."""
+    shell = next(path for path in (rootfs / "bin/dash", rootfs / "usr/bin/dash") if path.exists())
+    if not (shell.parent / "sh").is_symlink():
+        (shell.parent / "sh").symlink_to("dash")
+    if not (rootfs / "bin").exists():
+        (rootfs / "bin").symlink_to("usr/bin")
 
 
 def clients_source(python: Path) -> Path:

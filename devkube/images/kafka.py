@@ -10,6 +10,7 @@ from pathlib import Path
 
 from devkube import cache, maven, paths
 from devkube.debian import needed_by, unpack
+from devkube.images.engines import add_shell
 from devkube.images.oci import ImageConfig
 from devkube.progress import step
 
@@ -35,7 +36,7 @@ def connect_source() -> Path:
 
 
 def _source(of: str, pom: Path, written: Path) -> Path:
-    java = unpack([name for name in needed_by("default-jre-headless") if _RUNS.match(name)])
+    java = unpack(["dash", *(name for name in needed_by("default-jre-headless") if _RUNS.match(name))])
     made_of = (java / ".packages").read_bytes() + written.read_bytes()
     target = paths.cache() / of.lower() / hashlib.sha256(made_of).hexdigest()[:16]
     if cache.is_whole(target):
@@ -52,9 +53,10 @@ def _source(of: str, pom: Path, written: Path) -> Path:
 
 
 def kafka(rootfs: Path, source: Path) -> ImageConfig:
-    """Java and jars for any user, with no shell."""
+    """Java, jars and a shell for any user: what starts Kafka in its own image is for a shell."""
     shutil.copytree(source, rootfs, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_UNUSED))
     java = next((rootfs / "usr/lib/jvm").glob("java-*/bin/java")).parent
+    add_shell(rootfs)
     (rootfs / "tmp").mkdir(exist_ok=True)
     (rootfs / "etc").mkdir(exist_ok=True)
     (rootfs / "etc/passwd").write_text("root:x:0:0:root:/:/bin/false\nnobody:x:65532:65532:nobody:/:/bin/false\n")

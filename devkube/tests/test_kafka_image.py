@@ -62,13 +62,14 @@ def test_a_machine_without_maven_is_told_what_to_install(tmp_path: Path, monkeyp
 
 def test_the_image_finds_java_wherever_its_package_has_it(tmp_path: Path) -> None:
     source, rootfs = tmp_path / "source", tmp_path / "rootfs"
-    for name in ("usr/lib/jvm/java-21-openjdk-arm64/bin/java", "opt/kafka/libs/kafka.jar", "usr/share/doc/java/notes"):
+    for name in ("usr/lib/jvm/java-21-openjdk-arm64/bin/java", "opt/kafka/libs/kafka.jar", "usr/share/doc/java/notes", "bin/dash"):
         (source / name).parent.mkdir(parents=True)
         (source / name).write_text("")
     config = kafka.kafka(rootfs, source)
     assert config.environment["PATH"].split(":")[0] == "/usr/lib/jvm/java-21-openjdk-arm64/bin"
     assert (rootfs / "opt/kafka/libs/kafka.jar").exists()
     assert not (rootfs / "usr/share/doc").exists()
+    assert (rootfs / "bin/sh").exists()
 
 
 KAFKA = {"kafka_2.13": "4.4.0", "kafka-tools": "4.4.0", "log4j-slf4j-impl": "2.25.5"}

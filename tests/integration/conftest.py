@@ -73,7 +73,8 @@ def page_stack(
     made.configure(cluster={"context": access.context, "identifier": access.context}, canary={"enabled": False})
     made.up()
     yield made
-    made.destroy()
+    core.delete_namespace("data")  # also what a test that failed has left in it
+    eventually(lambda: "data" not in [each.metadata.name for each in core.list_namespace().items], "the namespace is gone")
     for volume in core.list_persistent_volume().items:
         core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
     eventually(lambda: not core.list_persistent_volume().items, "volumes of the tests are gone")

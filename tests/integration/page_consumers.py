@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,23 +26,29 @@ PROGRAMS = Path(__file__).with_name("ledgers")
 CLIENT = "ledger"
 HOSTS = "hosts"  # an annotation: the brokers' names and addresses
 PASSWORD = secrets.token_hex(16)
-WRITING = 12.0  # seconds of each load
-KILLED = 4.0  # seconds after its beginning
+WRITING = 12.0  # seconds of each load, from its client's start on
+KILLED = 4.0  # seconds after the first acknowledgement
 ANSWERING = 300  # seconds that a client takes at most
 Json: TypeAlias = dict[str, Any]
 
 # As docker-entrypoint.sh of PostgreSQL's official image does it.
 START_POSTGRES = """
 [ -s "$PGDATA/PG_VERSION" ] || {
-  printf %s "$POSTGRES_PASSWORD" | initdb --username=postgres --pwfile=/dev/stdin --auth=scram-sha-256
+  printf %s "$POSTGRES_PASSWORD" | initdb --username=postgres --pwfile=/dev/stdin --auth=scram-sha-256 --encoding=UTF8 --no-locale
   echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
 }
 exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp "$@"
 """
 JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djdk.net.hosts.file=/hosts/hosts", "-cp", "/opt/kafka/libs/*"]
-# The files that Apache's image has for its program to begin with.
-BEGINNING = "open('/config/server.properties', 'w').write('# of the variables\\n')"
-FORMATTING = ["--default-configs-dir", "/config", "--mounted-configs-dir", "/none", "--final-configs-dir", "/config"]
+# As /etc/kafka/docker/run of Apache's image does it, whose program writes the settings and formats
+# the log directory: it fails where that was done before.
+START_KAFKA = """
+echo '# of the variables' > /config/server.properties
+folders='--default-configs-dir /config --mounted-configs-dir /none --final-configs-dir /config'
+said=$("$@" kafka.docker.KafkaDockerWrapper setup $folders 2>&1) ||
+  case $said in *"already formatted"*) ;; *) echo "$said"; exit 1;; esac
+exec "$@" kafka.Kafka /config/server.properties
+"""
 
 
 def engine_of(manifest: Json) -> Json:
@@ -57,10 +64,7 @@ def engine_of(manifest: Json) -> Json:
     container["volumeMounts"] += [{"name": "config", "mountPath": "/config"}, {"name": "hosts", "mountPath": "/hosts"}]
     hosts = {"path": "hosts", "fieldRef": {"fieldPath": f"metadata.annotations['{HOSTS}']"}}
     spec["volumes"] = [{"name": "config", "emptyDir": {}}, {"name": "hosts", "downwardAPI": {"items": [hosts]}}]
-    first = {**container, "name": "files", "image": reference("clients"), "command": ["python3", "-c", BEGINNING]}
-    then = {**container, "name": "setup", "command": [*JAVA, "kafka.docker.KafkaDockerWrapper", "setup", *FORMATTING]}
-    spec["initContainers"] = [first, then]
-    container["command"] = [*JAVA, "kafka.Kafka", "/config/server.properties"]
+    container["command"] = ["sh", "-ec", START_KAFKA, "kafka", *JAVA]
     return manifest
 
 
@@ -72,6 +76,7 @@ class Consumers:
         self.apps = client.AppsV1Api(api)
         self.acknowledged = {"postgres": 0, "kafka": 0}
         self.sent = 0  # the last record's number
+        self.begun = threading.Event()  # a load has
 
     def make(self, *, postgres: Sequence[str] = ()) -> None:
         """The Secret as the page makes it, both files, and the clients' pod.
@@ -90,6 +95,8 @@ class Consumers:
         self.core.create_namespaced_config_map("data", {"metadata": {"name": CLIENT}, "data": programs})
         self.core.create_namespaced_pod("data", client_pod())
         self.wait_until_all_run()
+        # A kill in the midst of initdb would leave half a cluster, here as with the official image.
+        self.client("transactions", "write", "1", "0")
 
     def wait_until_all_run(self) -> None:
         """All pods run, and the brokers know one another's addresses."""
@@ -134,10 +141,27 @@ class Consumers:
             tty=False,
             _preload_content=False,
         )
-        answer.run_forever(timeout=ANSWERING)
-        said, complaints = answer.read_stdout(), answer.read_stderr()
-        assert not answer.is_open() and answer.returncode == 0, f"{program}: {said}{complaints}"
+        said, complaints, end = "", "", time.monotonic() + ANSWERING
+        while answer.is_open() and time.monotonic() < end:
+            answer.update(timeout=1)
+            said += answer.read_stdout(timeout=0) if answer.peek_stdout() else ""
+            complaints += answer.read_stderr(timeout=0) if answer.peek_stderr() else ""
+            if said.startswith("begun"):
+                self.begun.set()
+        assert not answer.is_open() and answer.returncode == 0, f"{program}: {said}{complaints}{self.logs()}"
         return json.loads(said.strip().splitlines()[-1])
+
+    def logs(self) -> str:
+        """The ends of all pods' logs."""
+        names = [each.metadata.name for each in self.core.list_namespaced_pod("data").items]
+        return "".join(f"\n== {name}\n{self.log(name)}" for name in names)
+
+    def log(self, pod: str) -> str:
+        try:
+            log: str = self.core.read_namespaced_pod_log(pod, "data", tail_lines=30)
+        except client.ApiException as problem:
+            return str(problem.reason)
+        return log
 
     def kill_during(self, pods: list[str], load: Callable[[], None], *, again: bool = True) -> None:
         """Delete pods without grace in the midst of a load.
@@ -147,10 +171,13 @@ class Consumers:
         uids = {each.metadata.name: each.metadata.uid for each in self.core.list_namespaced_pod("data").items}
 
         def kill() -> None:
-            for pod in pods:
-                self.core.delete_namespaced_pod(pod, "data", grace_period_seconds=0)
+            if self.begun.wait(ANSWERING):
+                time.sleep(KILLED)
+                for pod in pods:
+                    self.core.delete_namespaced_pod(pod, "data", grace_period_seconds=0)
 
-        killing = threading.Timer(KILLED, kill)
+        self.begun.clear()
+        killing = threading.Thread(target=kill, daemon=True)
         killing.start()
         load()
         killing.join()

@@ -3,9 +3,9 @@
     records.py write BOOTSTRAP FIRST SECONDS
     records.py read BOOTSTRAP
 
-The last line is JSON: of `write` how many records the brokers have acknowledged from FIRST on, and
-what else the producer was told; of `read` how many there are, the highest number, and those that
-come twice, late or with another content.
+`write` says `begun` at its first acknowledgement. The last line is JSON: of `write` how many
+records the brokers have acknowledged from FIRST on, and what else the producer was told; of `read`
+how many there are, the highest number, and those that come twice, late or with another content.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ def write(bootstrap: str, first: int, seconds: float) -> dict[str, object]:
         if error is not None:
             told["problem"] = told["problem"] or str(error)
         elif not told["problem"]:
+            if told["acknowledged"] == first - 1:
+                print("begun", flush=True)
             told["acknowledged"] = int(message.value().split()[0])  # type: ignore[attr-defined]
 
     producer = Producer(

@@ -3,9 +3,9 @@
     transactions.py write HOST PASSWORD_FILE FIRST SECONDS
     transactions.py read HOST PASSWORD_FILE
 
-`write` ends after so many seconds, or when the server does. The last line is JSON: of `write` the
-highest acknowledged number, of `read` how many rows there are, the highest, and those whose content
-is not what was written.
+`write` says `begun` at its first acknowledgement, and ends after so many seconds, or when the
+server does. The last line is JSON: of `write` the highest acknowledged number, of `read` how many
+rows there are, the highest, and those whose content is not what was written.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def connect(host: str, password: str) -> psycopg.Connection:
     while True:
         try:
             return psycopg.connect(host=host, user="postgres", password=password, dbname="postgres", autocommit=True, connect_timeout=5)
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as problem:
+            print(time.strftime("%T"), str(problem).strip().splitlines()[0], file=sys.stderr)
             if time.monotonic() > end:
                 raise
             time.sleep(0.2)
@@ -46,6 +47,8 @@ def write(server: psycopg.Connection, first: int, seconds: float) -> int:
         while time.monotonic() < end:
             number = acknowledged + 1
             server.execute("INSERT INTO ledger VALUES (%s, %s) ON CONFLICT DO NOTHING", [number, content(number)])
+            if acknowledged < first:
+                print("begun", flush=True)
             acknowledged = number
     except psycopg.OperationalError as problem:
         print(str(problem).strip().splitlines()[0], file=sys.stderr)

@@ -22,7 +22,7 @@ TOPIC = "kept"
 STARTING = 120  # seconds
 VALUE = 8000  # bytes
 SAMPLED = 0.05  # seconds
-META = {"version": "1", "cluster.id": "sizing-of-storage-tiers", "node.id": "1", "directory.id": "A" * 22}
+META = {"version": "1", "cluster.id": "c2l6aW5nLW9mLXRpZXJzMQ", "node.id": "1", "directory.id": "c2l6aW5nLW9mLXRpZXJzMg"}  # UUIDs
 
 
 def write_files(folder: Path, lines: list[str]) -> None:
