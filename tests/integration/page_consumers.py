@@ -27,6 +27,9 @@ CLIENT = "ledger"
 HOSTS = "hosts"  # an annotation: the brokers' names and addresses
 PASSWORD = secrets.token_hex(16)
 WRITING = 12.0  # seconds of each load, from its client's start on
+# Seconds that a pod has to end: no engine does under load, and is killed. With 0 the pod would be
+# gone from the API before its processes are, and another one start beside them.
+GRACE = 1
 KILLED = 4.0  # seconds after the first acknowledgement
 ANSWERING = 300  # seconds that a client takes at most
 Json: TypeAlias = dict[str, Any]
@@ -164,7 +167,7 @@ class Consumers:
         return log
 
     def kill_during(self, pods: list[str], load: Callable[[], None], *, again: bool = True) -> None:
-        """Delete pods without grace in the midst of a load.
+        """Kill pods in the midst of a load.
 
         With `again` wait until there are others with these names.
         """
@@ -174,7 +177,7 @@ class Consumers:
             if self.begun.wait(ANSWERING):
                 time.sleep(KILLED)
                 for pod in pods:
-                    self.core.delete_namespaced_pod(pod, "data", grace_period_seconds=0)
+                    self.core.delete_namespaced_pod(pod, "data", grace_period_seconds=GRACE)
 
         self.begun.clear()
         killing = threading.Thread(target=kill, daemon=True)
