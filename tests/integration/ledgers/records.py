@@ -23,6 +23,7 @@ MARK = "end"  # written before it is read
 SETTINGS = {"log_level": 2, "error_cb": lambda _: None}
 STARTING = 120  # seconds
 UNSENT = 500  # records that are on their way at most
+PACE = 1000  # records a second, of 600 bytes: what all loads send stays below the page's retention
 
 
 def content(number: int) -> str:
@@ -64,14 +65,15 @@ def write(bootstrap: str, first: int, seconds: float) -> dict[str, object]:
     producer = Producer(
         {**SETTINGS, "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "delivery.timeout.ms": 45000}
     )
-    number, end = first, time.monotonic() + seconds
+    number, began = first, time.monotonic()
+    end = began + seconds
     while time.monotonic() < end and not told["problem"]:
-        if len(producer) < UNSENT:
+        if len(producer) < UNSENT and number - first < (time.monotonic() - began) * PACE:
             producer.produce(TOPIC, content(number), partition=0, on_delivery=delivered)
             number += 1
             producer.poll(0)
         else:
-            producer.poll(0.05)
+            producer.poll(0.01)
     producer.flush(60)
     return {**told, "sent": number - 1}
 
@@ -106,7 +108,7 @@ def read(bootstrap: str) -> dict[str, object]:
     """What is there."""
     make_topic(bootstrap)
     mark(bootstrap)
-    consumer = Consumer({**SETTINGS, "bootstrap.servers": bootstrap, "group.id": "ledger", "enable.auto.commit": False})
+    consumer = Consumer({**SETTINGS, "bootstrap.servers": bootstrap, "group.id": "ledger", "auto.offset.reset": "error"})
     where = TopicPartition(TOPIC, 0, 0)
     end = end_of(consumer, where)
     consumer.assign([where])
