@@ -17,6 +17,8 @@ import psutil
 
 from devkube.errors import MachineError
 
+_ENDING = 10  # seconds that a killed process is given to be gone
+_PF_EXITING = 0x4  # the kernel's include/linux/sched.h: "getting shut down"
 _LOG_LIMIT = 5_000_000  # bytes; at a start a longer log becomes the `.1` beside it
 # Kept, so that what ends while this process lives is reaped.
 _children: list[subprocess.Popen[bytes]] = []
@@ -43,12 +45,20 @@ class Daemon:
         return self.pids / f"{self.name}.json"
 
     def process(self) -> psutil.Process | None:
-        """The running process, or None. Never another process that has got the same id."""
+        """The running process, or None. Never another process that has got the same id.
+
+        One that has been killed and is still ending is waited for: until it is gone it holds its
+        ports and its files' locks, so whoever is told None can start it anew.
+        """
         try:
             kept = json.loads(self.pid_file.read_text())
             process = psutil.Process(int(kept["pid"]))
-            same = kept["started"] == _start_of(process.pid)
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+            if kept["started"] != _start_of(process.pid):
+                return None
+            deadline = time.monotonic() + _ENDING
+            while _ending(process.pid) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            return process if _runs(process.pid) else None
         except (OSError, ValueError, KeyError, TypeError, psutil.Error):
             return None
 
@@ -100,8 +110,42 @@ def _start_of(pid: int) -> str:
     process that is gone.
     """
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return f"{boot} {after_name[19]}"
+    return f"{boot} {_stat(pid)[19]}"
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/<pid>/stat after the process' name, which may hold spaces: proc(5)'s
+    field 3, the state, is the first.
+
+    Raises OSError for a process that is gone.
+    """
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there. A zombie isn't (its parent has yet to notice, and may not be this
+    process), once none of its threads is left."""
+    try:
+        state, threads = _stat(pid)[0], int(_stat(pid)[17])
+    except OSError:
+        return False
+    return state not in "ZX" or threads > 1
+
+
+def _ending(pid: int) -> bool:
+    """Whether a process that is there has been killed, or has begun to exit.
+
+    A program of many threads takes its time for it. Its first thread may be a zombie long before
+    the last one has let go of the files and ports.
+    """
+    try:
+        exiting = int(_stat(pid)[6]) & _PF_EXITING
+        status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    pending = [int(line.split()[1], 16) for line in status if line.startswith(("SigPnd:", "ShdPnd:"))]
+    killed = any(mask >> (signal.SIGKILL - 1) & 1 for mask in pending)
+    return _runs(pid) and bool(exiting or killed)
 
 
 def _plain_environment() -> dict[str, str]:
@@ -136,10 +180,7 @@ def end(processes: Sequence[psutil.Process], seconds: float) -> None:
 
 
 def _left(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """What still runs after at most `seconds`.
-
-    A zombie doesn't (its parent has yet to notice, and may not be this process).
-    """
+    """What still runs after at most `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         left = [process for process in processes if _alive(process)]
@@ -152,7 +193,7 @@ def _left(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Pr
 
 def _alive(process: psutil.Process) -> bool:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and _runs(process.pid)
     except psutil.Error:
         return False
 

@@ -350,7 +350,7 @@ class EmbeddedCluster:
             (control_plane.scheduler, layout.ports.scheduler),
             (first.kubelet, layout.ports.kubelet_healthz),
         ):
-            if not daemon.process() and not layouts.port_free("127.0.0.1", port):
+            if not daemon.process() and not layouts.port_gets_free("127.0.0.1", port):
                 raise MachineError(
                     f"{daemon.name} can't start: something listens on 127.0.0.1:{port}.",
                     f"`ss -tlnp 'sport = {port}'` shows what it is.",

@@ -11,6 +11,7 @@ import json
 import re
 import socket
 import subprocess
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -257,6 +258,17 @@ def port_free(address: str, port: int) -> bool:
             probe.bind((address, port))
         except OSError:
             return False
+    return True
+
+
+def port_gets_free(address: str, port: int, seconds: float = 5) -> bool:
+    """Whether a server could listen there within `seconds`: a process that has been killed holds
+    its ports until its last thread has ended."""
+    deadline = time.monotonic() + seconds
+    while not port_free(address, port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
     return True
 
 

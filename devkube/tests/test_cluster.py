@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -178,6 +181,37 @@ class TestDaemon:
                 assert stranger.poll() is None
             finally:
                 stranger.kill()
+
+    def test_one_that_was_killed_has_let_go_of_its_port(self, tmp_path: Path) -> None:
+        """The first of many threads is a zombie before the last has ended and the port is free."""
+        script = tmp_path / "server.py"
+        script.write_text(
+            "import socket, threading, time\n"
+            "for _ in range(200): threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+            "server = socket.create_server(('127.0.0.1', 0))\n"
+            "print(f'port {server.getsockname()[1]}.', flush=True)\n"
+            "threading.Event().wait(600)\n"
+        )
+        daemon = Daemon("server", [sys.executable, script], tmp_path, tmp_path)
+        for _ in range(30):
+            daemon.log.unlink(missing_ok=True)
+            daemon.start()
+            wait_for(lambda: "." in daemon.last_lines(), "says nothing", [daemon], 30)
+            port = int(daemon.last_lines().split()[1].rstrip("."))
+            process = daemon.process()
+            assert process
+            os.kill(process.pid, signal.SIGKILL)
+            assert daemon.process() is None
+            assert layouts.port_free("127.0.0.1", port)
+
+    def test_a_port_that_a_process_is_letting_go_of_is_waited_for(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            assert not layouts.port_gets_free("127.0.0.1", port, 0.3)
+            later = threading.Timer(0.5, server.close)
+            later.start()
+            assert layouts.port_gets_free("127.0.0.1", port, 30)
+            later.join()
 
     def test_death_during_start_is_said_at_once_with_the_log(self, tmp_path: Path) -> None:
         daemon = self.daemon(tmp_path, "echo address already in use; exit 3")
