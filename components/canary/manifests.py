@@ -90,33 +90,42 @@ def pod_of(plan: ProofPlan, run: str, role: str, containers: Mapping[str, Any], 
     It passes Pod Security level `restricted`, whatever the settings ask of it.
     """
     asked = plan.pod
-    # Without numbers of its own a cluster such as OpenShift chooses them.
-    user = user_of(plan)
-    numbers = {"runAsUser": user, "runAsGroup": user, "fsGroup": user} if user is not None else {}
-    copied = {key: asked[key] for key in ("tolerations", "imagePullSecrets", "priorityClassName", "serviceAccountName") if key in asked}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": _metadata(plan, run, f"canary-{plan.tier}-{run[:8]}-{role}", asked),
         "spec": {
-            **copied,
-            "nodeSelector": {**asked.get("nodeSelector", {}), **LINUX},
+            **short_lived(asked, LIFETIME, owns_volume=True),
             **({"affinity": plan.place.affinity} if plan.place else {}),
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": LIFETIME,
-            "terminationGracePeriodSeconds": 2,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "dnsPolicy": "Default",  # it looks nothing up in the cluster; one without DNS would warn
-            "securityContext": {
-                "runAsNonRoot": True,
-                **numbers,
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
             **containers,
             "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": f"canary-{plan.tier}-{run[:8]}"}}, *volumes],
         },
+    }
+
+
+def short_lived(asked: Mapping[str, Any], lifetime: int, *, owns_volume: bool) -> dict[str, Any]:
+    """The spec of a pod that is there for a moment, but for containers, volumes and affinity.
+
+    `asked` is what the settings ask of the canary's pods, which is what the cluster asks of any.
+    Kubernetes ends the pod after `lifetime` seconds. A volume that it owns is made writable for it
+    (fsGroup); any other keeps its owners.
+    """
+    # Without numbers of its own a cluster such as OpenShift chooses them.
+    user = asked.get("runAsUser", USER)
+    numbers = {"runAsUser": user, "runAsGroup": user} if user is not None else {}
+    group = {"fsGroup": user} if user is not None else {}
+    owning = {**group, "fsGroupChangePolicy": "OnRootMismatch"} if owns_volume else {}
+    copied = {key: asked[key] for key in ("tolerations", "imagePullSecrets", "priorityClassName", "serviceAccountName") if key in asked}
+    return {
+        **copied,
+        "nodeSelector": {**asked.get("nodeSelector", {}), **LINUX},
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": lifetime,
+        "terminationGracePeriodSeconds": 2,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "dnsPolicy": "Default",  # it looks nothing up in the cluster; one without DNS would warn
+        "securityContext": {"runAsNonRoot": True, **numbers, **owning, "seccompProfile": {"type": "RuntimeDefault"}},
     }
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.canary.manifests import RESOURCES, USER, container
-from components.canary.places import LINUX
+from components.canary.manifests import RESOURCES, container, short_lived
 from components.kube import labels
 from components.kube.quantity import as_quantity
 from components.provisioners import SNAPSHOT_API
@@ -46,9 +45,6 @@ def pod(settings: Settings, wanted: Wanted, snapshot: str, moment: str, terms: S
     may run; none leaves it to the scheduler.
     """
     asked = settings.canary.pod.model_dump(by_alias=True, exclude_defaults=True)
-    user = asked.get("runAsUser", USER)
-    numbers = {"runAsUser": user, "runAsGroup": user} if user is not None else {}
-    copied = {key: asked[key] for key in ("tolerations", "imagePullSecrets", "priorityClassName", "serviceAccountName") if key in asked}
     metadata = _metadata(wanted, snapshot, moment)
     metadata["labels"] = {**asked.get("labels", {}), **metadata["labels"]}
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}}
@@ -58,16 +54,8 @@ def pod(settings: Settings, wanted: Wanted, snapshot: str, moment: str, terms: S
         "kind": "Pod",
         "metadata": {**metadata, **({"annotations": asked["annotations"]} if "annotations" in asked else {})},
         "spec": {
-            **copied,
-            "nodeSelector": {**asked.get("nodeSelector", {}), **LINUX},
+            **short_lived(asked, LIFETIME, owns_volume=False),
             **({"affinity": affinity} if terms else {}),
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": LIFETIME,
-            "terminationGracePeriodSeconds": 2,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "dnsPolicy": "Default",
-            "securityContext": {"runAsNonRoot": True, **numbers, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [
                 container("restore", settings.canary.image, ["python3", "--version"], asked.get("resources", RESOURCES), [mount])
             ],
