@@ -11,7 +11,7 @@ from components.kube.api import Json, KubeApi
 from components.kube.quantity import bytes_of
 from components.settings import Settings
 from ops.errors import UserError
-from ops.move.pods import MANAGER, claim_path, missing_rights
+from ops.move.pods import MANAGER, claim_path
 
 _ENDED = ("Succeeded", "Failed")  # phases of a pod
 
@@ -137,7 +137,7 @@ def mounted_by(spec: Json) -> set[str]:
 
 
 def claims_of(stateful_set: Json) -> set[str]:
-    """The names of the claims that a StatefulSet's pods have, by its replicas as they are asked for."""
+    """The names of the claims of a StatefulSet's pods, with the replicas that are asked for."""
     spec = stateful_set["spec"]
     replicas = spec.get("replicas", 1)
     if not replicas:
@@ -146,13 +146,3 @@ def claims_of(stateful_set: Json) -> set[str]:
     templates = [each["metadata"]["name"] for each in spec.get("volumeClaimTemplates") or []]
     own = {f"{each}-{stateful_set['metadata']['name']}-{number}" for each in templates for number in range(start, start + replicas)}
     return own | mounted_by(spec["template"]["spec"])
-
-
-def check_rights(api: KubeApi, namespace: str) -> None:
-    """Raise UserError with every right that a move lacks in a namespace."""
-    lacking = missing_rights(api, namespace)
-    if lacking:
-        raise UserError(
-            f"context {api.context!r} lacks rights in namespace {namespace} that a move takes: {', '.join(lacking)}.",
-            "Have somebody grant them, or use a context that has them.",
-        )

@@ -24,8 +24,8 @@ _UNCHANGED = ("kind", "size", "mtimeNs", "ctimeNs")  # a file with the same of t
 
 def state_folder() -> Path:
     """Where all moves are kept."""
-    given = os.environ.get("XDG_STATE_HOME", "")
-    base = Path(given) if os.path.isabs(given) else Path.home() / ".local" / "state"  # as the XDG specification has it
+    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    base = given if given.is_absolute() else Path.home() / ".local" / "state"  # as the XDG specification has it
     return base / "storage-tiers" / "moves"
 
 

@@ -147,9 +147,7 @@ class VolumeMove:
             raise UserError(f"{self.title}: the target, {self.target.title}, {whose}.", "A move is made to an empty volume alone.")
         problem = too_small(used, room)
         if problem:
-            raise UserError(
-                f"{self.title}: the target, {self.target.title}, {problem}.", "Make it larger, with its `size` in the settings."
-            )
+            raise UserError(f"{self.title}: the target, {self.target.title}, {problem}.", "Make it larger: `size` in its settings.")
         self.began_before = bool(room["move"])
 
     def _copy(self) -> list[Entry]:

@@ -8,21 +8,13 @@ from contextlib import suppress
 from typing import Any
 
 from ops.move.kept import state_folder
+from ops.volumes.listing import readable
 
 # A file system's own need besides what the source's blocks say: one of another kind has other
 # blocks, folders and journals. In parts of what is used, and at least so many bytes.
 _SPARE, _LEAST_SPARE = 50, 16 * 2**20
 ASSUMED = 50.0  # MB (10^6 bytes) a second, before any move has been measured
 _PASSES = 2  # it is copied, then read back
-
-
-def readable(number: float) -> str:
-    """Bytes for people: `4.97 GiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.2f} {unit}"
-        number /= 1024
-    return f"{number:.2f} TiB"
 
 
 def too_small(used: Mapping[str, Any], room: Mapping[str, Any]) -> str:
