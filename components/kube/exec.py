@@ -219,7 +219,7 @@ def _outcome(report: bytes, otherwise: str) -> tuple[int | None, str]:
         return None, otherwise
 
 
-def _refused(status: int, body: bytes) -> ApiError:
+def _refused(status: int, body: bytes | bytearray) -> ApiError:
     try:
         message = str(json.loads(body).get("message") or "")
     except (ValueError, AttributeError):

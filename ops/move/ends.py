@@ -97,7 +97,7 @@ class FolderEnd:
         self.folder = folder
         self.uid = str(folder.resolve())
         self.title = str(folder)
-        self.described = {"folder": self.uid}
+        self.described: dict[str, Any] = {"folder": self.uid}
 
     @property
     def manifest(self) -> Path:

@@ -117,9 +117,15 @@ def planned(move: VolumeMove) -> dict[str, Any]:
     if not room["empty"] and room["move"] != move.id:
         problem = f"isn't empty: it has {room['inodes']} entries"
     return {
-        "move": move.id, "volume": move.title, "source": move.source.described, "target": move.target.described,
-        "usedBytes": used["usedBytes"], "files": used["files"], "freeBytes": room["freeBytes"],
-        "seconds": round(sizes.seconds_for(used["usedBytes"], rate or sizes.ASSUMED), 1), "measured": rate is not None,
+        "move": move.id,
+        "volume": move.title,
+        "source": move.source.described,
+        "target": move.target.described,
+        "usedBytes": used["usedBytes"],
+        "files": used["files"],
+        "freeBytes": room["freeBytes"],
+        "seconds": round(sizes.seconds_for(used["usedBytes"], rate or sizes.ASSUMED), 1),
+        "measured": rate is not None,
         "problem": f"{move.title}: the target, {move.target.title}, {problem}" if problem else "",
     }
 

@@ -236,13 +236,17 @@ class VolumeMove:
         return found
 
     def _tidied(self) -> _Tidied:
-        return _Tidied(lambda: [end.abandon(self.id) for end in (self.source, self.target)])
+        return _Tidied(self._abandon)
+
+    def _abandon(self) -> None:
+        for end in (self.source, self.target):
+            end.abandon(self.id)
 
 
 class _Tidied:
     """Whatever ends the block but its own end, what it has made is removed."""
 
-    def __init__(self, tidy: Callable[[], object]) -> None:
+    def __init__(self, tidy: Callable[[], None]) -> None:
         self._tidy = tidy
 
     def __enter__(self) -> None:
