@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from components.kube.api import KubeApi
 
 STDIN, STDOUT, STDERR, ERROR = range(4)  # channels
+_CLOSE = 255  # not a channel: of v5, the byte after it says which one ends
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 _PART = 2**18  # bytes that are read at once
 _TURN = 2**22  # bytes that are read before somebody else has a turn
@@ -127,6 +128,13 @@ class Exec:
             self._protocol.send_binary(b"\0" + data[start : start + _FRAME])
         self._take_out()
         self.send()
+
+    def end_input(self) -> None:
+        """The program's stdin ends, where the server can tell it (v5: Kubernetes 1.30)."""
+        if not self.ended and self._protocol.subprotocol == PROTOCOLS[0]:
+            self._protocol.send_binary(bytes([_CLOSE, STDIN]))
+            self._take_out()
+            self.send()
 
     def send(self) -> None:
         """Send what waits, as far as the socket takes it."""

@@ -79,7 +79,8 @@ def joined(
 
 
 def _converse(parties: list[_Party], hear: Callable[[Process, Event], None], stop: threading.Event, silence: float) -> None:
-    deadline = None
+    deadline: float | None = None
+    bad: list[_Party] = []
     try:
         while not all(party.process.ended for party in parties):
             if stop.is_set():
@@ -93,17 +94,19 @@ def _converse(parties: list[_Party], hear: Callable[[Process, Event], None], sto
                     party.heard = time.monotonic()
             bad = [party for party in parties if _is_bad(party)]
             now = time.monotonic()
-            if bad:
-                deadline = deadline or now + LAST_WORDS
-                if now > deadline:
-                    break
+            if bad and deadline is None:
+                deadline = now + LAST_WORDS
+                for party in parties:
+                    party.process.end_input()  # nothing more comes: that one ends as well, and says why
+            if deadline and now > deadline:
+                break
             for party in parties:
                 if not party.process.ended and now - party.heard > silence:
                     raise Broken(f"{party.process.name} has given no sign of life for {silence:.0f} s", _failures(parties), passing=True)
+        bad = [party for party in parties if _is_bad(party)]
     finally:
         for party in parties:
             party.process.close()
-    bad = [party for party in parties if _is_bad(party)]
     if bad:
         raise _explained(bad, parties)
 

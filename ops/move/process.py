@@ -20,14 +20,17 @@ class Process(Protocol):
     """A running program with its three streams.
 
     `name` is for people. `status` is the exit status once it has `ended`; None where the way to it
-    broke, and `reason` then says how. `backlog` counts the bytes for its stdin that still wait.
+    broke, and `reason` then says how.
     """
 
     name: str
     status: int | None
     reason: str
     ended: bool
-    backlog: int
+
+    @property
+    def backlog(self) -> int:
+        """The bytes for its stdin that still wait."""
 
     @property
     def pending(self) -> bool:
@@ -45,6 +48,9 @@ class Process(Protocol):
 
     def write(self, data: bytes) -> None:
         """Give it `data` on stdin."""
+
+    def end_input(self) -> None:
+        """Its stdin ends, where it still runs; what waits for it is dropped."""
 
     def send(self) -> None:
         """Send what waits, as far as it is taken."""
@@ -112,6 +118,12 @@ class OnThisMachine:
         """Give it `data` on stdin."""
         self._waiting += data
         self.send()
+
+    def end_input(self) -> None:
+        """Its stdin ends; what waits for it is dropped."""
+        self._waiting.clear()
+        if not self._stdin.closed:
+            self._stdin.close()
 
     def send(self) -> None:
         """Send what waits, as far as the pipe takes it."""

@@ -39,8 +39,7 @@ class Server:
         self.seen.append(request)
         if not self.refuse:
             return None
-        answer = connection.respond(self.refuse, json.dumps({"kind": "Status", "message": "pods x is forbidden"}))
-        return answer
+        return connection.respond(self.refuse, json.dumps({"kind": "Status", "message": "pods x is forbidden"}))
 
     def handle(self, connection: ServerConnection) -> None:
         assert connection.request
@@ -78,6 +77,9 @@ class Server:
         try:
             for message in connection:
                 assert isinstance(message, bytes)
+                if message == b"\xff\0":
+                    process.stdin.close()
+                    return
                 assert message[0] == 0
                 process.stdin.write(message[1:])
                 process.stdin.flush()
@@ -184,3 +186,11 @@ def test_a_server_that_is_not_there(api: KubeApi, server: tuple[Server, int], tm
     (tmp_path / "config").write_text(text)
     with pytest.raises(ApiError, match="refused"):
         Exec(KubeApi(Kubeconfig.load(tmp_path / "config"), "x", timeout=5), POD, "probe", python(""))
+
+
+def test_the_end_of_its_input_is_told(api: KubeApi) -> None:
+    running = Exec(api, POD, "probe", python(ECHO))
+    running.write(b"all of it")
+    running.end_input()
+    assert listened(running)[0] == b"all of it"
+    assert running.status == 0
