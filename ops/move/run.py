@@ -199,7 +199,7 @@ class VolumeMove:
             )
 
     def _verdict(self, manifest: list[Entry], seconds: float, copied: float) -> dict[str, Any]:
-        files = [each for each in manifest if each["kind"] == "file"]
+        files = [each for each in manifest if each["kind"] == "file" and "link" not in each]
         size = sum(int(each.get("size") or 0) for each in files)
         verdict = {
             "verdict": PROVEN,
