@@ -79,36 +79,37 @@ def joined(
 
 
 def _converse(parties: list[_Party], hear: Callable[[Process, Event], None], stop: threading.Event, silence: float) -> None:
-    deadline: float | None = None
-    bad: list[_Party] = []
     try:
-        while not all(party.process.ended for party in parties):
+        deadline = None
+        while not all(party.process.ended for party in parties) and (deadline is None or time.monotonic() < deadline):
             if stop.is_set():
                 raise Interrupted
             _wait(parties)
             for party in parties:
-                party.process.send()
-                if not party.process.ended and not party.held:
-                    _take(party, hear)
-                elif party.held:
-                    party.heard = time.monotonic()
-            bad = [party for party in parties if _is_bad(party)]
-            now = time.monotonic()
-            if bad and deadline is None:
-                deadline = now + LAST_WORDS
+                _turn(party, hear, parties, silence)
+            if deadline is None and any(map(_is_bad, parties)):
+                deadline = time.monotonic() + LAST_WORDS
                 for party in parties:
                     party.process.end_input()  # nothing more comes: that one ends as well, and says why
-            if deadline and now > deadline:
-                break
-            for party in parties:
-                if not party.process.ended and now - party.heard > silence:
-                    raise Broken(f"{party.process.name} has given no sign of life for {silence:.0f} s", _failures(parties), passing=True)
         bad = [party for party in parties if _is_bad(party)]
     finally:
         for party in parties:
             party.process.close()
     if bad:
         raise _explained(bad, parties)
+
+
+def _turn(party: _Party, hear: Callable[[Process, Event], None], parties: Sequence[_Party], silence: float) -> None:
+    process = party.process
+    process.send()
+    if process.ended:
+        return
+    if party.held:
+        party.heard = time.monotonic()
+        return
+    _take(party, hear)
+    if not process.ended and time.monotonic() - party.heard > silence:
+        raise Broken(f"{process.name} has given no sign of life for {silence:.0f} s", _failures(parties), passing=True)
 
 
 def _wait(parties: list[_Party]) -> None:

@@ -71,8 +71,9 @@ class Stacks:
 
 @pytest.fixture(scope="module")
 def two_stacks(
+    *,
     program_factory: Callable[..., Program],
-    embedded: EmbeddedCluster,
+    embedded: EmbeddedCluster,  # the volumes' directories are this machine's
     access: Access,
     core: client.CoreV1Api,
     busybox: str,
@@ -181,7 +182,7 @@ def tree(root: Path) -> dict[str, Any]:
             ]
             entry.append({name: os.getxattr(path, name) for name in os.listxattr(path)})
         elif path.is_symlink():
-            entry.append(os.readlink(path))
+            entry.append(str(path.readlink()))
         found[str(path.relative_to(root))] = entry
     return found
 
