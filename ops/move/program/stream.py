@@ -1,0 +1,113 @@
+"""What sender and receiver say to each other, by stdout and stdin.
+
+A frame is a letter, a length, a CRC-32 of these, and a payload: bytes of a file at an offset, or
+JSON after its own CRC-32. Contents are checked at a file's end, by their SHA-256.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import queue
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any
+
+from .voice import Failed, words
+
+VERSION = 1
+LONGEST = 2**24  # bytes of a frame
+QUEUED = 12  # frames of data between two threads
+FLUSHED = 2**19  # bytes that are written at once
+HEADER = struct.Struct(">cII")
+OFFSET, CHECK = struct.Struct(">Q"), struct.Struct(">I")
+
+
+def packed(kind: bytes, value: Any) -> bytes:  # noqa: ANN401 - JSON
+    """A frame of JSON."""
+    text = json.dumps(value, separators=(",", ":")).encode()
+    return header(kind, CHECK.size + len(text)) + CHECK.pack(zlib.crc32(text)) + text
+
+
+def header(kind: bytes, length: int) -> bytes:
+    """The beginning of a frame."""
+    return HEADER.pack(kind, length, zlib.crc32(kind + CHECK.pack(length)))
+
+
+def frames(file: IO[bytes]) -> Iterator[tuple[bytes, Any]]:
+    """What the other end says. Raises Failed where that isn't what it said, or it ends."""
+    while True:
+        head = file.read(HEADER.size)
+        if len(head) < HEADER.size:
+            raise Failed("protocol", "the stream from the other end was cut")
+        kind, length, check = HEADER.unpack(head)
+        if check != zlib.crc32(kind + CHECK.pack(length)) or not CHECK.size <= length <= LONGEST:
+            raise Failed("protocol", "the stream from the other end arrived damaged (a frame's beginning)")
+        payload = file.read(length)
+        if len(payload) < length:
+            raise Failed("protocol", "the stream from the other end was cut")
+        if kind == b"D":
+            yield kind, payload
+            continue
+        text = payload[CHECK.size :]
+        if CHECK.unpack_from(payload)[0] != zlib.crc32(text):
+            raise Failed("protocol", "the stream from the other end arrived damaged (a frame's payload)")
+        yield kind, json.loads(text)
+
+
+class Output:
+    """Writes to the other end by a thread of its own, so that reading goes on meanwhile."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[list[bytes] | None] = queue.Queue(QUEUED)
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._problem: OSError | None = None
+        self._thread = threading.Thread(target=self._write, daemon=True)
+        self._thread.start()
+
+    def put(self, *parts: bytes) -> None:
+        """Bytes that are written some time after this. Raises Failed where nobody reads them."""
+        self._waiting.extend(parts)
+        self._size += sum(map(len, parts))
+        if self._size >= FLUSHED:
+            self.flush()
+
+    def flush(self) -> None:
+        """Leave nothing waiting here."""
+        if self._problem:
+            raise Failed("protocol", f"the other end is gone: {words(self._problem)}")
+        self._queue.put(self._waiting)
+        self._waiting, self._size = [], 0
+
+    def close(self) -> None:
+        """All is written, or nobody reads it."""
+        self.flush()
+        self._queue.put(None)
+        self._thread.join()
+
+    def _write(self) -> None:
+        while (parts := self._queue.get()) is not None:
+            if self._problem:
+                continue
+            try:
+                write_all(1, b"".join(parts))
+            except OSError as problem:
+                self._problem = problem
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of it."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def widen(fd: int) -> None:
+    """A pipe takes as much as a frame, where it may."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(fd, 1031, 2**20)  # F_SETPIPE_SZ
