@@ -158,39 +158,42 @@ class Exec:
 
     def receive(self) -> Said:
         """What has come. Where that was the last of it, `ended` is true afterwards."""
-        stdout, stderr, taken = [], [], 0
-        while not self.ended and taken < _TURN:
+        parts, stdout, stderr, taken = [], [], [], 0
+        broken = ""
+        while not self.ended and taken < _TURN:  # TLS gives a record at a time, of a few KiB
             try:
                 part = self._socket.recv(_PART)
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError, TimeoutError):
                 break
             except OSError as problem:
-                self._end(in_words(problem))
+                broken = in_words(problem)
+                break
+            if not part:
+                broken = "the server closed the connection"
                 break
             taken += len(part)
-            if part:
-                self._protocol.receive_data(part)
-            else:
-                self._protocol.receive_eof()
-            for channel, data in self._messages():
-                if channel == STDOUT:
-                    stdout.append(data)
-                elif channel == STDERR:
-                    stderr.append(data)
-                elif channel == ERROR:
-                    self._report += data
-            self._take_out()  # what answers a ping
-            if not part or self._protocol.state is self._closed or self._protocol.close_rcvd:
-                self._end("the server closed the connection")
+            parts.append(part)
+        if parts:
+            self._protocol.receive_data(b"".join(parts))
+        for channel, data in self._messages():
+            if channel == STDOUT:
+                stdout.append(data)
+            elif channel == STDERR:
+                stderr.append(data)
+            elif channel == ERROR:
+                self._report += data
+        self._take_out()  # what answers a ping
         self.send()
+        if not self.ended and (broken or self._protocol.state is self._closed or self._protocol.close_rcvd):
+            self._end(broken or "the server closed the connection")
         return Said(b"".join(stdout), b"".join(stderr))
 
     def _messages(self) -> list[tuple[int, bytes]]:
-        from websockets.frames import Frame, Opcode  # noqa: PLC0415
+        from websockets.frames import DATA_OPCODES, Frame, Opcode  # noqa: PLC0415
 
         found = []
         for event in self._protocol.events_received():
-            if not isinstance(event, Frame) or event.opcode not in (Opcode.BINARY, Opcode.TEXT, Opcode.CONT):
+            if not isinstance(event, Frame) or event.opcode not in DATA_OPCODES:
                 continue
             data = bytes(event.data)
             if event.opcode is not Opcode.CONT:

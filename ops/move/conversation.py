@@ -169,8 +169,8 @@ def _explained(bad: Sequence[_Party], parties: Sequence[_Party]) -> Broken:
     if telling:
         return Broken("; ".join(map(words, telling[:3])), telling)
     if lost:
-        process = lost[0].process
-        how = process.reason or f"it was killed (exit status {process.status})"
+        process, lines = lost[0].process, lost[0].other_lines
+        how = process.reason or f"it was killed (exit status {process.status}){f': {lines[-1]}' if lines else ''}"
         return Broken(f"{process.name} is gone: {how}", failures, passing=True)
     if failures:
         return Broken("; ".join(map(words, failures[:3])), failures, passing=True)

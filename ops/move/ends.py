@@ -132,8 +132,8 @@ def usage(end: End, stop: threading.Event) -> dict[str, Any]:
 
 def check_root(folder: Path) -> None:
     """Raise UserError where this user can't give files their owners."""
-    if not hasattr(os, "geteuid"):
-        raise UserError("--to-folder: this system's files have no owners, which a copy must have.", "Run it on Linux or macOS.")
+    if sys.platform != "linux":
+        raise UserError(f"--to-folder {folder}: only Linux keeps all that a volume's files have.", "Run it there.")
     if os.geteuid() != 0:
         raise UserError(
             f"--to-folder {folder}: only root can give the copied files their owners, and this user isn't root.",

@@ -45,8 +45,8 @@ _POD_SECURITY = "violates PodSecurity"
 
 def files() -> dict[str, str]:
     """What is put into a pod, by its name in the folder."""
-    here = Path(__file__).parent
-    return {KEEPER: (here / KEEPER).read_text(encoding="utf-8"), PROGRAM: program().read_text(encoding="utf-8")}
+    found = [Path(__file__).with_name(KEEPER), *sorted(program().parent.glob("*.py"))]
+    return {file.name: file.read_text(encoding="utf-8") for file in found}
 
 
 def program() -> Path:

@@ -181,12 +181,15 @@ class VolumeMove:
             self.progress.begin("reading the source", self.progress.of_bytes, self.progress.of_files)
             manifest = self.kept.complete(self._hear("inspect", self.source))  # a cut run's entries were lost
         differences = _changes(manifest, looked)
-        if isinstance(self.source, FolderEnd) and self.source.manifest.exists():
-            differences += compare(read(self.source.manifest), manifest)
         if differences:
-            self.kept.manifest.unlink(missing_ok=True)
             what = f"{self.title}: the source, {self.source.title}, changed while it was read:"
             raise Different(what, differences, "Find out who writes to it, stop that, and run the same command again.")
+        if isinstance(self.source, FolderEnd) and self.source.manifest.exists():
+            differences = compare(read(self.source.manifest), manifest)
+            if differences:
+                what = f"{self.title}: the folder {self.source.folder} isn't what was put into it:"
+                hint = f"To move it as it is now, remove {self.source.manifest}."
+                raise Different(what, [each.replace("on the target", "now").replace("on the source", "then") for each in differences], hint)
         return manifest
 
     def _compare(self, manifest: list[Entry], found: list[Entry], what: str) -> None:
