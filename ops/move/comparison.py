@@ -8,8 +8,8 @@ from typing import Any
 
 Entry = Mapping[str, Any]
 
-# Of an entry, what a copy has as well, and how it is shown. The time of the last access, that of the
-# inode's change and the inode's number are the file system's own.
+# Of an entry, what a copy has as well, and how it is shown. The time of the last access, that of
+# the inode's change and the inode's number are the file system's own.
 _OF_ANY: dict[str, Callable[[Any], str]] = {
     "mode": lambda value: f"{value:04o}",
     "uid": str,

@@ -123,6 +123,8 @@ def main() -> NoReturn:
     given = parser.parse_args()
     if given.mode in ("receive", "finish") and not given.move:
         parser.error(f"{given.mode} needs --move")
+    if sys.platform != "linux":
+        parser.error(f"files are moved whole on Linux alone: {sys.platform} has other attributes and holes")
     if not Path(given.root).is_dir():
         parser.error(f"--root {given.root} is no folder")
     sys.setswitchinterval(0.0005)  # seconds: threads wait for one another here, and compute little
