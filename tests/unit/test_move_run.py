@@ -62,7 +62,7 @@ def test_a_backup_that_is_no_longer_what_it_was_is_not_restored(source: Path, tm
     with path.open("r+b") as file:
         file.write(b"other")
     os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
-    with pytest.raises(Different, match="isn't what was put into it:\n.*its contents are others"):
+    with pytest.raises(Different, match=r"isn't what was put into it:\n.*its contents are others"):
         a_move(tmp_path / "backup", tmp_path / "back").move()
 
 
