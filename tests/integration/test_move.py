@@ -25,6 +25,7 @@ from devkube import paths
 from devkube.cluster import Access, EmbeddedCluster
 from tests.conftest import eventually
 from tests.integration.consumer_pods import ConsumerPods
+from tests.integration.test_docs import commands
 from tests.program import Program
 
 pytestmark = pytest.mark.cluster
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.cluster
 MIB = 2**20
 CLAIM = "data-postgres-0"
 SOURCE, TARGET = "data", "other"
-ARGUMENTS = ("move", "--from", "dev", "--to", "other", "--service", "postgres")
+ARGUMENTS = ("move", "--from", "dev", "--to", "aws", "--service", "postgres")
 OURS = "app.kubernetes.io/managed-by=storage-tiers-move"
 
 
@@ -48,6 +49,13 @@ class Stacks:
 
     def move(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.program.ops(*ARGUMENTS, *arguments)
+
+    def shell(self, line: str) -> str:
+        """A line of a page, which has to end well."""
+        variables = {**self.program.variables, "PATH": f"{paths.SCRIPTS}{os.pathsep}{self.program.variables['PATH']}"}
+        done = subprocess.run(["bash", "-c", line], cwd=self.program.folder, env=variables, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """The command, running, with its progress as JSON lines on stderr."""
@@ -84,14 +92,14 @@ def two_stacks(
     first.configure(cluster={"context": access.context, "identifier": access.context}, canary=canary(first), services=services)
     variables = {**first.variables, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
     first = Program(first.folder, variables, "dev")
-    second = Program(first.folder, variables, "other")
+    second = Program(first.folder, variables, "aws")
     document = yaml.safe_load(first.stack_file.read_text())
     config = document["config"]
     config["storage-tiers:namespace"] = {"name": TARGET}
     config["storage-tiers:tiers"] = {"other": {"kind": "database"}}
     config["storage-tiers:services"] = {"postgres": {"tier": "other", "size": "2Gi"}}
     second.stack_file.write_text(yaml.safe_dump(document, sort_keys=False))
-    second.pulumi("stack", "init", "other")
+    second.pulumi("stack", "init", "aws")
     for each in (first, second):
         each.up("--stack", each.stack)
     try:
@@ -198,23 +206,22 @@ def wait_for_phase(process: subprocess.Popen[str], wanted: str) -> None:
     assert any(each["phase"] == wanted for each in phases(process)), f"it comes to {wanted}"
 
 
-def test_a_move_is_proven_and_run_again_does_nothing(stacks: Stacks) -> None:
+def test_the_walk_that_the_page_shows(stacks: Stacks) -> None:
+    """Planned, moved, verified: with the commands of docs/migrate.md."""
     before = tree(stacks.source)
-    plan = stacks.move("--plan")
-    assert plan.returncode == 0, plan.stdout + plan.stderr
-    assert "Nothing was moved." in plan.stdout
+    plan, move, verify = (each.line for each in commands("migrate.md") if each.line.startswith("python -m ops move --from dev --to aws"))
+    assert "Nothing was moved." in stacks.shell(plan)
     assert list(stacks.target.iterdir()) == []
-    done = stacks.move()
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "proven" in done.stdout
+    said = stacks.shell(move)
+    assert "proven" in said
+    assert f"-n {TARGET} scale statefulset postgres --replicas=1" in said
     assert tree(stacks.target) == before == tree(stacks.source)
     assert (stacks.target / "pgdata/sparse").stat().st_blocks * 512 < 100 * MIB, "holes are kept"
     again = stacks.move("--json")
     assert again.returncode == 0, again.stderr
     verdict = json.loads(again.stdout)[0]
     assert (verdict["verdict"], verdict["done"]) == ("proven", "before")
-    verified = stacks.move("--verify")
-    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "Everything is as it was moved." in stacks.shell(verify)
 
 
 def test_a_flipped_byte_is_named_by_verify(stacks: Stacks) -> None:
@@ -325,6 +332,6 @@ def test_to_a_folder_and_back(stacks: Stacks, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert tree(backup / CLAIM) == before
     assert (backup / f"{CLAIM}.manifest.jsonl").exists()
-    done = stacks.program.ops("move", "--from-folder", str(backup), "--to", "other", *service)
+    done = stacks.program.ops("move", "--from-folder", str(backup), "--to", "aws", *service)
     assert done.returncode == 0, done.stdout + done.stderr
     assert tree(stacks.target) == before
