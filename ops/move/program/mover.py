@@ -20,7 +20,7 @@ if __name__ == "__main__" and not __package__:  # started as a file: its folder 
     sys.path.append(str(Path(__file__).absolute().parents[1]))
     __package__ = Path(__file__).absolute().parent.name
 
-from .committer import of_target
+from .committer import of_target, sync_folders
 from .journal import marked, others
 from .nodes import MARKER, at, describe, of_source, sizes, walk
 from .reading import Reading
@@ -106,8 +106,7 @@ def finish(root: bytes, _voice: Voice, move: str) -> dict[str, Any]:
     before = os.stat(root)
     os.unlink(at(root, MARKER))
     os.utime(root, ns=(before.st_atime_ns, before.st_mtime_ns))
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(folder)
+    sync_folders([root])
     return {}
 
 

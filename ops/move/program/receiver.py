@@ -10,7 +10,7 @@ import stat
 import threading
 from typing import Any
 
-from .committer import Committer, Written, of_target
+from .committer import Committer, Written, of_target, sync_folders
 from .journal import Journal
 from .making import dress, make, proper
 from .nodes import MARKER, TEMPORARY, Entry, at, named, value_of, walk
@@ -25,7 +25,7 @@ class Receiver:
     def __init__(self, root: bytes, move: str, voice: Voice) -> None:
         self._root, self._voice = root, voice
         self._journal = Journal(root, move)
-        self._committer = Committer(root, self._journal)
+        self._committer = Committer(self._journal)
         self._path = b""
         self._number = 0
         self._seen: set[bytes] = set()
@@ -231,7 +231,7 @@ class Receiver:
         for entry in reversed(self._folders):
             self._path = value_of("path", entry)
             dress(at(self._root, self._path), entry)
-        self._committer.sync()
+        sync_folders(at(self._root, value_of("path", entry)) for entry in self._folders)
         self.result = {"cacheDropped": self._committer.cache_dropped}
 
 
