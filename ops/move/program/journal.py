@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 import zlib
 from collections.abc import Iterable
 
@@ -47,7 +48,8 @@ class Journal:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Failed("foreign", "another process of the same move writes to the target still") from None
-        self.lines: dict[bytes, Entry] = {}
+        self.lines: dict[bytes, bytes] = {}  # as they are: there may be very many
+        self._lock = threading.Lock()
         if self.resumed:
             self._load()
         else:
@@ -63,8 +65,7 @@ class Journal:
                 check, _, text = line.rstrip(b"\n").partition(b" ")
                 if not line.endswith(b"\n") or check != b"%08x" % zlib.crc32(text):
                     break  # a crash has cut it here
-                entry = json.loads(text)
-                self.lines[value_of("path", entry)] = entry
+                self.lines[value_of("path", json.loads(text))] = text
                 kept += len(line)
         os.ftruncate(self._fd, kept)
         os.lseek(self._fd, kept, os.SEEK_SET)
@@ -72,4 +73,5 @@ class Journal:
     def add(self, entries: Iterable[Entry]) -> None:
         """These are about to get their names."""
         texts = [json.dumps(each, separators=(",", ":")).encode() for each in entries]
-        write_all(self._fd, b"".join(b"%08x %s\n" % (zlib.crc32(text), text) for text in texts))
+        with self._lock:
+            write_all(self._fd, b"".join(b"%08x %s\n" % (zlib.crc32(text), text) for text in texts))

@@ -8,7 +8,7 @@ import stat
 from typing import Any
 
 from .nodes import Entry, attributes_of, value_of
-from .voice import Failed
+from .voice import Failed, words
 
 
 def proper(path: bytes) -> bytes:
@@ -31,7 +31,7 @@ def make(where: bytes, entry: Entry) -> None:
 
 
 def dress(where: bytes | int, entry: Entry) -> None:
-    """Give something its owner, mode, extended attributes and time. Raises OSError.
+    """Give something its owner, mode, extended attributes and time. Raises OSError and Failed.
 
     In this order: a new owner takes away set-user-ID and capabilities, an ACL sets the mode's bits
     of the group, and the time is the last that changes.
@@ -43,8 +43,12 @@ def dress(where: bytes | int, entry: Entry) -> None:
     if entry["kind"] != "symlink":
         os.chmod(where, entry["mode"])
     wanted = entry.get("xattrs", {})
-    for name in set(attributes_of(where)) - set(wanted):
-        os.removexattr(where, name, **follow)
-    for name, value in wanted.items():
-        os.setxattr(where, name, base64.b64decode(value), **follow)
+    for name in {*attributes_of(where), *wanted}:
+        try:
+            if name in wanted:
+                os.setxattr(where, name, base64.b64decode(wanted[name]), **follow)
+            else:
+                os.removexattr(where, name, **follow)
+        except OSError as problem:
+            raise Failed("unwritable", f"its extended attribute {name}: {words(problem)}", value_of("path", entry)) from None
     os.utime(where, ns=(entry["mtimeNs"], entry["mtimeNs"]), **follow)

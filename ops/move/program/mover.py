@@ -20,7 +20,7 @@ if __name__ == "__main__" and not __package__:  # started as a file: its folder 
     sys.path.append(str(Path(__file__).absolute().parents[1]))
     __package__ = Path(__file__).absolute().parent.name
 
-from .committer import of_target
+from .committer import of_target, sync_folders
 from .journal import marked, others
 from .nodes import MARKER, at, describe, of_source, sizes, walk
 from .reading import Reading
@@ -53,9 +53,8 @@ def receive(root: bytes, voice: Voice, move: str) -> dict[str, Any]:
 
 def look(root: bytes, voice: Voice, _move: str, *, read: bool = False) -> dict[str, Any]:
     """Say what is there, without reading it."""
-    nodes = list(walk(root, voice))
-    voice.expect(sizes(nodes))
-    for node in nodes:
+    voice.expect(sizes(root))
+    for node in walk(root, voice.failed):
         try:
             entry = describe(root, node)
             if entry["kind"] == "file" and node.link is None:
@@ -78,15 +77,19 @@ def inspect(root: bytes, voice: Voice, move: str) -> dict[str, Any]:
 
 def usage(root: bytes, voice: Voice, _move: str) -> dict[str, Any]:
     """Say on stdout how much is there, and how much room is left, in bytes and inodes."""
-    nodes = [node for node in walk(root, voice) if node.link is None and node.path != b"."]
-    voice.expect(sizes(nodes))
+    voice.expect(sizes(root))
+    used = inodes = 0
+    for node in walk(root, voice.failed):
+        if node.link is None and node.path != b".":
+            used += node.stat.st_blocks * 512
+            inodes += 1
     space = os.statvfs(root)
     move = marked(root)
     found = {
-        "usedBytes": sum(node.stat.st_blocks * 512 for node in nodes),
+        "usedBytes": used,
         "apparentBytes": voice.of_bytes,
         "files": voice.of_files,
-        "inodes": len(nodes),
+        "inodes": inodes,
         "freeBytes": space.f_bavail * space.f_frsize,
         "freeInodes": space.f_favail,
         "empty": not move and not others(root),
@@ -106,8 +109,7 @@ def finish(root: bytes, _voice: Voice, move: str) -> dict[str, Any]:
     before = os.stat(root)
     os.unlink(at(root, MARKER))
     os.utime(root, ns=(before.st_atime_ns, before.st_mtime_ns))
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    os.fsync(folder)
+    sync_folders([root])
     return {}
 
 

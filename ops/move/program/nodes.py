@@ -7,10 +7,10 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from .voice import Failed, Voice, readable, words
+from .voice import Failed, readable, words
 
 Entry = dict[str, Any]
 
@@ -41,7 +41,7 @@ def at(root: bytes, path: bytes) -> bytes:
     return root if path == b"." else os.path.join(root, path)
 
 
-def walk(root: bytes, voice: Voice, *, foreign: bool = False) -> Iterator[Node]:
+def walk(root: bytes, failed: Callable[[Failed], None], *, foreign: bool = False) -> Iterator[Node]:
     """All that is in a folder, itself first, a folder before what is in it, in the order of names.
 
     What can't be read is said, and the others go on. What a move gives its own names to is left
@@ -56,7 +56,7 @@ def walk(root: bytes, voice: Voice, *, foreign: bool = False) -> Iterator[Node]:
         try:
             names = sorted(os.listdir(at(root, folder)))
         except OSError as problem:
-            voice.failed(Failed("unreadable", words(problem), folder))
+            failed(Failed("unreadable", words(problem), folder))
             continue
         below = []
         for name in names:
@@ -65,15 +65,15 @@ def walk(root: bytes, voice: Voice, *, foreign: bool = False) -> Iterator[Node]:
                 continue
             if TEMPORARY.fullmatch(name):
                 if foreign:
-                    voice.failed(Failed("foreign", "a move gives this name to its own files", path))
+                    failed(Failed("foreign", "a move gives this name to its own files", path))
                 continue
             try:
                 found = os.lstat(at(root, path))
             except OSError as problem:
-                voice.failed(Failed("changed" if problem.errno == errno.ENOENT else "unreadable", words(problem), path))
+                failed(Failed("changed" if problem.errno == errno.ENOENT else "unreadable", words(problem), path))
                 continue
             if found.st_dev != first.st_dev:
-                voice.failed(Failed("unreadable", "another file system is mounted here", path))
+                failed(Failed("unreadable", "another file system is mounted here", path))
                 continue
             if stat.S_ISDIR(found.st_mode):
                 below.append(path)
@@ -85,9 +85,10 @@ def walk(root: bytes, voice: Voice, *, foreign: bool = False) -> Iterator[Node]:
         pending.extend(reversed(below))
 
 
-def sizes(nodes: Iterable[Node]) -> Iterator[int]:
-    """The size of each file, in bytes; of one with more names, once."""
-    return (node.stat.st_size for node in nodes if stat.S_ISREG(node.stat.st_mode) and node.link is None)
+def sizes(root: bytes) -> Iterator[int]:
+    """The size of each file in a folder, in bytes; of one with more names, once."""
+    found = walk(root, lambda _: None)  # what can't be read is said when it is read
+    return (node.stat.st_size for node in found if stat.S_ISREG(node.stat.st_mode) and node.link is None)
 
 
 def describe(root: bytes, node: Node) -> Entry:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import queue
 import stat
 import threading
 from typing import Any
 
-from .committer import Committer, Written, of_target
+from .committer import Committer, Written, of_target, sync_folders
 from .journal import Journal
 from .making import dress, make, proper
 from .nodes import MARKER, TEMPORARY, Entry, at, named, value_of, walk
@@ -25,7 +26,7 @@ class Receiver:
     def __init__(self, root: bytes, move: str, voice: Voice) -> None:
         self._root, self._voice = root, voice
         self._journal = Journal(root, move)
-        self._committer = Committer(root, self._journal)
+        self._committer = Committer(self._journal)
         self._path = b""
         self._number = 0
         self._seen: set[bytes] = set()
@@ -59,19 +60,19 @@ class Receiver:
             for folder, _, names in os.walk(self._root):
                 for name in filter(TEMPORARY.fullmatch, names):
                     os.unlink(os.path.join(folder, name))
-            there = [line for line in self._journal.lines.values() if "hash" in line and self._is_there(line)]
-        self._there = {value_of("path", line) for line in there}
+            there = [path for path, text in self._journal.lines.items() if self._is_there(path, json.loads(text))]
+        self._there = set(there)
         write_all(1, packed(b"H", {"version": VERSION}))
         for number in range(0, len(there), 500):
-            write_all(1, packed(b"h", there[number : number + 500]))
+            write_all(1, packed(b"h", [json.loads(self._journal.lines[path]) for path in there[number : number + 500]]))
         write_all(1, packed(b"G", {}))
 
-    def _is_there(self, line: Entry) -> bool:
+    def _is_there(self, path: bytes, line: Entry) -> bool:
         try:
-            found = os.lstat(at(self._root, value_of("path", line)))
+            found = os.lstat(at(self._root, path))
         except OSError:
             return False
-        return bool([found.st_ino, found.st_size, found.st_mtime_ns] == line["written"])
+        return [found.st_ino, found.st_size, found.st_mtime_ns] == line.get("written")
 
     def _listen(self) -> None:
         try:
@@ -98,7 +99,8 @@ class Receiver:
                 return int(value["failures"])
             try:
                 self._path = proper(value_of("path", value))
-                self._seen.add(self._path)
+                if self._journal.resumed:
+                    self._seen.add(self._path)
                 if kind == b"B":
                     self._file(value)
                 elif kind == b"N":
@@ -225,13 +227,13 @@ class Receiver:
                     continue
             self._name(temporary)
         if self._journal.resumed:
-            for node in list(walk(self._root, self._voice)):
+            for node in list(walk(self._root, self._voice.failed)):
                 if node.path not in self._seen and os.path.lexists(at(self._root, node.path)):
                     self._remove(node.path)
         for entry in reversed(self._folders):
             self._path = value_of("path", entry)
             dress(at(self._root, self._path), entry)
-        self._committer.sync()
+        sync_folders(at(self._root, value_of("path", entry)) for entry in self._folders)
         self.result = {"cacheDropped": self._committer.cache_dropped}
 
 

@@ -18,7 +18,7 @@ class Sender:
         self._root, self._voice = root, voice
         self._output = Output()
         self._input = frames(open(0, "rb", buffering=2**20, closefd=False))  # noqa: SIM115
-        self._have: dict[bytes, Entry] = {}
+        self._have: dict[bytes, tuple[str, list[int]]] = {}
         self._received = threading.Event()
 
     def run(self) -> None:
@@ -26,8 +26,7 @@ class Sender:
         move = marked(self._root)
         if move is not None:
             raise Failed("foreign", f"this is the target of a move that isn't finished ({move})", MARKER)
-        nodes = list(walk(self._root, self._voice, foreign=True))
-        self._voice.expect(sizes(nodes))
+        self._voice.expect(sizes(self._root))
         for kind, value in self._input:
             if kind == b"G":
                 break
@@ -36,9 +35,9 @@ class Sender:
             if kind == b"H" and value["version"] != VERSION:
                 raise Failed("protocol", f"the target's end speaks version {value['version']}, this one {VERSION}")
             if kind == b"h":
-                self._have.update((value_of("path", each), each) for each in value)
+                self._have.update((value_of("path", each), (each["hash"], each["signature"])) for each in value)
         threading.Thread(target=self._listen, daemon=True).start()
-        for node in nodes:
+        for node in walk(self._root, self._voice.failed, foreign=True):
             self._send(node)
         self._output.put(packed(b"Z", {"failures": self._voice.failures}))
         self._output.close()
@@ -75,8 +74,8 @@ class Sender:
     def _send_file(self, node: Node, entry: Entry) -> None:
         with Reading(self._root, node, entry) as reading:
             there = self._have.get(node.path)
-            if there and there["signature"] == signature(node.stat):
-                entry["hash"] = there["hash"]
+            if there and there[1] == signature(node.stat):
+                entry["hash"] = there[0]
                 self._output.put(packed(b"S", entry))
                 self._voice.add(node.stat.st_size, 1)
                 return

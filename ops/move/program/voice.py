@@ -46,8 +46,9 @@ class Voice:
 
     def expect(self, sizes: Iterable[int]) -> None:
         """Files of these sizes, in bytes, are to be done."""
-        found = list(sizes)
-        self.of_bytes, self.of_files = sum(found), len(found)
+        for size in sizes:
+            self.of_bytes += size
+            self.of_files += 1
 
     def add(self, number_of_bytes: int, files: int = 0) -> None:
         """So much more is done."""
