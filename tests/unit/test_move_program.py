@@ -19,11 +19,13 @@ import pytest
 
 from ops.move.comparison import compare
 from ops.move.program.reading import CHUNK
+from ops.move.program.stream import header, packed
 from tests.faults import move_tree
 from tests.faults.move_tree import show
 
 PROGRAM = Path(__file__).parents[2] / "ops" / "move" / "program" / "mover.py"
 ID = "a-move"
+MARKER = ".storage-tiers-move"
 # Root that may read only what its files' modes allow: without CAP_DAC_OVERRIDE and
 # CAP_DAC_READ_SEARCH, which PR_CAPBSET_DROP takes from what is executed.
 WITHOUT_RIGHTS = """
@@ -74,7 +76,7 @@ class Program:
         self.process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
         self.events: list[Event] = []
         self.other_words: list[bytes] = []
-        self._thread = threading.Thread(target=self._hear)
+        self._thread = threading.Thread(target=self._hear, daemon=True)
         self._thread.start()
 
     def _hear(self) -> None:
@@ -113,7 +115,7 @@ class Move:
         self.carriers = [subprocess.Popen(["cat"], stdin=to_relay[0], stdout=back[1])]
         self.thread: threading.Thread | None = None
         if relay:
-            self.thread = threading.Thread(target=_relayed, args=(relay, out[0], from_relay[1]))
+            self.thread = threading.Thread(target=_relayed, args=(relay, out[0], from_relay[1]), daemon=True)
             self.thread.start()
         else:
             self.carriers.append(subprocess.Popen(["cat"], stdin=out[0], stdout=from_relay[1]))
@@ -123,11 +125,15 @@ class Move:
         os.close(back[1])
 
     def wait(self) -> tuple[int, int]:
-        statuses = self.sender.wait(), self.receiver.wait()
+        try:
+            statuses = self.sender.wait(), self.receiver.wait()
+        finally:
+            for each in (self.sender.process, self.receiver.process):
+                each.kill()
         for each in self.carriers:
             each.wait(ENDING)
         if self.thread:
-            self.thread.join()
+            self.thread.join(ENDING)
         return statuses
 
     def failures(self) -> list[Event]:
@@ -199,20 +205,26 @@ def test_a_finished_copy_is_not_made_again(source: Path, target: Path) -> None:
 
 
 def test_killed_at_any_moment_it_goes_on(source: Path, tmp_path: Path, full: bool) -> None:
+    """A cut falls between the receiver's first breath and its last, or a little after that."""
     chance = random.Random(15)
+    began, whole = 0.0, Move(source, measured := _empty(tmp_path / "measured"))
+    _until((measured / MARKER).exists)
     began = time.monotonic()
-    move(source, _empty(tmp_path / "measured"))
+    assert whole.wait() == (0, 0)
     seconds = time.monotonic() - began
+    cuts = 0
     for number in range(30 if full else 6):
         target = _empty(tmp_path / f"target{number}")
         for _ in range(chance.choice((1, 1, 2))):
             cut = Move(source, target)
             victim = [cut.sender.process, cut.receiver.process, *cut.carriers][number % 4]
+            _until((target / MARKER).exists)
             time.sleep(chance.uniform(0, seconds))
             victim.kill()
-            cut.wait()
+            cuts += cut.wait() != (0, 0)
         check_moved(source, target, move(source, target).sender.told("entry"))
         shutil.rmtree(target)
+    assert cuts, "one at least isn't over before it is cut"
 
 
 def _empty(folder: Path) -> Path:
@@ -459,6 +471,35 @@ def test_it_says_that_it_is_alive_while_nothing_comes(target: Path) -> None:
         os.close(each)
     assert waiting.wait() == 1
     assert waiting.told("failed") == [{"kind": "protocol", "reason": "the stream from the other end was cut"}]
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "reason"),
+    [
+        ("receive", packed(b"N", {"kind": "directory"}), "a fault of this program: KeyError: 'path' (nodes.py, line "),
+        ("receive", packed(b"N", {"path": "../outside", "kind": "fifo"}), "this path would be outside of the target"),
+        ("receive", packed(b"N", {"path": "/outside", "kind": "fifo"}), "this path would be outside of the target"),
+        ("receive", packed(b"N", {"path": "second", "kind": "file", "link": "../../etc/shadow"}), "this path would be outside of the target"),
+        ("receive", packed(b"S", {"path": "one"}), "the other end sent a frame b'S' that has no place here"),
+        ("receive", header(b"N", 5) + b"\x15\xd5G9{", "a fault of this program: JSONDecodeError: "),
+        ("receive", b"HTTP/1.1 400 Bad Request\r\n", "the stream from the other end arrived damaged (a frame's beginning)"),
+        ("send", packed(b"H", {"version": 99}), "the target's end speaks version 99, this one 1"),
+        ("send", packed(b"H", {}), "a fault of this program: KeyError: 'version' (sender.py, line "),
+        ("send", packed(b"F", {"reason": "no room"}), "the target's end gave up: no room"),
+        ("send", b"", "the stream from the other end was cut"),
+    ],
+)
+def test_nonsense_from_the_other_end(mode: str, said: bytes, reason: str, plain: Path, target: Path) -> None:
+    """It ends the program, in words, though the other end waits: even where it should be impossible."""
+    root, more = (target, ["--move", ID]) if mode == "receive" else (plain, [])
+    program = Program(mode, root, *more, stdin=(pipe := os.pipe())[0], stdout=subprocess.DEVNULL)
+    os.write(pipe[1], said)
+    if not said:
+        os.close(pipe[1])
+    assert program.wait() == 1
+    assert [each["reason"][: len(reason)] for each in program.told("failed")] == [reason]
+    for each in pipe[: 2 if said else 1]:
+        os.close(each)
 
 
 @pytest.mark.parametrize(
