@@ -73,17 +73,21 @@ class Voice:
 
     def end(self, problem: BaseException | None = None, **result: Any) -> NoReturn:  # noqa: ANN401 - JSON
         """End the program, whatever its threads wait for."""
-        if isinstance(problem, OSError):
-            problem = Failed("unreadable", words(problem), os.fsencode(problem.filename or b""))
-        elif problem and not isinstance(problem, Failed):
-            place = traceback.extract_tb(problem.__traceback__)[-1]
-            said = f"{type(problem).__name__}: {problem} ({os.path.basename(place.filename)}, line {place.lineno})"
-            problem = Failed("internal", f"a fault of this program: {said}")
         if problem:
-            self.failed(problem)
+            self.failed(_in_words(problem))
         if not self.failures:
             self.say("done", **self.totals(), **result)
         os._exit(1 if self.failures else 0)
+
+
+def _in_words(problem: BaseException) -> Failed:
+    if isinstance(problem, Failed):
+        return problem
+    if isinstance(problem, OSError):
+        return Failed("unreadable", words(problem), os.fsencode(problem.filename or b""))
+    place = traceback.extract_tb(problem.__traceback__)[-1]
+    said = f"{type(problem).__name__}: {problem} ({os.path.basename(place.filename)}, line {place.lineno})"
+    return Failed("internal", f"a fault of this program: {said}")
 
 
 def readable(path: bytes) -> str:
