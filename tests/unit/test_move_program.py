@@ -6,6 +6,8 @@ import json
 import os
 import random
 import shutil
+import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -19,19 +21,23 @@ import pytest
 
 from ops.move.comparison import compare
 from ops.move.program.reading import CHUNK
+from ops.move.program.stream import header, packed
 from tests.faults import move_tree
 from tests.faults.move_tree import show
 
 PROGRAM = Path(__file__).parents[2] / "ops" / "move" / "program" / "mover.py"
 ID = "a-move"
-# Root that may read only what its files' modes allow: without CAP_DAC_OVERRIDE and
-# CAP_DAC_READ_SEARCH, which PR_CAPBSET_DROP takes from what is executed.
+MARKER = ".storage-tiers-move"
+# Root without some of its rights: PR_CAPBSET_DROP (24) takes them from what is executed.
 WITHOUT_RIGHTS = """
 import ctypes, os, sys
-for capability in (1, 2):
-    assert ctypes.CDLL(None).prctl(24, capability, 0, 0, 0) == 0
-os.execv(sys.argv[1], sys.argv[1:])
+for capability in sys.argv[1].split(","):
+    assert ctypes.CDLL(None).prctl(24, int(capability), 0, 0, 0) == 0
+os.execv(sys.argv[2], sys.argv[2:])
 """
+READING = "1,2"  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+MKNOD, SETFCAP = "27", "31"
+CAPABLE = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)  # `cap_net_bind_service=ep`, as the kernel has it
 ENDING = 60  # seconds for a program to end; it is over in one or two
 Event = dict[str, Any]
 Relay = Callable[[int, int], None]
@@ -67,14 +73,14 @@ def plain(tmp_path: Path) -> Path:
 class Program:
     """One running mode; what it says is collected."""
 
-    def __init__(self, mode: str, root: Path, *more: str, stdin: int, stdout: int, unable: bool = False) -> None:
+    def __init__(self, mode: str, root: Path, *more: str, stdin: int, stdout: int, without: str = "") -> None:
         command = [sys.executable, "-IB", str(PROGRAM), mode, "--root", str(root), *more]
-        if unable:
-            command = [sys.executable, "-c", WITHOUT_RIGHTS, *command]
+        if without:
+            command = [sys.executable, "-c", WITHOUT_RIGHTS, without, *command]
         self.process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
         self.events: list[Event] = []
         self.other_words: list[bytes] = []
-        self._thread = threading.Thread(target=self._hear)
+        self._thread = threading.Thread(target=self._hear, daemon=True)
         self._thread.start()
 
     def _hear(self) -> None:
@@ -104,16 +110,16 @@ class Program:
 class Move:
     """Sender, receiver, and what carries the bytes between them: `cat` each way, or `relay`."""
 
-    def __init__(self, source: Path, target: Path, *, relay: Relay | None = None, unable: bool = False) -> None:
+    def __init__(self, source: Path, target: Path, *, relay: Relay | None = None, without: tuple[str, str] = ("", "")) -> None:
         out, to_relay, from_relay, back = os.pipe(), os.pipe(), os.pipe(), os.pipe()
-        self.sender = Program("send", source, stdin=back[0], stdout=out[1], unable=unable)
-        self.receiver = Program("receive", target, "--move", ID, stdin=from_relay[0], stdout=to_relay[1])
+        self.sender = Program("send", source, stdin=back[0], stdout=out[1], without=without[0])
+        self.receiver = Program("receive", target, "--move", ID, stdin=from_relay[0], stdout=to_relay[1], without=without[1])
         for each in (back[0], out[1], from_relay[0], to_relay[1]):
             os.close(each)
         self.carriers = [subprocess.Popen(["cat"], stdin=to_relay[0], stdout=back[1])]
         self.thread: threading.Thread | None = None
         if relay:
-            self.thread = threading.Thread(target=_relayed, args=(relay, out[0], from_relay[1]))
+            self.thread = threading.Thread(target=_relayed, args=(relay, out[0], from_relay[1]), daemon=True)
             self.thread.start()
         else:
             self.carriers.append(subprocess.Popen(["cat"], stdin=out[0], stdout=from_relay[1]))
@@ -123,11 +129,15 @@ class Move:
         os.close(back[1])
 
     def wait(self) -> tuple[int, int]:
-        statuses = self.sender.wait(), self.receiver.wait()
+        try:
+            statuses = self.sender.wait(), self.receiver.wait()
+        finally:
+            for each in (self.sender.process, self.receiver.process):
+                each.kill()
         for each in self.carriers:
             each.wait(ENDING)
         if self.thread:
-            self.thread.join()
+            self.thread.join(ENDING)
         return statuses
 
     def failures(self) -> list[Event]:
@@ -174,7 +184,9 @@ def check_moved(source: Path, target: Path, sent: list[Event]) -> None:
     assert show(str(target)) == show(str(source))
 
 
-def test_everything_arrives(source: Path, target: Path) -> None:
+def test_everything_arrives(source: Path, target: Path, full: bool) -> None:
+    if full:
+        move_tree.make(str(_empty(source / "large")), files=20_000, large=2**30, seed=2)
     done = move(source, target)
     sent = done.sender.told("entry")
     assert {each["kind"] for each in sent} == {"file", "directory", "symlink", "fifo", "socket"}
@@ -199,20 +211,26 @@ def test_a_finished_copy_is_not_made_again(source: Path, target: Path) -> None:
 
 
 def test_killed_at_any_moment_it_goes_on(source: Path, tmp_path: Path, full: bool) -> None:
+    """A cut falls between the receiver's first breath and its last, or a little after that."""
     chance = random.Random(15)
+    began, whole = 0.0, Move(source, measured := _empty(tmp_path / "measured"))
+    _until((measured / MARKER).exists)
     began = time.monotonic()
-    move(source, _empty(tmp_path / "measured"))
+    assert whole.wait() == (0, 0)
     seconds = time.monotonic() - began
+    cuts = 0
     for number in range(30 if full else 6):
         target = _empty(tmp_path / f"target{number}")
         for _ in range(chance.choice((1, 1, 2))):
             cut = Move(source, target)
             victim = [cut.sender.process, cut.receiver.process, *cut.carriers][number % 4]
+            _until((target / MARKER).exists)
             time.sleep(chance.uniform(0, seconds))
             victim.kill()
-            cut.wait()
+            cuts += cut.wait() != (0, 0)
         check_moved(source, target, move(source, target).sender.told("entry"))
         shutil.rmtree(target)
+    assert cuts, "one at least isn't over before it is cut"
 
 
 def _empty(folder: Path) -> Path:
@@ -294,7 +312,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path, target: Path) -> N
 
 
 def test_files_that_cannot_be_read_are_all_named(source: Path, target: Path) -> None:
-    cut = Move(source, target, unable=True)
+    cut = Move(source, target, without=(READING, ""))
     assert cut.wait() == (1, 1)
     failed = {each["path"]: each for each in cut.sender.told("failed")}
     assert failed["kafka/topic-0/0.log"] == {
@@ -305,6 +323,61 @@ def test_files_that_cannot_be_read_are_all_named(source: Path, target: Path) -> 
     assert failed["pgdata"]["kind"] == "unreadable", "a folder of somebody else"
     assert [each["kind"] for each in cut.receiver.told("failed")] == ["protocol"]
     check_moved(source, target, move(source, target).sender.told("entry"))
+
+
+@pytest.mark.parametrize(
+    ("capability", "path", "reason"),
+    [
+        (MKNOD, "null", "Operation not permitted"),
+        (SETFCAP, "tool", "its extended attribute security.capability: Operation not permitted"),
+    ],
+)
+def test_what_the_target_does_not_take_is_named(capability: str, path: str, reason: str, plain: Path, target: Path) -> None:
+    try:
+        os.mknod(plain / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        (plain / "tool").touch()
+        os.setxattr(plain / "tool", "security.capability", CAPABLE)
+    except OSError as problem:
+        pytest.skip(f"devices and files with capabilities can't be made here: {problem}")
+    cut = Move(plain, target, without=("", capability))
+    assert cut.wait() == (1, 1)
+    assert cut.receiver.told("failed") == [{"kind": "unwritable", "path": path, "reason": reason}]
+    assert not (target / path).exists()
+    check_moved(plain, target, move(plain, target).sender.told("entry"))
+    assert (target / "null").stat().st_rdev == os.makedev(1, 3)
+
+
+def test_holes_are_kept_whatever_is_allocated_behind_the_end(plain: Path, target: Path) -> None:
+    sparse = plain / "sparse"
+    with sparse.open("wb") as file:
+        file.seek(2**18)
+        file.write(b"x" * 2**16)
+    reserved = ["fallocate", "--keep-size", "--offset", str(2**20), "--length", str(2**20), str(sparse)]
+    done = subprocess.run(reserved, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"this file system reserves nothing: {done.stderr.strip()}")
+    assert sparse.stat().st_blocks * 512 > sparse.stat().st_size
+    sent = move(plain, target).sender.told("entry")
+    assert [each["holes"] for each in sent if each["path"] == "sparse"] == [[[0, 2**18]]]
+    check_moved(plain, target, sent)
+    assert (target / "sparse").stat().st_blocks * 512 < 2**17
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip"])
+def test_a_journal_that_was_harmed(harm: str, source: Path, target: Path) -> None:
+    """As by a crash, or a bad disk: what it doesn't tell for sure is sent again."""
+    move(source, target)
+    journal = target / MARKER
+    data = bytearray(journal.read_bytes())
+    if harm == "cut":
+        del data[len(data) // 2 :]
+    else:
+        data[len(data) // 2] ^= 4
+    journal.write_bytes(data)
+    before = {path: path.lstat().st_ino for path in target.glob("many/*/*")}
+    sent = move(source, target).sender.told("entry")
+    assert 0 < sum(path.lstat().st_ino == inode for path, inode in before.items()) < len(before)
+    check_moved(source, target, sent)
 
 
 @pytest.fixture
@@ -329,8 +402,7 @@ def test_a_full_target(source: Path, small: Path) -> None:
     assert told or cut.sender.told("failed")[0]["kind"] == "protocol"
     subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
     sent = move(source, small).sender.told("entry")
-    without_holes = [{key: value for key, value in each.items() if key != "holes"} for each in sent]
-    assert compare(without_holes, run("inspect", small).told("entry")) == []
+    assert compare(sent, run("inspect", small).told("entry")) == []
 
 
 def test_another_file_system_in_the_source(source: Path, target: Path, small: Path) -> None:
@@ -459,6 +531,35 @@ def test_it_says_that_it_is_alive_while_nothing_comes(target: Path) -> None:
         os.close(each)
     assert waiting.wait() == 1
     assert waiting.told("failed") == [{"kind": "protocol", "reason": "the stream from the other end was cut"}]
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "reason"),
+    [
+        ("receive", packed(b"N", {"kind": "directory"}), "a fault of this program: KeyError: 'path' (nodes.py, line "),
+        ("receive", packed(b"N", {"path": "../outside", "kind": "fifo"}), "this path would be outside of the target"),
+        ("receive", packed(b"N", {"path": "/outside", "kind": "fifo"}), "this path would be outside of the target"),
+        ("receive", packed(b"N", {"path": "second", "kind": "file", "link": "../second"}), "this path would be outside of the target"),
+        ("receive", packed(b"S", {"path": "one"}), "the other end sent a frame b'S' that has no place here"),
+        ("receive", header(b"N", 5) + b"\x15\xd5G9{", "a fault of this program: JSONDecodeError: "),
+        ("receive", b"HTTP/1.1 400 Bad Request\r\n", "the stream from the other end arrived damaged (a frame's beginning)"),
+        ("send", packed(b"H", {"version": 99}), "the target's end speaks version 99, this one 1"),
+        ("send", packed(b"H", {}), "a fault of this program: KeyError: 'version' (sender.py, line "),
+        ("send", packed(b"F", {"reason": "no room"}), "the target's end gave up: no room"),
+        ("send", b"", "the stream from the other end was cut"),
+    ],
+)
+def test_nonsense_from_the_other_end(mode: str, said: bytes, reason: str, plain: Path, target: Path) -> None:
+    """It ends the program, in words as well, though the other end waits."""
+    root, more = (target, ["--move", ID]) if mode == "receive" else (plain, [])
+    program = Program(mode, root, *more, stdin=(pipe := os.pipe())[0], stdout=subprocess.DEVNULL)
+    os.write(pipe[1], said)
+    if not said:
+        os.close(pipe[1])
+    assert program.wait() == 1
+    assert [each["reason"][: len(reason)] for each in program.told("failed")] == [reason]
+    for each in pipe[: 2 if said else 1]:
+        os.close(each)
 
 
 @pytest.mark.parametrize(

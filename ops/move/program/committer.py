@@ -79,6 +79,7 @@ class Committer:
         path = b""
         try:
             self._journal.add(each.line for each in batch)
+            self._journal.sync()
             for each in batch:
                 path = value_of("path", each.line)
                 os.rename(each.temporary, each.final)

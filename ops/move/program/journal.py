@@ -75,3 +75,7 @@ class Journal:
         texts = [json.dumps(each, separators=(",", ":")).encode() for each in entries]
         with self._lock:
             write_all(self._fd, b"".join(b"%08x %s\n" % (zlib.crc32(text), text) for text in texts))
+
+    def sync(self) -> None:
+        """Bring the lines to the disk, so that no file has a name there that they don't tell of."""
+        os.fsync(self._fd)

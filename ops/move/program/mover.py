@@ -133,7 +133,7 @@ def main() -> NoReturn:
     voice = Voice()
     try:
         result = MODES[given.mode](os.fsencode(given.root), voice, given.move)
-    except (Failed, OSError) as problem:
+    except Exception as problem:
         voice.end(problem)
     voice.end(**result)
 

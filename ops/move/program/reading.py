@@ -24,7 +24,7 @@ class Reading:
             self._check()
             if from_disk:
                 os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            self._extents = list(extents(self._fd, node.stat))
+            self._extents = list(extents(self._fd, node.stat.st_size))
         except BaseException:
             os.close(self._fd)
             raise
@@ -61,12 +61,12 @@ class Reading:
             raise Failed("changed", "it changed while it was read", self._node.path)
 
 
-def extents(fd: int, found: os.stat_result) -> Iterator[tuple[int, int]]:
-    """Where a file has data: from, to. All of it where its file system doesn't tell."""
-    size, offset = found.st_size, 0
-    if found.st_blocks * 512 >= size:
-        yield 0, size
-        return
+def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file has data: from, to. All of it where its file system doesn't tell.
+
+    How much is allocated says nothing about it: that may be behind the file's end.
+    """
+    offset = 0
     while offset < size:
         try:
             start = os.lseek(fd, offset, os.SEEK_DATA)

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+import traceback
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -27,6 +28,8 @@ class Voice:
         self.bytes = self.files = self.of_bytes = self.of_files = self.failures = 0
         self._said = 0.0
         self._lock = threading.Lock()
+        # A thread that dies takes the program along: whoever waits for it would wait for ever.
+        threading.excepthook = lambda found: self.end(found.exc_value)
         threading.Thread(target=self._live, daemon=True).start()
 
     def _live(self) -> None:
@@ -68,15 +71,23 @@ class Voice:
         path = {"path": readable(problem.path)} if problem.path else {}
         self.say("failed", kind=problem.kind, reason=problem.reason, **path)
 
-    def end(self, problem: Failed | OSError | None = None, **result: Any) -> NoReturn:  # noqa: ANN401 - JSON
+    def end(self, problem: BaseException | None = None, **result: Any) -> NoReturn:  # noqa: ANN401 - JSON
         """End the program, whatever its threads wait for."""
-        if isinstance(problem, OSError):
-            problem = Failed("unreadable", words(problem), os.fsencode(problem.filename or b""))
         if problem:
-            self.failed(problem)
+            self.failed(_in_words(problem))
         if not self.failures:
             self.say("done", **self.totals(), **result)
         os._exit(1 if self.failures else 0)
+
+
+def _in_words(problem: BaseException) -> Failed:
+    if isinstance(problem, Failed):
+        return problem
+    if isinstance(problem, OSError):
+        return Failed("unreadable", words(problem), os.fsencode(problem.filename or b""))
+    place = traceback.extract_tb(problem.__traceback__)[-1]
+    said = f"{type(problem).__name__}: {problem} ({os.path.basename(place.filename)}, line {place.lineno})"
+    return Failed("internal", f"a fault of this program: {said}")
 
 
 def readable(path: bytes) -> str:
