@@ -291,23 +291,48 @@ def test_what_the_move_has_not_made_is_never_removed(plain: Path, target: Path) 
     assert (target / "sub" / "somebody's").read_text() == "precious"
 
 
-def test_a_file_that_changes_while_it_is_read(tmp_path: Path, target: Path) -> None:
+def _overwrite(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(40 * CHUNK)
+        opened.write(b"changed")
+
+
+def _replace(file: Path) -> None:
+    file.with_name("new").write_bytes(b"another")
+    file.with_name("new").rename(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "reason"),
+    [
+        (_overwrite, "large", "it changed while it was read"),
+        (_replace, "large", "it changed while it was read"),
+        (lambda file: os.truncate(file, 40 * CHUNK), "large", "it became shorter while it was read"),
+        (lambda file: file.with_name("z").unlink(), "z", "No such file or directory"),
+        (lambda file: file.chmod(0o400), "large", "it changed while it was read"),
+    ],
+    ids=["overwritten", "replaced", "shortened", "removed", "another mode"],
+)
+def test_a_source_that_changes_while_it_is_read(
+    change: Callable[[Path], object], path: str, reason: str, tmp_path: Path, target: Path
+) -> None:
     source = _empty(tmp_path / "source")
     (source / "a").write_bytes(b"before")
     large = source / "large"
     large.write_bytes(random.Random(1).randbytes(64 * CHUNK))
     (source / "z").write_bytes(b"after")
+    changed = threading.Event()
 
     def change_in_between(position: int, _: bytearray) -> None:
-        if CHUNK < position < CHUNK + 2**17:
-            with large.open("r+b") as file:
-                file.seek(40 * CHUNK)
-                file.write(b"changed")
+        if position > CHUNK and not changed.is_set():
+            changed.set()
+            change(large)
 
     cut = Move(source, target, relay=lambda one, other: _carry(one, other, change_in_between))
     assert cut.wait() == (1, 1)
-    assert cut.sender.told("failed") == [{"kind": "changed", "path": "large", "reason": "it changed while it was read"}]
-    assert not (target / "large").exists() and (target / "a").exists() and (target / "z").exists()
+    assert cut.sender.told("failed") == [{"kind": "changed", "path": path, "reason": reason}]
+    assert not (target / path).exists(), "what isn't whole has no name"
+    assert (target / "a").exists() and any((target / name).exists() for name in ("large", "z")), "the others are there"
     check_moved(source, target, move(source, target).sender.told("entry"))
 
 

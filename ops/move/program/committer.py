@@ -73,7 +73,7 @@ class Committer:
                     os.close(each.fd)
 
     def _commit(self, batch: list[Written], pool: Executor) -> None:
-        for problem in pool.map(_synced, batch):
+        for problem in pool.map(_synced, (batch[number::SYNCS] for number in range(SYNCS))):
             if problem:
                 raise problem
         path = b""
@@ -103,12 +103,13 @@ def _files_at_once() -> int:
     return min(BATCH_FILES, wanted // 4)
 
 
-def _synced(written: Written) -> Failed | None:
-    """Bring a file's contents to the disk; says why that failed."""
-    try:
-        os.fsync(written.fd)
-    except OSError as problem:
-        return of_target(problem, value_of("path", written.line))
+def _synced(files: Iterable[Written]) -> Failed | None:
+    """Bring the contents of files to the disk; says why that failed."""
+    for written in files:
+        try:
+            os.fsync(written.fd)
+        except OSError as problem:
+            return of_target(problem, value_of("path", written.line))
     return None
 
 

@@ -129,7 +129,6 @@ def main() -> NoReturn:
         parser.error(f"files are moved whole on Linux alone: {sys.platform} has other attributes and holes")
     if not Path(given.root).is_dir():
         parser.error(f"--root {given.root} is no folder")
-    sys.setswitchinterval(0.0005)  # seconds: threads wait for one another here, and compute little
     voice = Voice()
     try:
         result = MODES[given.mode](os.fsencode(given.root), voice, given.move)

@@ -9,6 +9,7 @@ import os
 import queue
 import stat
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 from .committer import Committer, Written, of_target, sync_folders
@@ -16,8 +17,8 @@ from .journal import Journal
 from .making import dress, make, proper
 from .nodes import MARKER, TEMPORARY, Entry, at, named, value_of, walk
 from .reading import CHUNK
-from .stream import OFFSET, QUEUED, VERSION, frames, packed, write_all
-from .voice import Failed, Voice, words
+from .stream import OFFSET, QUEUED, VERSION, Frame, Input, packed, write_all
+from .voice import Failed, Voice
 
 
 class Receiver:
@@ -32,7 +33,8 @@ class Receiver:
         self._seen: set[bytes] = set()
         self._folders: list[Entry] = []
         self._links: list[Entry] = []
-        self._queue: queue.Queue[tuple[bytes, Any]] = queue.Queue(QUEUED)
+        self._queue: queue.Queue[list[Frame]] = queue.Queue(QUEUED)
+        self._frames = self._each()
 
     def run(self) -> None:
         """Receive everything. Raises Failed."""
@@ -76,25 +78,24 @@ class Receiver:
 
     def _listen(self) -> None:
         try:
-            for frame in frames(open(0, "rb", buffering=2**20, closefd=False)):  # noqa: SIM115
-                self._queue.put(frame)
-                if frame[0] == b"Z":
+            for batch in Input().batches():
+                self._queue.put(batch)
+                if batch and batch[-1][0] == b"Z":
                     return
         except Failed as problem:
-            self._queue.put((b"!", problem))
-        except OSError as problem:
-            self._queue.put((b"!", Failed("protocol", f"the stream from the other end: {words(problem)}")))
+            self._queue.put([(b"!", problem)])
 
-    def _next(self) -> tuple[bytes, Any]:
-        kind, value = self._queue.get()
-        if kind == b"!":
-            raise value
-        return kind, value
+    def _each(self) -> Iterator[Frame]:
+        while True:
+            for kind, value in self._queue.get():
+                if kind == b"!":
+                    raise value
+                yield kind, value
 
     def _take(self) -> int:
         """Take frames up to the last one; returns how many failures it tells of."""
         while True:
-            kind, value = self._next()
+            kind, value = next(self._frames)
             if kind == b"Z":
                 return int(value["failures"])
             try:
@@ -141,7 +142,7 @@ class Receiver:
         """Write a file's bytes; returns what its last frame says, none where it isn't to be."""
         digest, position = hashlib.sha256(), 0
         while True:
-            kind, value = self._next()
+            kind, value = next(self._frames)
             if kind == b"D":
                 (offset,), data = OFFSET.unpack_from(value), memoryview(value)[OFFSET.size :]
                 if not position <= offset <= offset + len(data) <= size:

@@ -7,7 +7,7 @@ import threading
 from .journal import marked
 from .nodes import MARKER, Entry, Node, describe, of_source, signature, sizes, value_of, walk
 from .reading import Reading
-from .stream import OFFSET, VERSION, Output, frames, header, packed
+from .stream import OFFSET, VERSION, Input, Output, header, packed
 from .voice import Failed, Voice
 
 
@@ -17,7 +17,7 @@ class Sender:
     def __init__(self, root: bytes, voice: Voice) -> None:
         self._root, self._voice = root, voice
         self._output = Output()
-        self._input = frames(open(0, "rb", buffering=2**20, closefd=False))  # noqa: SIM115
+        self._input = Input().frames()
         self._have: dict[bytes, tuple[str, list[int]]] = {}
         self._received = threading.Event()
 

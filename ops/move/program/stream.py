@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 import queue
@@ -15,14 +16,16 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import Any
 
 from .voice import Failed, words
+
+Frame = tuple[bytes, Any]
 
 VERSION = 1
 LONGEST = 2**24  # bytes of a frame
 QUEUED = 12  # frames of data between two threads
-FLUSHED = 2**19  # bytes that are written at once
+FLUSHED = 2**19  # bytes that go on together
 HEADER = struct.Struct(">cII")
 OFFSET, CHECK = struct.Struct(">Q"), struct.Struct(">I")
 
@@ -38,25 +41,60 @@ def header(kind: bytes, length: int) -> bytes:
     return HEADER.pack(kind, length, zlib.crc32(kind + CHECK.pack(length)))
 
 
-def frames(file: IO[bytes]) -> Iterator[tuple[bytes, Any]]:
-    """What the other end says. Raises Failed where that isn't what it said, or it ends."""
-    while True:
-        head = file.read(HEADER.size)
-        if len(head) < HEADER.size:
+class Input(io.FileIO):
+    """What the other end writes to this one's stdin."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "rb", closefd=False)
+        self._buffered = io.BufferedReader(self, 2**20)
+        self._ahead = 0  # bytes that have been read and not been taken
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - whatever has a buffer
+        """Read, and count."""
+        count = super().readinto(buffer)
+        self._ahead += count or 0
+        return count
+
+    def frames(self) -> Iterator[Frame]:
+        """Single frames. Raises Failed where one isn't what was said, or the stream ends."""
+        while True:
+            head = self._take(HEADER.size)
+            kind, length, check = HEADER.unpack(head)
+            if check != zlib.crc32(kind + CHECK.pack(length)) or not CHECK.size <= length <= LONGEST:
+                raise Failed("protocol", "the stream from the other end arrived damaged (a frame's beginning)")
+            payload = self._take(length)
+            if kind == b"D":
+                yield kind, payload
+                continue
+            text = payload[CHECK.size :]
+            if CHECK.unpack_from(payload)[0] != zlib.crc32(text):
+                raise Failed("protocol", "the stream from the other end arrived damaged (a frame's payload)")
+            yield kind, json.loads(text)
+
+    def batches(self) -> Iterator[list[Frame]]:
+        """The same frames: all that has come together, as waking a thread for each takes time."""
+        batch: list[Frame] = []
+        size = 0
+        try:
+            for frame in self.frames():
+                batch.append(frame)
+                size += len(frame[1])
+                if not self._ahead or size >= FLUSHED or frame[0] == b"Z":
+                    yield batch
+                    batch, size = [], 0
+        except Failed:
+            yield batch  # whole frames before what is wrong
+            raise
+
+    def _take(self, length: int) -> bytes:
+        try:
+            found = self._buffered.read(length)
+        except OSError as problem:
+            raise Failed("protocol", f"the stream from the other end: {words(problem)}") from None
+        if len(found) < length:
             raise Failed("protocol", "the stream from the other end was cut")
-        kind, length, check = HEADER.unpack(head)
-        if check != zlib.crc32(kind + CHECK.pack(length)) or not CHECK.size <= length <= LONGEST:
-            raise Failed("protocol", "the stream from the other end arrived damaged (a frame's beginning)")
-        payload = file.read(length)
-        if len(payload) < length:
-            raise Failed("protocol", "the stream from the other end was cut")
-        if kind == b"D":
-            yield kind, payload
-            continue
-        text = payload[CHECK.size :]
-        if CHECK.unpack_from(payload)[0] != zlib.crc32(text):
-            raise Failed("protocol", "the stream from the other end arrived damaged (a frame's payload)")
-        yield kind, json.loads(text)
+        self._ahead -= length
+        return found
 
 
 class Output:
