@@ -18,6 +18,7 @@ from typing import Any
 from ops.errors import UserError
 
 Entry = dict[str, Any]
+COMPARED = "compared"  # the verdict is there; the target's marker may be
 PROVEN = "proven"
 _UNCHANGED = ("kind", "size", "mtimeNs", "ctimeNs")  # a file with the same of these has the same hash
 
@@ -85,6 +86,11 @@ class KeptMove:
         found = self.record()
         verdict: dict[str, Any] | None = found.get("verdict")
         return verdict if found.get("state") == PROVEN else None
+
+    @property
+    def compared(self) -> bool:
+        """Whether all that is left is to take the target's marker away."""
+        return self.record().get("state") == COMPARED
 
     @contextmanager
     def growing(self) -> Iterator[list[Entry]]:

@@ -18,7 +18,7 @@ from ops.errors import UserError
 from ops.move.comparison import compare
 from ops.move.conversation import Event, alone, joined
 from ops.move.ends import ClaimEnd, End, FolderEnd, usage
-from ops.move.kept import PROVEN, Entry, KeptMove, key, move_id, read
+from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, key, move_id, read
 from ops.move.process import Process
 from ops.move.sizes import too_small
 
@@ -96,6 +96,10 @@ class VolumeMove:
             if self.kept.verdict:
                 return {**self.kept.verdict, "done": "before"}
             with self._tidied():
+                self._sweep()
+                if self.kept.compared:  # a run was cut while it took its marker away
+                    self.target.open(self.id, "read-back", writes=True)
+                    return self._finish()
                 return self._move()
 
     def verify(self) -> dict[str, Any]:
@@ -115,7 +119,6 @@ class VolumeMove:
 
     def _move(self) -> dict[str, Any]:
         began = time.monotonic()
-        self._sweep()
         self.kept.save(state="begun", source=self.source.described, target=self.target.described)
         self.progress.begin("starting")
         self.source.open(self.id, "source", writes=False)
@@ -130,10 +133,20 @@ class VolumeMove:
         found = self._read_back()
         manifest = self._source_unchanged(sent)
         self._compare(manifest, found, "isn't what the source is")
-        self._hear("finish", self.target, "--move", self.id)
+        self._judge(manifest, time.monotonic() - began, copied)
         self.source.close()
+        return self._finish()
+
+    def _finish(self) -> dict[str, Any]:
+        """Take the marker away. Before that it is kept that this can be done again."""
+        self._hear("finish", self.target, "--move", self.id)
         self.target.close()
-        return self._verdict(manifest, time.monotonic() - began, copied)
+        if isinstance(self.target, FolderEnd):
+            shutil.copyfile(self.kept.manifest, self.target.manifest)
+        verdict: dict[str, Any] = self.kept.record()["verdict"]
+        self.kept.save(state=PROVEN)
+        self.progress.begin(PROVEN, verdict["bytes"], verdict["files"])
+        return verdict
 
     def _sweep(self) -> None:
         for end in (self.source, self.target):
@@ -201,7 +214,7 @@ class VolumeMove:
                 "The source is as it was. Don't use the target: its storage doesn't keep what it is given.",
             )
 
-    def _verdict(self, manifest: list[Entry], seconds: float, copied: float) -> dict[str, Any]:
+    def _judge(self, manifest: list[Entry], seconds: float, copied: float) -> None:
         files = [each for each in manifest if each["kind"] == "file" and "link" not in each]
         size = sum(int(each.get("size") or 0) for each in files)
         verdict = {
@@ -220,11 +233,7 @@ class VolumeMove:
             "provenAt": _now(),
             "manifest": str(self.kept.manifest),
         }
-        self.kept.save(state=PROVEN, verdict=verdict)
-        if isinstance(self.target, FolderEnd):
-            shutil.copyfile(self.kept.manifest, self.target.manifest)
-        self.progress.begin(PROVEN, size, len(files))
-        return verdict
+        self.kept.save(state=COMPARED, verdict=verdict)
 
     def _hear(self, mode: str, end: End, *arguments: str) -> list[Entry]:
         found: list[Entry] = []

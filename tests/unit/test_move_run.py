@@ -75,6 +75,20 @@ def test_a_target_that_is_not_empty_is_left_alone(source: Path, tmp_path: Path) 
     assert [each.name for each in (tmp_path / "target").iterdir()] == ["mine"]
 
 
+def test_a_run_that_is_cut_at_its_very_end_is_finished_by_the_next(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(_: FolderEnd) -> None:
+        raise KeyboardInterrupt
+
+    moving = a_move(source, tmp_path / "target")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(FolderEnd, "close", lambda end: cut(end) if moving.kept.compared and end is moving.target else None)
+        moving.move()
+    assert not (tmp_path / "target/.storage-tiers-move").exists(), "the marker is gone already"
+    assert moving.kept.verdict is None
+    assert a_move(source, tmp_path / "target").move()["verdict"] == "proven"
+    assert moving.kept.verdict
+
+
 def test_nothing_is_verified_that_was_not_moved(source: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="isn't finished"):
         a_move(source, tmp_path / "target").verify()
