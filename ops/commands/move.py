@@ -84,6 +84,8 @@ def move(
         showing.as_json([*verdicts, *map(session.describe, failures)])
     elif verdicts:
         console.print(_table(verdicts))
+    for each in [] if as_json else [each for each in verdicts if "done" in each]:
+        say(f"{each['volume']} was moved before ({each['provenAt']}), and nothing was done: what has changed since isn't moved.")
     for failure in failures:
         errors.print("[red]error:[/] ", end="")
         errors.print(f"{failure.reason}\n{failure.hint}".rstrip(), markup=False)

@@ -10,44 +10,20 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from ops.errors import UserError
+from ops.move.changes import changes, unread
 from ops.move.comparison import compare
 from ops.move.conversation import Event, alone, joined
 from ops.move.ends import ClaimEnd, End, FolderEnd, usage
 from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, key, move_id, read
 from ops.move.process import Process
+from ops.move.progress import Progress
 from ops.move.sizes import too_small
 
 SHOWN = 10  # differences that are shown
-_LOOKED_AT = ("kind", "mode", "uid", "gid", "mtimeNs", "ctimeNs", "ino", "size", "target")
-
-
-@dataclass
-class Progress:
-    """How far a move is, for whoever shows it."""
-
-    phase: str = "waiting"
-    bytes: int = 0
-    of_bytes: int = 0
-    files: int = 0
-    of_files: int = 0
-    since: float = field(default_factory=time.monotonic)
-
-    def begin(self, phase: str, of_bytes: int = 0, of_files: int = 0) -> None:
-        """Another phase, from nothing."""
-        self.bytes = self.files = 0
-        self.of_bytes, self.of_files = of_bytes, of_files
-        self.phase, self.since = phase, time.monotonic()
-
-    def take(self, event: Event) -> None:
-        """What a program says about it."""
-        self.bytes, self.files = int(event.get("bytes") or 0), int(event.get("files") or 0)
-        self.of_bytes = int(event.get("ofBytes") or 0) or self.of_bytes
-        self.of_files = int(event.get("ofFiles") or 0) or self.of_files
 
 
 class Different(UserError):
@@ -190,10 +166,10 @@ class VolumeMove:
         self.progress.begin("looking at the source")
         manifest = self.kept.complete(sent)
         looked = self._hear("look", self.source)
-        if {key(each) for each in looked} - {key(each) for each in manifest} or any(_unhashed(each) for each in manifest):
+        if {key(each) for each in looked} - {key(each) for each in manifest} or any(map(unread, manifest)):
             self.progress.begin("reading the source", self.progress.of_bytes, self.progress.of_files)
             manifest = self.kept.complete(self._hear("inspect", self.source))  # a cut run's entries were lost
-        differences = _changes(manifest, looked)
+        differences = changes(manifest, looked)
         if differences:
             what = f"{self.title}: the source, {self.source.title}, changed while it was read:"
             raise Different(what, differences, "Find out who writes to it, stop that, and run the same command again.")
@@ -271,22 +247,6 @@ class _Tidied:
 
 def _entry(event: Event) -> Entry:
     return {name: value for name, value in event.items() if name != "event"}
-
-
-def _unhashed(entry: Entry) -> bool:
-    return entry["kind"] == "file" and "hash" not in entry and "link" not in entry
-
-
-def _changes(before: Iterable[Entry], after: Iterable[Entry]) -> list[str]:
-    """What changed at the source, by all that can be seen without reading it again."""
-    old, new = {key(each): each for each in before}, {key(each): each for each in after}
-    found = [f"{old[each]['path']} is gone" for each in old if each not in new]
-    found += [f"{new[each]['path']} is new" for each in new if each not in old]
-    for each in old.keys() & new.keys():
-        told = [name for name in _LOOKED_AT if name in old[each] and name in new[each] and old[each][name] != new[each][name]]
-        if told and not (told == ["size"] and old[each]["kind"] == "directory"):
-            found.append(f"{old[each]['path']}: another {', '.join(told)} than before")
-    return sorted(found)
 
 
 def _now() -> str:

@@ -11,7 +11,7 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from ops.console import console, duration, errors, say
-from ops.move.run import Progress as HowFar
+from ops.move.progress import Progress as HowFar
 from ops.move.run import VolumeMove
 from ops.volumes.listing import readable
 

@@ -14,6 +14,7 @@ from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.move import claims, keeper, pods, sizes
+from ops.move.changes import changes
 from ops.move.claims import ClaimSide
 from ops.move.kept import KeptMove, move_id, read
 from ops.settings import load_settings
@@ -202,6 +203,14 @@ def test_the_manifest_of_a_cut_run_is_completed_by_the_next_one(kept: KeptMove) 
     changed = {"path": "b", "kind": "file", "size": 1, "mtimeNs": 6}
     assert kept.complete([without, changed]) == [first, changed]
     assert read(kept.manifest) == [first, changed]
+
+
+def test_a_source_that_is_not_what_it_was_is_told_by_its_paths() -> None:
+    old = {"path": "a", "kind": "file", "size": 1, "mtimeNs": 5, "ctimeNs": 6, "hash": "x"}
+    folder = {"path": ".", "kind": "directory", "size": 4096, "mtimeNs": 1}
+    assert changes([folder, old], [{**folder, "size": 8192}, {key: value for key, value in old.items() if key != "hash"}]) == []
+    assert changes([folder, old], [folder, {**old, "ctimeNs": 7}]) == ["a: another ctimeNs than before"]
+    assert changes([folder, old], [folder, {**old, "path": "b"}]) == ["a is gone", "b is new"]
 
 
 def test_the_keeper_stays_while_something_runs_and_ends_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ops.errors import UserError
-from ops.move.ends import FolderEnd
+from ops.move.ends import End, FolderEnd
 from ops.move.kept import read
 from ops.move.planning import planned
 from ops.move.run import Different, VolumeMove
@@ -76,7 +76,7 @@ def test_a_target_that_is_not_empty_is_left_alone(source: Path, tmp_path: Path) 
 
 
 def test_a_run_that_is_cut_at_its_very_end_is_finished_by_the_next(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut(_: FolderEnd) -> None:
+    def cut(_: End) -> None:
         raise KeyboardInterrupt
 
     moving = a_move(source, tmp_path / "target")
