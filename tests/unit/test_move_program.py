@@ -238,11 +238,11 @@ def _empty(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kill", ["receiver", "sender"])
+@pytest.mark.parametrize("kill", ["receiver", pytest.param("sender", marks=pytest.mark.soak)])
 def test_what_is_on_the_disk_is_not_sent_again(kill: str, tmp_path: Path, target: Path) -> None:
     """Cut behind the first files, which are in a folder of their own."""
     source = _empty(tmp_path / "source")
-    for number in range(1000):
+    for number in range(810):
         (source / f"{number:04}").write_bytes(b"x" * 100)
     (source / "last").write_bytes(random.Random(1).randbytes(40 * CHUNK))
     held = threading.Event()
@@ -297,6 +297,10 @@ def _overwrite(file: Path) -> None:
         opened.write(b"changed")
 
 
+def _shorten(file: Path) -> None:
+    os.truncate(file, 40 * CHUNK)
+
+
 def _replace(file: Path) -> None:
     file.with_name("new").write_bytes(b"another")
     file.with_name("new").rename(file)
@@ -305,13 +309,12 @@ def _replace(file: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "path", "reason"),
     [
-        (_overwrite, "large", "it changed while it was read"),
-        (_replace, "large", "it changed while it was read"),
-        (lambda file: os.truncate(file, 40 * CHUNK), "large", "it became shorter while it was read"),
-        (lambda file: file.with_name("z").unlink(), "z", "No such file or directory"),
-        (lambda file: file.chmod(0o400), "large", "it changed while it was read"),
+        pytest.param(_overwrite, "large", "it changed while it was read", id="overwritten"),
+        pytest.param(lambda file: file.with_name("z").unlink(), "z", "No such file or directory", id="removed"),
+        pytest.param(_replace, "large", "it changed while it was read", id="replaced", marks=pytest.mark.soak),
+        pytest.param(_shorten, "large", "it became shorter while it was read", id="shortened", marks=pytest.mark.soak),
+        pytest.param(lambda file: file.chmod(0o400), "large", "it changed while it was read", id="another mode", marks=pytest.mark.soak),
     ],
-    ids=["overwritten", "replaced", "shortened", "removed", "another mode"],
 )
 def test_a_source_that_changes_while_it_is_read(
     change: Callable[[Path], object], path: str, reason: str, tmp_path: Path, target: Path
@@ -389,9 +392,11 @@ def test_holes_are_kept_whatever_is_allocated_behind_the_end(plain: Path, target
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip"])
-def test_a_journal_that_was_harmed(harm: str, source: Path, target: Path) -> None:
+def test_a_journal_that_was_harmed(harm: str, plain: Path, target: Path) -> None:
     """As by a crash, or a bad disk: what it doesn't tell for sure is sent again."""
-    move(source, target)
+    for number in range(20):
+        (plain / f"many {number}").write_bytes(b"x" * number)
+    move(plain, target)
     journal = target / MARKER
     data = bytearray(journal.read_bytes())
     if harm == "cut":
@@ -399,10 +404,10 @@ def test_a_journal_that_was_harmed(harm: str, source: Path, target: Path) -> Non
     else:
         data[len(data) // 2] ^= 4
     journal.write_bytes(data)
-    before = {path: path.lstat().st_ino for path in target.glob("many/*/*")}
-    sent = move(source, target).sender.told("entry")
+    before = {path: path.lstat().st_ino for path in target.glob("many *")}
+    sent = move(plain, target).sender.told("entry")
     assert 0 < sum(path.lstat().st_ino == inode for path, inode in before.items()) < len(before)
-    check_moved(source, target, sent)
+    check_moved(plain, target, sent)
 
 
 @pytest.fixture

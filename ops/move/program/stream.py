@@ -24,7 +24,7 @@ Frame = tuple[bytes, Any]
 
 VERSION = 1
 LONGEST = 2**24  # bytes of a frame
-QUEUED = 12  # frames of data between two threads
+QUEUED = 12  # of what goes on together, between two threads
 FLUSHED = 2**19  # bytes that go on together
 HEADER = struct.Struct(">cII")
 OFFSET, CHECK = struct.Struct(">Q"), struct.Struct(">I")
@@ -48,6 +48,7 @@ class Input(io.FileIO):
         super().__init__(0, "rb", closefd=False)
         self._buffered = io.BufferedReader(self, 2**20)
         self._ahead = 0  # bytes that have been read and not been taken
+        self._taken = 0
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - whatever has a buffer
         """Read, and count."""
@@ -74,14 +75,13 @@ class Input(io.FileIO):
     def batches(self) -> Iterator[list[Frame]]:
         """The same frames: all that has come together, as waking a thread for each takes time."""
         batch: list[Frame] = []
-        size = 0
+        before = self._taken
         try:
             for frame in self.frames():
                 batch.append(frame)
-                size += len(frame[1])
-                if not self._ahead or size >= FLUSHED or frame[0] == b"Z":
+                if not self._ahead or self._taken - before >= FLUSHED or frame[0] == b"Z":
                     yield batch
-                    batch, size = [], 0
+                    batch, before = [], self._taken
         except Failed:
             yield batch  # whole frames before what is wrong
             raise
@@ -94,6 +94,7 @@ class Input(io.FileIO):
         if len(found) < length:
             raise Failed("protocol", "the stream from the other end was cut")
         self._ahead -= length
+        self._taken += length
         return found
 
 
