@@ -17,6 +17,7 @@ from dev.purge import purge
 from dev.stack import leave_other_clones
 from ops.commands.accept import accept
 from ops.commands.drift import drift
+from ops.commands.snapshot import snapshot
 from ops.commands.volumes import prune_command, volumes
 from review import preview
 
@@ -60,7 +61,24 @@ def rehearse_command(stack: str) -> None:
         rehearse(stack)
 
 
-for command in (doctor, up, down, destroy, volumes, prune_command, drift, accept, purge, kill_node, start_node, test, soak, lint, lock):
+for command in (
+    doctor,
+    up,
+    down,
+    destroy,
+    volumes,
+    prune_command,
+    drift,
+    snapshot,
+    accept,
+    purge,
+    kill_node,
+    start_node,
+    test,
+    soak,
+    lint,
+    lock,
+):
     cli.add_command(command)
 
 

@@ -16,6 +16,10 @@ from components.canary.watch import Timeouts
 from components.canary.words import NotProven, failed_operation
 from components.kube.api import KubeApi
 
+# Seconds in which a step ends, whatever the engine still says: the load's own two minutes, each
+# start's (scripts/postgresql.py), initdb, and a reading of what was written meanwhile.
+LOADING, RECOVERING = 600, 900
+
 
 class PostgresqlAcceptance(Acceptance):
     """One claim, two pods."""
@@ -39,7 +43,7 @@ class PostgresqlAcceptance(Acceptance):
         run = self.runs[0]
         writer = run.start_step("load", f"--run={self.run}", f"--clients={self.plan.clients}")
         after, first, checkpointed, killed = self.plan.killed_after, 0.0, False, False
-        for word, value in writer.follow(self.timeouts.log, until_gone=True):
+        for word, value in writer.follow(self.timeouts.log, until_gone=True, longest=LOADING):
             if word == "mount":
                 run.look_at_file_system(value)
             elif word == "engine":
@@ -68,7 +72,7 @@ class PostgresqlAcceptance(Acceptance):
         run = self.runs[0]
         reader = run.start_step("recover", f"--run={self.run}")
         run.check_same_volume()
-        for word, value in reader.follow(self.timeouts.log):
+        for word, value in reader.follow(self.timeouts.log, longest=RECOVERING):
             if word == "recovered":
                 self.say(f"started again in {value['seconds']:.1f} s")
         reader.wait_for_end(self.timeouts.deletion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -55,19 +56,22 @@ class ProbePod:
             raise NotProven(f"pod {self.name} was deleted by somebody while the canary ran")
         return found
 
-    def follow(self, silence: float, *, until_gone: bool = False) -> Iterator[tuple[str, Any]]:
+    def follow(self, silence: float, *, until_gone: bool = False, longest: float = math.inf) -> Iterator[tuple[str, Any]]:
         """What the probe reports, as it comes, until its container has ended.
 
         With `until_gone` also until the pod is deleted; else that raises NotProven, and so do
-        `silence` seconds without a line. A broken connection is made again.
+        `silence` seconds without a line, and more than `longest` with them. A broken connection is
+        made again.
         """
-        taken, last_line = 0, time.monotonic()
+        taken, last_line, end = 0, time.monotonic(), time.monotonic() + longest
         while time.monotonic() - last_line < silence:
             try:
                 for number, line in enumerate(self.api.lines(f"{self.path}/log?container={manifests.CONTAINER}&follow=true", SILENCE)):
                     if number < taken:  # each request brings the log from its beginning on
                         continue
                     taken, last_line = number + 1, time.monotonic()
+                    if last_line > end:
+                        raise NotProven(f"pod {self.name} has not ended in {longest:.0f} s (last: {self.report.last_word or 'nothing'})")
                     said = self.report.add(line)
                     if said:
                         yield said

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -86,8 +87,14 @@ def inotify_instances_left(wanted: int) -> int:
 
 
 def bridge_exists(name: str) -> bool:
-    """Whether the machine has an interface of this name."""
-    return Path("/sys/class/net", name).exists()
+    """Whether this process's network has an interface of this name.
+
+    The kernel is asked: in a network namespace of its own /sys may still show the machine's.
+    """
+    try:
+        return socket.if_nametoindex(name) > 0
+    except OSError:
+        return False
 
 
 def _ip(*arguments: str) -> None:
@@ -113,8 +120,9 @@ def delete_bridge(name: str) -> None:
     """Delete the bridge and what still hangs on it (the pods' ends go with their pods)."""
     if not bridge_exists(name):
         return
-    for port in Path("/sys/class/net", name, "brif").glob("*"):
-        subprocess.run(["ip", "link", "delete", port.name], capture_output=True, check=False)
+    shown = subprocess.run(["ip", "-j", "link", "show", "master", name], capture_output=True, text=True, check=False)
+    for port in json.loads(shown.stdout or "[]"):
+        subprocess.run(["ip", "link", "delete", port["ifname"]], capture_output=True, check=False)
     _ip("link", "delete", name)
 
 

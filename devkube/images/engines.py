@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from devkube import cache, paths, proxies
+from devkube import cache, paths
 from devkube.debian import needed_by, unpack
-from devkube.errors import MachineError
 from devkube.images.oci import ImageConfig
 from devkube.progress import step
+from devkube.wheels import install
 
 CLIENT_REQUIREMENTS = Path(__file__).with_name("client-requirements.txt")
 # Of what PostgreSQL depends on, what runs in a container: libraries, and its own programs. Not
 # LLVM (220 MB), which compiles queries, nor Perl, in which Debian has written its wrappers.
 _RUNS = re.compile(r"lib(?!llvm|z3|perl|.*-perl$)|postgresql-(client-)?\d+$|zlib1g|tzdata$")
+_OFFICIAL = "postgres:x:999:999:postgres:/:/bin/false\n"  # the user of PostgreSQL's own image
 _UNUSED = ("doc", "man", "lintian", "locale", "info", "bitcode", "llvmjit*", ".packages", cache.SEAL)
 
 
@@ -30,19 +28,24 @@ def postgresql_source() -> Path:
 
 
 def postgresql(rootfs: Path, packages: Path) -> ImageConfig:
-    """PostgreSQL for any user. initdb starts programs by /bin/sh."""
+    """PostgreSQL for any user that has a name. initdb starts programs by /bin/sh."""
     shutil.copytree(packages, rootfs, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_UNUSED))
+    add_shell(rootfs)
+    programs = next((rootfs / "usr/lib/postgresql").glob("*/bin"))
+    (rootfs / "tmp").mkdir(exist_ok=True)
+    (rootfs / "etc").mkdir(exist_ok=True)
+    (rootfs / "etc/passwd").write_text("root:x:0:0:root:/:/bin/false\nnobody:x:65532:65532:nobody:/:/bin/false\n" + _OFFICIAL)
+    path = f"/{programs.relative_to(rootfs).as_posix()}:/usr/bin:/bin"
+    return ImageConfig(command=["postgres"], environment={"PATH": path}, user="65532:65532", modes={"tmp": 0o1777})
+
+
+def add_shell(rootfs: Path) -> None:
+    """Have Debian's dash at /bin/sh."""
     shell = next(path for path in (rootfs / "bin/dash", rootfs / "usr/bin/dash") if path.exists())
     if not (shell.parent / "sh").is_symlink():
         (shell.parent / "sh").symlink_to("dash")
     if not (rootfs / "bin").exists():
         (rootfs / "bin").symlink_to("usr/bin")
-    programs = next((rootfs / "usr/lib/postgresql").glob("*/bin"))
-    (rootfs / "tmp").mkdir(exist_ok=True)
-    (rootfs / "etc").mkdir(exist_ok=True)
-    (rootfs / "etc/passwd").write_text("root:x:0:0:root:/:/bin/false\nnobody:x:65532:65532:nobody:/:/bin/false\n")
-    path = f"/{programs.relative_to(rootfs).as_posix()}:/usr/bin:/bin"
-    return ImageConfig(command=["postgres"], environment={"PATH": path}, user="65532:65532", modes={"tmp": 0o1777})
 
 
 def clients_source(python: Path) -> Path:
@@ -56,20 +59,14 @@ def clients_source(python: Path) -> Path:
     with step("Python packages: the engines' clients", estimate=10), tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as new:
         root = Path(new) / "root"
         shutil.copytree(python, root, symlinks=True)
-        # pip chooses the wheels for the image's Python, which need not be the one that runs here.
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet", "--no-compile"]
-        pip += [
-            "--require-hashes",
-            "--only-binary=:all:",
+        # The image's Python need not be the one that runs here.
+        install(
+            "the engines' clients",
+            CLIENT_REQUIREMENTS,
+            root / "usr/lib/python3/dist-packages",
             "--implementation=cp",
             f"--python-version={version}",
-        ]
-        pip += ["-r", str(CLIENT_REQUIREMENTS), "--target", str(root / "usr/lib/python3/dist-packages")]
-        answer = subprocess.run(pip, capture_output=True, text=True, env=proxies.for_pip(os.environ))
-        if answer.returncode != 0:
-            cause = next(iter(reversed(answer.stderr.strip().splitlines())), "pip says nothing")
-            hint = "pip needs a package index that can be reached from here: check the network, PIP_INDEX_URL and HTTPS_PROXY."
-            raise MachineError(f"the engines' clients could not be had: {cause}", f"{hint} {proxies.said()}".rstrip())
+        )
         (root / ".packages").write_bytes(made_of)
         cache.keep(root, target)
     return target

@@ -13,6 +13,8 @@ from ops.console import console, say, step
 from ops.errors import UserError
 from ops.kube import explained
 from ops.machine import Machine, pass_machine
+from ops.snapshots.refusals import chosen_set
+from ops.snapshots.restoring import restore
 from ops.volumes import listing, prune
 from ops.volumes.matching import AdoptionPlan
 from ops.volumes.saved import SavedVolume
@@ -52,14 +54,22 @@ inner_stack_option = click.option("--stack", callback=_inner_stack, help="Which 
 @volumes.command("adopt")
 @inner_stack_option
 @click.option("--from", "saved", type=click.Path(path_type=Path), help="A list that `volumes --json` printed before the cluster was lost.")
+@click.option("--from-snapshot", "snapshot", metavar="SET", help="Make new volumes for a service's claims, from a set of snapshots.")
 @pass_machine
-def adopt_command(machine: Machine, stack: str, saved: Path | None) -> None:
+def adopt_command(machine: Machine, stack: str, saved: Path | None, snapshot: str | None) -> None:
     """Reserve for each claim without a volume the one that was its own; `pulumi up` then makes the
     claims, and they bind.
 
     All or nothing: where one volume is in doubt, nothing is reserved, and the choices are listed.
+
+    With --from-snapshot the volumes are made from a set that `snapshot list` shows, for the claims
+    of its service alone, and never for a claim that has a volume (docs/snapshots.md).
     """
+    if saved and snapshot:
+        raise UserError("--from and --from-snapshot can't be given together.", "Give the one or the other.")
     with machine.volumes(stack, saved=saved) as found:
+        if snapshot:
+            found.wanted = restore(found, chosen_set(found, snapshot))
         adopt(found)
 
 

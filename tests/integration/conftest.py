@@ -11,8 +11,11 @@ import pytest
 from kubernetes import client
 
 from devkube.cluster import Access, Cluster, EmbeddedCluster
+from devkube.images import build_image
+from tests.conftest import eventually
 from tests.faults import media
 from tests.faults.tier import Tiers
+from tests.program import Program
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +58,23 @@ def medium(tiers: Tiers, tmp_path: Path, request: pytest.FixtureRequest) -> Call
             yield mounted, name
 
     return make
+
+
+@pytest.fixture(scope="module")
+def page_stack(
+    program_factory: Callable[..., Program], access: Access, embedded: EmbeddedCluster, core: client.CoreV1Api
+) -> Iterator[Program]:
+    """The dev stack without its canary, up, with the engines' images on the cluster; its volumes go
+    afterwards.
+    """
+    for name in ("clients", "postgresql", "kafka"):
+        embedded.load_image(build_image(name))
+    made = program_factory(access=access)
+    made.configure(cluster={"context": access.context, "identifier": access.context}, canary={"enabled": False})
+    made.up()
+    yield made
+    core.delete_namespace("data")  # also what a test that failed has left in it
+    eventually(lambda: "data" not in [each.metadata.name for each in core.list_namespace().items], "the namespace is gone")
+    for volume in core.list_persistent_volume().items:
+        core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
+    eventually(lambda: not core.list_persistent_volume().items, "volumes of the tests are gone")

@@ -11,7 +11,7 @@ import yaml
 
 from tests.clone import Clone
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.cluster, pytest.mark.package_index, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")

@@ -86,6 +86,7 @@ def run(engine: Engine, access: Access, cluster: Cluster, tmp_path_factory: pyte
     subprocess.run(["pulumi", "destroy", "--yes", "--skip-preview", "--stack", "mine"], cwd=folder, env=variables, capture_output=True)
 
 
+@pytest.mark.package_index
 def test_install_up_and_destroy(run: Run, core: client.CoreV1Api) -> None:
     run("pulumi", "install")
     run("pulumi", "stack", "init", "mine")

@@ -112,6 +112,19 @@ def test_consumers_write_and_read(stack: StackOnKind) -> None:
     assert drift.returncode == 0, drift.stdout + drift.stderr
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_cloud_stack_is_rehearsed_on_kind(stack: StackOnKind, real_docker: Docker) -> None:
+    """On a Kind cluster of its own, beside the clone's, which it leaves as it was."""
+    before = stack.bound()
+    said = stack.clone.works("make", "rehearse", "STACK=aws")
+    assert "kind" in said.lower(), said
+    assert "everything is removed" in said, said
+    assert containers(real_docker) == [stack.cluster.node]
+    assert stack.bound() == before
+    stack.intact()
+
+
 def test_down_and_up(stack: StackOnKind, real_docker: Docker) -> None:
     before = stack.bound()
     stack.clone.works("make", "down")

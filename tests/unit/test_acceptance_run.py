@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from components.acceptance import on_postgresql
 from components.acceptance import plan as plans
 from components.acceptance.acceptance import NotAccepted
 from components.acceptance.judging import KeptFault
@@ -65,6 +66,15 @@ def test_lost_transactions_are_counted(tmp_path: Path) -> None:
 def test_a_report_with_a_line_that_has_not_come_is_no_acceptance(tmp_path: Path, word: str) -> None:
     cluster = AcceptingCluster(tmp_path / "volume", swallowed=word)
     with pytest.raises(NotProven, match=f"-recover is not complete: {word}$"):
+        accept(cluster)
+    assert left(cluster) == []
+
+
+@pytest.mark.parametrize("step", ["LOADING", "RECOVERING"])
+def test_an_engine_that_says_something_forever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    monkeypatch.setattr(on_postgresql, step, 0)
+    cluster = AcceptingCluster(tmp_path / "volume")
+    with pytest.raises(NotProven, match=r"has not ended in 0 s \(last: "):
         accept(cluster)
     assert left(cluster) == []
 

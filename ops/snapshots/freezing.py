@@ -1,0 +1,95 @@
+"""Holding a service's writes while its snapshots are taken, by commands of the user's.
+
+They run on this machine, with the rights of whoever runs this: a `kubectl exec` in them reaches
+whatever pod it is for. That the second one runs is what this module is about.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import FrameType, TracebackType
+
+from components.canary.signals import undisturbed
+from ops.console import say
+from ops.errors import UserError
+
+SECONDS = 60  # for each of the commands
+
+
+@dataclass
+class Freeze:
+    """`before` is run before snapshots are asked for, `after` when all are taken, or on any way
+    out: a failure, Ctrl-C, a terminal that is closed.
+
+    Either is a line for the shell, empty for none. From then on a hangup of the terminal is a
+    Ctrl-C. `variables` are added to their environment.
+    """
+
+    before: str = ""
+    after: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Freeze:
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            # A terminal that is closed would end the program with no way out.
+            signal.signal(signal.SIGHUP, _hung_up)
+        if self.before:
+            try:
+                failed = self._run(self.before)
+            except BaseException:  # Ctrl-C: it may have frozen something by then
+                self._thaw()
+                raise
+            if failed:
+                self._thaw()
+                raise UserError(f"--before failed: {failed}.")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        failed = self._thaw()
+        if failed and kind is None:
+            raise UserError(f"--after failed: {failed}.", f"What --before has stopped may still stand. Run it by hand: {self.after}")
+
+    def _thaw(self) -> str:
+        """Run `after`; once more where it failed. Why it failed, empty where it didn't."""
+        if not self.after:
+            return ""
+        with undisturbed():
+            failed = self._run(self.after) and self._run(self.after)
+        if failed:
+            say(f"--after failed: {failed}. What --before has stopped may still stand. Run it by hand: {self.after}")
+        return failed
+
+    def _run(self, line: str) -> str:
+        """Run a line in a session of its own, out of the reach of a Ctrl-C at the terminal.
+
+        Why it failed, empty where it didn't.
+        """
+        run = subprocess.Popen(line, shell=True, env={**os.environ, **self.variables}, stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            status = run.wait(SECONDS)
+        except BaseException as problem:
+            _end(run)
+            if isinstance(problem, subprocess.TimeoutExpired):
+                return f"`{line}` has not ended in {SECONDS} s"
+            raise
+        return f"`{line}` ended with exit status {status}" if status else ""
+
+
+def _hung_up(_signal: int, _frame: FrameType | None) -> None:
+    """The shell and the kernel may both send it: the second one must not end the way out."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _end(run: subprocess.Popen[bytes]) -> None:
+    """End a command with all that it has started."""
+    if sys.platform == "win32":
+        run.kill()
+    else:
+        os.killpg(run.pid, signal.SIGKILL)
+    run.wait()

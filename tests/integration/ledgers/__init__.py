@@ -1,0 +1,1 @@
+"""Clients of the engines in test_consumers.py, which run in a pod."""

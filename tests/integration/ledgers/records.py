@@ -1,0 +1,101 @@
+"""Sends numbered records to a topic of Kafka, or says which are there.
+
+    records.py write BOOTSTRAP FIRST SECONDS
+    records.py read BOOTSTRAP
+
+`write` says `begun` at its first acknowledgement. The last line is JSON: of `write` how many
+records the brokers have acknowledged from FIRST on, and what else the producer was told; of `read`
+how many there are, the highest number, and those that come twice, late or with another content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+TOPIC = "ledger"
+SETTINGS = {"log_level": 2, "error_cb": lambda _: None}
+STARTING = 120  # seconds
+UNSENT = 500  # records that are on their way at most
+
+
+def content(number: int) -> str:
+    """What the record of a number has."""
+    return f"{number} {hashlib.blake2b(str(number).encode(), digest_size=32).hexdigest() * 8}"
+
+
+def make_topic(bootstrap: str) -> None:
+    """With the brokers' own settings, as soon as all three are there; it may be there already."""
+    admin, end = AdminClient({**SETTINGS, "bootstrap.servers": bootstrap}), time.monotonic() + STARTING
+    while True:
+        try:
+            found = admin.list_topics(timeout=5)
+            if len(found.brokers) == 3 and TOPIC not in found.topics:
+                for future in admin.create_topics([NewTopic(TOPIC, num_partitions=1)]).values():
+                    future.result()
+            elif TOPIC in found.topics and all(each.leader >= 0 for each in found.topics[TOPIC].partitions.values()):
+                return
+        except KafkaException:
+            pass
+        if time.monotonic() > end:
+            sys.exit(f"no topic in {STARTING} s")
+        time.sleep(0.5)
+
+
+def write(bootstrap: str, first: int, seconds: float) -> dict[str, object]:
+    """Records from `first` on, in their order."""
+    make_topic(bootstrap)
+    told: dict[str, object] = {"acknowledged": first - 1, "problem": ""}
+
+    def delivered(error: object, message: object) -> None:
+        if error is not None:
+            told["problem"] = told["problem"] or str(error)
+        elif not told["problem"]:
+            if told["acknowledged"] == first - 1:
+                print("begun", flush=True)
+            told["acknowledged"] = int(message.value().split()[0])  # type: ignore[attr-defined]
+
+    producer = Producer(
+        {**SETTINGS, "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "delivery.timeout.ms": 45000}
+    )
+    number, end = first, time.monotonic() + seconds
+    while time.monotonic() < end and not told["problem"]:
+        if len(producer) < UNSENT:
+            producer.produce(TOPIC, content(number), partition=0, on_delivery=delivered)
+            number += 1
+            producer.poll(0)
+        else:
+            producer.poll(0.05)
+    producer.flush(60)
+    return {**told, "sent": number - 1}
+
+
+def read(bootstrap: str) -> dict[str, object]:
+    """What is there."""
+    make_topic(bootstrap)
+    consumer = Consumer({**SETTINGS, "bootstrap.servers": bootstrap, "group.id": "ledger", "enable.auto.commit": False})
+    where = TopicPartition(TOPIC, 0, 0)
+    _, end = consumer.get_watermark_offsets(where, timeout=STARTING)
+    consumer.assign([where])
+    last, wrong, count, offset, patience = 0, [], 0, 0, time.monotonic() + STARTING
+    while offset < end and time.monotonic() < patience:
+        for message in consumer.consume(500, timeout=1):
+            if message.error():
+                sys.exit(str(message.error()))
+            text, offset = message.value().decode(), message.offset() + 1
+            number = int(text.split()[0])
+            if number != last + 1 or text != content(number):
+                wrong.append(number)
+            last, count = number, count + 1
+    consumer.close()
+    return {"records": count, "last": last, "wrong": wrong[:10], "unread": end - offset}
+
+
+if __name__ == "__main__":
+    step, servers, *more = sys.argv[1:]
+    print(json.dumps(write(servers, int(more[0]), float(more[1])) if step == "write" else read(servers)), flush=True)

@@ -1,0 +1,1 @@
+"""What runs in the pods of test_sizing.py, beside the engine's container."""
