@@ -10,6 +10,7 @@ from ops import command_line
 from ops.command_line import stack_option
 from ops.commands.accept import accept
 from ops.commands.drift import drift
+from ops.commands.move import move
 from ops.commands.snapshot import snapshot
 from ops.commands.volumes import volumes
 from ops.healing.killed_run import end_killed_run
@@ -29,6 +30,7 @@ def cli() -> None:
 cli.add_command(volumes)
 cli.add_command(drift)
 cli.add_command(accept)
+cli.add_command(move)
 cli.add_command(snapshot)
 
 

@@ -152,6 +152,19 @@ class KubeApi:
         finally:
             connection.close()
 
+    def way(self, path: str) -> tuple[Connection, list[tuple[str, bytes]]]:
+        """A new connection, made, and the headers that say who asks: for what takes it over.
+
+        `path` is what will be asked for, for the message where it can't be made.
+        """
+        connection = self._open(self._timeout)
+        try:
+            connection.connect()
+            return connection, self._credentials.headers() if self._credentials else []
+        except (OSError, ValueError) as problem:
+            connection.close()
+            raise self._unreached(connection, problem, path) from None
+
     def request(
         self, method: str, path: str, body: Json | None = None, *, accept: str = JSON, content: str = JSON, repeatable: bool = True
     ) -> Json:

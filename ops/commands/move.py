@@ -1,0 +1,140 @@
+"""`python -m ops move`: the data of a stack's volumes to another stack's, with proof."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich import box
+from rich.table import Table
+
+from ops.console import console, duration, errors, say
+from ops.errors import UserError
+from ops.kube import open_api
+from ops.settings import load_settings
+
+NOT_MOVED = 1  # exit status
+_MOST = 32  # moves side by side
+
+
+@click.command()
+@click.option("--from", "source", metavar="STACK", help="The stack whose data is moved: Pulumi.<stack>.yaml.")
+@click.option("--to", "target", metavar="STACK", help="The stack that gets it.")
+@click.option("--from-folder", type=click.Path(path_type=Path), help="Instead of --from: a folder that --to-folder has filled.")
+@click.option("--to-folder", type=click.Path(path_type=Path), help="Instead of --to: a folder of this machine, one in it for each claim.")
+@click.option("--service", help="Which service; by default all of the stack that is moved from.")
+@click.option("--ordinal", type=click.IntRange(min=0), help="Which of the service's volumes; by default all.")
+@click.option("--parallel", type=click.IntRange(1, _MOST), default=3, show_default=True, help="How many volumes at a time.")
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would be done, and what keeps it from being done; copy nothing.")
+@click.option("--verify", is_flag=True, help="Of a move that is done: read the target again, and compare.")
+@click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON, and progress as JSON lines to standard error.")
+def move(
+    *,
+    source: str | None,
+    target: str | None,
+    from_folder: Path | None,
+    to_folder: Path | None,
+    service: str | None,
+    ordinal: int | None,
+    parallel: int,
+    only_plan: bool,
+    verify: bool,
+    as_json: bool,
+) -> None:
+    """Copy what is in a stack's volumes to those of another stack, and prove that it is the same.
+
+    Both stacks are up, and nothing uses the claims. The source is mounted read-only and stays as it
+    is. What was copied is read back by another pod, and compared: contents, owners, modes, times,
+    links, holes, attributes. A move that was cut goes on when it is run again.
+
+    Exit status: 0 everything is there, 1 something isn't, or could not be moved.
+    """
+    if (source is None) == (from_folder is None) or (target is None) == (to_folder is None) or (from_folder and to_folder):
+        raise UserError(
+            "a move has one source and one target, and one of them is a stack.",
+            "Works: --from dev --to aws; --from dev --to-folder DIR; --from-folder DIR --to aws",
+        )
+    if only_plan and verify:
+        raise UserError("--plan and --verify can't be given together.", "Give the one or the other.")
+    # What --help need not wait for.
+    from ops.move import planning, session, showing  # noqa: PLC0415
+    from ops.move.run import VolumeMove  # noqa: PLC0415
+
+    stop = threading.Event()
+    moves, sides = planning.moves(_stack(source), _stack(target), from_folder, to_folder, service=service, ordinal=ordinal, stop=stop)
+    problems = planning.problems(sides, moves, verify=verify)
+    if problems and not only_plan:
+        raise UserError("\n".join(["nothing was moved:", *(f"  {each}" for each in problems)]))
+    if only_plan:
+        able = [] if problems else moves
+        with showing.shown(able, as_json=as_json) as look:
+            sizes, failures = session.each_of(able, planning.planned, parallel, stop, look)
+        problems += [each.reason for each in failures] + [each["problem"] for _, each in sizes if each["problem"]]
+        _show_plan(moves, [each for _, each in sizes], problems, as_json=as_json)
+        if problems:
+            raise SystemExit(NOT_MOVED)
+        return
+    with showing.shown(moves, as_json=as_json) as look:
+        done, failures = session.each_of(moves, VolumeMove.verify if verify else VolumeMove.move, parallel, stop, look)
+    verdicts = [verdict for _, verdict in done]
+    if as_json:
+        showing.as_json([*verdicts, *map(session.describe, failures)])
+    elif verdicts:
+        console.print(_table(verdicts))
+    for each in [] if as_json else [each for each in verdicts if "done" in each]:
+        say(f"{each['volume']} was moved before ({each['provenAt']}), and nothing was done: what has changed since isn't moved.")
+    for failure in failures:
+        errors.print("[red]error:[/] ", end="")
+        errors.print(f"{failure.reason}\n{failure.hint}".rstrip(), markup=False)
+    if failures:
+        raise SystemExit(NOT_MOVED)
+    if not as_json:
+        for line in planning.next_steps(sides, source, target, verified=verify):
+            say(line)
+
+
+def _stack(name: str | None) -> Any:  # noqa: ANN401 - see planning.Stack
+    from ops.move.planning import Stack  # noqa: PLC0415
+
+    if name is None:
+        return None
+    settings = load_settings(name)
+    return Stack(open_api(settings.cluster.context), settings)
+
+
+def _table(verdicts: Sequence[dict[str, Any]]) -> Table:
+    from ops.volumes.listing import readable  # noqa: PLC0415
+
+    shown = Table("Volume", "Bytes", "Files", "Copied in", "Rate", "Proof", box=box.SIMPLE_HEAD, pad_edge=False)
+    for each in verdicts:
+        proof = "[green]proven[/]" + (" now" if "verifiedAt" in each else f", {each['provenAt'][:16]}" if "done" in each else "")
+        taken = duration(each["copySeconds"])
+        shown.add_row(each["volume"], readable(each["bytes"]), str(each["files"]), taken, f"{each['MBps']:.0f} MB/s", proof)
+    return shown
+
+
+def _show_plan(moves: Sequence[Any], plans: Sequence[dict[str, Any]], problems: Sequence[str], *, as_json: bool) -> None:
+    from ops.move import showing  # noqa: PLC0415
+    from ops.volumes.listing import readable  # noqa: PLC0415
+
+    if as_json:
+        showing.as_json({"moves": plans or [{"move": each.id, "volume": each.title} for each in moves], "problems": problems})
+        return
+    if plans:
+        shown = Table("Volume", "Used", "Files", "Free on the target", "About", box=box.SIMPLE_HEAD, pad_edge=False)
+        for each in plans:
+            room = readable(each["freeBytes"]) if each["freeBytes"] is not None else "–"
+            time = f"{duration(each['seconds'])}{'' if each['measured'] else ' at 50 MB/s'}"
+            shown.add_row(each["volume"], readable(each["usedBytes"]), str(each["files"]), room, time)
+        console.print(shown)
+    else:
+        for each in moves:
+            say(f"  {each.title}")
+    for problem in problems:
+        errors.print("[red]error:[/] ", end="")
+        errors.print(problem, markup=False)
+    if not problems:
+        say("Nothing was moved. Without --plan it is.")

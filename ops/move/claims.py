@@ -1,0 +1,148 @@
+"""Which claims a move is about, and what keeps it from beginning: who uses them, what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from components.canary import objects
+from components.kube import labels
+from components.kube.api import Json, KubeApi
+from components.kube.quantity import bytes_of
+from components.settings import Settings
+from ops.errors import UserError
+from ops.move.pods import MANAGER, claim_path
+
+_ENDED = ("Succeeded", "Failed")  # phases of a pod
+
+
+@dataclass(frozen=True)
+class ClaimSide:
+    """A claim of a stack, as it is in the cluster."""
+
+    api: KubeApi
+    settings: Settings
+    service: str
+    ordinal: int
+    claim: Json
+
+    @property
+    def name(self) -> str:
+        """The claim's name."""
+        return str(self.claim["metadata"]["name"])
+
+    @property
+    def uid(self) -> str:
+        """The claim's UID."""
+        return str(self.claim["metadata"]["uid"])
+
+    @property
+    def storage_class(self) -> str:
+        """The name of its class."""
+        return str(self.claim["spec"].get("storageClassName") or "")
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it has a volume."""
+        return bool((self.claim.get("status") or {}).get("phase") == "Bound")
+
+    @property
+    def size(self) -> int:
+        """Its capacity in bytes; what it asks for where it has no volume yet."""
+        capacity = (self.claim.get("status") or {}).get("capacity") or {}
+        return bytes_of(capacity.get("storage") or self.claim["spec"]["resources"]["requests"]["storage"])
+
+    def __str__(self) -> str:
+        return f"{self.settings.stack}: claim {self.settings.namespace.name}/{self.name}"
+
+
+def wanted(settings: Settings, service: str | None, ordinal: int | None, option: str) -> list[tuple[str, int]]:
+    """The replicas of a stack that are moved: all, those of a service, or one. Raises UserError."""
+    if service is not None and service not in settings.services:
+        known = ", ".join(settings.services) or "none"
+        raise UserError(f"--service {service}: stack {settings.stack} ({option}) has no such service.", f"Its services: {known}.")
+    if ordinal is not None and service is None:
+        raise UserError(f"--ordinal {ordinal}: of which service?", f"Works: --service {next(iter(settings.services), 'NAME')} --ordinal 0")
+    names = [service] if service else list(settings.services)
+    found = [(name, number) for name in names for number in range(settings.services[name].replicas)]
+    chosen = [each for each in found if ordinal in (None, each[1])]
+    if not chosen:
+        raise UserError(
+            f"--ordinal {ordinal}: service {service} of stack {settings.stack} ({option}) has {len(found)} replicas.",
+            f"Works: 0 to {len(found) - 1}",
+        )
+    return chosen
+
+
+def find(api: KubeApi, settings: Settings, replicas: Iterable[tuple[str, int]]) -> list[ClaimSide]:
+    """The claims of these replicas. Raises UserError, with all that are missing, and ApiError."""
+    found, missing = [], []
+    for service, ordinal in replicas:
+        name = f"data-{service}-{ordinal}"
+        claim = api.find(claim_path(settings.namespace.name, name))
+        if claim is None or claim["metadata"].get("deletionTimestamp"):
+            missing.append(f"{name} ({'is being deleted' if claim else 'not there'})")
+        else:
+            found.append(ClaimSide(api, settings, service, ordinal, claim))
+    if missing:
+        raise UserError(
+            f"stack {settings.stack} lacks claims in namespace {settings.namespace.name} of context {api.context!r}: {', '.join(missing)}.",
+            f"`pulumi up --stack {settings.stack}` makes them.",
+        )
+    return found
+
+
+def pairs(sources: Sequence[ClaimSide], targets: Sequence[ClaimSide]) -> list[tuple[ClaimSide, ClaimSide]]:
+    """Source and target of each move, by service and ordinal. Raises UserError."""
+    by_replica = {(each.service, each.ordinal): each for each in targets}
+    found = [(source, by_replica[source.service, source.ordinal]) for source in sources]
+    same = [source for source, target in found if source.uid == target.uid]
+    if same:
+        raise UserError(f"{same[0]} is source and target at once.", "Name two stacks with claims of their own.")
+    return found
+
+
+def refusals(side: ClaimSide, *, writes: bool) -> Iterator[str]:
+    """What keeps a move from using a claim, a sentence each. Raises ApiError."""
+    where = f"claim {side.name} of stack {side.settings.stack}"
+    if not writes and not side.is_bound:
+        yield f"{where} has no volume: there is nothing to move"
+    mode = side.claim["spec"].get("volumeMode") or "Filesystem"
+    if mode != "Filesystem":
+        yield f"{where} is a block volume (volumeMode {mode}): a move copies files"
+    users = users_of(side)
+    if users:
+        stop = f"`kubectl --context {side.api.context} -n {side.settings.namespace.name}"
+        what = users[0].partition(" ")
+        how = f"{stop} scale statefulset {what[2]} --replicas=0`" if what[0] == "StatefulSet" else f"{stop} delete pod {what[2]}`"
+        yield f"{where} is used by {', '.join(users)}. Stop it first: {how}"
+
+
+def users_of(side: ClaimSide) -> list[str]:
+    """Who uses a claim: `StatefulSet postgres` with replicas, `pod x` that hasn't ended."""
+    namespace, name = side.settings.namespace.name, side.name
+    sets = side.api.items(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")
+    users = [f"StatefulSet {each['metadata']['name']}" for each in sets if name in claims_of(each)]
+    for pod in side.api.items(objects.namespaced(namespace, "pods")):
+        ours = labels.of(pod).get(labels.MANAGED_BY) == MANAGER
+        if not ours and (pod.get("status") or {}).get("phase") not in _ENDED and name in mounted_by(pod["spec"]):
+            users.append(f"pod {pod['metadata']['name']}")
+    return users
+
+
+def mounted_by(spec: Json) -> set[str]:
+    """The names of the claims that a pod with this spec mounts."""
+    volumes = spec.get("volumes") or []
+    return {each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim")}
+
+
+def claims_of(stateful_set: Json) -> set[str]:
+    """The names of the claims of a StatefulSet's pods, with the replicas that are asked for."""
+    spec = stateful_set["spec"]
+    replicas = spec.get("replicas", 1)
+    if not replicas:
+        return set()
+    start = (spec.get("ordinals") or {}).get("start", 0)
+    templates = [each["metadata"]["name"] for each in spec.get("volumeClaimTemplates") or []]
+    own = {f"{each}-{stateful_set['metadata']['name']}-{number}" for each in templates for number in range(start, start + replicas)}
+    return own | mounted_by(spec["template"]["spec"])

@@ -1,0 +1,184 @@
+"""What the programs beside the data say, and the way of the bytes between two of them.
+
+One thread joins both: stdout of each goes to stdin of the other, unlooked at. What they say for
+this machine comes as JSON lines on stderr. Of a program only these lines are a sign of life: the
+stream of a container that is gone may stay open, and the API server answers pings for it.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.canary.signals import Interrupted
+from ops.move.process import Process
+
+SILENCE = 30.0  # seconds without a sign of life after which a program counts as dead
+LAST_WORDS = 10.0  # seconds for the other one to say why, once one has ended badly
+_FULL = 2**22  # bytes that wait for one before no more is read from the other
+_LOOK = 0.25  # seconds between two looks at the clock
+_LONGEST = 2**20  # bytes of a line that is kept
+
+Event = dict[str, Any]
+
+
+class Broken(Exception):
+    """A program has failed, or the way to it. The text says which, and why.
+
+    `passing`: it may go on when it is run again.
+    """
+
+    def __init__(self, text: str, failures: Sequence[Event] = (), *, passing: bool = False) -> None:
+        super().__init__(text)
+        self.failures = list(failures)
+        self.passing = passing
+
+
+@dataclass
+class _Party:
+    process: Process
+    heard: float
+    peer: _Party | None = None
+    output: bytearray = field(default_factory=bytearray)
+    rest: bytes = b""
+    done: Event | None = None
+    failures: list[Event] = field(default_factory=list)
+    other_lines: list[str] = field(default_factory=list)
+
+    @property
+    def held(self) -> bool:
+        """Whether it isn't read, because the other one takes no more."""
+        return self.peer is not None and not self.peer.process.ended and self.peer.process.backlog > _FULL
+
+
+def alone(process: Process, hear: Callable[[Event], None], stop: threading.Event, silence: float = SILENCE) -> bytes:
+    """Listen to one program until it has ended well; its stdout is returned. Raises Broken."""
+    party = _Party(process, time.monotonic())
+    _converse([party], lambda _, event: hear(event), stop, silence)
+    return bytes(party.output)
+
+
+def joined(
+    sender: Process, receiver: Process, hear: Callable[[Process, Event], None], stop: threading.Event, silence: float = SILENCE
+) -> tuple[Event, Event]:
+    """Join two programs until both have ended well; their last words are returned.
+
+    Raises Broken.
+    """
+    now = time.monotonic()
+    one, other = _Party(sender, now), _Party(receiver, now)
+    one.peer, other.peer = other, one
+    _converse([one, other], hear, stop, silence)
+    assert one.done is not None and other.done is not None, "they have ended well"
+    return one.done, other.done
+
+
+def _converse(parties: list[_Party], hear: Callable[[Process, Event], None], stop: threading.Event, silence: float) -> None:
+    try:
+        deadline = None
+        while not all(party.process.ended for party in parties) and (deadline is None or time.monotonic() < deadline):
+            if stop.is_set():
+                raise Interrupted
+            _wait(parties)
+            for party in parties:
+                _turn(party, hear, parties, silence)
+            if deadline is None and any(map(_is_bad, parties)):
+                deadline = time.monotonic() + LAST_WORDS
+                for party in parties:
+                    party.process.end_input()  # nothing more comes: that one ends as well, and says why
+        bad = [party for party in parties if _is_bad(party)]
+    finally:
+        for party in parties:
+            party.process.close()
+    if bad:
+        raise _explained(bad, parties)
+
+
+def _turn(party: _Party, hear: Callable[[Process, Event], None], parties: Sequence[_Party], silence: float) -> None:
+    process = party.process
+    process.send()
+    if process.ended:
+        return
+    if party.held:
+        party.heard = time.monotonic()
+        return
+    _take(party, hear)
+    if not process.ended and time.monotonic() - party.heard > silence:
+        raise Broken(f"{process.name} has given no sign of life for {silence:.0f} s", _failures(parties), passing=True)
+
+
+def _wait(parties: list[_Party]) -> None:
+    reads = [number for party in parties if not party.held for number in party.process.reads()]
+    writes = [number for party in parties for number in party.process.writes()]
+    pending = any(party.process.pending and not party.held for party in parties)
+    if reads or writes:
+        select.select(reads, writes, [], 0 if pending else _LOOK)
+    elif not pending:
+        time.sleep(_LOOK)
+
+
+def _take(party: _Party, hear: Callable[[Process, Event], None]) -> None:
+    said = party.process.receive()
+    if said.stdout and party.peer:
+        party.peer.process.write(said.stdout)
+    elif said.stdout:
+        party.output += said.stdout
+    *lines, party.rest = (party.rest + said.stderr).split(b"\n")
+    if party.process.ended and party.rest:
+        lines, party.rest = [*lines, party.rest], b""
+    for line in lines:
+        _hear(party, line, hear)
+
+
+def _hear(party: _Party, line: bytes, hear: Callable[[Process, Event], None]) -> None:
+    try:
+        event = json.loads(line)
+        kind = event["event"]
+    except (ValueError, TypeError, KeyError):
+        if line.strip():
+            party.other_lines.append(line[:_LONGEST].decode(errors="replace").rstrip())
+        return
+    party.heard = time.monotonic()
+    if kind == "done":
+        party.done = event
+    elif kind == "failed":
+        party.failures.append(event)
+    hear(party.process, event)
+
+
+def _is_bad(party: _Party) -> bool:
+    process = party.process
+    return process.ended and (process.status != 0 or (party.peer is not None and party.done is None))
+
+
+def _failures(parties: Sequence[_Party]) -> list[Event]:
+    return [failure for party in parties for failure in party.failures]
+
+
+def _explained(bad: Sequence[_Party], parties: Sequence[_Party]) -> Broken:
+    failures = _failures(parties)
+    # What one says about the stream comes of the other one's end.
+    telling = [each for each in failures if each.get("kind") != "protocol"]
+    first = bad[0]
+    lost = [party for party in bad if party.process.status is None or party.process.status < 0 or party.process.status > 128]
+    if telling:
+        return Broken("; ".join(map(words, telling[:3])), telling)
+    if lost:
+        process, lines = lost[0].process, lost[0].other_lines
+        how = process.reason or f"it was killed (exit status {process.status}){f': {lines[-1]}' if lines else ''}"
+        return Broken(f"{process.name} is gone: {how}", failures, passing=True)
+    if failures:
+        return Broken("; ".join(map(words, failures[:3])), failures, passing=True)
+    said = f": {first.other_lines[-1]}" if first.other_lines else ""
+    return Broken(f"{first.process.name} ended with exit status {first.process.status}{said}")
+
+
+def words(failure: Event) -> str:
+    """A program's `failed` event in words."""
+    path = failure.get("path")
+    return f"{path}: {failure.get('reason')}" if path else str(failure.get("reason"))

@@ -1,0 +1,141 @@
+"""The two ends of a move: a claim, by a pod that mounts it, or a folder of this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from components.canary.stopping import StoppableApi
+from components.kube.api import KubeApi
+from components.kube.errors import ApiError
+from ops.errors import UserError
+from ops.move.claims import ClaimSide
+from ops.move.conversation import alone
+from ops.move.pods import MovePod, program, sweep
+from ops.move.process import InPod, OnThisMachine, Process
+
+
+class End(Protocol):
+    """One end. `open` makes it usable, in a certain role, until `close`."""
+
+    uid: str
+    title: str
+    described: dict[str, Any]
+
+    def open(self, move: str, role: str, *, writes: bool) -> None:
+        """From now on programs can be run there. Raises UserError and ApiError."""
+
+    def run(self, *arguments: str) -> Process:
+        """Run the program on its files. Raises Broken and ApiError."""
+
+    def close(self) -> None:
+        """Let go of it; it is unmounted. Raises UserError and ApiError."""
+
+    def abandon(self, move: str) -> None:
+        """Remove what a run has made there, whatever its state; best effort."""
+
+
+class ClaimEnd:
+    """A claim."""
+
+    def __init__(self, side: ClaimSide, stop: threading.Event) -> None:
+        self.side = side
+        self.uid = side.uid
+        self.title = f"{side.settings.stack} {side.name}"
+        namespace, context = side.settings.namespace.name, side.settings.cluster.context
+        self.described = {
+            "stack": side.settings.stack,
+            "context": context,
+            "namespace": namespace,
+            "claim": side.name,
+            "uid": side.uid,
+            "storageClass": side.storage_class,
+        }
+        own = side.api.of_context(side.api.context)  # a connection is one thread's
+        self._stoppable = StoppableApi(own, stop)
+        self._api = cast(KubeApi, self._stoppable)
+        self._pod: MovePod | None = None
+
+    def open(self, move: str, role: str, *, writes: bool) -> None:
+        """A pod that mounts the claim."""
+        self._pod = MovePod.start(self._api, self.side.settings, move, role, self.side.claim, writes=writes)
+
+    def run(self, *arguments: str) -> InPod:
+        """In the pod."""
+        assert self._pod is not None, "it is open"
+        return self._pod.run(*arguments)
+
+    def close(self) -> None:
+        """Remove the pod."""
+        if self._pod:
+            pod, self._pod = self._pod, None
+            pod.remove()
+
+    def abandon(self, move: str) -> None:
+        """Remove every pod of the move in this namespace, without waiting.
+
+        Where that fails the next run does it, and the pods end by themselves.
+        """
+        with suppress(ApiError, UserError), self._stoppable.shielded():
+            sweep(self._api, self.side.settings.namespace.name, move, wait=False)
+
+    def sweep(self, move: str) -> None:
+        """Remove what a run before has left, and wait until it is gone."""
+        sweep(self._api, self.side.settings.namespace.name, move)
+
+
+class FolderEnd:
+    """A folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.uid = str(folder.resolve())
+        self.title = str(folder)
+        self.described: dict[str, Any] = {"folder": self.uid}
+
+    @property
+    def manifest(self) -> Path:
+        """What is in the folder, beside it: for whoever has the folder and not this machine."""
+        return self.folder.with_name(f"{self.folder.name}.manifest.jsonl")
+
+    def open(self, move: str, role: str, *, writes: bool) -> None:
+        """The folder, made where it is written to."""
+        del move, role
+        if writes:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif not self.folder.is_dir():
+            raise UserError(f"--from-folder: there is no folder {self.folder}.", "It has a folder for each claim, named as the claim is.")
+
+    def run(self, *arguments: str) -> OnThisMachine:
+        """On this machine, with its Python."""
+        command = [sys.executable, "-IB", str(program()), arguments[0], "--root", str(self.folder), *arguments[1:]]
+        return OnThisMachine(command, f"folder {self.folder}")
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def abandon(self, move: str) -> None:
+        """Nothing is held."""
+
+
+def usage(end: End, stop: threading.Event) -> dict[str, Any]:
+    """What is in an end, and how much fits. Raises Broken and ApiError."""
+    found: dict[str, Any] = json.loads(alone(end.run("usage"), lambda _: None, stop))
+    return found
+
+
+def check_root(folder: Path) -> None:
+    """Raise UserError where this user can't give files their owners."""
+    if sys.platform != "linux":
+        raise UserError(f"--to-folder {folder}: only Linux keeps all that a volume's files have.", "Run it there.")
+    if os.geteuid() != 0:
+        raise UserError(
+            f"--to-folder {folder}: only root can give the copied files their owners, and this user isn't root.",
+            f"`sudo -E {shlex.quote(sys.executable)} -m ops move …` runs it as root.",
+        )

@@ -1,0 +1,151 @@
+"""What is kept of a move on this machine, outside of both volumes: its manifest and its verdict.
+
+It is in $XDG_STATE_HOME/storage-tiers/moves (~/.local/state where that isn't set), readable for
+this user alone. The move's ID follows from both ends, so that running it again finds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ops.errors import UserError
+
+Entry = dict[str, Any]
+COMPARED = "compared"  # the verdict is there; the target's marker may be
+PROVEN = "proven"
+_UNCHANGED = ("kind", "size", "mtimeNs", "ctimeNs")  # a file with the same of these has the same hash
+
+
+def state_folder() -> Path:
+    """Where all moves are kept."""
+    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    base = given if given.is_absolute() else Path.home() / ".local" / "state"  # as the XDG specification has it
+    return base / "storage-tiers" / "moves"
+
+
+def move_id(source: str, target: str) -> str:
+    """The ID of the move between two ends, each known by its UID or path."""
+    return hashlib.sha256(f"{source}\n{target}".encode()).hexdigest()[:12]
+
+
+def key(entry: Entry) -> str:
+    """What tells an entry from all others: its path."""
+    return str(entry.get("pathBase64") or f"/{entry['path']}")
+
+
+class KeptMove:
+    """The folder of one move."""
+
+    def __init__(self, move: str) -> None:
+        self.folder = state_folder() / move
+        self._record = self.folder / "move.json"
+        self.manifest = self.folder / "source.jsonl"
+        self._growing = self.folder / "source.jsonl.part"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else runs this move meanwhile. Raises UserError where somebody does."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as file:
+            if sys.platform != "win32":
+                import fcntl  # noqa: PLC0415 - Windows has none
+
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise UserError(f"this move is under way already on this machine ({self.folder}).", "Wait for it, or end it.") from None
+            yield
+
+    def record(self) -> dict[str, Any]:
+        """What is known of the move; empty where nothing is."""
+        try:
+            found: dict[str, Any] = json.loads(self._record.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            raise UserError(
+                f"{self._record} isn't what this command wrote there.", f"Remove the folder {self.folder} to begin anew."
+            ) from None
+        return found
+
+    def save(self, **changes: Any) -> None:  # noqa: ANN401 - JSON
+        """Add to what is known of the move."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(self._record, json.dumps({**self.record(), **changes}, indent=2) + "\n")
+
+    @property
+    def verdict(self) -> dict[str, Any] | None:
+        """The verdict of a move that is proven."""
+        found = self.record()
+        verdict: dict[str, Any] | None = found.get("verdict")
+        return verdict if found.get("state") == PROVEN else None
+
+    @property
+    def compared(self) -> bool:
+        """Whether all that is left is to take the target's marker away."""
+        return self.record().get("state") == COMPARED
+
+    @contextmanager
+    def growing(self) -> Iterator[list[Entry]]:
+        """Entries that are put into the list here are kept, whatever ends the block.
+
+        A cut run's are completed by the next one's.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh: list[Entry] = []
+        try:
+            yield fresh
+        finally:
+            with self._growing.open("a", encoding="utf-8") as file:
+                file.writelines(f"{json.dumps(each, separators=(',', ':'))}\n" for each in fresh)
+
+    def complete(self, entries: Iterable[Entry]) -> list[Entry]:
+        """The manifest of these entries, kept for good.
+
+        A hash that one lacks, because its file was there already, is that of a run before.
+        """
+        known = {}
+        for each in read(self._growing):
+            if "hash" in each or key(each) not in known:
+                known[key(each)] = each
+        found = [_with_hash(each, known.get(key(each))) for each in entries]
+        _write(self.manifest, "".join(f"{json.dumps(each, separators=(',', ':'))}\n" for each in found))
+        self._growing.unlink(missing_ok=True)
+        return found
+
+
+def _with_hash(entry: Entry, known: Entry | None) -> Entry:
+    if "hash" in entry or known is None or any(entry.get(each) != known.get(each) for each in _UNCHANGED):
+        return entry
+    return {**entry, "hash": known["hash"]} if "hash" in known else entry
+
+
+def read(file: Path) -> list[Entry]:
+    """The entries of a manifest; a last line that a kill has cut is none. Empty without a file."""
+    if not file.exists():
+        return []
+    found = []
+    with file.open(encoding="utf-8") as lines:
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+    return found
+
+
+def _write(file: Path, text: str) -> None:
+    """All of it or nothing, on the disk."""
+    part = file.with_name(file.name + ".new")
+    with part.open("w", encoding="utf-8") as made:
+        made.write(text)
+        made.flush()
+        os.fsync(made.fileno())
+    part.replace(file)

@@ -1,0 +1,247 @@
+"""The pods of a move: each mounts one claim, and runs the program beside its data.
+
+They are root, because a volume's files are anybody's, with as few capabilities as that takes
+(docs/decisions/0020-moves.md). Pod Security level `baseline` admits them, `restricted` doesn't.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from components.canary import objects
+from components.canary.events import events_about
+from components.canary.manifests import CONTAINER, MOUNT
+from components.canary.places import LINUX
+from components.canary.plan import ProofPlan
+from components.canary.pods import ProbePod
+from components.canary.watch import StartWatch, Timeouts
+from components.canary.words import NotProven
+from components.kube import labels
+from components.kube.api import Json, KubeApi
+from components.kube.errors import ApiError
+from components.settings import Settings
+from ops.errors import UserError
+from ops.move.conversation import Broken
+from ops.move.process import InPod
+
+MOVE = "storage-tiers/move"  # the label with a move's ID
+MANAGER = "storage-tiers-move"
+PROGRAM = "mover.py"
+KEEPER = "keeper.py"
+FOLDER = "/move"
+IDLE = 300  # seconds after which a pod ends in which nothing runs
+DELETION = 60  # seconds for a pod to go
+READING = ("DAC_OVERRIDE",)  # what it takes to read anybody's files, at level baseline
+WRITING = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
+RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}}
+_POD_SECURITY = "violates PodSecurity"
+
+
+def files() -> dict[str, str]:
+    """What is put into a pod, by its name in the folder."""
+    found = [Path(__file__).with_name(KEEPER), *sorted(program().parent.glob("*.py"))]
+    return {file.name: file.read_text(encoding="utf-8") for file in found}
+
+
+def program() -> Path:
+    """The program that reads and writes, which runs on this machine as well."""
+    return Path(__file__).parent / "program" / PROGRAM
+
+
+def move_labels(stack: str, move: str) -> dict[str, str]:
+    """Labels of everything that a move makes: it is found and known by them."""
+    return {**labels.of_stack(stack), labels.NAME: "move", labels.MANAGED_BY: MANAGER, MOVE: move}
+
+
+def selector(move: str) -> str:
+    """The label selector for these."""
+    return f"{labels.MANAGED_BY}={MANAGER},{MOVE}={move}"
+
+
+def manifest(settings: Settings, move: str, role: str, claim: str, *, writes: bool) -> Json:
+    """A pod that mounts a claim, read-only unless it `writes`."""
+    asked = settings.canary.pod.model_dump(by_alias=True, exclude_defaults=True)
+    name = f"move-{move}-{role}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": _metadata(settings, move, name),
+        "spec": {
+            **{key: asked[key] for key in ("tolerations", "priorityClassName") if key in asked},
+            "nodeSelector": {**asked.get("nodeSelector", {}), **LINUX},
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 2,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "dnsPolicy": "Default",
+            # No fsGroup: the kubelet would change the owner of every file.
+            "securityContext": {"runAsUser": 0, "runAsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": CONTAINER,
+                    "image": settings.canary.image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["python3", "-IB", f"{FOLDER}/{KEEPER}", str(IDLE)],
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"], "add": list(WRITING if writes else READING)},
+                    },
+                    "resources": RESOURCES,
+                    "volumeMounts": [
+                        {"name": "volume", "mountPath": MOUNT, "readOnly": not writes},
+                        {"name": "program", "mountPath": FOLDER, "readOnly": True},
+                    ],
+                }
+            ],
+            "volumes": [
+                {"name": "volume", "persistentVolumeClaim": {"claimName": claim}},
+                {"name": "program", "configMap": {"name": name}},
+            ],
+        },
+    }
+
+
+def _metadata(settings: Settings, move: str, name: str) -> Json:
+    return {"name": name, "namespace": settings.namespace.name, "labels": move_labels(settings.stack, move)}
+
+
+@dataclass
+class MovePod:
+    """A running pod of a move. `role` is source, target or read-back."""
+
+    api: KubeApi
+    settings: Settings
+    pod: ProbePod
+    role: str
+
+    @classmethod
+    def start(cls, api: KubeApi, settings: Settings, move: str, role: str, claim: Json, *, writes: bool = False) -> MovePod:
+        """Make the pod, and wait until it runs.
+
+        What an earlier run has left under its name goes first. Raises UserError and ApiError.
+        """
+        namespace, name = settings.namespace.name, claim["metadata"]["name"]
+        made = manifest(settings, move, role, name, writes=writes)
+        script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": made["metadata"], "data": files(), "immutable": True}
+        objects.create(api, objects.namespaced(namespace, "configmaps"), script)
+        try:
+            pod = ProbePod.create(api, made)
+        except ApiError as problem:
+            raise refused(problem, settings) from None
+        plan = ProofPlan(
+            context=api.context,
+            namespace=namespace,
+            instance=settings.stack,
+            tier="",
+            profile="",
+            storage_class=claim["spec"].get("storageClassName", ""),
+            image=settings.canary.image,
+            probe="",
+            size=0,
+            sizes_enforced=False,
+        )
+        uids = {pod.uid, claim["metadata"]["uid"]}
+        watch = StartWatch(api, plan, name, created=pod.created, timeouts=Timeouts(), events=lambda: events_about(api, namespace, uids))
+        try:
+            while not watch.has_started(pod.read()):
+                time.sleep(objects.POLL)
+        except NotProven as problem:
+            raise UserError(f"claim {namespace}/{name}: {problem.sentence}", problem.hint) from None
+        return cls(api, settings, pod, role)
+
+    def run(self, *arguments: str) -> InPod:
+        """Run the program with these arguments, on the volume. Raises Broken and ApiError."""
+        if self.pod.find() is None:
+            raise Broken(f"{self.name} was deleted by somebody", passing=True)
+        command = ["python3", "-IB", f"{FOLDER}/{PROGRAM}", arguments[0], "--root", MOUNT, *arguments[1:]]
+        started = InPod(self.api, self.pod.path, CONTAINER, command)
+        started.name = self.name
+        return started
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"pod {self.pod.namespace}/{self.pod.name}"
+
+    def remove(self) -> None:
+        """Delete it and its files, and wait until its volume is unmounted. Raises UserError."""
+        try:
+            self.pod.remove(DELETION)
+        except NotProven as problem:
+            raise UserError(f"{problem.sentence}") from None
+        self.api.delete(objects.namespaced(self.pod.namespace, "configmaps", self.pod.name))
+
+
+def sweep(api: KubeApi, namespace: str, move: str, *, wait: bool = True) -> None:
+    """Delete what a move has in a namespace, and wait until it is gone. Raises UserError."""
+    end = time.monotonic() + DELETION
+    while True:
+        pods = api.items(objects.namespaced(namespace, "pods", selector=selector(move)))
+        maps = api.items(objects.namespaced(namespace, "configmaps", selector=selector(move)))
+        for resource, found in (("pods", pods), ("configmaps", maps)):
+            for each in found:
+                api.delete(objects.namespaced(namespace, resource, each["metadata"]["name"]), uid=each["metadata"]["uid"], grace=1)
+        if not wait or not (pods or maps):
+            return
+        if time.monotonic() > end:
+            names = ", ".join(each["metadata"]["name"] for each in [*pods, *maps])
+            raise UserError(f"what an earlier run of this move has left does not go: {names} in namespace {namespace}.")
+        time.sleep(objects.POLL)
+
+
+def try_out(api: KubeApi, settings: Settings, move: str, role: str, claim: str, *, writes: bool) -> None:
+    """Ask the API whether it would admit such a pod, without making it. Raises UserError."""
+    made = manifest(settings, move, role, claim, writes=writes)
+    try:
+        api.create(f"{objects.namespaced(settings.namespace.name, 'pods')}?dryRun=All", made)
+    except ApiError as problem:
+        if problem.status != HTTPStatus.CONFLICT:
+            raise refused(problem, settings) from None
+
+
+def refused(problem: ApiError, settings: Settings) -> Exception:
+    """Why a pod wasn't admitted, in words; the problem itself where that says more."""
+    if _POD_SECURITY not in problem.message:
+        return problem
+    namespace, context = settings.namespace.name, settings.cluster.context
+    label = "pod-security.kubernetes.io/enforce"
+    return UserError(
+        f"namespace {namespace} admits no pod of a move: {problem.message}",
+        "It runs as root with DAC_OVERRIDE, to write with CHOWN, FOWNER and FSETID as well, which level baseline admits. For the time of "
+        f"the move: `kubectl --context {context} label namespace {namespace} {label}=baseline --overwrite`.",
+    )
+
+
+def rights(namespace: str) -> Sequence[tuple[str, str, str]]:
+    """What a move asks for in a namespace: verb, resource (with its subresource), API group."""
+    pods = [(verb, "pods", "") for verb in ("get", "list", "create", "delete")]
+    maps = [(verb, "configmaps", "") for verb in ("list", "create", "delete")]
+    del namespace
+    return [*pods, *maps, ("create", "pods/exec", ""), ("get", "pods/exec", ""), ("list", "events", ""), ("list", "statefulsets", "apps")]
+
+
+def missing_rights(api: KubeApi, namespace: str) -> list[str]:
+    """Those of them that the user lacks: `create pods`, …"""
+    lacking = []
+    for verb, resource, group in rights(namespace):
+        what, _, sub = resource.partition("/")
+        asked: dict[str, Any] = {"namespace": namespace, "verb": verb, "resource": what, "group": group}
+        if sub:
+            asked["subresource"] = sub
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": asked}}
+        answer = api.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
+        if not (answer.get("status") or {}).get("allowed"):
+            lacking.append(f"{verb} {resource}")
+    return lacking
+
+
+def claim_path(namespace: str, claim: str) -> str:
+    """Where a claim is in the API."""
+    return objects.namespaced(namespace, "persistentvolumeclaims", quote(claim))

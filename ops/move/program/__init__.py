@@ -1,0 +1,1 @@
+"""The program of a move that runs beside the data."""

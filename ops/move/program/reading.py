@@ -1,0 +1,95 @@
+"""Reading a file as a whole: its bytes, its hash, its holes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+
+from .nodes import Entry, Node, at, signature
+from .voice import Failed
+
+CHUNK = 2**20 - 8  # bytes of a file in one frame, beside their offset
+HOLE = 2**16  # bytes: file systems have blocks of up to 64 KiB, and keep holes of whole blocks
+
+
+class Reading:
+    """A file that is read as a whole; `entry` then has its hash. Raises Failed where it changes."""
+
+    def __init__(self, root: bytes, node: Node, entry: Entry, *, from_disk: bool = False) -> None:
+        self._node, self._entry = node, entry
+        self._fd = os.open(at(root, node.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            self._check()
+            if from_disk:
+                os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            self._extents = list(extents(self._fd, node.stat.st_size))
+        except BaseException:
+            os.close(self._fd)
+            raise
+        holes = [[start, end - start] for start, end in map(whole_blocks, gaps(self._extents, node.stat.st_size)) if start < end]
+        if holes:
+            entry["holes"] = holes
+
+    def __enter__(self) -> Reading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def chunks(self) -> Iterator[tuple[int, bytes, bool]]:
+        """Offsets, bytes, and whether they are a hole: it is one if there are only zeros in it."""
+        digest, offset, size = hashlib.sha256(), 0, self._node.stat.st_size
+        ends = iter([*self._extents, (size, size)])
+        start, end = next(ends)
+        while offset < size:
+            while offset >= end and end < size:
+                start, end = next(ends)
+            hole = offset < start
+            data = os.pread(self._fd, min(CHUNK, (start if hole else end) - offset), offset)
+            if not data:
+                raise Failed("changed", "it became shorter while it was read", self._node.path)
+            digest.update(data)
+            yield offset, data, hole and data == bytes(len(data))
+            offset += len(data)
+        self._check()
+        self._entry["hash"] = digest.hexdigest()
+
+    def _check(self) -> None:
+        if signature(os.fstat(self._fd)) != signature(self._node.stat):
+            raise Failed("changed", "it changed while it was read", self._node.path)
+
+
+def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file has data: from, to. All of it where its file system doesn't tell.
+
+    How much is allocated says nothing about it: that may be behind the file's end.
+    """
+    offset = 0
+    while offset < size:
+        try:
+            start = os.lseek(fd, offset, os.SEEK_DATA)
+        except OSError as problem:
+            if problem.errno == errno.ENXIO:
+                return  # a hole up to the end
+            if problem.errno == errno.EINVAL:
+                yield 0, size
+                return
+            raise
+        offset = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+        yield start, offset
+
+
+def gaps(found: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """What is between extents."""
+    before = 0
+    for start, end in found:
+        yield before, start
+        before = end
+    yield before, size
+
+
+def whole_blocks(gap: tuple[int, int]) -> tuple[int, int]:
+    """The part of a gap that is a hole in any file system."""
+    return -(-gap[0] // HOLE) * HOLE, gap[1] // HOLE * HOLE

@@ -1,0 +1,246 @@
+"""The target's end of a move."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import queue
+import stat
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from .committer import Committer, Written, of_target, sync_folders
+from .journal import Journal
+from .making import dress, make, proper
+from .nodes import MARKER, TEMPORARY, Entry, at, named, value_of, walk
+from .reading import CHUNK
+from .stream import OFFSET, QUEUED, VERSION, Frame, Input, packed, write_all
+from .voice import Failed, Voice
+
+
+class Receiver:
+    """The target's end."""
+
+    def __init__(self, root: bytes, move: str, voice: Voice) -> None:
+        self._root, self._voice = root, voice
+        self._journal = Journal(root, move)
+        self._committer = Committer(self._journal)
+        self._path = b""
+        self._number = 0
+        self._seen: set[bytes] = set()
+        self._folders: list[Entry] = []
+        self._links: list[Entry] = []
+        self._queue: queue.Queue[list[Frame]] = queue.Queue(QUEUED)
+        self._frames = self._each()
+
+    def run(self) -> None:
+        """Receive everything. Raises Failed."""
+        self._offer()
+        threading.Thread(target=self._listen, daemon=True).start()
+        try:
+            failures = self._take()
+        except BaseException:
+            with contextlib.suppress(Failed):
+                self._committer.close()  # the next run goes on from here
+            raise
+        self._committer.close()
+        if failures:
+            raise Failed("protocol", f"the source's end gave up: it couldn't read {failures} of its files")
+        try:
+            self._end()
+        except OSError as problem:
+            raise of_target(problem, self._path) from None
+        write_all(1, packed(b"R", self._voice.totals()))
+
+    def _offer(self) -> None:
+        """Tell the sender what is here already; remove what a cut run has left."""
+        there = []
+        if self._journal.resumed:
+            for folder, _, names in os.walk(self._root):
+                for name in filter(TEMPORARY.fullmatch, names):
+                    os.unlink(os.path.join(folder, name))
+            there = [path for path, text in self._journal.lines.items() if self._is_there(path, json.loads(text))]
+        self._there = set(there)
+        write_all(1, packed(b"H", {"version": VERSION}))
+        for number in range(0, len(there), 500):
+            write_all(1, packed(b"h", [json.loads(self._journal.lines[path]) for path in there[number : number + 500]]))
+        write_all(1, packed(b"G", {}))
+
+    def _is_there(self, path: bytes, line: Entry) -> bool:
+        try:
+            found = os.lstat(at(self._root, path))
+        except OSError:
+            return False
+        return [found.st_ino, found.st_size, found.st_mtime_ns] == line.get("written")
+
+    def _listen(self) -> None:
+        try:
+            for batch in Input().batches():
+                self._queue.put(batch)
+                if batch and batch[-1][0] == b"Z":
+                    return
+        except Failed as problem:
+            self._queue.put([(b"!", problem)])
+
+    def _each(self) -> Iterator[Frame]:
+        while True:
+            for kind, value in self._queue.get():
+                if kind == b"!":
+                    raise value
+                yield kind, value
+
+    def _take(self) -> int:
+        """Take frames up to the last one; returns how many failures it tells of."""
+        while True:
+            kind, value = next(self._frames)
+            if kind == b"Z":
+                return int(value["failures"])
+            try:
+                self._path = proper(value_of("path", value))
+                if self._journal.resumed:
+                    self._seen.add(self._path)
+                if kind == b"B":
+                    self._file(value)
+                elif kind == b"N":
+                    self._other(value)
+                elif kind != b"S" or self._path not in self._there:
+                    raise Failed("protocol", f"the other end sent a frame {kind!r} that has no place here", self._path)
+                else:
+                    self._voice.add(value["size"], 1)
+            except OSError as problem:
+                raise of_target(problem, self._path) from None
+
+    def _temporary(self) -> bytes:
+        self._number += 1
+        return os.path.join(os.path.dirname(at(self._root, self._path)), b"%s.%d" % (MARKER, self._number))
+
+    def _file(self, entry: Entry) -> None:
+        temporary, size = self._temporary(), entry["size"]
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            end = self._contents(fd, size)
+            if end is None:
+                os.unlink(temporary)
+                os.close(fd)
+                return
+            dress(fd, entry)
+        except BaseException:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        self._make_room(self._path)
+        found = os.fstat(fd)
+        line = {**named("path", self._path), **end, "written": [found.st_ino, found.st_size, found.st_mtime_ns]}
+        self._committer.add(Written(fd, temporary, at(self._root, self._path), line), size)
+        self._voice.add(0, 1)
+
+    def _contents(self, fd: int, size: int) -> Entry | None:
+        """Write a file's bytes; returns what its last frame says, none where it isn't to be."""
+        digest, position = hashlib.sha256(), 0
+        while True:
+            kind, value = next(self._frames)
+            if kind == b"D":
+                (offset,), data = OFFSET.unpack_from(value), memoryview(value)[OFFSET.size :]
+                if not position <= offset <= offset + len(data) <= size:
+                    raise Failed("protocol", "the stream from the other end arrived damaged (an offset)", self._path)
+                skip(digest, offset - position)
+                digest.update(data)
+                self._voice.add(offset + len(data) - position)
+                position = offset + len(data)
+                while data:
+                    count = os.pwrite(fd, data, offset)
+                    data, offset = data[count:], offset + count
+            elif kind == b"X":
+                return None
+            elif kind == b"E":
+                skip(digest, size - position)
+                if digest.hexdigest() != value["hash"]:
+                    raise Failed("protocol", "the stream from the other end arrived damaged (the file's hash is another)", self._path)
+                if position < size:
+                    os.ftruncate(fd, size)
+                    self._voice.add(size - position)
+                return dict(value)
+            else:
+                raise Failed("protocol", f"the other end sent a frame {kind!r} that has no place here", self._path)
+
+    def _other(self, entry: Entry) -> None:
+        """Make what isn't a file. Folders get theirs last, links come when all files are there."""
+        if "link" in entry:
+            proper(value_of("link", entry))
+            self._links.append(entry)
+        elif entry["kind"] == "directory":
+            self._folders.append(entry)
+            self._folder(at(self._root, self._path))
+        else:
+            temporary = self._temporary()
+            make(temporary, entry)
+            dress(temporary, entry)
+            self._name(temporary)
+
+    def _folder(self, where: bytes) -> None:
+        try:
+            found = os.lstat(where)
+        except FileNotFoundError:
+            os.mkdir(where, 0o700)
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            self._remove(self._path)
+            os.mkdir(where, 0o700)
+        elif found.st_mode & 0o700 != 0o700:
+            os.chmod(where, stat.S_IMODE(found.st_mode) | 0o700)
+
+    def _name(self, temporary: bytes) -> None:
+        self._journal.add([named("path", self._path)])
+        self._make_room(self._path)
+        os.rename(temporary, at(self._root, self._path))
+
+    def _make_room(self, path: bytes) -> None:
+        """The source was another when a cut run began: a folder makes place for what isn't one."""
+        where = at(self._root, path)
+        if self._journal.resumed and os.path.isdir(where) and not os.path.islink(where):
+            self._remove(path)
+
+    def _remove(self, path: bytes) -> None:
+        """Remove what a cut run has made; raises Failed for what it hasn't."""
+        where = at(self._root, path)
+        if stat.S_ISDIR(os.lstat(where).st_mode):
+            for name in os.listdir(where):
+                self._remove(os.path.join(path, name))
+            os.rmdir(where)
+        elif path in self._journal.lines:
+            os.unlink(where)
+        else:
+            raise Failed("foreign", "this isn't in the source, and this move hasn't made it", path)
+
+    def _end(self) -> None:
+        for entry in self._links:
+            self._path = value_of("path", entry)
+            one = at(self._root, value_of("link", entry))
+            temporary = self._temporary()
+            os.link(one, temporary, follow_symlinks=False)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.lstat(temporary), os.lstat(at(self._root, self._path))):
+                    os.unlink(temporary)  # renaming one name of an inode to another does nothing
+                    continue
+            self._name(temporary)
+        if self._journal.resumed:
+            for node in list(walk(self._root, self._voice.failed)):
+                if node.path not in self._seen and os.path.lexists(at(self._root, node.path)):
+                    self._remove(node.path)
+        for entry in reversed(self._folders):
+            self._path = value_of("path", entry)
+            dress(at(self._root, self._path), entry)
+        sync_folders(at(self._root, value_of("path", entry)) for entry in self._folders)
+        self.result = {"cacheDropped": self._committer.cache_dropped}
+
+
+def skip(digest: Any, length: int) -> None:  # noqa: ANN401 - hashlib has no public type
+    """Let zeros in."""
+    zeros = bytes(min(length, CHUNK))
+    while length > 0:
+        digest.update(zeros[:length] if length < len(zeros) else zeros)
+        length -= len(zeros)

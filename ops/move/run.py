@@ -1,0 +1,253 @@
+"""One volume's move, step by step: what fits, the copy, the proof.
+
+Nothing is given up: the source is mounted read-only, and the target counts only once it has been
+read back by another pod and compared.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from ops.errors import UserError
+from ops.move.changes import changes, unread
+from ops.move.comparison import compare
+from ops.move.conversation import Event, alone, joined
+from ops.move.ends import ClaimEnd, End, FolderEnd, usage
+from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, key, move_id, read
+from ops.move.process import Process
+from ops.move.progress import Progress
+from ops.move.sizes import too_small
+
+SHOWN = 10  # differences that are shown
+
+
+class Different(UserError):
+    """The target isn't what the source was. `differences` are all of them, a sentence each."""
+
+    def __init__(self, what: str, differences: list[str], hint: str) -> None:
+        more = [f"  and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else []
+        super().__init__("\n".join([what, *(f"  {each}" for each in differences[:SHOWN]), *more]), hint)
+        self.differences = differences
+
+
+class VolumeMove:
+    """The move of one volume from end to end. `stop` ends it soon, in a state that goes on."""
+
+    def __init__(self, title: str, source: End, target: End, stop: threading.Event) -> None:
+        self.title = title
+        self.source = source
+        self.target = target
+        self.id = move_id(source.uid, target.uid)
+        self.kept = KeptMove(self.id)
+        self.progress = Progress()
+        self.began_before = False
+        self._stop = stop
+
+    def sizes(self, *, look_at_target: bool) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """The usage of both ends, by pods of the moment. Raises UserError, Broken and ApiError."""
+        with self._tidied():
+            self._sweep()
+            self.progress.begin("looking")
+            self.source.open(self.id, "source", writes=False)
+            used = usage(self.source, self._stop)
+            room = None
+            if look_at_target:
+                self.target.open(self.id, "target", writes=True)
+                room = usage(self.target, self._stop)
+            self.source.close()
+            self.target.close()
+            return used, room
+
+    def move(self) -> dict[str, Any]:
+        """All steps; returns the verdict. Of a move that is proven already, nothing is done.
+
+        Raises UserError (Different among them), Broken, ApiError and Interrupted.
+        """
+        with self.kept.alone():
+            if self.kept.verdict:
+                return {**self.kept.verdict, "done": "before"}
+            with self._tidied():
+                self._sweep()
+                if self.kept.compared:  # a run was cut while it took its marker away
+                    self.target.open(self.id, "read-back", writes=True)
+                    return self._finish()
+                return self._move()
+
+    def verify(self) -> dict[str, Any]:
+        """Read the target again, and compare it with the kept manifest. Raises as `move` does."""
+        with self.kept.alone():
+            verdict = self.kept.verdict
+            if verdict is None:
+                raise UserError(f"{self.title}: this move isn't finished, so there is nothing to verify.", "Run it without --verify.")
+            with self._tidied():
+                self._sweep()
+                self.target.open(self.id, "read-back", writes=False)
+                self._compare(read(self.kept.manifest), self._read_back(), "is no longer what was moved")
+                self.target.close()
+            return {**verdict, "verifiedAt": _now()}
+
+    # --- the steps ------------------------------------------------------------------------------
+
+    def _move(self) -> dict[str, Any]:
+        began = time.monotonic()
+        self.kept.save(state="begun", source=self.source.described, target=self.target.described)
+        self.progress.begin("starting")
+        self.source.open(self.id, "source", writes=False)
+        self.target.open(self.id, "target", writes=True)
+        self._check_room()
+        copied = time.monotonic()
+        sent = self._copy()
+        copied = time.monotonic() - copied
+        self.target.close()  # what was written is read by another pod, which mounts it anew
+        self.progress.begin("starting")
+        self.target.open(self.id, "read-back", writes=True)
+        found = self._read_back()
+        manifest = self._source_unchanged(sent)
+        self._compare(manifest, found, "isn't what the source is")
+        self._judge(manifest, time.monotonic() - began, copied)
+        self.source.close()
+        return self._finish()
+
+    def _finish(self) -> dict[str, Any]:
+        """Take the marker away. Before that it is kept that this can be done again."""
+        self._hear("finish", self.target, "--move", self.id)
+        self.target.close()
+        if isinstance(self.target, FolderEnd):
+            shutil.copyfile(self.kept.manifest, self.target.manifest)
+        verdict: dict[str, Any] = self.kept.record()["verdict"]
+        self.kept.save(state=PROVEN)
+        self.progress.begin(PROVEN, verdict["bytes"], verdict["files"])
+        return verdict
+
+    def _sweep(self) -> None:
+        for end in (self.source, self.target):
+            if isinstance(end, ClaimEnd):
+                end.sweep(self.id)
+
+    def _check_room(self) -> None:
+        used, room = usage(self.source, self._stop), usage(self.target, self._stop)
+        if not room["empty"] and room["move"] != self.id:
+            whose = f"holds a part of another move ({room['move']})" if room["move"] else f"isn't empty: it has {room['inodes']} entries"
+            raise UserError(f"{self.title}: the target, {self.target.title}, {whose}.", "A move is made to an empty volume alone.")
+        problem = too_small(used, room)
+        if problem:
+            raise UserError(f"{self.title}: the target, {self.target.title}, {problem}.", "Make it larger: `size` in its settings.")
+        self.began_before = bool(room["move"])
+
+    def _copy(self) -> list[Entry]:
+        self.progress.begin("copying")
+        with self.kept.growing() as fresh:
+
+            def hear(process: Process, event: Event) -> None:
+                if process is sender and event["event"] == "entry":
+                    fresh.append(_entry(event))
+                elif process is sender and event["event"] == "progress":
+                    self.progress.take(event)
+
+            sender = self.source.run("send")
+            receiver = self.target.run("receive", "--move", self.id)
+            joined(sender, receiver, hear, self._stop)
+        return list(fresh)
+
+    def _read_back(self) -> list[Entry]:
+        self.progress.begin("reading back", self.progress.of_bytes, self.progress.of_files)
+        return self._hear("inspect", self.target)
+
+    def _source_unchanged(self, sent: Iterable[Entry]) -> list[Entry]:
+        """The whole manifest of the source, which is still as it was when it was read.
+
+        Raises Different where it isn't.
+        """
+        self.progress.begin("looking at the source")
+        manifest = self.kept.complete(sent)
+        looked = self._hear("look", self.source)
+        if {key(each) for each in looked} - {key(each) for each in manifest} or any(map(unread, manifest)):
+            self.progress.begin("reading the source", self.progress.of_bytes, self.progress.of_files)
+            manifest = self.kept.complete(self._hear("inspect", self.source))  # a cut run's entries were lost
+        differences = changes(manifest, looked)
+        if differences:
+            what = f"{self.title}: the source, {self.source.title}, changed while it was read:"
+            raise Different(what, differences, "Find out who writes to it, stop that, and run the same command again.")
+        if isinstance(self.source, FolderEnd) and self.source.manifest.exists():
+            differences = compare(read(self.source.manifest), manifest)
+            if differences:
+                what = f"{self.title}: the folder {self.source.folder} isn't what was put into it:"
+                hint = f"To move it as it is now, remove {self.source.manifest}."
+                raise Different(what, [each.replace("on the target", "now").replace("on the source", "then") for each in differences], hint)
+        return manifest
+
+    def _compare(self, manifest: list[Entry], found: list[Entry], what: str) -> None:
+        differences = compare(manifest, found)
+        if differences:
+            raise Different(
+                f"{self.title}: the target, {self.target.title}, {what}:",
+                differences,
+                "The source is as it was. Don't use the target: its storage doesn't keep what it is given.",
+            )
+
+    def _judge(self, manifest: list[Entry], seconds: float, copied: float) -> None:
+        files = [each for each in manifest if each["kind"] == "file" and "link" not in each]
+        size = sum(int(each.get("size") or 0) for each in files)
+        verdict = {
+            "verdict": PROVEN,
+            "move": self.id,
+            "volume": self.title,
+            "source": self.source.described,
+            "target": self.target.described,
+            "bytes": size,
+            "files": len(files),
+            "entries": len(manifest),
+            "resumed": self.began_before,
+            "seconds": round(seconds, 1),
+            "copySeconds": round(copied, 1),
+            "MBps": round(size / 1e6 / max(copied, 0.001), 1),
+            "provenAt": _now(),
+            "manifest": str(self.kept.manifest),
+        }
+        self.kept.save(state=COMPARED, verdict=verdict)
+
+    def _hear(self, mode: str, end: End, *arguments: str) -> list[Entry]:
+        found: list[Entry] = []
+
+        def hear(event: Event) -> None:
+            if event["event"] == "entry":
+                found.append(_entry(event))
+            elif event["event"] == "progress":
+                self.progress.take(event)
+
+        alone(end.run(mode, *arguments), hear, self._stop)
+        return found
+
+    def _tidied(self) -> _Tidied:
+        return _Tidied(self._abandon)
+
+    def _abandon(self) -> None:
+        for end in (self.source, self.target):
+            end.abandon(self.id)
+
+
+class _Tidied:
+    """Whatever ends the block but its own end, what it has made is removed."""
+
+    def __init__(self, tidy: Callable[[], None]) -> None:
+        self._tidy = tidy
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._tidy()
+
+
+def _entry(event: Event) -> Entry:
+    return {name: value for name, value in event.items() if name != "event"}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,79 @@
+"""Several moves side by side, within a bound: each in a thread, shown by the main one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from components.canary.signals import Interrupted, undisturbed
+from components.canary.words import NotProven
+from components.kube.errors import ApiError
+from ops.errors import UserError
+from ops.kube import explained
+from ops.move.conversation import Broken
+from ops.move.run import VolumeMove
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A move that didn't come to its end, in words."""
+
+    move: VolumeMove
+    reason: str
+    hint: str = ""
+
+
+def each_of(
+    moves: Sequence[VolumeMove], step: Callable[[VolumeMove], T], parallel: int, stop: threading.Event, look: Callable[[], None]
+) -> tuple[list[tuple[VolumeMove, T]], list[Failure]]:
+    """Do `step` for each move, `parallel` at a time, and call `look` a few times a second.
+
+    One that fails doesn't end the others. Ctrl-C sets `stop`, waits until what was made is removed,
+    and is raised again.
+    """
+    done: dict[str, T] = {}
+    failed: list[Failure] = []
+    with ThreadPoolExecutor(parallel) as pool:
+        futures: dict[Future[T], VolumeMove] = {pool.submit(step, move): move for move in moves}
+        left = set(futures)
+        try:
+            while left:
+                ended, left = wait(left, timeout=0.25, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    move = futures[future]
+                    try:
+                        done[move.id] = future.result()
+                    except (UserError, Broken, ApiError, NotProven) as problem:
+                        failed.append(_failure(move, problem))
+                look()
+        except KeyboardInterrupt:
+            with undisturbed():
+                stop.set()
+                pool.shutdown(wait=True, cancel_futures=True)
+            raise
+        except Interrupted:
+            raise KeyboardInterrupt from None
+    return [(move, done[move.id]) for move in moves if move.id in done], failed
+
+
+def _failure(move: VolumeMove, problem: Exception) -> Failure:
+    again = "The source is as it was. Run the same command again: it goes on where this stopped."
+    if isinstance(problem, UserError):
+        return Failure(move, problem.message, problem.hint)
+    if isinstance(problem, ApiError):
+        said = explained(problem)
+        return Failure(move, f"{move.title}: {said.message}", said.hint)
+    if isinstance(problem, NotProven):
+        return Failure(move, f"{move.title}: {problem.sentence}", problem.hint)
+    return Failure(move, f"{move.title}: {problem}", again if getattr(problem, "passing", False) else "The source is as it was.")
+
+
+def describe(failure: Failure) -> dict[str, Any]:
+    """A failure as JSON."""
+    found: dict[str, Any] = {"verdict": "not-proven", "move": failure.move.id, "volume": failure.move.title}
+    return {**found, "reason": failure.reason, "hint": failure.hint}

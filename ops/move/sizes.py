@@ -1,0 +1,54 @@
+"""Whether what is on the source fits onto the target, and how long it takes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from ops.move.kept import state_folder
+from ops.volumes.listing import readable
+
+# A file system's own need besides what the source's blocks say: one of another kind has other
+# blocks, folders and journals. In parts of what is used, and at least so many bytes.
+_SPARE, _LEAST_SPARE = 50, 16 * 2**20
+ASSUMED = 50.0  # MB (10^6 bytes) a second, before any move has been measured
+_PASSES = 2  # it is copied, then read back
+
+
+def too_small(used: Mapping[str, Any], room: Mapping[str, Any]) -> str:
+    """Why the target can't hold what the source has, as the end of a sentence; empty if it can.
+
+    What a part of the same move holds already counts as room.
+    """
+    wanted = used["usedBytes"] + max(_LEAST_SPARE, used["usedBytes"] // _SPARE)
+    there = room["freeBytes"] + (room["usedBytes"] if room.get("move") else 0)
+    if wanted > there:
+        return (
+            f"is too small: the source uses {readable(used['usedBytes'])}, which takes {readable(wanted)}, and {readable(there)} are free"
+        )
+    inodes = room.get("freeInodes") or 0
+    if inodes and used["inodes"] > inodes + (room["inodes"] if room.get("move") else 0):
+        return f"has too few inodes: the source has {used['inodes']} entries, and {inodes} inodes are free"
+    return ""
+
+
+def rate_between(source: Mapping[str, Any], target: Mapping[str, Any]) -> float | None:
+    """The MB a second of the last move between the same two classes of the same two clusters."""
+    newest: tuple[str, float] | None = None
+    for file in state_folder().glob("*/move.json"):
+        with suppress(ValueError, KeyError, TypeError, OSError):
+            verdict = json.loads(file.read_text(encoding="utf-8"))["verdict"]
+            same = all(verdict[end].get(name) == mine.get(name) for end, mine in (("source", source), ("target", target)) for name in _WAY)
+            if same and verdict["bytes"] and (newest is None or newest[0] < verdict["provenAt"]):
+                newest = verdict["provenAt"], float(verdict["MBps"])
+    return newest[1] if newest else None
+
+
+_WAY = ("context", "storageClass")
+
+
+def seconds_for(number_of_bytes: int, rate: float) -> float:
+    """How long so many bytes take: copied, and read back."""
+    return _PASSES * number_of_bytes / (max(rate, 0.1) * 1e6)

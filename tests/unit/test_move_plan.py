@@ -1,0 +1,236 @@
+"""Which claims are moved, what keeps a move from beginning, what is kept of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from components.kube.api import KubeApi
+from components.kube.errors import ApiError
+from ops.errors import UserError
+from ops.move import claims, keeper, pods, sizes
+from ops.move.changes import changes
+from ops.move.claims import ClaimSide
+from ops.move.kept import KeptMove, move_id, read
+from ops.settings import load_settings
+
+DEV = load_settings("dev")
+MIB = 2**20
+
+
+def claim(name: str = "data-postgres-0", **status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "namespace": "data", "uid": f"uid-of-{name}"},
+        "spec": {"storageClassName": "database-local-path", "resources": {"requests": {"storage": "5Gi"}}},
+        "status": {"phase": "Bound", "capacity": {"storage": "6Gi"}, **status},
+    }
+
+
+class Cluster:
+    """Answers with objects; a mock of KubeApi."""
+
+    context = "storage-tiers-dev"
+
+    def __init__(self, found: dict[str, Any]) -> None:
+        self.found = found
+        self.asked: list[tuple[str, Any]] = []
+        self.denied: set[str] = set()
+        self.refusal: ApiError | None = None
+
+    def items(self, path: str) -> list[Any]:
+        return cast(list[Any], self.found.get(path.rpartition("/")[2], []))
+
+    def find(self, path: str) -> Any:
+        return self.found.get(path.rpartition("/")[2])
+
+    def create(self, path: str, body: dict[str, Any]) -> Any:
+        self.asked.append((path, body))
+        if self.refusal and "pods?dryRun=All" in path:
+            raise self.refusal
+        asked = body.get("spec", {}).get("resourceAttributes") or {}
+        what = f"{asked.get('verb')} {asked.get('resource')}{'/' + asked['subresource'] if 'subresource' in asked else ''}"
+        return {"status": {"allowed": what not in self.denied}}
+
+
+def side(cluster: Cluster, found: dict[str, Any] | None = None) -> ClaimSide:
+    return ClaimSide(cast(KubeApi, cluster), DEV, "postgres", 0, found or claim())
+
+
+def pod(name: str, phase: str = "Running", **labels: str) -> dict[str, Any]:
+    volumes = [{"name": "x", "persistentVolumeClaim": {"claimName": "data-postgres-0"}}, {"name": "y", "emptyDir": {}}]
+    return {"metadata": {"name": name, "labels": labels}, "spec": {"volumes": volumes}, "status": {"phase": phase}}
+
+
+def stateful_set(replicas: int | None = None, **spec: Any) -> dict[str, Any]:
+    template: dict[str, Any] = {"spec": {}}
+    found = {"template": template, "volumeClaimTemplates": [{"metadata": {"name": "data"}}], **spec}
+    return {"metadata": {"name": "postgres"}, "spec": {**found, **({} if replicas is None else {"replicas": replicas})}}
+
+
+def test_all_claims_of_a_stack_of_a_service_or_one() -> None:
+    assert claims.wanted(DEV, None, None, "--from") == [("postgres", 0), ("kafka", 0), ("kafka", 1), ("kafka", 2)]
+    assert claims.wanted(DEV, "kafka", None, "--from") == [("kafka", 0), ("kafka", 1), ("kafka", 2)]
+    assert claims.wanted(DEV, "kafka", 1, "--from") == [("kafka", 1)]
+
+
+@pytest.mark.parametrize(
+    ("service", "ordinal", "says"),
+    [
+        ("mysql", None, "--service mysql: stack dev .* has no such service"),
+        (None, 1, "--ordinal 1: of which service"),
+        ("kafka", 3, "--ordinal 3: service kafka of stack dev .* has 3 replicas"),
+    ],
+)
+def test_what_there_is_not_is_refused(service: str | None, ordinal: int | None, says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        claims.wanted(DEV, service, ordinal, "--from")
+    assert caught.value.hint
+
+
+def test_missing_claims_are_all_named() -> None:
+    cluster = Cluster({"data-kafka-1": claim("data-kafka-1")})
+    with pytest.raises(UserError, match=r"data-kafka-0 \(not there\), data-kafka-2 \(not there\)") as caught:
+        claims.find(cast(KubeApi, cluster), DEV, claims.wanted(DEV, "kafka", None, "--from"))
+    assert caught.value.hint == "`pulumi up --stack dev` makes them."
+
+
+def test_a_claim_is_not_moved_onto_itself() -> None:
+    one = side(Cluster({}))
+    with pytest.raises(UserError, match="source and target at once"):
+        claims.pairs([one], [one])
+
+
+@pytest.mark.parametrize(
+    ("found", "users"),
+    [
+        ({"pods": [pod("x"), pod("y", "Pending")]}, ["pod x", "pod y"]),
+        ({"pods": [pod("x", "Succeeded"), pod("y", "Failed")]}, []),
+        ({"pods": [pod("m", **{"app.kubernetes.io/managed-by": pods.MANAGER})]}, []),
+        ({"statefulsets": [stateful_set()]}, ["StatefulSet postgres"]),
+        ({"statefulsets": [stateful_set(0)]}, []),
+        ({"statefulsets": [stateful_set(1, ordinals={"start": 1})]}, []),
+        ({"statefulsets": [stateful_set(1, volumeClaimTemplates=None, template=pod("x"))]}, ["StatefulSet postgres"]),
+    ],
+)
+def test_who_uses_a_claim(found: dict[str, Any], users: list[str]) -> None:
+    assert claims.users_of(side(Cluster(found))) == users
+
+
+def test_what_keeps_a_move_from_beginning_is_said_with_a_command() -> None:
+    used = list(claims.refusals(side(Cluster({"statefulsets": [stateful_set(1)]})), writes=True))
+    assert used[0].endswith("`kubectl --context storage-tiers-dev -n data scale statefulset postgres --replicas=0`")
+    pending = claim(phase="Pending")
+    assert "has no volume" in next(claims.refusals(side(Cluster({}), pending), writes=False))
+    assert not list(claims.refusals(side(Cluster({}), pending), writes=True)), "a pod of the move binds it"
+    block = claim()
+    block["spec"]["volumeMode"] = "Block"
+    assert "block volume" in next(claims.refusals(side(Cluster({}), block), writes=True))
+
+
+def test_missing_rights_are_listed() -> None:
+    cluster = Cluster({})
+    cluster.denied = {"create pods/exec", "list statefulsets"}
+    assert pods.missing_rights(cast(KubeApi, cluster), "data") == ["create pods/exec", "list statefulsets"]
+
+
+def test_a_namespace_that_admits_no_such_pod_is_told_with_the_label_that_it_needs() -> None:
+    cluster = Cluster({})
+    said = 'pods "x" is forbidden: violates PodSecurity "restricted:latest": unrestricted capabilities'
+    cluster.refusal = ApiError("the API answered 403", 403, said)
+    with pytest.raises(UserError, match="namespace data admits no pod of a move") as caught:
+        pods.try_out(cast(KubeApi, cluster), DEV, "m", "source", "data-postgres-0", writes=False)
+    assert "label namespace data pod-security.kubernetes.io/enforce=baseline --overwrite" in caught.value.hint
+
+
+def test_the_pods_have_no_more_than_they_use() -> None:
+    source, target = (pods.manifest(DEV, "m", role, "data-postgres-0", writes=role == "target") for role in ("source", "target"))
+    (reading,), (writing,) = source["spec"]["containers"], target["spec"]["containers"]
+    assert reading["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["DAC_OVERRIDE"]}
+    assert writing["securityContext"]["capabilities"]["add"] == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID"]
+    assert [each["readOnly"] for each in reading["volumeMounts"]] == [True, True]
+    assert "fsGroup" not in source["spec"]["securityContext"]
+    assert source["spec"]["automountServiceAccountToken"] is False
+    assert source["metadata"]["labels"]["app.kubernetes.io/instance"] == "dev"
+
+
+def usage(**changes: int | str) -> dict[str, Any]:
+    return {"usedBytes": 100 * MIB, "freeBytes": 1000 * MIB, "inodes": 10, "freeInodes": 100, "move": "", **changes}
+
+
+def test_what_does_not_fit_is_said_before_anything_is_copied() -> None:
+    assert sizes.too_small(usage(), usage(usedBytes=0)) == ""
+    assert "too small: the source uses 100.0 MiB" in sizes.too_small(usage(), usage(usedBytes=0, freeBytes=110 * MIB))
+    assert sizes.too_small(usage(), usage(usedBytes=90 * MIB, freeBytes=30 * MIB, move="m")) == "", "a part is there already"
+    assert "too few inodes" in sizes.too_small(usage(inodes=1000), usage())
+    assert sizes.too_small(usage(), usage(freeInodes=0)) == "", "some file systems have no such number"
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeptMove:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return KeptMove(move_id("a", "b"))
+
+
+def test_a_move_is_found_again_by_its_ends(kept: KeptMove, tmp_path: Path) -> None:
+    assert move_id("a", "b") == kept.folder.name != move_id("b", "a")
+    assert kept.verdict is None
+    kept.save(state="begun")
+    assert kept.verdict is None
+    kept.save(state="proven", verdict={"bytes": 1})
+    assert KeptMove(kept.folder.name).verdict == {"bytes": 1}
+    assert kept.folder.stat().st_mode & 0o777 == 0o700
+    assert kept.folder.parent.parent == tmp_path / "state/storage-tiers"
+
+
+def test_a_second_run_of_the_same_move_waits_for_nobody(kept: KeptMove) -> None:
+    with kept.alone(), pytest.raises(UserError, match="under way already"), KeptMove(kept.folder.name).alone():
+        pass
+
+
+def test_the_manifest_of_a_cut_run_is_completed_by_the_next_one(kept: KeptMove) -> None:
+    first = {"path": "a", "kind": "file", "size": 1, "mtimeNs": 5, "hash": "x"}
+    with pytest.raises(RuntimeError), kept.growing() as fresh:
+        fresh += [first, {"path": "b", "kind": "file", "size": 1, "mtimeNs": 5, "hash": "old"}]
+        raise RuntimeError
+    with (kept.folder / "source.jsonl.part").open("a") as file:
+        file.write('{"path": "c", "ki')  # as a kill leaves it
+    without = {"path": "a", "kind": "file", "size": 1, "mtimeNs": 5}
+    changed = {"path": "b", "kind": "file", "size": 1, "mtimeNs": 6}
+    assert kept.complete([without, changed]) == [first, changed]
+    assert read(kept.manifest) == [first, changed]
+
+
+def test_a_source_that_is_not_what_it_was_is_told_by_its_paths() -> None:
+    old = {"path": "a", "kind": "file", "size": 1, "mtimeNs": 5, "ctimeNs": 6, "hash": "x"}
+    folder = {"path": ".", "kind": "directory", "size": 4096, "mtimeNs": 1}
+    assert changes([folder, old], [{**folder, "size": 8192}, {key: value for key, value in old.items() if key != "hash"}]) == []
+    assert changes([folder, old], [folder, {**old, "ctimeNs": 7}]) == ["a: another ctimeNs than before"]
+    assert changes([folder, old], [folder, {**old, "path": "b"}]) == ["a is gone", "b is new"]
+
+
+def test_the_keeper_stays_while_something_runs_and_ends_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "LOOK", 0.05)
+    answers = [True, True, True]
+    monkeypatch.setattr(keeper, "others", lambda: bool(answers) and answers.pop())
+    began = time.monotonic()
+    assert keeper.main(0.2) == 0
+    assert time.monotonic() - began > 0.3
+
+
+def test_the_keeper_ends_when_it_is_told_to() -> None:
+    with subprocess.Popen([sys.executable, "-IB", keeper.__file__, "60"], stdout=subprocess.PIPE) as running:
+        while not _handles_term(running.pid):
+            time.sleep(0.02)
+        running.terminate()
+        assert running.wait(20) == 0
+
+
+def _handles_term(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), 16)
+    return bool(caught & 1 << 14)

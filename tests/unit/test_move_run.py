@@ -1,0 +1,113 @@
+"""A whole move between two folders of this machine: the same steps as between claims, by the same
+program.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from ops.errors import UserError
+from ops.move.ends import End, FolderEnd
+from ops.move.kept import read
+from ops.move.planning import planned
+from ops.move.run import Different, VolumeMove
+from ops.move.session import each_of
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    folder = tmp_path / "source"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "inner/file").write_bytes(os.urandom(3_000_000))
+    os.link(folder / "inner/file", folder / "linked")
+    (folder / "link").symlink_to("nowhere")
+    return folder
+
+
+def a_move(source: Path, target: Path) -> VolumeMove:
+    return VolumeMove("postgres-0", FolderEnd(source), FolderEnd(target), threading.Event())
+
+
+def test_it_is_proven_once_and_can_be_verified(source: Path, tmp_path: Path) -> None:
+    moving = a_move(source, tmp_path / "target")
+    verdict = moving.move()
+    assert (verdict["verdict"], verdict["files"], verdict["bytes"]) == ("proven", 1, 3_000_000)
+    assert (tmp_path / "target/inner/file").read_bytes() == (source / "inner/file").read_bytes()
+    assert (tmp_path / "target/linked").stat().st_ino == (tmp_path / "target/inner/file").stat().st_ino
+    assert sorted(each.name for each in (tmp_path / "target").iterdir()) == ["inner", "link", "linked"], "no marker is left"
+    assert read(tmp_path / "target.manifest.jsonl") == read(moving.kept.manifest)
+    assert moving.move()["done"] == "before"
+    assert moving.verify()["verifiedAt"]
+
+
+def test_what_was_changed_since_is_named(source: Path, tmp_path: Path) -> None:
+    moving = a_move(source, tmp_path / "target")
+    moving.move()
+    with (tmp_path / "target/inner/file").open("r+b") as file:
+        file.write(b"other")
+    with pytest.raises(Different, match="is no longer what was moved") as caught:
+        moving.verify()
+    assert "inner/file" in caught.value.message
+
+
+def test_a_backup_that_is_no_longer_what_it_was_is_not_restored(source: Path, tmp_path: Path) -> None:
+    a_move(source, tmp_path / "backup").move()
+    path = tmp_path / "backup/inner/file"
+    seen = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"other")
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    with pytest.raises(Different, match=r"isn't what was put into it:\n.*its contents are others"):
+        a_move(tmp_path / "backup", tmp_path / "back").move()
+
+
+def test_a_target_that_is_not_empty_is_left_alone(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target/mine").write_text("mine")
+    with pytest.raises(UserError, match="isn't empty"):
+        a_move(source, tmp_path / "target").move()
+    assert "isn't empty" in planned(a_move(source, tmp_path / "target"))["problem"]
+    assert [each.name for each in (tmp_path / "target").iterdir()] == ["mine"]
+
+
+def test_a_run_that_is_cut_at_its_very_end_is_finished_by_the_next(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(_: End) -> None:
+        raise KeyboardInterrupt
+
+    moving = a_move(source, tmp_path / "target")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(FolderEnd, "close", lambda end: cut(end) if moving.kept.compared and end is moving.target else None)
+        moving.move()
+    assert not (tmp_path / "target/.storage-tiers-move").exists(), "the marker is gone already"
+    assert moving.kept.verdict is None
+    assert a_move(source, tmp_path / "target").move()["verdict"] == "proven"
+    assert moving.kept.verdict
+
+
+def test_nothing_is_verified_that_was_not_moved(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="isn't finished"):
+        a_move(source, tmp_path / "target").verify()
+
+
+def test_a_plan_says_how_much_and_how_long(source: Path, tmp_path: Path) -> None:
+    plan = planned(a_move(source, tmp_path / "target"))
+    assert plan["usedBytes"] >= 3_000_000
+    assert plan["freeBytes"] > 0
+    assert not plan["problem"]
+    assert not plan["measured"]
+
+
+def test_one_that_fails_does_not_end_the_others(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine").touch()
+    both = [a_move(source, tmp_path / "full"), a_move(source, tmp_path / "empty")]
+    looks: list[int] = []
+    done, failed = each_of(both, VolumeMove.move, 2, threading.Event(), lambda: looks.append(1))
+    assert [verdict["verdict"] for _, verdict in done] == ["proven"]
+    assert ["isn't empty" in each.reason for each in failed] == [True]
+    assert looks
