@@ -13,6 +13,7 @@ from ops.console import console, say, step
 from ops.errors import UserError
 from ops.kube import explained
 from ops.machine import Machine, pass_machine
+from ops.move.kept import state_folder, unproven_from
 from ops.snapshots.refusals import chosen_set
 from ops.snapshots.restoring import restore
 from ops.volumes import listing, prune
@@ -161,6 +162,7 @@ def delete_old(stack: StackVolumes, names: tuple[str, ...], older_than: str | No
     seen = stack.look()
     may = prune.candidates(seen.volumes, stack.settings)
     doomed = prune.chosen(seen.volumes, stack.settings, names, limit, datetime.now(UTC)) if names or older_than else may
+    doomed = not_being_moved(doomed, named=bool(names))
     for volume in may if older_than else []:
         reason = prune.by_name_alone(volume, stack.settings)
         if reason:
@@ -182,6 +184,21 @@ def delete_old(stack: StackVolumes, names: tuple[str, ...], older_than: str | No
     if left:
         raise UserError("\n".join(["not everything was deleted:", *(f"  {line}" for line in left)]), "Run the same command again later.")
     say("Deleted.")
+
+
+def not_being_moved(doomed: list[Volume], *, named: bool) -> list[Volume]:
+    """Without those whose data a move has begun to copy, and hasn't proven on its target.
+
+    Raises UserError where one was named.
+    """
+    moving = {volume.name: again for volume in doomed if volume.claim and (again := unproven_from(volume.claim.uid))}
+    reasons = [f"{name} is what a move copies that isn't proven yet: `{again}` ends it" for name, again in moving.items()]
+    if reasons and named:
+        hint = f"A move that nobody wants any more is forgotten by removing its folder in {state_folder()}."
+        raise UserError("\n".join(["these volumes are not pruned, and so none is:", *(f"  {each}" for each in reasons)]), hint)
+    for reason in reasons:
+        say(f"Kept: {reason}.")
+    return [volume for volume in doomed if volume.name not in moving]
 
 
 def _show_doomed(stack: StackVolumes, doomed: list[Volume]) -> None:

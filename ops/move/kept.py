@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,20 @@ def state_folder() -> Path:
 def move_id(source: str, target: str) -> str:
     """The ID of the move between two ends, each known by its UID or path."""
     return hashlib.sha256(f"{source}\n{target}".encode()).hexdigest()[:12]
+
+
+def unproven_from(claim: str) -> str:
+    """The command that ends a move out of the claim with this UID, where one has begun on this
+    machine and isn't proven; empty where there is none.
+    """
+    for file in state_folder().glob("*/move.json"):
+        with suppress(ValueError, KeyError, TypeError, OSError):
+            record = json.loads(file.read_text(encoding="utf-8"))
+            if record["state"] != PROVEN and record["source"].get("uid") == claim:
+                target = record["target"]
+                where = f"--to {target['stack']}" if "stack" in target else f"--to-folder {shlex.quote(str(Path(target['folder']).parent))}"
+                return f"python -m ops move --from {record['source']['stack']} {where}"
+    return ""
 
 
 def key(entry: Entry) -> str:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.canary.manifests import canary_labels
+from ops.commands.volumes import not_being_moved
 from ops.errors import UserError
+from ops.move.kept import KeptMove
 from ops.volumes.prune import by_name_alone, candidates, chosen, parse_age, why_kept
 from ops.volumes.volume import Volume
 from tests.unit.test_matching import any_volume
 from tests.unit.volume_objects import reserved, settings, stamp, volume
 
+MOVE = ("aws", "python -m ops move --from dev --to aws"), ("/backup/data-kafka-1", "python -m ops move --from dev --to-folder /backup")
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
@@ -107,3 +111,23 @@ def test_whatever_is_pruned_is_this_stacks_and_nobodys(volumes: tuple[Volume, ..
         assert each.stamp.stack == "dev"
         assert each.phase in ("Released", "Failed")
         assert not any(other.name != each.name and other.location.path == each.location.path for other in volumes)
+
+
+@pytest.mark.parametrize(("target", "command"), MOVE)
+def test_what_a_move_copies_is_kept_until_the_move_is_proven(
+    target: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    moved, other = volume("pv1", marks=stamp()), volume("pv2", marks=stamp(ordinal=2))
+    assert moved.claim
+    kept = KeptMove("a1")
+    kept.save(
+        state="begun", source={"stack": "dev", "uid": moved.claim.uid}, target={"folder": target} if "/" in target else {"stack": target}
+    )
+    with pytest.raises(UserError) as refused:
+        not_being_moved([moved, other], named=True)
+    assert refused.value.message.endswith(f"so none is:\n  pv1 is what a move copies that isn't proven yet: `{command}` ends it")
+    assert not_being_moved([moved, other], named=False) == [other]
+    assert "Kept: pv1 is what a move copies" in capsys.readouterr().out
+    kept.save(state="proven")
+    assert not_being_moved([moved, other], named=True) == [moved, other]
