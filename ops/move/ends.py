@@ -130,12 +130,15 @@ def usage(end: End, stop: threading.Event) -> dict[str, Any]:
     return found
 
 
-def check_root(folder: Path) -> None:
-    """Raise UserError where this user can't give files their owners."""
+def check_root(option: str, folder: Path) -> None:
+    """Raise UserError where this user can't read anybody's files, or give files their owners.
+
+    `option` is what names the folder: --to-folder or --from-folder.
+    """
     if sys.platform != "linux":
-        raise UserError(f"--to-folder {folder}: only Linux keeps all that a volume's files have.", "Run it there.")
+        raise UserError(f"{option} {folder}: only Linux keeps all that a volume's files have.", "Run it there.")
     if os.geteuid() != 0:
         raise UserError(
-            f"--to-folder {folder}: only root can give the copied files their owners, and this user isn't root.",
+            f"{option} {folder}: only root can read and make files of every owner, and this user isn't root.",
             f"`sudo -E {shlex.quote(sys.executable)} -m ops move …` runs it as root.",
         )

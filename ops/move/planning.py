@@ -38,8 +38,9 @@ def moves(
     stop: threading.Event,
 ) -> tuple[list[VolumeMove], Sides]:
     """The moves, and the claims of each. Raises UserError and ApiError."""
-    if to_folder:
-        check_root(to_folder)
+    for option, folder in (("--from-folder", from_folder), ("--to-folder", to_folder)):
+        if folder:
+            check_root(option, folder)
     sides: Sides = []
     if source and target:
         replicas = claims.wanted(source.settings, service, ordinal, "--from")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +14,7 @@ import pytest
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from ops.errors import UserError
-from ops.move import claims, keeper, pods, sizes
+from ops.move import claims, keeper, planning, pods, sizes
 from ops.move.changes import changes
 from ops.move.claims import ClaimSide
 from ops.move.kept import KeptMove, move_id, read
@@ -234,3 +235,11 @@ def _handles_term(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     caught = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), 16)
     return bool(caught & 1 << 14)
+
+
+@pytest.mark.parametrize("option", ["--from-folder", "--to-folder"])
+def test_a_folder_takes_root(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    folders = [Path("/backup") if option == each else None for each in ("--from-folder", "--to-folder")]
+    with pytest.raises(UserError, match=rf"^{option} /backup: only root can read and make files of every owner"):
+        planning.moves(None, None, *folders, service=None, ordinal=None, stop=threading.Event())
