@@ -324,6 +324,7 @@ def test_a_source_that_changes_is_named(stacks: Stacks) -> None:
     assert "pgdata/large-5" in said
 
 
+@pytest.mark.soak
 def test_to_a_folder_and_back(stacks: Stacks, tmp_path: Path) -> None:
     before = tree(stacks.source)
     backup = tmp_path / "backup"
