@@ -40,6 +40,8 @@ DELETION = 60  # seconds for a pod to go
 READING = ("DAC_OVERRIDE",)  # what it takes to read anybody's files, at level baseline
 WRITING = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
 RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}}
+# What the settings ask of the canary's pods (canary.pod) is what the cluster asks of any.
+COPIED = ("tolerations", "imagePullSecrets", "priorityClassName", "serviceAccountName")
 _POD_SECURITY = "violates PodSecurity"
 
 
@@ -71,9 +73,9 @@ def manifest(settings: Settings, move: str, role: str, claim: str, *, writes: bo
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": _metadata(settings, move, name),
+        "metadata": _metadata(settings, move, name, asked),
         "spec": {
-            **{key: asked[key] for key in ("tolerations", "priorityClassName") if key in asked},
+            **{key: asked[key] for key in COPIED if key in asked},
             "nodeSelector": {**asked.get("nodeSelector", {}), **LINUX},
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 2,
@@ -93,7 +95,7 @@ def manifest(settings: Settings, move: str, role: str, claim: str, *, writes: bo
                         "readOnlyRootFilesystem": True,
                         "capabilities": {"drop": ["ALL"], "add": list(WRITING if writes else READING)},
                     },
-                    "resources": RESOURCES,
+                    "resources": asked.get("resources", RESOURCES),
                     "volumeMounts": [
                         {"name": "volume", "mountPath": MOUNT, "readOnly": not writes},
                         {"name": "program", "mountPath": FOLDER, "readOnly": True},
@@ -108,8 +110,11 @@ def manifest(settings: Settings, move: str, role: str, claim: str, *, writes: bo
     }
 
 
-def _metadata(settings: Settings, move: str, name: str) -> Json:
-    return {"name": name, "namespace": settings.namespace.name, "labels": move_labels(settings.stack, move)}
+def _metadata(settings: Settings, move: str, name: str, asked: Json) -> Json:
+    """The move's own labels are added last: nothing that is asked for takes their place."""
+    own = {**asked.get("labels", {}), **move_labels(settings.stack, move)}
+    annotations = {"annotations": asked["annotations"]} if "annotations" in asked else {}
+    return {"name": name, "namespace": settings.namespace.name, "labels": own, **annotations}
 
 
 @dataclass

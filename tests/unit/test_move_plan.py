@@ -13,12 +13,14 @@ import pytest
 
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
+from components.settings import load
 from ops.errors import UserError
 from ops.move import claims, keeper, planning, pods, sizes
 from ops.move.changes import changes
 from ops.move.claims import ClaimSide
 from ops.move.kept import KeptMove, move_id, read
 from ops.settings import load_settings
+from tests.unit.mocked_program import dev_config
 
 DEV = load_settings("dev")
 MIB = 2**20
@@ -157,6 +159,27 @@ def test_the_pods_have_no_more_than_they_use() -> None:
     assert "fsGroup" not in source["spec"]["securityContext"]
     assert source["spec"]["automountServiceAccountToken"] is False
     assert source["metadata"]["labels"]["app.kubernetes.io/instance"] == "dev"
+
+
+def test_what_the_cluster_asks_of_the_canarys_pods_it_gets_from_those_of_a_move() -> None:
+    asked = {
+        "labels": {"sidecar.istio.io/inject": "false"},
+        "annotations": {"team": "storage"},
+        "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+        "nodeSelector": {"example.com/pool": "storage"},
+        "imagePullSecrets": [{"name": "registry"}],
+        "priorityClassName": "storage",
+        "serviceAccountName": "storage",
+        "resources": {"requests": {"cpu": "500m"}},
+    }
+    settings = load(dev_config(canary={"image": "python:3.11-slim", "pod": asked}), "dev")
+    made = pods.manifest(settings, "m", "source", "data-postgres-0", writes=False)
+    for key in ("tolerations", "imagePullSecrets", "priorityClassName", "serviceAccountName"):
+        assert made["spec"][key] == asked[key]
+    assert made["spec"]["nodeSelector"] == {"example.com/pool": "storage", "kubernetes.io/os": "linux"}
+    assert made["spec"]["containers"][0]["resources"] == asked["resources"]
+    assert made["metadata"]["annotations"] == asked["annotations"]
+    assert made["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
 
 
 def usage(**changes: int | str) -> dict[str, Any]:
