@@ -8,6 +8,7 @@ import shlex
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -15,9 +16,9 @@ from components.canary.stopping import StoppableApi
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from ops.errors import UserError
-from ops.move.claims import ClaimSide
+from ops.move.claims import ClaimSide, refusals
 from ops.move.conversation import alone
-from ops.move.pods import MovePod, program, sweep
+from ops.move.pods import MovePod, claim_path, program, sweep
 from ops.move.process import InPod, OnThisMachine, Process
 
 
@@ -33,6 +34,12 @@ class End(Protocol):
 
     def run(self, *arguments: str) -> Process:
         """Run the program on its files. Raises Broken and ApiError."""
+
+    def check(self) -> None:
+        """It is still what it was at the beginning, and nobody else uses it.
+
+        Raises UserError where that isn't so, and ApiError.
+        """
 
     def close(self) -> None:
         """Let go of it; it is unmounted. Raises UserError and ApiError."""
@@ -70,6 +77,19 @@ class ClaimEnd:
         """In the pod."""
         assert self._pod is not None, "it is open"
         return self._pod.run(*arguments)
+
+    def check(self) -> None:
+        """The claim of this name is the same one, and no other pod uses it.
+
+        A pod that starts in mid-move may write what isn't compared any more.
+        """
+        now = self._api.find(claim_path(self.side.settings.namespace.name, self.side.name))
+        if now is None or now["metadata"]["uid"] != self.uid or now["metadata"].get("deletionTimestamp"):
+            raise UserError(
+                f"{self.title}: the claim was deleted while it was moved.", "Look who deletes it, then run the same command again."
+            )
+        for problem in refusals(replace(self.side, api=self._api, claim=now), writes=True):
+            raise UserError(f"{problem}.", "Then run the same command again: it goes on where this stopped.")
 
     def close(self) -> None:
         """Remove the pod."""
@@ -116,6 +136,9 @@ class FolderEnd:
         """On this machine, with its Python."""
         command = [sys.executable, "-IB", str(program()), arguments[0], "--root", str(self.folder), *arguments[1:]]
         return OnThisMachine(command, f"folder {self.folder}")
+
+    def check(self) -> None:
+        """Nobody knows who uses a folder."""
 
     def close(self) -> None:
         """Nothing is held."""

@@ -7,7 +7,6 @@ They are root, because a volume's files are anybody's, with as few capabilities 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -42,6 +41,16 @@ WRITING = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
 RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}}
 # What the settings ask of the canary's pods (canary.pod) is what the cluster asks of any.
 COPIED = ("tolerations", "imagePullSecrets", "priorityClassName", "serviceAccountName")
+# What a move asks for in a namespace: verb, resource (with its subresource), API group.
+RIGHTS = (
+    ("get", "persistentvolumeclaims", ""),
+    *((verb, "pods", "") for verb in ("get", "list", "create", "delete")),
+    *((verb, "configmaps", "") for verb in ("list", "create", "delete")),
+    ("create", "pods/exec", ""),
+    ("get", "pods/exec", ""),
+    ("list", "events", ""),
+    ("list", "statefulsets", "apps"),
+)
 _POD_SECURITY = "violates PodSecurity"
 
 
@@ -224,18 +233,10 @@ def refused(problem: ApiError, settings: Settings) -> Exception:
     )
 
 
-def rights(namespace: str) -> Sequence[tuple[str, str, str]]:
-    """What a move asks for in a namespace: verb, resource (with its subresource), API group."""
-    pods = [(verb, "pods", "") for verb in ("get", "list", "create", "delete")]
-    maps = [(verb, "configmaps", "") for verb in ("list", "create", "delete")]
-    del namespace
-    return [*pods, *maps, ("create", "pods/exec", ""), ("get", "pods/exec", ""), ("list", "events", ""), ("list", "statefulsets", "apps")]
-
-
 def missing_rights(api: KubeApi, namespace: str) -> list[str]:
     """Those of them that the user lacks: `create pods`, …"""
     lacking = []
-    for verb, resource, group in rights(namespace):
+    for verb, resource, group in RIGHTS:
         what, _, sub = resource.partition("/")
         asked: dict[str, Any] = {"namespace": namespace, "verb": verb, "resource": what, "group": group}
         if sub:

@@ -75,6 +75,7 @@ class VolumeMove:
                 self._sweep()
                 if self.kept.compared:  # a run was cut while it took its marker away
                     self.target.open(self.id, "read-back", writes=True)
+                    self.target.check()
                     return self._finish()
                 return self._move()
 
@@ -87,6 +88,7 @@ class VolumeMove:
             with self._tidied():
                 self._sweep()
                 self.target.open(self.id, "read-back", writes=False)
+                self.target.check()
                 self._compare(read(self.kept.manifest), self._read_back(), "is no longer what was moved")
                 self.target.close()
             return {**verdict, "verifiedAt": _now()}
@@ -99,6 +101,7 @@ class VolumeMove:
         self.progress.begin("starting")
         self.source.open(self.id, "source", writes=False)
         self.target.open(self.id, "target", writes=True)
+        self._check_ends()
         self._check_room()
         copied = time.monotonic()
         sent = self._copy()
@@ -111,6 +114,7 @@ class VolumeMove:
         self.source.open(self.id, "source", writes=False)
         manifest = self._source_unchanged(sent)
         self._compare(manifest, found, "isn't what the source is")
+        self._check_ends()
         self._judge(manifest, time.monotonic() - began, copied)
         self.source.close()
         return self._finish()
@@ -130,6 +134,11 @@ class VolumeMove:
         for end in (self.source, self.target):
             if isinstance(end, ClaimEnd):
                 end.sweep(self.id)
+
+    def _check_ends(self) -> None:
+        """Now that both are held: nobody has come between the refusals and this."""
+        self.source.check()
+        self.target.check()
 
     def _check_room(self) -> None:
         used, room = usage(self.source, self._stop), usage(self.target, self._stop)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,7 @@ from ops.errors import UserError
 from ops.move import claims, keeper, planning, pods, sizes
 from ops.move.changes import changes
 from ops.move.claims import ClaimSide
+from ops.move.ends import ClaimEnd
 from ops.move.kept import KeptMove, move_id, read
 from ops.settings import load_settings
 from tests.unit.mocked_program import dev_config
@@ -50,6 +52,10 @@ class Cluster:
 
     def find(self, path: str) -> Any:
         return self.found.get(path.rpartition("/")[2])
+
+    def of_context(self, context: str) -> Cluster:
+        assert context == self.context
+        return self
 
     def create(self, path: str, body: dict[str, Any]) -> Any:
         self.asked.append((path, body))
@@ -133,6 +139,25 @@ def test_what_keeps_a_move_from_beginning_is_said_with_a_command() -> None:
     block = claim()
     block["spec"]["volumeMode"] = "Block"
     assert "block volume" in next(claims.refusals(side(Cluster({}), block), writes=True))
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({}, ""),
+        ({"pods": [pod("m", **{"app.kubernetes.io/managed-by": pods.MANAGER})]}, ""),
+        ({"pods": [pod("late")]}, "claim data-postgres-0 of stack dev is used by pod late"),
+        ({"data-postgres-0": None}, "dev data-postgres-0: the claim was deleted while it was moved"),
+        ({"data-postgres-0": {**claim(), "metadata": {"name": "data-postgres-0", "uid": "made-anew"}}}, "the claim was deleted while"),
+        ({"data-postgres-0": {**claim(), "metadata": {**claim()["metadata"], "deletionTimestamp": "now"}}}, "the claim was deleted while"),
+    ],
+)
+def test_what_has_changed_in_mid_move_is_seen(now: dict[str, Any], said: str) -> None:
+    cluster = Cluster({"data-postgres-0": claim()})
+    end = ClaimEnd(side(cluster), threading.Event())
+    cluster.found.update(now)
+    with pytest.raises(UserError, match=said) if said else nullcontext():
+        end.check()
 
 
 def test_missing_rights_are_listed() -> None:
