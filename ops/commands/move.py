@@ -86,6 +86,7 @@ def move(
         console.print(_table(verdicts))
     for each in [] if as_json else [each for each in verdicts if "done" in each]:
         say(f"{each['volume']} was moved before ({each['provenAt']}), and nothing was done: what has changed since isn't moved.")
+        say(f"  To move it once more: empty the target, and remove {Path(each['manifest']).parent}")
     for failure in failures:
         errors.print("[red]error:[/] ", end="")
         errors.print(f"{failure.reason}\n{failure.hint}".rstrip(), markup=False)

@@ -11,7 +11,7 @@ from components.kube.api import Json, KubeApi
 from components.kube.quantity import bytes_of
 from components.settings import Settings
 from ops.errors import UserError
-from ops.move.pods import MANAGER, claim_path
+from ops.move.pods import MANAGER, MOVE, claim_path
 
 _ENDED = ("Succeeded", "Failed")  # phases of a pod
 
@@ -102,15 +102,15 @@ def pairs(sources: Sequence[ClaimSide], targets: Sequence[ClaimSide]) -> list[tu
     return found
 
 
-def refusals(side: ClaimSide, *, writes: bool) -> Iterator[str]:
-    """What keeps a move from using a claim, a sentence each. Raises ApiError."""
+def refusals(side: ClaimSide, move: str, *, writes: bool) -> Iterator[str]:
+    """What keeps a move from using a claim, a sentence each. `move` is its ID. Raises ApiError."""
     where = f"claim {side.name} of stack {side.settings.stack}"
     if not writes and not side.is_bound:
         yield f"{where} has no volume: there is nothing to move"
     mode = side.claim["spec"].get("volumeMode") or "Filesystem"
     if mode != "Filesystem":
         yield f"{where} is a block volume (volumeMode {mode}): a move copies files"
-    users = users_of(side)
+    users = users_of(side, move)
     if users:
         stop = f"`kubectl --context {side.api.context} -n {side.settings.namespace.name}"
         what = users[0].partition(" ")
@@ -118,13 +118,16 @@ def refusals(side: ClaimSide, *, writes: bool) -> Iterator[str]:
         yield f"{where} is used by {', '.join(users)}. Stop it first: {how}"
 
 
-def users_of(side: ClaimSide) -> list[str]:
-    """Who uses a claim: `StatefulSet postgres` with replicas, `pod x` that hasn't ended."""
+def users_of(side: ClaimSide, move: str) -> list[str]:
+    """Who uses a claim: `StatefulSet postgres` with replicas, `pod x` that hasn't ended.
+
+    The pods of this very move are no others.
+    """
     namespace, name = side.settings.namespace.name, side.name
     sets = side.api.items(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")
     users = [f"StatefulSet {each['metadata']['name']}" for each in sets if name in claims_of(each)]
     for pod in side.api.items(objects.namespaced(namespace, "pods")):
-        ours = labels.of(pod).get(labels.MANAGED_BY) == MANAGER
+        ours = labels.of(pod).get(labels.MANAGED_BY) == MANAGER and labels.of(pod).get(MOVE) == move
         if not ours and (pod.get("status") or {}).get("phase") not in _ENDED and name in mounted_by(pod["spec"]):
             users.append(f"pod {pod['metadata']['name']}")
     return users

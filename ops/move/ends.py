@@ -35,7 +35,7 @@ class End(Protocol):
     def run(self, *arguments: str) -> Process:
         """Run the program on its files. Raises Broken and ApiError."""
 
-    def check(self) -> None:
+    def check(self, move: str) -> None:
         """It is still what it was at the beginning, and nobody else uses it.
 
         Raises UserError where that isn't so, and ApiError.
@@ -78,7 +78,7 @@ class ClaimEnd:
         assert self._pod is not None, "it is open"
         return self._pod.run(*arguments)
 
-    def check(self) -> None:
+    def check(self, move: str) -> None:
         """The claim of this name is the same one, and no other pod uses it.
 
         A pod that starts in mid-move may write what isn't compared any more.
@@ -88,7 +88,7 @@ class ClaimEnd:
             raise UserError(
                 f"{self.title}: the claim was deleted while it was moved.", "Look who deletes it, then run the same command again."
             )
-        for problem in refusals(replace(self.side, api=self._api, claim=now), writes=True):
+        for problem in refusals(replace(self.side, api=self._api, claim=now), move, writes=True):
             raise UserError(f"{problem}.", "Then run the same command again: it goes on where this stopped.")
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ class FolderEnd:
         command = [sys.executable, "-IB", str(program()), arguments[0], "--root", str(self.folder), *arguments[1:]]
         return OnThisMachine(command, f"folder {self.folder}")
 
-    def check(self) -> None:
+    def check(self, move: str) -> None:
         """Nobody knows who uses a folder."""
 
     def close(self) -> None:

@@ -93,7 +93,7 @@ def problems(sides: Sides, made: Sequence[VolumeMove], *, verify: bool) -> list[
                 if lacking:
                     found.append(f"context {where[0]!r} lacks rights in namespace {where[1]} that a move takes: {', '.join(lacking)}")
                     continue
-            found += claims.refusals(side, writes=writes)
+            found += claims.refusals(side, move.id, writes=writes)
             try:
                 try_out(side.api, side.settings, move.id, "target" if writes else "source", side.name, writes=writes)
             except UserError as problem:

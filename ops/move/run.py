@@ -75,7 +75,7 @@ class VolumeMove:
                 self._sweep()
                 if self.kept.compared:  # a run was cut while it took its marker away
                     self.target.open(self.id, "read-back", writes=True)
-                    self.target.check()
+                    self.target.check(self.id)
                     return self._finish()
                 return self._move()
 
@@ -88,7 +88,7 @@ class VolumeMove:
             with self._tidied():
                 self._sweep()
                 self.target.open(self.id, "read-back", writes=False)
-                self.target.check()
+                self.target.check(self.id)
                 self._compare(read(self.kept.manifest), self._read_back(), "is no longer what was moved")
                 self.target.close()
             return {**verdict, "verifiedAt": _now()}
@@ -137,8 +137,8 @@ class VolumeMove:
 
     def _check_ends(self) -> None:
         """Now that both are held: nobody has come between the refusals and this."""
-        self.source.check()
-        self.target.check()
+        self.source.check(self.id)
+        self.target.check(self.id)
 
     def _check_room(self) -> None:
         used, room = usage(self.source, self._stop), usage(self.target, self._stop)

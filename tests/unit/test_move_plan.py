@@ -119,7 +119,8 @@ def test_a_claim_is_not_moved_onto_itself() -> None:
     [
         ({"pods": [pod("x"), pod("y", "Pending")]}, ["pod x", "pod y"]),
         ({"pods": [pod("x", "Succeeded"), pod("y", "Failed")]}, []),
-        ({"pods": [pod("m", **{"app.kubernetes.io/managed-by": pods.MANAGER})]}, []),
+        ({"pods": [pod("m", **pods.move_labels("dev", "m"))]}, []),
+        ({"pods": [pod("o", **pods.move_labels("dev", "other"))]}, ["pod o"]),
         ({"statefulsets": [stateful_set()]}, ["StatefulSet postgres"]),
         ({"statefulsets": [stateful_set(0)]}, []),
         ({"statefulsets": [stateful_set(1, ordinals={"start": 1})]}, []),
@@ -127,25 +128,26 @@ def test_a_claim_is_not_moved_onto_itself() -> None:
     ],
 )
 def test_who_uses_a_claim(found: dict[str, Any], users: list[str]) -> None:
-    assert claims.users_of(side(Cluster(found))) == users
+    assert claims.users_of(side(Cluster(found)), "m") == users
 
 
 def test_what_keeps_a_move_from_beginning_is_said_with_a_command() -> None:
-    used = list(claims.refusals(side(Cluster({"statefulsets": [stateful_set(1)]})), writes=True))
+    used = list(claims.refusals(side(Cluster({"statefulsets": [stateful_set(1)]})), "m", writes=True))
     assert used[0].endswith("`kubectl --context storage-tiers-dev -n data scale statefulset postgres --replicas=0`")
     pending = claim(phase="Pending")
-    assert "has no volume" in next(claims.refusals(side(Cluster({}), pending), writes=False))
-    assert not list(claims.refusals(side(Cluster({}), pending), writes=True)), "a pod of the move binds it"
+    assert "has no volume" in next(claims.refusals(side(Cluster({}), pending), "m", writes=False))
+    assert not list(claims.refusals(side(Cluster({}), pending), "m", writes=True)), "a pod of the move binds it"
     block = claim()
     block["spec"]["volumeMode"] = "Block"
-    assert "block volume" in next(claims.refusals(side(Cluster({}), block), writes=True))
+    assert "block volume" in next(claims.refusals(side(Cluster({}), block), "m", writes=True))
 
 
 @pytest.mark.parametrize(
     ("now", "said"),
     [
         ({}, ""),
-        ({"pods": [pod("m", **{"app.kubernetes.io/managed-by": pods.MANAGER})]}, ""),
+        ({"pods": [pod("m", **pods.move_labels("dev", "m"))]}, ""),
+        ({"pods": [pod("o", **pods.move_labels("dev", "other"))]}, "claim data-postgres-0 of stack dev is used by pod o"),
         ({"pods": [pod("late")]}, "claim data-postgres-0 of stack dev is used by pod late"),
         ({"data-postgres-0": None}, "dev data-postgres-0: the claim was deleted while it was moved"),
         ({"data-postgres-0": {**claim(), "metadata": {"name": "data-postgres-0", "uid": "made-anew"}}}, "the claim was deleted while"),
@@ -157,7 +159,7 @@ def test_what_has_changed_in_mid_move_is_seen(now: dict[str, Any], said: str) ->
     end = ClaimEnd(side(cluster), threading.Event())
     cluster.found.update(now)
     with pytest.raises(UserError, match=said) if said else nullcontext():
-        end.check()
+        end.check("m")
 
 
 def test_missing_rights_are_listed() -> None:
