@@ -310,7 +310,7 @@ def _replace(file: Path) -> None:
     ("change", "path", "reason"),
     [
         pytest.param(_overwrite, "large", "it changed while it was read", id="overwritten"),
-        pytest.param(lambda file: file.with_name("z").unlink(), "z", "No such file or directory", id="removed"),
+        pytest.param(lambda file: file.with_name("z").unlink(), "z", "No such file or directory", id="removed", marks=pytest.mark.soak),
         pytest.param(_replace, "large", "it changed while it was read", id="replaced", marks=pytest.mark.soak),
         pytest.param(_shorten, "large", "it became shorter while it was read", id="shortened", marks=pytest.mark.soak),
         pytest.param(lambda file: file.chmod(0o400), "large", "it changed while it was read", id="another mode", marks=pytest.mark.soak),
@@ -510,13 +510,16 @@ def test_a_target_of_another_move_is_refused(plain: Path, target: Path, tmp_path
 
 
 def test_two_receivers_do_not_write_at_once(plain: Path, target: Path) -> None:
+    """The one that was there first says that it is alive, as long as it waits for the source."""
     waiting = Program("receive", target, "--move", ID, stdin=(pipe := os.pipe())[0], stdout=subprocess.DEVNULL)
-    _until(lambda: (target / ".storage-tiers-move").exists() and (target / ".storage-tiers-move").stat().st_size > 0)
+    _until(lambda: (target / MARKER).exists() and (target / MARKER).stat().st_size > 0)
     refused = run("receive", target, "--move", ID, status=1)
     assert "another process of the same move writes to the target still" in refused.told("failed")[0]["reason"]
+    _until(lambda: len(waiting.told("alive")) >= 2)
     for each in pipe:
         os.close(each)
     assert waiting.wait() == 1
+    assert waiting.told("failed") == [{"kind": "protocol", "reason": "the stream from the other end was cut"}]
     check_moved(plain, target, move(plain, target).sender.told("entry"))
 
 
@@ -552,15 +555,6 @@ def test_finish_leaves_no_trace_and_may_be_repeated(plain: Path, target: Path) -
     check_moved(plain, target, sent)
     run("finish", target, "--move", ID)
     assert compare(sent, run("inspect", target).told("entry")) == []
-
-
-def test_it_says_that_it_is_alive_while_nothing_comes(target: Path) -> None:
-    waiting = Program("receive", target, "--move", ID, stdin=(pipe := os.pipe())[0], stdout=subprocess.DEVNULL)
-    _until(lambda: len(waiting.told("alive")) >= 2)
-    for each in pipe:
-        os.close(each)
-    assert waiting.wait() == 1
-    assert waiting.told("failed") == [{"kind": "protocol", "reason": "the stream from the other end was cut"}]
 
 
 @pytest.mark.parametrize(
