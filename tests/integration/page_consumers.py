@@ -31,6 +31,7 @@ WRITING = 12.0  # seconds of each load, from its client's start on
 # gone from the API before its processes are, and another one start beside them.
 GRACE = 1
 KILLED = 4.0  # seconds after the first acknowledgement
+RUNNING = 240  # seconds in which all pods run
 ANSWERING = 300  # seconds that a client takes at most
 Json: TypeAlias = dict[str, Any]
 
@@ -103,7 +104,10 @@ class Consumers:
 
     def wait_until_all_run(self) -> None:
         """All pods run, and the brokers know one another's addresses."""
-        eventually(self._all_run, "all pods run", 240)
+        end = time.monotonic() + RUNNING
+        while not self._all_run():
+            assert time.monotonic() < end, f"not all pods run in {RUNNING} s: {self.logs()}"
+            time.sleep(0.2)
 
     def _all_run(self) -> bool:
         pods = {each.metadata.name: each for each in self.core.list_namespaced_pod("data").items}
@@ -155,9 +159,9 @@ class Consumers:
         return json.loads(said.strip().splitlines()[-1])
 
     def logs(self) -> str:
-        """The ends of all pods' logs."""
-        names = [each.metadata.name for each in self.core.list_namespaced_pod("data").items]
-        return "".join(f"\n== {name}\n{self.log(name)}" for name in names)
+        """The states of all pods, and the ends of their logs."""
+        found = {each.metadata.name: each.status.container_statuses for each in self.core.list_namespaced_pod("data").items}
+        return "".join(f"\n== {name}\n{states}\n{self.log(name)}" for name, states in found.items())
 
     def log(self, pod: str) -> str:
         try:
@@ -205,7 +209,11 @@ class Consumers:
         Where all brokers are killed all their addresses are others: without a DNS the producer does
         not find them again, and has records on its way of which it never hears.
         """
-        before = self.client("records", "read")["last"] if self.sent else 0
+        before = 0
+        if self.sent:
+            there = self.client("records", "read")
+            assert not there["unread"], there
+            before = there["last"]
         said = self.client("records", "write", str(before + 1), str(WRITING))
         assert bool(said["problem"]) == all_killed, said
         assert all_killed or said["acknowledged"] == said["sent"], said

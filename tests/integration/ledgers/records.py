@@ -19,9 +19,11 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 TOPIC = "ledger"
+MARK = "end"  # written before it is read
 SETTINGS = {"log_level": 2, "error_cb": lambda _: None}
 STARTING = 120  # seconds
 UNSENT = 500  # records that are on their way at most
+PACE = 1000  # records a second, of 600 bytes: what all loads send stays below the page's retention
 
 
 def content(number: int) -> str:
@@ -63,24 +65,52 @@ def write(bootstrap: str, first: int, seconds: float) -> dict[str, object]:
     producer = Producer(
         {**SETTINGS, "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "delivery.timeout.ms": 45000}
     )
-    number, end = first, time.monotonic() + seconds
+    number, began = first, time.monotonic()
+    end = began + seconds
     while time.monotonic() < end and not told["problem"]:
-        if len(producer) < UNSENT:
+        if len(producer) < UNSENT and number - first < (time.monotonic() - began) * PACE:
             producer.produce(TOPIC, content(number), partition=0, on_delivery=delivered)
             number += 1
             producer.poll(0)
         else:
-            producer.poll(0.05)
+            producer.poll(0.01)
     producer.flush(60)
     return {**told, "sent": number - 1}
+
+
+def mark(bootstrap: str) -> None:
+    """One record more, acknowledged by all.
+
+    After a start the brokers agree on a partition's end only by and by, and a consumer gets nothing
+    beyond: all before this one can be read.
+    """
+    problems: list[str] = []
+    producer = Producer({**SETTINGS, "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True})
+    producer.produce(TOPIC, MARK, partition=0, on_delivery=lambda error, _: problems.append(str(error)) if error else None)
+    if producer.flush(STARTING) or problems:
+        sys.exit(f"the topic takes no more records: {problems}")
+
+
+def end_of(consumer: Consumer, where: TopicPartition) -> int:
+    """The partition's end, as soon as its leader says it."""
+    until = time.monotonic() + STARTING
+    while True:
+        try:
+            _, end = consumer.get_watermark_offsets(where, timeout=10)
+            return int(end)
+        except KafkaException:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)
 
 
 def read(bootstrap: str) -> dict[str, object]:
     """What is there."""
     make_topic(bootstrap)
-    consumer = Consumer({**SETTINGS, "bootstrap.servers": bootstrap, "group.id": "ledger", "enable.auto.commit": False})
+    mark(bootstrap)
+    consumer = Consumer({**SETTINGS, "bootstrap.servers": bootstrap, "group.id": "ledger", "auto.offset.reset": "error"})
     where = TopicPartition(TOPIC, 0, 0)
-    _, end = consumer.get_watermark_offsets(where, timeout=STARTING)
+    end = end_of(consumer, where)
     consumer.assign([where])
     last, wrong, count, offset, patience = 0, [], 0, 0, time.monotonic() + STARTING
     while offset < end and time.monotonic() < patience:
@@ -88,6 +118,8 @@ def read(bootstrap: str) -> dict[str, object]:
             if message.error():
                 sys.exit(str(message.error()))
             text, offset = message.value().decode(), message.offset() + 1
+            if text == MARK:
+                continue
             number = int(text.split()[0])
             if number != last + 1 or text != content(number):
                 wrong.append(number)
