@@ -586,6 +586,39 @@ def test_nonsense_from_the_other_end(mode: str, said: bytes, reason: str, plain:
         os.close(each)
 
 
+def _node(path: str, kind: str, **more: Any) -> bytes:
+    owner = {"uid": os.geteuid(), "gid": os.getegid()}
+    return packed(b"N", {"path": path, "kind": kind, "mode": 0o700, "mtimeNs": 0, **owner, **more})
+
+
+@pytest.mark.parametrize(
+    ("frames", "path", "reason"),
+    [
+        pytest.param([("door", "symlink"), ("door/evil", "fifo")], "door/evil", "hasn't sent the folder", id="through a link"),
+        pytest.param([("door", "directory"), ("door", "symlink"), ("door/evil", "fifo")], "door", "already, as a folder", id="swapped"),
+        pytest.param([("a", "fifo", "door/precious"), ("door", "symlink")], "door/precious", "hasn't sent the folder", id="linked"),
+        pytest.param([("a", "directory"), ("a//b", "fifo")], "a//b", "outside of the target", id="two slashes"),
+        pytest.param([("./b", "fifo")], "./b", "outside of the target", id="dot"),
+        pytest.param([(MARKER, "fifo")], MARKER, "its own files", id="marker"),
+        pytest.param([("a", "directory"), (f"a/{MARKER}.5", "fifo")], f"a/{MARKER}.5", "its own files", id="temporary"),
+    ],
+)
+def test_nothing_is_made_outside_of_the_target(frames: list[tuple[str, ...]], path: str, reason: str, tmp_path: Path, target: Path) -> None:
+    """Whoever has the other end isn't trusted: it may be a cluster's, and the folder one of this machine."""
+    outside = _empty(tmp_path / "outside")
+    (outside / "precious").touch()
+    more: dict[str, dict[str, str]] = {"symlink": {"target": str(outside)}}
+    said = [_node(name, kind, **more.get(kind, {}), **({"link": link[0]} if link else {})) for name, kind, *link in frames]
+    program = Program("receive", target, "--move", ID, stdin=(pipe := os.pipe())[0], stdout=subprocess.DEVNULL)
+    os.write(pipe[1], b"".join([*said, packed(b"Z", {"failures": 0})]))
+    assert program.wait() == 1
+    for each in pipe:
+        os.close(each)
+    (failed,) = program.told("failed")
+    assert failed["kind"] == "protocol" and failed["path"] == path and reason in failed["reason"]
+    assert [each.name for each in outside.iterdir()] == ["precious"]
+
+
 @pytest.mark.parametrize(
     "arguments", [["receive", "--root", "/"], ["finish", "--root", "/"], ["send", "--root", "/nowhere"], ["other"], ["send"]]
 )
