@@ -310,7 +310,7 @@ def _replace(file: Path) -> None:
     ("change", "path", "reason"),
     [
         pytest.param(_overwrite, "large", "it changed while it was read", id="overwritten"),
-        pytest.param(lambda file: file.with_name("z").unlink(), "z", "No such file or directory", id="removed"),
+        pytest.param(lambda file: file.with_name("z").unlink(), "z", "No such file or directory", id="removed", marks=pytest.mark.soak),
         pytest.param(_replace, "large", "it changed while it was read", id="replaced", marks=pytest.mark.soak),
         pytest.param(_shorten, "large", "it became shorter while it was read", id="shortened", marks=pytest.mark.soak),
         pytest.param(lambda file: file.chmod(0o400), "large", "it changed while it was read", id="another mode", marks=pytest.mark.soak),
@@ -510,13 +510,16 @@ def test_a_target_of_another_move_is_refused(plain: Path, target: Path, tmp_path
 
 
 def test_two_receivers_do_not_write_at_once(plain: Path, target: Path) -> None:
+    """The one that was there first says that it is alive, as long as it waits for the source."""
     waiting = Program("receive", target, "--move", ID, stdin=(pipe := os.pipe())[0], stdout=subprocess.DEVNULL)
-    _until(lambda: (target / ".storage-tiers-move").exists() and (target / ".storage-tiers-move").stat().st_size > 0)
+    _until(lambda: (target / MARKER).exists() and (target / MARKER).stat().st_size > 0)
     refused = run("receive", target, "--move", ID, status=1)
     assert "another process of the same move writes to the target still" in refused.told("failed")[0]["reason"]
+    _until(lambda: len(waiting.told("alive")) >= 2)
     for each in pipe:
         os.close(each)
     assert waiting.wait() == 1
+    assert waiting.told("failed") == [{"kind": "protocol", "reason": "the stream from the other end was cut"}]
     check_moved(plain, target, move(plain, target).sender.told("entry"))
 
 
@@ -554,15 +557,6 @@ def test_finish_leaves_no_trace_and_may_be_repeated(plain: Path, target: Path) -
     assert compare(sent, run("inspect", target).told("entry")) == []
 
 
-def test_it_says_that_it_is_alive_while_nothing_comes(target: Path) -> None:
-    waiting = Program("receive", target, "--move", ID, stdin=(pipe := os.pipe())[0], stdout=subprocess.DEVNULL)
-    _until(lambda: len(waiting.told("alive")) >= 2)
-    for each in pipe:
-        os.close(each)
-    assert waiting.wait() == 1
-    assert waiting.told("failed") == [{"kind": "protocol", "reason": "the stream from the other end was cut"}]
-
-
 @pytest.mark.parametrize(
     ("mode", "said", "reason"),
     [
@@ -590,6 +584,39 @@ def test_nonsense_from_the_other_end(mode: str, said: bytes, reason: str, plain:
     assert [each["reason"][: len(reason)] for each in program.told("failed")] == [reason]
     for each in pipe[: 2 if said else 1]:
         os.close(each)
+
+
+def _node(path: str, kind: str, **more: Any) -> bytes:
+    owner = {"uid": os.geteuid(), "gid": os.getegid()}
+    return packed(b"N", {"path": path, "kind": kind, "mode": 0o700, "mtimeNs": 0, **owner, **more})
+
+
+@pytest.mark.parametrize(
+    ("frames", "path", "reason"),
+    [
+        pytest.param([("door", "symlink"), ("door/evil", "fifo")], "door/evil", "hasn't sent the folder", id="through a link"),
+        pytest.param([("door", "directory"), ("door", "symlink"), ("door/evil", "fifo")], "door", "already, as a folder", id="swapped"),
+        pytest.param([("a", "fifo", "door/precious"), ("door", "symlink")], "door/precious", "hasn't sent the folder", id="linked"),
+        pytest.param([("a", "directory"), ("a//b", "fifo")], "a//b", "outside of the target", id="two slashes"),
+        pytest.param([("./b", "fifo")], "./b", "outside of the target", id="dot"),
+        pytest.param([(MARKER, "fifo")], MARKER, "its own files", id="marker"),
+        pytest.param([("a", "directory"), (f"a/{MARKER}.5", "fifo")], f"a/{MARKER}.5", "its own files", id="temporary"),
+    ],
+)
+def test_nothing_is_made_outside_of_the_target(frames: list[tuple[str, ...]], path: str, reason: str, tmp_path: Path, target: Path) -> None:
+    """Whoever has the other end isn't trusted: it may be a cluster's, and the folder one of this machine."""
+    outside = _empty(tmp_path / "outside")
+    (outside / "precious").touch()
+    more: dict[str, dict[str, str]] = {"symlink": {"target": str(outside)}}
+    said = [_node(name, kind, **more.get(kind, {}), **({"link": link[0]} if link else {})) for name, kind, *link in frames]
+    program = Program("receive", target, "--move", ID, stdin=(pipe := os.pipe())[0], stdout=subprocess.DEVNULL)
+    os.write(pipe[1], b"".join([*said, packed(b"Z", {"failures": 0})]))
+    assert program.wait() == 1
+    for each in pipe:
+        os.close(each)
+    (failed,) = program.told("failed")
+    assert failed["kind"] == "protocol" and failed["path"] == path and reason in failed["reason"]
+    assert [each.name for each in outside.iterdir()] == ["precious"]
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,17 @@ import os
 import stat
 from typing import Any
 
-from .nodes import Entry, attributes_of, value_of
+from .nodes import MARKER, TEMPORARY, Entry, attributes_of, value_of
 from .voice import Failed, words
 
 
 def proper(path: bytes) -> bytes:
-    """A path that stays inside of the target. Raises Failed."""
-    if path.startswith(b"/") or not path or b"\0" in path or b".." in path.split(b"/"):
+    """A path that stays inside of the target, and isn't the move's own. Raises Failed."""
+    parts = path.split(b"/")
+    if b"\0" in path or (path != b"." and not {b"", b".", b".."}.isdisjoint(parts)):
         raise Failed("protocol", "this path would be outside of the target", path)
+    if path == MARKER or TEMPORARY.fullmatch(parts[-1]):
+        raise Failed("protocol", "a move gives this name to its own files", path)
     return path
 
 

@@ -23,7 +23,7 @@ if __name__ == "__main__" and not __package__:  # started as a file: its folder 
 from .committer import of_target, sync_folders
 from .journal import marked, others
 from .nodes import MARKER, at, describe, of_source, sizes, walk
-from .reading import Reading
+from .reading import Reading, ahead
 from .receiver import Receiver
 from .sender import Sender
 from .stream import packed, widen, write_all
@@ -54,12 +54,13 @@ def receive(root: bytes, voice: Voice, move: str) -> dict[str, Any]:
 def look(root: bytes, voice: Voice, _move: str, *, read: bool = False) -> dict[str, Any]:
     """Say what is there, without reading it."""
     voice.expect(sizes(root))
-    for node in walk(root, voice.failed):
+    nodes = walk(root, voice.failed)
+    for node in ahead(root, nodes, from_disk=True) if read else nodes:
         try:
             entry = describe(root, node)
-            if entry["kind"] == "file" and node.link is None:
+            if node.is_read:
                 if read:
-                    with Reading(root, node, entry, from_disk=True) as reading:
+                    with Reading(root, node, entry) as reading:
                         for _, data, _ in reading.chunks():
                             voice.add(len(data))
                 voice.add(0, 1)

@@ -35,6 +35,11 @@ class Node(NamedTuple):
     stat: os.stat_result
     link: bytes | None
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it is a file, under its first name."""
+        return stat.S_ISREG(self.stat.st_mode) and self.link is None
+
 
 def at(root: bytes, path: bytes) -> bytes:
     """Where a path of the move is on this machine."""
@@ -88,7 +93,7 @@ def walk(root: bytes, failed: Callable[[Failed], None], *, foreign: bool = False
 def sizes(root: bytes) -> Iterator[int]:
     """The size of each file in a folder, in bytes; of one with more names, once."""
     found = walk(root, lambda _: None)  # what can't be read is said when it is read
-    return (node.stat.st_size for node in found if stat.S_ISREG(node.stat.st_mode) and node.link is None)
+    return (node.stat.st_size for node in found if node.is_read)
 
 
 def describe(root: bytes, node: Node) -> Entry:

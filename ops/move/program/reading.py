@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from .nodes import Entry, Node, at, signature
 from .voice import Failed
 
 CHUNK = 2**20 - 8  # bytes of a file in one frame, beside their offset
+AHEAD = 16  # files that a disk is asked for before they are read
+BEGINNING = 2**22  # bytes of each: of what is longer, the system itself reads ahead
 HOLE = 2**16  # bytes: file systems have blocks of up to 64 KiB, and keep holes of whole blocks
 
 
 class Reading:
     """A file that is read as a whole; `entry` then has its hash. Raises Failed where it changes."""
 
-    def __init__(self, root: bytes, node: Node, entry: Entry, *, from_disk: bool = False) -> None:
+    def __init__(self, root: bytes, node: Node, entry: Entry) -> None:
         self._node, self._entry = node, entry
         self._fd = os.open(at(root, node.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             self._check()
-            if from_disk:
-                os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
             self._extents = list(extents(self._fd, node.stat.st_size))
         except BaseException:
             os.close(self._fd)
@@ -59,6 +61,32 @@ class Reading:
     def _check(self) -> None:
         if signature(os.fstat(self._fd)) != signature(self._node.stat):
             raise Failed("changed", "it changed while it was read", self._node.path)
+
+
+def ahead(root: bytes, nodes: Iterable[Node], but: Container[bytes] = (), *, from_disk: bool = False) -> Iterator[Node]:
+    """The same nodes, while the disk is at work on the next ones already, `but` on some paths.
+
+    `from_disk`: what the system's memory has of them is read anew.
+    """
+    waiting: collections.deque[Node] = collections.deque()
+    for node in nodes:
+        if node.is_read and node.path not in but:
+            with contextlib.suppress(OSError):  # whoever reads it says so
+                _ask_for(at(root, node.path), from_disk)
+        waiting.append(node)
+        if len(waiting) > AHEAD:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _ask_for(where: bytes, from_disk: bool) -> None:
+    fd = os.open(where, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if from_disk:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(fd, 0, BEGINNING, os.POSIX_FADV_WILLNEED)
+    finally:
+        os.close(fd)
 
 
 def extents(fd: int, size: int) -> Iterator[tuple[int, int]]:

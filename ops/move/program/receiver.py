@@ -31,6 +31,7 @@ class Receiver:
         self._path = b""
         self._number = 0
         self._seen: set[bytes] = set()
+        self._inside = {b""}  # folders of this run: whatever else has such a name may lead elsewhere
         self._folders: list[Entry] = []
         self._links: list[Entry] = []
         self._queue: queue.Queue[list[Frame]] = queue.Queue(QUEUED)
@@ -99,9 +100,11 @@ class Receiver:
             if kind == b"Z":
                 return int(value["failures"])
             try:
-                self._path = proper(value_of("path", value))
+                self._path = self._proper(value_of("path", value))
                 if self._journal.resumed:
                     self._seen.add(self._path)
+                if self._path in self._inside:
+                    raise Failed("protocol", "the other end has sent this already, as a folder", self._path)
                 if kind == b"B":
                     self._file(value)
                 elif kind == b"N":
@@ -112,6 +115,12 @@ class Receiver:
                     self._voice.add(value["size"], 1)
             except OSError as problem:
                 raise of_target(problem, self._path) from None
+
+    def _proper(self, path: bytes) -> bytes:
+        """A path in a folder that this run has made or found: no link is on the way there."""
+        if os.path.dirname(proper(path)) not in self._inside:
+            raise Failed("protocol", "the other end hasn't sent the folder that this is in", path)
+        return path
 
     def _temporary(self) -> bytes:
         self._number += 1
@@ -170,11 +179,12 @@ class Receiver:
     def _other(self, entry: Entry) -> None:
         """Make what isn't a file. Folders get theirs last, links come when all files are there."""
         if "link" in entry:
-            proper(value_of("link", entry))
+            self._proper(value_of("link", entry))
             self._links.append(entry)
         elif entry["kind"] == "directory":
             self._folders.append(entry)
             self._folder(at(self._root, self._path))
+            self._inside.add(self._path)
         else:
             temporary = self._temporary()
             make(temporary, entry)

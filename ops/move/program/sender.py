@@ -6,7 +6,7 @@ import threading
 
 from .journal import marked
 from .nodes import MARKER, Entry, Node, describe, of_source, signature, sizes, value_of, walk
-from .reading import Reading
+from .reading import Reading, ahead
 from .stream import OFFSET, VERSION, Input, Output, header, packed
 from .voice import Failed, Voice
 
@@ -37,7 +37,7 @@ class Sender:
             if kind == b"h":
                 self._have.update((value_of("path", each), (each["hash"], each["signature"])) for each in value)
         threading.Thread(target=self._listen, daemon=True).start()
-        for node in walk(self._root, self._voice.failed, foreign=True):
+        for node in ahead(self._root, walk(self._root, self._voice.failed, foreign=True), self._have):
             self._send(node)
         self._output.put(packed(b"Z", {"failures": self._voice.failures}))
         self._output.close()
@@ -59,7 +59,7 @@ class Sender:
     def _send(self, node: Node) -> None:
         try:
             entry = describe(self._root, node)
-            if entry["kind"] == "file" and node.link is None:
+            if node.is_read:
                 self._send_file(node, entry)
             else:
                 self._output.put(packed(b"N", entry))
