@@ -70,6 +70,9 @@ def _failure(move: VolumeMove, problem: Exception) -> Failure:
         return Failure(move, f"{move.title}: {said.message}", said.hint)
     if isinstance(problem, NotProven):
         return Failure(move, f"{move.title}: {problem.sentence}", problem.hint)
+    if isinstance(problem, Broken) and any(each.get("kind") == "full" for each in problem.failures):
+        again = again.replace("Run", "Make room on the target, or make it larger, and run")
+        return Failure(move, f"{move.title}: {problem}", again)
     return Failure(move, f"{move.title}: {problem}", again if getattr(problem, "passing", False) else "The source is as it was.")
 
 

@@ -75,7 +75,9 @@ def engine_of(manifest: Json) -> Json:
 class Consumers:
     """The page's objects on the cluster, and a pod with clients of both engines."""
 
-    def __init__(self, api: client.ApiClient) -> None:
+    def __init__(self, api: client.ApiClient, namespace: str = "data") -> None:
+        """`namespace`: the stack's, instead of the page's."""
+        self.namespace = namespace
         self.core = client.CoreV1Api(api)
         self.apps = client.AppsV1Api(api)
         self.acknowledged = {"postgres": 0, "kafka": 0}
@@ -87,17 +89,18 @@ class Consumers:
 
         `postgres` are arguments of PostgreSQL's beside the page's.
         """
-        self.core.create_namespaced_secret("data", {"metadata": {"name": "postgres"}, "stringData": {"password": PASSWORD}})
+        self.core.create_namespaced_secret(self.namespace, {"metadata": {"name": "postgres"}, "stringData": {"password": PASSWORD}})
         for document in (each for file in files("consumers.md").values() for each in yaml.safe_load_all(file)):
+            document["metadata"]["namespace"] = self.namespace
             if document["kind"] == "Service":
-                self.core.create_namespaced_service("data", document)
+                self.core.create_namespaced_service(self.namespace, document)
             elif document["kind"] == "StatefulSet":
                 if document["metadata"]["name"] == "postgres":
                     document["spec"]["template"]["spec"]["containers"][0]["args"] += postgres
-                self.apps.create_namespaced_stateful_set("data", engine_of(document))
+                self.apps.create_namespaced_stateful_set(self.namespace, engine_of(document))
         programs = {path.name: path.read_text(encoding="utf-8") for path in PROGRAMS.glob("*.py")}
-        self.core.create_namespaced_config_map("data", {"metadata": {"name": CLIENT}, "data": programs})
-        self.core.create_namespaced_pod("data", client_pod())
+        self.core.create_namespaced_config_map(self.namespace, {"metadata": {"name": CLIENT}, "data": programs})
+        self.core.create_namespaced_pod(self.namespace, client_pod())
         self.wait_until_all_run()
         # A kill in the midst of initdb would leave half a cluster, here as with the official image.
         self.client("transactions", "write", "1", "0")
@@ -110,18 +113,18 @@ class Consumers:
             time.sleep(0.2)
 
     def _all_run(self) -> bool:
-        pods = {each.metadata.name: each for each in self.core.list_namespaced_pod("data").items}
+        pods = {each.metadata.name: each for each in self.core.list_namespaced_pod(self.namespace).items}
         brokers = [pods.get(f"kafka-{number}") for number in range(3)]
         if all(each and each.status.pod_ip and not each.metadata.deletion_timestamp for each in brokers):
             lines = "".join(f"{each.status.pod_ip} {each.metadata.name}.kafka\n" for each in brokers if each)
             for each in brokers:
                 if each and (each.metadata.annotations or {}).get(HOSTS) != lines:
-                    self.core.patch_namespaced_pod(each.metadata.name, "data", {"metadata": {"annotations": {HOSTS: lines}}})
+                    self.core.patch_namespaced_pod(each.metadata.name, self.namespace, {"metadata": {"annotations": {HOSTS: lines}}})
         wanted = [*brokers, pods.get("postgres-0"), pods.get(CLIENT)]
         return all(each and not each.metadata.deletion_timestamp and ready(each) for each in wanted)
 
     def address(self, pod: str) -> str:
-        address: str = self.core.read_namespaced_pod(pod, "data").status.pod_ip
+        address: str = self.core.read_namespaced_pod(pod, self.namespace).status.pod_ip
         return address
 
     def client(self, program: str, step: str, *arguments: str) -> Any:
@@ -140,7 +143,7 @@ class Consumers:
         answer = stream(
             self.core.connect_get_namespaced_pod_exec,
             CLIENT,
-            "data",
+            self.namespace,
             command=command,
             stdout=True,
             stderr=True,
@@ -160,12 +163,12 @@ class Consumers:
 
     def logs(self) -> str:
         """The states of all pods, and the ends of their logs."""
-        found = {each.metadata.name: each.status.container_statuses for each in self.core.list_namespaced_pod("data").items}
+        found = {each.metadata.name: each.status.container_statuses for each in self.core.list_namespaced_pod(self.namespace).items}
         return "".join(f"\n== {name}\n{states}\n{self.log(name)}" for name, states in found.items())
 
     def log(self, pod: str) -> str:
         try:
-            log: str = self.core.read_namespaced_pod_log(pod, "data", tail_lines=30)
+            log: str = self.core.read_namespaced_pod_log(pod, self.namespace, tail_lines=30)
         except client.ApiException as problem:
             return str(problem.reason)
         return log
@@ -175,13 +178,13 @@ class Consumers:
 
         With `again` wait until there are others with these names.
         """
-        uids = {each.metadata.name: each.metadata.uid for each in self.core.list_namespaced_pod("data").items}
+        uids = {each.metadata.name: each.metadata.uid for each in self.core.list_namespaced_pod(self.namespace).items}
 
         def kill() -> None:
             if self.begun.wait(ANSWERING):
                 time.sleep(KILLED)
                 for pod in pods:
-                    self.core.delete_namespaced_pod(pod, "data", grace_period_seconds=GRACE)
+                    self.core.delete_namespaced_pod(pod, self.namespace, grace_period_seconds=GRACE)
 
         self.begun.clear()
         killing = threading.Thread(target=kill, daemon=True)
@@ -190,7 +193,7 @@ class Consumers:
         killing.join()
 
         def are_others() -> bool:
-            found = {each.metadata.name: each.metadata.uid for each in self.core.list_namespaced_pod("data").items}
+            found = {each.metadata.name: each.metadata.uid for each in self.core.list_namespaced_pod(self.namespace).items}
             return all(found.get(pod) not in (None, uids[pod]) for pod in pods)
 
         if again:
@@ -234,12 +237,12 @@ class Consumers:
     def remove(self) -> None:
         """All that isn't the stack's."""
         for name in ("postgres", "kafka"):
-            self.apps.delete_namespaced_stateful_set(name, "data", propagation_policy="Foreground")
-        self.core.delete_namespaced_pod(CLIENT, "data", grace_period_seconds=0)
-        self.core.delete_namespaced_service("kafka", "data")
-        self.core.delete_namespaced_secret("postgres", "data")
-        self.core.delete_namespaced_config_map(CLIENT, "data")
-        eventually(lambda: not self.core.list_namespaced_pod("data").items, "all pods are gone")
+            self.apps.delete_namespaced_stateful_set(name, self.namespace, propagation_policy="Foreground")
+        self.core.delete_namespaced_pod(CLIENT, self.namespace, grace_period_seconds=0)
+        self.core.delete_namespaced_service("kafka", self.namespace)
+        self.core.delete_namespaced_secret("postgres", self.namespace)
+        self.core.delete_namespaced_config_map(CLIENT, self.namespace)
+        eventually(lambda: not self.core.list_namespaced_pod(self.namespace).items, "all pods are gone")
 
 
 def ready(pod: Any) -> bool:

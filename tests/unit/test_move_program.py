@@ -426,9 +426,9 @@ def test_a_full_target(source: Path, small: Path) -> None:
     cut = Move(source, small)
     assert cut.wait() == (1, 1)
     (failed,) = cut.receiver.told("failed")
-    assert (failed["kind"], failed["reason"]) == ("full", "No space left on device")
+    assert (failed["kind"], failed["reason"]) == ("full", "the target has no room left: No space left on device")
     assert failed["path"] == "too large"
-    told = [each for each in cut.sender.told("failed") if "too large: No space left on device" in each["reason"]]
+    told = [each for each in cut.sender.told("failed") if "too large: the target has no room left" in each["reason"]]
     assert told or cut.sender.told("failed")[0]["kind"] == "protocol"
     subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
     sent = move(source, small).sender.told("entry")

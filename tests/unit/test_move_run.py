@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ops.errors import UserError
+from ops.move.conversation import Broken
 from ops.move.ends import End, FolderEnd
 from ops.move.kept import read
 from ops.move.planning import planned
@@ -124,6 +125,15 @@ def test_a_plan_says_how_much_and_how_long(source: Path, tmp_path: Path) -> None
     assert plan["freeBytes"] > 0
     assert not plan["problem"]
     assert not plan["measured"]
+
+
+def test_of_a_target_that_got_full_it_is_said_what_to_do(source: Path, tmp_path: Path) -> None:
+    def full(_: VolumeMove) -> None:
+        raise Broken("a: the target has no room left: No space left on device", [{"event": "failed", "kind": "full", "path": "a"}])
+
+    _, (failed,) = each_of([a_move(source, tmp_path / "target")], full, 1, threading.Event(), lambda: None)
+    assert "the target has no room left" in failed.reason
+    assert "Make room on the target, or make it larger, and run the same command again: it goes on" in failed.hint
 
 
 def test_one_that_fails_does_not_end_the_others(source: Path, tmp_path: Path) -> None:

@@ -133,4 +133,6 @@ def _sync_folder(where: bytes) -> None:
 def of_target(problem: OSError, path: bytes) -> Failed:
     """A fault of the target."""
     full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
-    return Failed("full" if full else "unwritable", words(problem), path)
+    if full:
+        return Failed("full", f"the target has no room left: {words(problem)}", path)
+    return Failed("unwritable", words(problem), path)
