@@ -83,11 +83,29 @@ def _clients_source() -> Path:
     return engines.clients_source(_python_source("libffi8", "libssl3"))  # ctypes and libpq ask for them
 
 
+def _copying_source() -> Path:
+    tools = ("tar", "rsync", "dash", "coreutils")
+    libraries = (
+        "libacl1",
+        "libattr1",
+        "libselinux1",
+        "libpcre2-8-0",
+        "liblz4-1",
+        "libpopt0",
+        "libssl3",
+        "libxxhash0",
+        "libzstd1",
+        "libgmp10",
+    )
+    return _python_source(*tools, *libraries)
+
+
 _RECIPES: dict[str, tuple[Callable[[], Path], Callable[[Path, Path], ImageConfig]]] = {
     "pause": (_pause_source, _pause),
     "busybox": (_busybox_source, _busybox),
     "python": (_python_source, _python),
     "clients": (_clients_source, _python),
+    "copying": (_copying_source, _python),  # of one benchmark, bench/move.py
     "postgresql": (engines.postgresql_source, engines.postgresql),
     "kafka": (kafka.kafka_source, kafka.kafka),
     "connect": (kafka.connect_source, kafka.kafka),  # of one test, tests/integration/test_cdc.py

@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 
 import click
 
+from components.kube.errors import ApiError
 from ops.command_line import DEFAULT_STACK, option_of, stack_option
 from ops.console import console, say, step
 from ops.errors import UserError
 from ops.machine import Machine, pass_machine
-from ops.snapshots.freezing import Freeze
+from ops.snapshots.freezing import Freeze, NotLetGo
 from ops.snapshots.listing import as_json as listed
 from ops.snapshots.listing import table
+from ops.snapshots.outcomes import Outcomes
 from ops.snapshots.refusals import refuse_without_class, refuse_without_driver, services_of, sets_of
 from ops.snapshots.removing import remove, shared, surplus
 from ops.snapshots.sets import SnapshotSet, find_sets
@@ -71,16 +73,37 @@ def _take(stack: StackVolumes, chosen: tuple[str, ...], keep: int | None, before
     refuse_without_class(stack, services)
     for service in services:
         bound(stack, service, seen)  # all that can be told is told before anything is taken
+    made = _take_each(stack, services, before, after)
+    if made.problems:
+        hint = f"--keep {keep} has deleted nothing: it does once all new sets can be restored." if keep else ""
+        raise made.error(hint)
+    if keep:
+        _keep(stack, list(made.sets.values()), keep)
+
+
+def _take_each(stack: StackVolumes, services: Sequence[str], before: str, after: str) -> Outcomes:
+    """A set of each service, one after the other. What fails with one says nothing of the next."""
     name = stack.settings.stack
-    taken = []
+    made = Outcomes(services)
     for service in services:
         variables = {"STACK": name, "NAMESPACE": stack.namespace, "SERVICE": service}
-        # The set before it may have taken hours: it is looked at anew.
-        found = Take(stack, service, datetime.now(UTC).replace(microsecond=0), Freeze(before, after, variables)).take(stack.look())
-        taken.append(found)
-        say(f"Back to it: `python -m ops volumes adopt --from-snapshot {found.name}{option_of(name)}`, then `pulumi up`.")
-    if keep:
-        _keep(stack, taken, keep)
+        try:
+            # The set before it may have taken hours: it is looked at anew.
+            take = Take(stack, service, datetime.now(UTC).replace(microsecond=0), Freeze(before, after, variables))
+            made.sets[service] = found = take.take(stack.look())
+        except (UserError, ApiError) as problem:
+            if len(services) == 1:
+                raise
+            made.problems[service] = problem
+            if isinstance(problem, NotLetGo):
+                break  # what stands still is seen to first
+        except BaseException:  # Ctrl-C
+            if len(services) > 1:
+                say("\n".join(["What became of each service:", *made.lines(now=service)]))
+            raise
+        else:
+            say(f"Back to it: `python -m ops volumes adopt --from-snapshot {found.name}{option_of(name)}`, then `pulumi up`.")
+    return made
 
 
 def _keep(stack: StackVolumes, taken: Sequence[SnapshotSet], keep: int) -> None:

@@ -110,12 +110,14 @@ class VolumeMove:
         self.target.close()  # what was written is read by another pod, which mounts it anew
         self.progress.begin("starting")
         self.target.open(self.id, "read-back", writes=True)
+        proving = time.monotonic()
         found = self._read_back()
         self.source.open(self.id, "source", writes=False)
         manifest = self._source_unchanged(sent)
         self._compare(manifest, found, "isn't what the source is")
         self._check_ends()
-        self._judge(manifest, time.monotonic() - began, copied)
+        now = time.monotonic()
+        self._judge(manifest, now - began, copied, now - proving)
         self.source.close()
         return self._finish()
 
@@ -201,7 +203,7 @@ class VolumeMove:
                 "The source is as it was. Don't use the target: its storage doesn't keep what it is given.",
             )
 
-    def _judge(self, manifest: list[Entry], seconds: float, copied: float) -> None:
+    def _judge(self, manifest: list[Entry], seconds: float, copied: float, proof: float) -> None:
         files = [each for each in manifest if each["kind"] == "file" and "link" not in each]
         size = sum(int(each.get("size") or 0) for each in files)
         verdict = {
@@ -216,6 +218,7 @@ class VolumeMove:
             "resumed": self.began_before,
             "seconds": round(seconds, 1),
             "copySeconds": round(copied, 1),
+            "proofSeconds": round(proof, 1),
             "MBps": round(size / 1e6 / max(copied, 0.001), 1),
             "provenAt": _now(),
             "manifest": str(self.kept.manifest),

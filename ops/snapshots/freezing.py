@@ -21,10 +21,16 @@ from ops.errors import UserError
 SECONDS = 60  # for each of the commands
 
 
+class NotLetGo(UserError):
+    """`--after` has failed, and nothing else has: what `--before` has stopped may still stand."""
+
+
 @dataclass
 class Freeze:
     """`before` is run before snapshots are asked for, `after` when all are taken, or on any way
     out: a failure, Ctrl-C, a terminal that is closed.
+
+    Raises UserError where `before` fails, NotLetGo where only `after` does.
 
     Either is a line for the shell, empty for none. From then on a hangup of the terminal is a
     Ctrl-C. `variables` are added to their environment.
@@ -52,7 +58,7 @@ class Freeze:
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
         failed = self._thaw()
         if failed and kind is None:
-            raise UserError(f"--after failed: {failed}.", f"What --before has stopped may still stand. Run it by hand: {self.after}")
+            raise NotLetGo(f"--after failed: {failed}.", f"What --before has stopped may still stand. Run it by hand: {self.after}")
 
     def _thaw(self) -> str:
         """Run `after`; once more where it failed. Why it failed, empty where it didn't."""

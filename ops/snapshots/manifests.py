@@ -22,12 +22,14 @@ _MOUNT = "/volume"
 def temporary_claim(wanted: Wanted, snapshot: str, moment: str, size: int) -> dict[str, Any]:
     """A claim of another name than the stack's, with what a snapshot has; `size` in bytes.
 
-    It carries no stack's labels: nothing takes it for a claim of the stack's own.
+    It doesn't say a stack: nothing takes it for a claim of the stack's own.
     """
+    metadata = _metadata(wanted, snapshot, moment)
+    metadata["labels"][labels.NAME] = wanted.service  # not on the pod: a Service may choose its own by that
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
-        "metadata": _metadata(wanted, snapshot, moment),
+        "metadata": metadata,
         "spec": {
             "accessModes": [wanted.access_mode],
             "storageClassName": wanted.storage_class,

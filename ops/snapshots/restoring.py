@@ -22,7 +22,7 @@ from components.kube.ownership import BOUND_BY_CONTROLLER
 from ops.console import Step, step
 from ops.errors import UserError
 from ops.snapshots import manifests
-from ops.snapshots.sets import MANAGER, SnapshotSet
+from ops.snapshots.sets import MANAGER, SET, SnapshotSet
 from ops.snapshots.targets import FROM, Restored, is_made, plan
 from ops.volumes.found import claim_reference
 from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes
@@ -51,18 +51,17 @@ def restore(stack: StackVolumes, found: SnapshotSet) -> list[Wanted]:
 
 
 def _make(stack: StackVolumes, found: SnapshotSet, targets: list[Restored], seen: ObservedVolumes) -> None:
-    moment = found.name.removeprefix(f"{found.service}-")
     for each in targets:
         there = stack.api.kube.find(_path(each.temporary, "pods"))
         if there and labels.of(there).get(labels.MANAGED_BY) != MANAGER:
             raise UserError(f"a pod {each.temporary} is there that this didn't make.", "Delete or rename it, then try again.")
     with step(f"Set {found.name}: restoring {len(targets)} volumes") as shown:
         for each in targets:
-            _claim_for(stack, each, moment)
+            _claim_for(stack, each)
         try:
             for each in targets:
                 terms = each.part.node_terms if served_by(each.part.node_terms, seen.nodes) else ()
-                _create(stack, each, "pods", manifests.pod(stack.settings, each.wanted, each.part.name, moment, terms))
+                _create(stack, each, "pods", manifests.pod(stack.settings, each.wanted, each.part.name, each.moment, terms))
             _until(lambda: _left(stack, targets, shown), MADE, partial(_not_mounted, stack))
         finally:
             with undisturbed():
@@ -102,15 +101,17 @@ def _not_mounted(stack: StackVolumes, left: list[Restored]) -> UserError:
 def _again(each: Restored) -> str:
     return (
         "Run the same command again: it goes on where this one stopped. Or give it up: "
-        f"`kubectl -n {each.wanted.namespace} delete pvc -l {labels.MANAGED_BY}={MANAGER}` (volumes that were made are retained)."
+        f"`kubectl -n {each.wanted.namespace} delete pvc -l {labels.MANAGED_BY}={MANAGER},{labels.NAME}={each.wanted.service},"
+        f"{SET}={each.moment}`. The set stays. A volume that was made is retained where its reclaim policy is Retain, and goes "
+        "with that claim where it is Delete."
     )
 
 
-def _claim_for(stack: StackVolumes, each: Restored, moment: str) -> None:
+def _claim_for(stack: StackVolumes, each: Restored) -> None:
     """Make the temporary claim; one that an earlier run has made is taken. Raises UserError."""
     there = stack.api.kube.find(_path(each.temporary, "persistentvolumeclaims"))
     if there is None:
-        _create(stack, each, "persistentvolumeclaims", manifests.temporary_claim(each.wanted, each.part.name, moment, each.size))
+        _create(stack, each, "persistentvolumeclaims", manifests.temporary_claim(each.wanted, each.part.name, each.moment, each.size))
         return
     source = there["spec"].get("dataSource") or {}
     if labels.of(there).get(labels.MANAGED_BY) != MANAGER or source.get("name") != each.part.name:

@@ -87,10 +87,21 @@ class SnapshotSet:
         return set_name(self.service, self.taken)
 
     @property
+    def moment(self) -> str:
+        """When it was taken, as it is in its name and its label."""
+        return f"{self.taken:{_STAMP}}"
+
+    @property
     def complete(self) -> bool:
         """Whether every volume of the service can be restored from it."""
         good = {part.ordinal for part in self.parts if part.ready and not part.going}
         return len(good) == self.count == len(self.parts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the driver has taken all of it; it may still have to be copied."""
+        cut = {part.ordinal for part in self.parts if part.cut and not part.going}
+        return len(cut) == self.count == len(self.parts)
 
     @property
     def size(self) -> int:
@@ -109,7 +120,10 @@ class SnapshotSet:
             return f"has {len(self.parts)} of {self.count} snapshots"
         if going:
             return f"is being deleted ({', '.join(going)})"
-        return f"has failed ({'; '.join(failed)})" if failed else f"is not ready yet ({', '.join(waiting)})"
+        if failed:
+            return f"has failed ({'; '.join(failed)})"
+        missing = [part.name for part in self.parts if not part.cut]
+        return f"is not taken yet ({', '.join(missing)})" if missing else f"is taken, and still being copied ({', '.join(waiting)})"
 
 
 def set_name(service: str, taken: datetime) -> str:

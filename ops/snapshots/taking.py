@@ -15,7 +15,7 @@ from components.canary.signals import undisturbed
 from components.kube.errors import ApiError
 from ops.console import Step, say, step
 from ops.errors import UserError
-from ops.snapshots.freezing import Freeze
+from ops.snapshots.freezing import Freeze, NotLetGo
 from ops.snapshots.removing import remove
 from ops.snapshots.sets import SetPart, SnapshotSet, find_sets, manifest, path, set_name
 from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes
@@ -40,32 +40,35 @@ class Take:
         self.run = uuid.uuid4().hex
         self.name = set_name(service, taken)
         self._since: dict[str, float] = {}  # when an error of a snapshot was first seen
+        self._sound = False  # whether all is taken, and of the claims that it was asked for
 
     def take(self, seen: ObservedVolumes) -> SnapshotSet:
         """Take it, and wait until every part can be restored.
 
-        Where one fails, or on Ctrl-C, the set is removed again. One whose data is taken, and which
-        is only not ready in time or can't be asked for any more, stays.
+        Where one fails the set is removed again, and so it is on Ctrl-C before all are taken. One
+        whose data is taken stays: on Ctrl-C, where `--after` fails, where it isn't ready in time,
+        and where that can't be asked any more.
 
-        Raises UserError and ApiError.
+        Raises UserError (NotLetGo where it is taken and `--after` has failed) and ApiError.
         """
         volumes = bound(self.stack, self.service, seen)
         count = len(volumes)
         with step(f"Set {self.name}: {count} {'snapshot' if count == 1 else 'snapshots'}") as shown:
             try:
-                with self.freeze:
-                    for wanted, volume in volumes:
-                        self._create(wanted, volume, count)
-                    self._wait(shown, count, "taken", lambda part: part.cut, CUT)
-                self._check_claims(volumes)
+                held = self._cut(volumes, shown)
+                self._check_claims(volumes, held)
+                if held:
+                    raise held
                 found = self._wait_ready(shown, count)
             except _NotReady as late:
-                raise UserError(
-                    f"set {self.name} is taken, and {late}.",
-                    f"It stays. `python -m ops snapshot list --stack {self.stack.settings.stack}` says when it is ready.",
-                ) from None
+                raise UserError(f"set {self.name} is taken, and {late}.", f"It stays. {self._list}") from None
+            except NotLetGo as failed:
+                raise NotLetGo(f"{failed.message} Set {self.name} is taken whole, and stays.", f"{failed.hint}\n{self._list}") from None
             except BaseException as problem:
                 with undisturbed():
+                    if not isinstance(problem, Exception) and self._is_sound(volumes):  # Ctrl-C
+                        say(f"Set {self.name} is taken whole, and stays. {self._list}")
+                        raise
                     left = self._remove()
                 if isinstance(problem, UserError):
                     raise UserError(problem.message, f"{self._removed(left)} {problem.hint}".strip()) from None
@@ -73,6 +76,23 @@ class Take:
                     say(f"Set {self.name}: {self._removed(left)}")
                 raise
         return found
+
+    @property
+    def _list(self) -> str:
+        return f"`python -m ops snapshot list --stack {self.stack.settings.stack}` says when it can be restored."
+
+    def _cut(self, volumes: Sequence[tuple[Wanted, Volume]], shown: Step) -> NotLetGo | None:
+        """Ask for all, and wait until the driver has taken all. What is returned is why `--after`
+        has failed, where it has.
+        """
+        try:
+            with self.freeze:
+                for wanted, volume in volumes:
+                    self._create(wanted, volume, len(volumes))
+                self._wait(shown, len(volumes), "taken", lambda part: part.cut, CUT)
+        except NotLetGo as failed:
+            return failed
+        return None
 
     def _create(self, wanted: Wanted, volume: Volume, count: int) -> None:
         try:
@@ -83,15 +103,33 @@ class Take:
             said = problem.message or problem.reason
             raise UserError(f"set {self.name}: no snapshot of {wanted.name} could be asked for: {said}") from None
 
-    def _check_claims(self, volumes: Sequence[tuple[Wanted, Volume]]) -> None:
+    def _check_claims(self, volumes: Sequence[tuple[Wanted, Volume]], held: UserError | None = None) -> None:
         """Raise UserError where a claim is not what it was when the volumes were looked at.
 
-        A snapshot is asked for by the claim's name: of one that was made anew, it is empty.
+        A snapshot is asked for by the claim's name: of one that was made anew, it is empty. What
+        has failed before, `held`, is told as well.
         """
-        now = {wanted.name: volume for wanted, volume in bound(self.stack, self.service, self.stack.look())}
-        others = [wanted.name for wanted, volume in volumes if now[wanted.name].claim != volume.claim]
-        if others:
-            raise UserError(f"set {self.name}: {', '.join(others)} was deleted and made anew meanwhile.", "Take a set again.")
+        try:
+            now = {wanted.name: volume for wanted, volume in bound(self.stack, self.service, self.stack.look())}
+            others = [wanted.name for wanted, volume in volumes if now[wanted.name].claim != volume.claim]
+            if others:
+                raise UserError(f"set {self.name}: {', '.join(others)} was deleted and made anew meanwhile.", "Take a set again.")
+        except UserError as problem:
+            if held is None:
+                raise
+            raise UserError(f"{problem.message}\n{held.message}", f"{problem.hint}\n{held.hint}") from None
+        self._sound = True
+
+    def _is_sound(self, volumes: Sequence[tuple[Wanted, Volume]]) -> bool:
+        """Whether all is taken, and of the claims as they were; no, where that can't be asked."""
+        try:
+            if not self._sound:
+                found = self._found()
+                if found and found.whole and all(part.run == self.run for part in found.parts):
+                    self._check_claims(volumes)
+        except (ApiError, UserError):
+            pass
+        return self._sound
 
     def _wait_ready(self, shown: Step, count: int) -> SnapshotSet:
         try:

@@ -18,10 +18,13 @@ FROM = "storage-tiers/from-snapshot"  # on a volume: the UID of the VolumeSnapsh
 
 @dataclass(frozen=True)
 class Restored:
-    """What one claim gets. `made` is the volume that an earlier run made of the snapshot."""
+    """What one claim gets. `made` is the volume that an earlier run made of the snapshot; `moment`
+    is that of the set.
+    """
 
     wanted: Wanted
     part: SetPart
+    moment: str
     made: Volume | None = None
 
     @property
@@ -52,10 +55,7 @@ def plan(stack: StackVolumes, found: SnapshotSet, seen: ObservedVolumes) -> list
             f"set {found.name} has {found.count} volumes, and services.{found.service}.replicas is {len(wanted)}.",
             f"`pulumi config set --stack {settings.stack} --path services.{found.service}.replicas {most + 1}`, then again.",
         )
-    targets = [
-        Restored(wanted[part.ordinal], part, next((each for each in seen.volumes if is_made(each, wanted[part.ordinal], part)), None))
-        for part in found.parts
-    ]
+    targets = [Restored(wanted[part.ordinal], part, found.moment, _made(wanted[part.ordinal], part, seen)) for part in found.parts]
     problems = [f"  {each.wanted}: {problem}" for each in targets for problem in _problems(each, seen)]
     held = {claim["metadata"]["name"]: claim["spec"].get("volumeName") for claim in seen.claims}
     problems += [
@@ -66,6 +66,10 @@ def plan(stack: StackVolumes, found: SnapshotSet, seen: ObservedVolumes) -> list
     if problems:
         raise UserError("\n".join([f"set {found.name} can't be restored; nothing was made:", *problems]))
     return targets
+
+
+def _made(wanted: Wanted, part: SetPart, seen: ObservedVolumes) -> Volume | None:
+    return next((each for each in seen.volumes if is_made(each, wanted, part)), None)
 
 
 def is_made(volume: Volume, wanted: Wanted, part: SetPart) -> bool:

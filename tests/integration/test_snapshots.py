@@ -9,10 +9,12 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from components.kube.api import KubeApi
@@ -20,6 +22,8 @@ from components.provisioners import SNAPSHOT_API
 from dev.rehearsal.consumers import Consumers
 from devkube import paths
 from devkube.cluster import EmbeddedCluster, csi, embedded
+from devkube.cluster import layout as layouts
+from devkube.cluster.daemons import Daemon
 from devkube.images import build_image, reference
 from devkube.toolchain.build import build
 from ops.kube import open_api
@@ -48,6 +52,24 @@ class Stack:
     api: KubeApi
     kubectl: list[str]
     consumers: Consumers
+    snapshotter: list[psutil.Process]
+
+    @contextmanager
+    def nothing_is_taken(self) -> Iterator[None]:
+        """The driver isn't asked for snapshots meanwhile."""
+        for process in self.snapshotter:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in self.snapshotter:
+                process.resume()
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """`ops snapshot` of the brokers, beside this."""
+        command = [str(paths.SCRIPTS / "python"), "-m", "ops", "snapshot", "--service", "kafka", *arguments, "--stack", "aws"]
+        folder, variables = self.program.folder, self.program.variables
+        return subprocess.Popen(command, cwd=folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def ops(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.program.ops(*arguments, "--stack", "aws")
@@ -112,7 +134,11 @@ def stack(program_factory: Callable[..., Program], tmp_path_factory: pytest.Temp
         claims = json.loads(program.pulumi("stack", "output", "--json"))["claims"]
         consumers = Consumers(api, kubectl, "data", {"kafka": claims["kafka"]})
         consumers.start()
-        yield Stack(program, api, kubectl, consumers)
+        layout = layouts.load(cluster.identity)
+        assert layout
+        snapshotter = Daemon("csi-snapshotter", [], layout.logs, layout.run / "pids").process()
+        assert snapshotter
+        yield Stack(program, api, kubectl, consumers, [snapshotter, *snapshotter.children(recursive=True)])
     finally:
         cluster.delete()
 
@@ -178,19 +204,48 @@ def test_a_set_in_which_one_fails_is_none(stack: Stack) -> None:
     assert stack.names(SNAPSHOTS) == before
 
 
+def test_a_set_that_is_taken_stays_when_after_fails(stack: Stack) -> None:
+    before = {each["set"] for each in stack.sets()}
+    said = stack.refused("snapshot", "--service", "kafka", "--before", "true", "--after", "exit 4")
+    assert "--after failed: `exit 4` ended with exit status 4. Set kafka-" in said
+    (name,) = {each["set"] for each in stack.sets()} - before
+    assert f"Set {name} is taken whole, and stays." in said and "Run it by hand: exit 4" in said
+    eventually(lambda: all(each["restorable"] for each in stack.sets()), "it can be restored", 30)
+
+
 def test_ctrl_c_lets_go_what_was_held_and_leaves_no_snapshot(stack: Stack, tmp_path: Path) -> None:
     before = stack.names(SNAPSHOTS), stack.names(CONTENTS)
     log = tmp_path / "log"
-    hooks = ["--before", "true", "--after", f"echo released >> {shlex.quote(str(log))}"]
-    command = [str(paths.SCRIPTS / "python"), "-m", "ops", "snapshot", "--service", "kafka", *hooks, "--stack", "aws"]
-    child = subprocess.Popen(command, cwd=stack.program.folder, env=stack.program.variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    eventually(lambda: stack.names(SNAPSHOTS) != before[0], "a snapshot is asked for", 30)
-    child.send_signal(signal.SIGINT)
+    with stack.nothing_is_taken():
+        child = stack.start("--before", "true", "--after", f"echo released >> {shlex.quote(str(log))}")
+        eventually(lambda: stack.names(SNAPSHOTS) != before[0], "a snapshot is asked for", 30)
+        child.send_signal(signal.SIGINT)
+        eventually(lambda: any("deletionTimestamp" in each["metadata"] for each in stack.api.items(SNAPSHOTS)), "it is removed", 30)
     output, errors = child.communicate(timeout=90)
     assert child.returncode == 130, output + errors
-    assert b"Interrupted" in errors
+    assert "Interrupted" in errors
     assert log.read_text() == "released\n"
     assert (stack.names(SNAPSHOTS), stack.names(CONTENTS)) == before
+
+
+def test_ctrl_c_leaves_a_set_that_is_taken(stack: Stack, tmp_path: Path) -> None:
+    """The command stands still while the driver takes all, and wakes up to Ctrl-C."""
+    before = {each["set"] for each in stack.sets()}
+    log = tmp_path / "log"
+    with stack.nothing_is_taken():
+        count = len(stack.names(SNAPSHOTS))
+        child = stack.start("--before", "true", "--after", f"echo released >> {shlex.quote(str(log))}")
+        eventually(lambda: len(stack.names(SNAPSHOTS)) == count + 3, "three snapshots are asked for", 30)
+        child.send_signal(signal.SIGSTOP)
+    eventually(lambda: all((each.get("status") or {}).get("readyToUse") for each in stack.api.items(SNAPSHOTS)), "all are taken", 60)
+    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGCONT)
+    output, errors = child.communicate(timeout=90)
+    assert child.returncode == 130, output + errors
+    (found,) = [each for each in stack.sets() if each["set"] not in before]
+    assert f"Set {found['set']} is taken whole, and stays." in output
+    assert found["restorable"] and found["volumes"] == 3
+    assert log.read_text() == "released\n"
 
 
 def test_a_destroy_that_would_take_the_snapshots_along_is_refused(stack: Stack) -> None:

@@ -604,7 +604,7 @@ def _node(path: str, kind: str, **more: Any) -> bytes:
     ],
 )
 def test_nothing_is_made_outside_of_the_target(frames: list[tuple[str, ...]], path: str, reason: str, tmp_path: Path, target: Path) -> None:
-    """Whoever has the other end isn't trusted: it may be a cluster's, and the folder one of this machine."""
+    """The other end may be a cluster's, and the folder one of this machine: it isn't trusted."""
     outside = _empty(tmp_path / "outside")
     (outside / "precious").touch()
     more: dict[str, dict[str, str]] = {"symlink": {"target": str(outside)}}

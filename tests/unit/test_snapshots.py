@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from ops.commands.snapshot import snapshot
 from ops.errors import UserError
 from ops.machine import Machine
 from ops.snapshots import removing, restoring, taking
-from ops.snapshots.freezing import Freeze
+from ops.snapshots.freezing import Freeze, NotLetGo
 from ops.snapshots.listing import as_json, table, why_not
 from ops.snapshots.refusals import refuse_without_class, refuse_without_driver, services_of, sets_of
 from ops.snapshots.removing import remove, surplus
@@ -126,7 +127,95 @@ def test_one_that_is_taken_and_only_not_ready_in_time_stays() -> None:
         take(stack(cluster))
     assert "It stays." in late.value.hint
     found = find_sets(cluster, "data", "aws")[0]
-    assert (found.complete, found.lacks) == (False, f"is not ready yet ({NAME}-0)")
+    assert (found.complete, found.lacks) == (False, f"is taken, and still being copied ({NAME}-0)")
+
+
+def test_what_is_taken_stays_when_after_fails() -> None:
+    cluster = SnapshotCluster()
+    with pytest.raises(NotLetGo) as failed:
+        take(stack(cluster), freeze=Freeze("true", "exit 4"))
+    assert "--after failed: `exit 4` ended with exit status 4." in failed.value.message
+    assert f"Set {NAME} is taken whole, and stays." in failed.value.message
+    assert "Run it by hand: exit 4\n`python -m ops snapshot list --stack aws`" in failed.value.hint
+    assert find_sets(cluster, "data", "aws")[0].complete
+
+
+def test_after_fails_and_the_set_is_not_sound_both_are_told() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    seen = volumes.look()
+    lose(cluster, 1)
+    cluster.bound(1)
+    with pytest.raises(UserError) as failed:
+        Take(volumes, "kafka", NOON, Freeze("true", "exit 4")).take(seen)
+    assert "data-kafka-1 was deleted and made anew meanwhile.\n--after failed: `exit 4`" in failed.value.message
+    assert "Run it by hand: exit 4" in failed.value.hint and "Nothing of the set is left." in failed.value.hint
+    assert not cluster.in_(SNAPSHOTS)
+
+
+def interrupt_when(cluster: SnapshotCluster, *, cut: int) -> None:
+    """Ctrl-C at the first look at three snapshots of which as many are taken."""
+    items = cluster.items
+    came: list[bool] = []
+
+    def looked(path: str) -> list[dict[str, Any]]:
+        found = items(path)
+        if "volumesnapshots" in path and sum("creationTime" in each["status"] for each in found) == cut and not came:
+            came.append(True)
+            raise KeyboardInterrupt
+        return found
+
+    cluster.items = looked  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("checked", [False, True])
+def test_ctrl_c_leaves_a_set_that_is_taken_and_only_being_copied(capsys: pytest.CaptureFixture[str], *, checked: bool) -> None:
+    cluster = SnapshotCluster()
+    cluster.slow.add(f"{NAME}-0")
+    volumes = stack(cluster)
+    seen = volumes.look()
+    if checked:
+        look = volumes.look
+
+        def looked() -> Any:
+            interrupt_when(cluster, cut=3)
+            return look()
+
+        volumes.look = looked  # type: ignore[method-assign]
+    else:
+        interrupt_when(cluster, cut=3)
+    with pytest.raises(KeyboardInterrupt):
+        Take(volumes, "kafka", NOON, Freeze()).take(seen)
+    assert f"Set {NAME} is taken whole, and stays. `python -m ops snapshot list --stack aws`" in capsys.readouterr().out
+    (found,) = find_sets(cluster, "data", "aws")
+    assert found.lacks == f"is taken, and still being copied ({NAME}-0)"
+    assert why_not(found, volumes.settings) == f"it {found.lacks}"
+
+
+def test_ctrl_c_before_all_are_taken_leaves_none() -> None:
+    cluster = SnapshotCluster()
+    cluster.failing[f"{NAME}-1"] = ""
+    interrupt_when(cluster, cut=2)
+    with pytest.raises(KeyboardInterrupt):
+        take(stack(cluster))
+    assert not cluster.in_(SNAPSHOTS) and not cluster.in_(CONTENTS)
+
+
+def test_ctrl_c_leaves_no_set_of_a_claim_that_was_made_anew() -> None:
+    cluster = SnapshotCluster()
+    volumes = stack(cluster)
+    seen = volumes.look()
+    lose(cluster, 1)
+    cluster.bound(1)
+    interrupt_when(cluster, cut=3)
+    with pytest.raises(KeyboardInterrupt):
+        Take(volumes, "kafka", NOON, Freeze()).take(seen)
+    assert not cluster.in_(SNAPSHOTS)
+
+
+def test_the_list_tells_taken_from_not_taken() -> None:
+    waiting = SnapshotSet("kafka", NOON, 2, [part(0, ready=False, cut=True), part(1, ready=False)])
+    assert waiting.lacks == f"is not taken yet ({NAME}-1)"
 
 
 def test_a_claim_that_is_made_anew_meanwhile_makes_no_set() -> None:
@@ -236,6 +325,75 @@ def test_every_service_gets_its_set_before_any_old_one_goes() -> None:
     assert isinstance(ended.exception, UserError)
     assert f"set {old.name} is told to go, and {old.parts[0].name} is not gone yet." in str(ended.exception)
     assert [each.service for each in find_sets(cluster, "data", "aws") if each.complete].count("log") == 1
+
+
+def two_services(cluster: SnapshotCluster) -> StackVolumes:
+    cluster.bound(0, "log")
+    return stack(
+        cluster,
+        services={
+            "kafka": {"tier": "streaming", "size": "4Gi", "replicas": 3},
+            "log": {"tier": "streaming", "size": "4Gi"},
+            "last": {"tier": "streaming", "size": "4Gi"},
+        },
+    )
+
+
+def test_of_each_service_it_is_said_what_happened() -> None:
+    cluster = SnapshotCluster()
+    volumes = two_services(cluster)
+    cluster.bound(0, "last")
+    create = cluster.create
+
+    def refused(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if body["metadata"]["name"].startswith("log-"):
+            raise ApiError("the API answered 403", 403, "no more than 3")
+        return create(path, body)
+
+    cluster.create = refused  # type: ignore[method-assign]
+    ended = command(volumes, "--stack", "aws", "--keep", "1")
+    assert isinstance(ended.exception, UserError) and ended.exit_code != 0
+    kafka, last = sorted(each.name for each in find_sets(cluster, "data", "aws") if each.complete)
+    lines = ended.exception.message.splitlines()
+    assert lines[0] == "1 of 3 services has no new set that can be restored:"
+    assert lines[1] == f"  kafka: set {kafka} can be restored"
+    assert lines[2].startswith("  log: set log-") and "no snapshot of data-log-0 could be asked for: no more than 3" in lines[2]
+    assert lines[3] == "    Nothing of the set is left."
+    assert lines[4] == f"  last: set {last} can be restored"
+    assert ended.exception.hint == "--keep 1 has deleted nothing: it does once all new sets can be restored."
+
+
+def test_nothing_more_is_held_where_something_was_not_let_go() -> None:
+    cluster = SnapshotCluster()
+    volumes = two_services(cluster)
+    cluster.bound(0, "last")
+    ended = command(volumes, "--stack", "aws", "--before", "true", "--after", "test $SERVICE = kafka")
+    assert isinstance(ended.exception, UserError)
+    lines = ended.exception.message.splitlines()
+    assert lines[0] == "2 of 3 services have no new set that can be restored:"
+    assert "--after failed: `test $SERVICE = kafka` ended with exit status 1. Set log-" in lines[2]
+    assert lines[-1] == "  last: no set was begun"
+    assert {each.service for each in find_sets(cluster, "data", "aws")} == {"kafka", "log"}
+
+
+def test_ctrl_c_says_which_services_have_no_set() -> None:
+    cluster = SnapshotCluster()
+    volumes = two_services(cluster)
+    cluster.bound(0, "last")
+    create = cluster.create
+
+    def interrupted(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if body["metadata"]["name"].startswith("log-"):
+            raise KeyboardInterrupt
+        return create(path, body)
+
+    cluster.create = interrupted  # type: ignore[method-assign]
+    ended = command(volumes, "--stack", "aws")
+    assert ended.exit_code == 1 and not isinstance(ended.exception, UserError)  # click's Abort; `ops` makes 130 of it
+    (kafka,) = find_sets(cluster, "data", "aws")
+    shown = ended.output.splitlines()
+    assert f"  kafka: set {kafka.name} can be restored" in shown
+    assert "  log: interrupted" in shown and "  last: no set was begun" in shown
 
 
 def test_a_copy_that_somebody_else_names_too_is_not_deleted() -> None:
@@ -502,6 +660,31 @@ def test_a_pod_that_can_not_mount_is_named_and_removed() -> None:
         restore(stack(cluster), found)
     assert f"claim data/restore-{NAME}-2" in str(late.value)
     assert not cluster.in_(PODS)
+
+
+def test_giving_a_restore_up_takes_its_own_claims_alone_and_says_what_becomes_of_volumes() -> None:
+    cluster, found = ready_to_restore()
+    for other in ("other-set", "other-service"):
+        cluster.add(CLAIMS, cluster.claim(f"restore-{other}"))
+    marks = {"app.kubernetes.io/managed-by": "storage-tiers-snapshots"}
+    cluster.objects[f"{CLAIMS}/restore-other-set"]["metadata"]["labels"] = {
+        **marks,
+        "app.kubernetes.io/name": "kafka",
+        "storage-tiers/snapshot-set": "20261126-120000",
+    }
+    cluster.objects[f"{CLAIMS}/restore-other-service"]["metadata"]["labels"] = {
+        **marks,
+        "app.kubernetes.io/name": "log",
+        "storage-tiers/snapshot-set": "20261127-120000",
+    }
+    cluster.failing[f"restore-{NAME}-2"] = ""
+    with pytest.raises(UserError) as late:
+        restore(stack(cluster), found)
+    match = re.search(r"`kubectl -n data delete pvc -l ([^`]+)`", late.value.hint)
+    assert match, late.value.hint
+    chosen = cluster.items(f"{CLAIMS}?labelSelector={match[1]}")
+    assert sorted(each["metadata"]["name"] for each in chosen) == [f"restore-{NAME}-{ordinal}" for ordinal in range(3)]
+    assert "retained where its reclaim policy is Retain, and goes with that claim where it is Delete" in late.value.hint
 
 
 def test_after_runs_whatever_happens(tmp_path: Any) -> None:
