@@ -29,6 +29,10 @@ class End(Protocol):
     title: str
     described: dict[str, Any]
 
+    @property
+    def is_there(self) -> bool:
+        """Whether a move that has filled it need not look: nobody has taken it away."""
+
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """From now on programs can be run there. Raises UserError and ApiError."""
 
@@ -68,6 +72,11 @@ class ClaimEnd:
         self._stoppable = StoppableApi(own, stop)
         self._api = cast(KubeApi, self._stoppable)
         self._pod: MovePod | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """A claim that is made anew has another UID, and so its own move."""
+        return True
 
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """A pod that mounts the claim."""
@@ -123,6 +132,11 @@ class FolderEnd:
     def manifest(self) -> Path:
         """What is in the folder, beside it: for whoever has the folder and not this machine."""
         return self.folder.with_name(f"{self.folder.name}.manifest.jsonl")
+
+    @property
+    def is_there(self) -> bool:
+        """A folder that was removed, or moved away, has taken its manifest along or not."""
+        return self.folder.is_dir() and self.manifest.exists()
 
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """The folder, made where it is written to."""

@@ -63,14 +63,19 @@ class VolumeMove:
             self.target.close()
             return used, room
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether there is nothing to do: the verdict is there, and what it is about."""
+        return self.kept.verdict is not None and self.target.is_there
+
     def move(self) -> dict[str, Any]:
         """All steps; returns the verdict. Of a move that is proven already, nothing is done.
 
         Raises UserError (Different among them), Broken, ApiError and Interrupted.
         """
         with self.kept.alone():
-            if self.kept.verdict:
-                return {**self.kept.verdict, "done": "before"}
+            if self.is_proven:
+                return {**(self.kept.verdict or {}), "done": "before"}
             with self._tidied():
                 self._sweep()
                 if self.kept.compared:  # a run was cut while it took its marker away

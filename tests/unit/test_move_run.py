@@ -47,6 +47,18 @@ def test_it_is_proven_once_and_can_be_verified(source: Path, tmp_path: Path) -> 
     assert moving.verify()["verifiedAt"]
 
 
+def test_a_backup_that_was_taken_away_is_made_again(source: Path, tmp_path: Path) -> None:
+    """The same folder for every backup: that there was one once is no backup."""
+    a_move(source, tmp_path / "backup").move()
+    (tmp_path / "backup").rename(tmp_path / "older")
+    (source / "new").write_text("new")
+    verdict = a_move(source, tmp_path / "backup").move()
+    assert "done" not in verdict
+    assert (tmp_path / "backup/new").read_text() == "new"
+    assert "/new" in {f"/{each['path']}" for each in read(tmp_path / "backup.manifest.jsonl")}
+    assert a_move(source, tmp_path / "backup").verify()["files"] == verdict["files"] == 2
+
+
 def test_what_was_changed_since_is_named(source: Path, tmp_path: Path) -> None:
     moving = a_move(source, tmp_path / "target")
     moving.move()
