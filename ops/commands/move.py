@@ -97,13 +97,13 @@ def move(
             say(line)
 
 
-def _stack(name: str | None) -> Any:  # noqa: ANN401 - see planning.Stack
-    from ops.move.planning import Stack  # noqa: PLC0415
+def _stack(name: str | None) -> Any:  # noqa: ANN401 - see planning.StackAndApi
+    from ops.move.planning import StackAndApi  # noqa: PLC0415
 
     if name is None:
         return None
     settings = load_settings(name)
-    return Stack(open_api(settings.cluster.context), settings)
+    return StackAndApi(open_api(settings.cluster.context), settings)
 
 
 def _table(verdicts: Sequence[dict[str, Any]]) -> Table:

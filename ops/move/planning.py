@@ -17,7 +17,7 @@ from ops.move.pods import missing_rights, try_out
 from ops.move.run import VolumeMove
 
 
-class Stack(NamedTuple):
+class StackAndApi(NamedTuple):
     """A stack and the API of its cluster."""
 
     api: KubeApi
@@ -28,8 +28,8 @@ Sides = list[tuple[ClaimSide | None, ClaimSide | None]]
 
 
 def moves(
-    source: Stack | None,
-    target: Stack | None,
+    source: StackAndApi | None,
+    target: StackAndApi | None,
     from_folder: Path | None,
     to_folder: Path | None,
     *,

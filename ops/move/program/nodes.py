@@ -28,7 +28,7 @@ KINDS = {
 }
 
 
-class Node(NamedTuple):
+class TreeNode(NamedTuple):
     """Something in a folder: its path from there, and the first name of an inode that has more."""
 
     path: bytes
@@ -46,7 +46,7 @@ def at(root: bytes, path: bytes) -> bytes:
     return root if path == b"." else os.path.join(root, path)
 
 
-def walk(root: bytes, failed: Callable[[Failed], None], *, foreign: bool = False) -> Iterator[Node]:
+def walk(root: bytes, failed: Callable[[Failed], None], *, foreign: bool = False) -> Iterator[TreeNode]:
     """All that is in a folder, itself first, a folder before what is in it, in the order of names.
 
     What can't be read is said, and the others go on. What a move gives its own names to is left
@@ -54,7 +54,7 @@ def walk(root: bytes, failed: Callable[[Failed], None], *, foreign: bool = False
     """
     first = os.lstat(root)
     seen: dict[tuple[int, int], bytes] = {}
-    yield Node(b".", first, None)
+    yield TreeNode(b".", first, None)
     pending = [b"."]
     while pending:
         folder = pending.pop()
@@ -86,7 +86,7 @@ def walk(root: bytes, failed: Callable[[Failed], None], *, foreign: bool = False
             if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
                 one = seen.setdefault((found.st_dev, found.st_ino), path)
                 link = one if one != path else None
-            yield Node(path, found, link)
+            yield TreeNode(path, found, link)
         pending.extend(reversed(below))
 
 
@@ -96,7 +96,7 @@ def sizes(root: bytes) -> Iterator[int]:
     return (node.stat.st_size for node in found if node.is_read)
 
 
-def describe(root: bytes, node: Node) -> Entry:
+def describe(root: bytes, node: TreeNode) -> Entry:
     """What the manifest says about something, without what takes reading it. Raises OSError."""
     where, found = at(root, node.path), node.stat
     kind = KINDS[stat.S_IFMT(found.st_mode)]

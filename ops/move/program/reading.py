@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Container, Iterable, Iterator
 
-from .nodes import Entry, Node, at, signature
+from .nodes import Entry, TreeNode, at, signature
 from .voice import Failed
 
 CHUNK = 2**20 - 8  # bytes of a file in one frame, beside their offset
@@ -21,7 +21,7 @@ HOLE = 2**16  # bytes: file systems have blocks of up to 64 KiB, and keep holes 
 class Reading:
     """A file that is read as a whole; `entry` then has its hash. Raises Failed where it changes."""
 
-    def __init__(self, root: bytes, node: Node, entry: Entry) -> None:
+    def __init__(self, root: bytes, node: TreeNode, entry: Entry) -> None:
         self._node, self._entry = node, entry
         self._fd = os.open(at(root, node.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -63,12 +63,12 @@ class Reading:
             raise Failed("changed", "it changed while it was read", self._node.path)
 
 
-def ahead(root: bytes, nodes: Iterable[Node], but: Container[bytes] = (), *, from_disk: bool = False) -> Iterator[Node]:
+def ahead(root: bytes, nodes: Iterable[TreeNode], but: Container[bytes] = (), *, from_disk: bool = False) -> Iterator[TreeNode]:
     """The same nodes, while the disk is at work on the next ones already, `but` on some paths.
 
     `from_disk`: what the system's memory has of them is read anew.
     """
-    waiting: collections.deque[Node] = collections.deque()
+    waiting: collections.deque[TreeNode] = collections.deque()
     for node in nodes:
         if node.is_read and node.path not in but:
             with contextlib.suppress(OSError):  # whoever reads it says so

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from .journal import marked
-from .nodes import MARKER, Entry, Node, describe, of_source, signature, sizes, value_of, walk
+from .nodes import MARKER, Entry, TreeNode, describe, of_source, signature, sizes, value_of, walk
 from .reading import Reading, ahead
 from .stream import OFFSET, VERSION, Input, Output, header, packed
 from .voice import Failed, Voice
@@ -56,7 +56,7 @@ class Sender:
             if not self._voice.failures:  # else the target's end gives up because this one does
                 self._voice.end(problem)
 
-    def _send(self, node: Node) -> None:
+    def _send(self, node: TreeNode) -> None:
         try:
             entry = describe(self._root, node)
             if node.is_read:
@@ -71,7 +71,7 @@ class Sender:
             return
         self._voice.say("entry", **entry)
 
-    def _send_file(self, node: Node, entry: Entry) -> None:
+    def _send_file(self, node: TreeNode, entry: Entry) -> None:
         with Reading(self._root, node, entry) as reading:
             there = self._have.get(node.path)
             if there and there[1] == signature(node.stat):
