@@ -35,6 +35,20 @@ for capability in sys.argv[1].split(","):
     assert ctypes.CDLL(None).prctl(24, int(capability), 0, 0, 0) == 0
 os.execv(sys.argv[2], sys.argv[2:])
 """
+# A disk that doesn't take something: fsync fails for what has such a name, once.
+A_BAD_DISK = """
+import os, re, runpy, sys
+pattern, fsync = re.compile(sys.argv[1]), os.fsync
+def failing(fd):
+    global pattern
+    if pattern and pattern.search(os.readlink(f"/proc/self/fd/{fd}")):
+        pattern = None
+        raise OSError(5, "EIO")
+    fsync(fd)
+os.fsync = failing
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 READING = "1,2"  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
 MKNOD, SETFCAP = "27", "31"
 CAPABLE = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)  # `cap_net_bind_service=ep`, as the kernel has it
@@ -73,8 +87,8 @@ def plain(tmp_path: Path) -> Path:
 class Program:
     """One running mode; what it says is collected."""
 
-    def __init__(self, mode: str, root: Path, *more: str, stdin: int, stdout: int, without: str = "") -> None:
-        command = [sys.executable, "-IB", str(PROGRAM), mode, "--root", str(root), *more]
+    def __init__(self, mode: str, root: Path, *more: str, stdin: int, stdout: int, without: str = "", bad: str = "") -> None:
+        command = [sys.executable, "-IB", *(["-c", A_BAD_DISK, bad] if bad else []), str(PROGRAM), mode, "--root", str(root), *more]
         if without:
             command = [sys.executable, "-c", WITHOUT_RIGHTS, without, *command]
         self.process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
@@ -110,10 +124,12 @@ class Program:
 class Move:
     """Sender, receiver, and what carries the bytes between them: `cat` each way, or `relay`."""
 
-    def __init__(self, source: Path, target: Path, *, relay: Relay | None = None, without: tuple[str, str] = ("", "")) -> None:
+    def __init__(
+        self, source: Path, target: Path, *, relay: Relay | None = None, without: tuple[str, str] = ("", ""), bad: str = ""
+    ) -> None:
         out, to_relay, from_relay, back = os.pipe(), os.pipe(), os.pipe(), os.pipe()
         self.sender = Program("send", source, stdin=back[0], stdout=out[1], without=without[0])
-        self.receiver = Program("receive", target, "--move", ID, stdin=from_relay[0], stdout=to_relay[1], without=without[1])
+        self.receiver = Program("receive", target, "--move", ID, stdin=from_relay[0], stdout=to_relay[1], without=without[1], bad=bad)
         for each in (back[0], out[1], from_relay[0], to_relay[1]):
             os.close(each)
         self.carriers = [subprocess.Popen(["cat"], stdin=to_relay[0], stdout=back[1])]
@@ -425,6 +441,25 @@ def test_a_journal_that_was_harmed(harm: str, plain: Path, target: Path) -> None
     sent = move(plain, target).sender.told("entry")
     assert 0 < sum(path.lstat().st_ino == inode for path, inode in before.items()) < len(before)
     check_moved(plain, target, sent)
+
+
+@pytest.mark.parametrize(
+    ("bad", "path"),
+    [
+        pytest.param(r"/target/sub/\.storage-tiers-move\.\d+$", "sub/two", id="a file"),
+        pytest.param("/target/sub$", "sub", id="a folder"),
+        pytest.param("/target$", ".", id="the root"),
+        pytest.param(rf"/target/{MARKER}$", None, id="the marker"),
+    ],
+)
+def test_a_disk_that_fails_once_fails_the_move(bad: str, path: str | None, plain: Path, target: Path) -> None:
+    """Linux says so once: asked again, it says that all is well."""
+    cut = Move(plain, target, bad=bad)
+    assert cut.wait() == (1, 1)
+    expected = {"kind": "unwritable", "reason": "Input/output error", **({"path": path} if path else {})}
+    assert cut.receiver.told("failed") == [expected]
+    assert not (target / "sub" / "two").exists() or path in ("sub", ".")
+    check_moved(plain, target, move(plain, target).sender.told("entry"))
 
 
 @pytest.fixture

@@ -258,7 +258,10 @@ class Receiver:
             entry = json.loads(text)
             self._path = value_of("path", entry)
             dress(at(self._root, self._path), entry)
-        sync_folders(at(self._root, value_of("path", json.loads(text))) for text in self._folders)
+        try:
+            sync_folders(at(self._root, value_of("path", json.loads(text))) for text in self._folders)
+        except OSError as problem:
+            raise of_target(problem, os.path.relpath(problem.filename, self._root)) from None
         self.result = {"cacheDropped": self._committer.cache_dropped}
 
 
