@@ -408,6 +408,21 @@ def test_what_the_target_does_not_take_is_named(capability: str, path: str, reas
     assert (target / "null").stat().st_rdev == os.makedev(1, 3)
 
 
+@pytest.mark.parametrize(("path", "flag", "word"), [("one", "i", "immutable"), ("sub", "i", "immutable"), ("sub/two", "a", "append-only")])
+def test_a_flag_that_is_not_moved_is_named(path: str, flag: str, word: str, plain: Path, target: Path) -> None:
+    done = subprocess.run(["chattr", f"+{flag}", str(plain / path)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no such flag can be set here: {done.stderr.strip()}")
+    try:
+        cut = Move(plain, target)
+        assert cut.wait() == (1, 1)
+    finally:
+        subprocess.run(["chattr", f"-{flag}", str(plain / path)], check=True)
+    reason = f"its flag `{word}` isn't moved: take it away on the source, by `chattr -{flag}`"
+    assert cut.sender.told("failed")[0] == {"kind": "unwritable", "path": path, "reason": reason}
+    check_moved(plain, target, move(plain, target).sender.told("entry"))
+
+
 def test_holes_are_kept_whatever_is_allocated_behind_the_end(plain: Path, target: Path) -> None:
     sparse = plain / "sparse"
     with sparse.open("wb") as file:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 
 from .journal import marked
-from .nodes import MARKER, Entry, Node, describe, of_source, signature, sizes, value_of, walk
+from .nodes import MARKER, Entry, Node, at, check_flags, describe, of_source, signature, sizes, value_of, walk
 from .reading import Reading, ahead
 from .stream import OFFSET, VERSION, Input, Output, header, packed
 from .voice import Failed, Voice
@@ -70,6 +71,12 @@ class Sender:
             if node.is_read:
                 self._send_file(node, entry)
             else:
+                if entry["kind"] == "directory":
+                    fd = os.open(at(self._root, node.path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                    try:
+                        check_flags(fd, node.path)
+                    finally:
+                        os.close(fd)
                 self._output.put(packed(b"N", entry))
         except (Failed, OSError) as problem:
             failed = problem if isinstance(problem, Failed) else of_source(problem, node.path)
