@@ -324,6 +324,23 @@ def test_many_files_that_are_there_take_little_memory(tmp_path: Path, target: Pa
     assert max(per_file) < 400, f"{per_file} bytes for each file"
 
 
+def test_what_somebody_has_changed_between_two_runs_is_sent_again(source: Path, target: Path) -> None:
+    """As by a pod with fsGroup, to which the kubelet gives every file: that changes no times."""
+    move(source, target)
+    os.chown(target / "many/1/1", 0, 5)
+    (target / "many/2/2").chmod(0o666)
+    check_moved(source, target, move(source, target).sender.told("entry"))
+
+
+def test_what_a_run_has_left_behind_is_not_overlooked(plain: Path, target: Path) -> None:
+    move(plain, target)
+    (target / "sub" / f"{MARKER}.7").touch()
+    for mode in ("inspect", "look"):
+        (failed,) = run(mode, target, status=1).told("failed")
+        assert failed == {"kind": "foreign", "path": f"sub/{MARKER}.7", "reason": "a move gives this name to its own files"}
+    check_moved(plain, target, move(plain, target).sender.told("entry"))
+
+
 def _overwrite(file: Path) -> None:
     with file.open("r+b") as opened:
         opened.seek(40 * CHUNK)

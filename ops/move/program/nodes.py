@@ -54,7 +54,7 @@ def walk(root: bytes, failed: Callable[[Failed], None], *, foreign: bool = False
     """All that is in a folder, itself first, a folder before what is in it, in the order of names.
 
     What can't be read is said, and the others go on. What a move gives its own names to is left
-    out; where it can't be a move's, as in a source, it is `foreign`, and said as well.
+    out; where no move is at work, as in a source or a finished copy, it is `foreign`, and said.
     """
     first = os.lstat(root)
     seen: dict[tuple[int, int], bytes] = {}

@@ -84,7 +84,7 @@ class Receiver:
             found = os.lstat(at(self._root, path))
         except OSError:
             return False
-        return [found.st_ino, found.st_size, found.st_mtime_ns] == line.get("written")
+        return written(found) == line.get("written")
 
     def _listen(self) -> None:
         try:
@@ -153,8 +153,7 @@ class Receiver:
                 os.unlink(temporary)
             raise
         self._make_room(self._path)
-        found = os.fstat(fd)
-        line = {**named("path", self._path), **end, "written": [found.st_ino, found.st_size, found.st_mtime_ns]}
+        line = {**named("path", self._path), **end, "written": written(os.fstat(fd))}
         self._committer.add(Written(fd, temporary, at(self._root, self._path), line), size)
         self._voice.add(0, 1)
 
@@ -263,6 +262,11 @@ class Receiver:
         except OSError as problem:
             raise of_target(problem, os.path.relpath(problem.filename, self._root)) from None
         self.result = {"cacheDropped": self._committer.cache_dropped}
+
+
+def written(found: os.stat_result) -> list[int]:
+    """What is another after somebody has changed a file of the target; its name changes none."""
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode, found.st_uid, found.st_gid]
 
 
 def skip(digest: Any, length: int) -> None:  # noqa: ANN401 - hashlib has no public type
