@@ -614,6 +614,24 @@ def test_names_that_are_the_moves_own_are_refused(plain: Path, target: Path) -> 
     assert cut.sender.told("failed")[0]["path"] == "sub/.storage-tiers-move.7"
 
 
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "Too many levels of symbolic links"),
+        (os.mkfifo, "this is the target of a move that isn't finished ()"),
+        (Path.mkdir, "Is a directory"),
+    ],
+)
+def test_whatever_has_the_markers_name_in_a_source_is_refused(
+    make: Callable[[Path], object], reason: str, plain: Path, target: Path
+) -> None:
+    """Left out, it would be lost in silence."""
+    make(plain / MARKER)
+    cut = Move(plain, target)
+    assert cut.wait() == (1, 1)
+    assert cut.sender.told("failed")[0]["reason"] == reason
+
+
 def test_usage(source: Path, target: Path) -> None:
     def used(root: Path) -> Event:
         command = [sys.executable, "-IB", str(PROGRAM), "usage", "--root", str(root)]
