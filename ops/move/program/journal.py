@@ -29,7 +29,7 @@ def marked(root: bytes) -> str | None:
         return ""
 
 
-def _open_anything(where: bytes, flags: int) -> int:
+def _open_anything(where: bytes | str, flags: int) -> int:
     """In a source it's anybody's: a link that leads nowhere, or a fifo that nobody writes to."""
     return os.open(where, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
