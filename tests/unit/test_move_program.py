@@ -35,6 +35,20 @@ for capability in sys.argv[1].split(","):
     assert ctypes.CDLL(None).prctl(24, int(capability), 0, 0, 0) == 0
 os.execv(sys.argv[2], sys.argv[2:])
 """
+# A disk that doesn't take something: fsync fails for what has such a name, once.
+A_BAD_DISK = """
+import os, re, runpy, sys
+pattern, fsync = re.compile(sys.argv[1]), os.fsync
+def failing(fd):
+    global pattern
+    if pattern and pattern.search(os.readlink(f"/proc/self/fd/{fd}")):
+        pattern = None
+        raise OSError(5, "EIO")
+    fsync(fd)
+os.fsync = failing
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 READING = "1,2"  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
 MKNOD, SETFCAP = "27", "31"
 CAPABLE = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)  # `cap_net_bind_service=ep`, as the kernel has it
@@ -73,8 +87,8 @@ def plain(tmp_path: Path) -> Path:
 class Program:
     """One running mode; what it says is collected."""
 
-    def __init__(self, mode: str, root: Path, *more: str, stdin: int, stdout: int, without: str = "") -> None:
-        command = [sys.executable, "-IB", str(PROGRAM), mode, "--root", str(root), *more]
+    def __init__(self, mode: str, root: Path, *more: str, stdin: int, stdout: int, without: str = "", bad: str = "") -> None:
+        command = [sys.executable, "-IB", *(["-c", A_BAD_DISK, bad] if bad else []), str(PROGRAM), mode, "--root", str(root), *more]
         if without:
             command = [sys.executable, "-c", WITHOUT_RIGHTS, without, *command]
         self.process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
@@ -110,10 +124,12 @@ class Program:
 class Move:
     """Sender, receiver, and what carries the bytes between them: `cat` each way, or `relay`."""
 
-    def __init__(self, source: Path, target: Path, *, relay: Relay | None = None, without: tuple[str, str] = ("", "")) -> None:
+    def __init__(
+        self, source: Path, target: Path, *, relay: Relay | None = None, without: tuple[str, str] = ("", ""), bad: str = ""
+    ) -> None:
         out, to_relay, from_relay, back = os.pipe(), os.pipe(), os.pipe(), os.pipe()
         self.sender = Program("send", source, stdin=back[0], stdout=out[1], without=without[0])
-        self.receiver = Program("receive", target, "--move", ID, stdin=from_relay[0], stdout=to_relay[1], without=without[1])
+        self.receiver = Program("receive", target, "--move", ID, stdin=from_relay[0], stdout=to_relay[1], without=without[1], bad=bad)
         for each in (back[0], out[1], from_relay[0], to_relay[1]):
             os.close(each)
         self.carriers = [subprocess.Popen(["cat"], stdin=to_relay[0], stdout=back[1])]
@@ -291,6 +307,40 @@ def test_what_the_move_has_not_made_is_never_removed(plain: Path, target: Path) 
     assert (target / "sub" / "somebody's").read_text() == "precious"
 
 
+@pytest.mark.soak  # 25 s
+def test_many_files_that_are_there_take_little_memory(tmp_path: Path, target: Path) -> None:
+    """A pod has 512 MiB: by 1.4 KB for each file, it was killed at 350,000 of them."""
+    source, many = _empty(tmp_path / "source"), 60_000
+    for number in range(many):
+        if number % 1000 == 0:
+            folder = _empty(source / f"a folder with quite a long name {number}")
+        (folder / f"a file with a long name {number:09}").touch()
+    used = []
+    for _ in range(2):
+        run = Move(source, target)
+        used.append([os.wait4(each.process.pid, 0)[2].ru_maxrss * 1024 for each in (run.sender, run.receiver)])
+        assert run.wait() == (0, 0), run.failures()
+    per_file = [(again - first) / many for first, again in zip(*used, strict=True)]
+    assert max(per_file) < 400, f"{per_file} bytes for each file"
+
+
+def test_what_somebody_has_changed_between_two_runs_is_sent_again(source: Path, target: Path) -> None:
+    """As by a pod with fsGroup, to which the kubelet gives every file: that changes no times."""
+    move(source, target)
+    os.chown(target / "many/1/1", 0, 5)
+    (target / "many/2/2").chmod(0o666)
+    check_moved(source, target, move(source, target).sender.told("entry"))
+
+
+def test_what_a_run_has_left_behind_is_not_overlooked(plain: Path, target: Path) -> None:
+    move(plain, target)
+    (target / "sub" / f"{MARKER}.7").touch()
+    for mode in ("inspect", "look"):
+        (failed,) = run(mode, target, status=1).told("failed")
+        assert failed == {"kind": "foreign", "path": f"sub/{MARKER}.7", "reason": "a move gives this name to its own files"}
+    check_moved(plain, target, move(plain, target).sender.told("entry"))
+
+
 def _overwrite(file: Path) -> None:
     with file.open("r+b") as opened:
         opened.seek(40 * CHUNK)
@@ -375,6 +425,21 @@ def test_what_the_target_does_not_take_is_named(capability: str, path: str, reas
     assert (target / "null").stat().st_rdev == os.makedev(1, 3)
 
 
+@pytest.mark.parametrize(("path", "flag", "word"), [("one", "i", "immutable"), ("sub", "i", "immutable"), ("sub/two", "a", "append-only")])
+def test_a_flag_that_is_not_moved_is_named(path: str, flag: str, word: str, plain: Path, target: Path) -> None:
+    done = subprocess.run(["chattr", f"+{flag}", str(plain / path)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no such flag can be set here: {done.stderr.strip()}")
+    try:
+        cut = Move(plain, target)
+        assert cut.wait() == (1, 1)
+    finally:
+        subprocess.run(["chattr", f"-{flag}", str(plain / path)], check=True)
+    reason = f"its flag `{word}` isn't moved: take it away on the source, by `chattr -{flag}`"
+    assert cut.sender.told("failed")[0] == {"kind": "unwritable", "path": path, "reason": reason}
+    check_moved(plain, target, move(plain, target).sender.told("entry"))
+
+
 def test_holes_are_kept_whatever_is_allocated_behind_the_end(plain: Path, target: Path) -> None:
     sparse = plain / "sparse"
     with sparse.open("wb") as file:
@@ -408,6 +473,25 @@ def test_a_journal_that_was_harmed(harm: str, plain: Path, target: Path) -> None
     sent = move(plain, target).sender.told("entry")
     assert 0 < sum(path.lstat().st_ino == inode for path, inode in before.items()) < len(before)
     check_moved(plain, target, sent)
+
+
+@pytest.mark.parametrize(
+    ("bad", "path"),
+    [
+        pytest.param(r"/target/sub/\.storage-tiers-move\.\d+$", "sub/two", id="a file"),
+        pytest.param("/target/sub$", "sub", id="a folder"),
+        pytest.param("/target$", ".", id="the root"),
+        pytest.param(rf"/target/{MARKER}$", None, id="the marker"),
+    ],
+)
+def test_a_disk_that_fails_once_fails_the_move(bad: str, path: str | None, plain: Path, target: Path) -> None:
+    """Linux says so once: asked again, it says that all is well."""
+    cut = Move(plain, target, bad=bad)
+    assert cut.wait() == (1, 1)
+    expected = {"kind": "unwritable", "reason": "Input/output error", **({"path": path} if path else {})}
+    assert cut.receiver.told("failed") == [expected]
+    assert not (target / "sub" / "two").exists() or path in ("sub", ".")
+    check_moved(plain, target, move(plain, target).sender.told("entry"))
 
 
 @pytest.fixture
@@ -530,6 +614,24 @@ def test_names_that_are_the_moves_own_are_refused(plain: Path, target: Path) -> 
     assert cut.sender.told("failed")[0]["path"] == "sub/.storage-tiers-move.7"
 
 
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "Too many levels of symbolic links"),
+        (os.mkfifo, "this is the target of a move that isn't finished ()"),
+        (Path.mkdir, "Is a directory"),
+    ],
+)
+def test_whatever_has_the_markers_name_in_a_source_is_refused(
+    make: Callable[[Path], object], reason: str, plain: Path, target: Path
+) -> None:
+    """Left out, it would be lost in silence."""
+    make(plain / MARKER)
+    cut = Move(plain, target)
+    assert cut.wait() == (1, 1)
+    assert cut.sender.told("failed")[0]["reason"] == reason
+
+
 def test_usage(source: Path, target: Path) -> None:
     def used(root: Path) -> Event:
         command = [sys.executable, "-IB", str(PROGRAM), "usage", "--root", str(root)]
@@ -604,7 +706,7 @@ def _node(path: str, kind: str, **more: Any) -> bytes:
     ],
 )
 def test_nothing_is_made_outside_of_the_target(frames: list[tuple[str, ...]], path: str, reason: str, tmp_path: Path, target: Path) -> None:
-    """The other end may be a cluster's, and the folder one of this machine: it isn't trusted."""
+    """Whoever has the other end isn't trusted: the target may be a folder of this machine."""
     outside = _empty(tmp_path / "outside")
     (outside / "precious").touch()
     more: dict[str, dict[str, str]] = {"symlink": {"target": str(outside)}}

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .nodes import LOST_FOUND, MARKER, Entry, at, value_of
 from .stream import write_all
@@ -21,12 +21,17 @@ from .voice import Failed, readable
 def marked(root: bytes) -> str | None:
     """The ID of the move whose target this is; empty where it was cut at its very beginning."""
     try:
-        with open(at(root, MARKER), "rb") as file:
+        with open(at(root, MARKER), "rb", opener=_open_anything) as file:
             return str(json.loads(file.readline())["move"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
         return ""
+
+
+def _open_anything(where: bytes | str, flags: int) -> int:
+    """In a source it's anybody's: a link that leads nowhere, or a fifo that nobody writes to."""
+    return os.open(where, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def others(root: bytes) -> list[bytes]:
@@ -48,7 +53,7 @@ class Journal:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Failed("foreign", "another process of the same move writes to the target still") from None
-        self.lines: dict[bytes, bytes] = {}  # as they are: there may be very many
+        self.lines: dict[bytes, int] = {}  # by path, the last line that tells of it: there may be very many
         self._lock = threading.Lock()
         if self.resumed:
             self._load()
@@ -58,17 +63,31 @@ class Journal:
             os.fsync(self._fd)
 
     def _load(self) -> None:
+        kept = 0
+        for number, (line, text) in enumerate(self._whole_lines(), 1):
+            if text:
+                self.lines[value_of("path", json.loads(text))] = number
+            kept += len(line)
+        os.ftruncate(self._fd, kept)
+        os.lseek(self._fd, kept, os.SEEK_SET)
+
+    def _whole_lines(self) -> Iterator[tuple[bytes, bytes]]:
+        """Lines, and what they tell; up to where a crash has cut one."""
         with open(os.dup(self._fd), "rb") as file:
             file.seek(0)
-            kept = len(file.readline())
+            yield file.readline(), b""  # the move's ID
             for line in file:
                 check, _, text = line.rstrip(b"\n").partition(b" ")
                 if not line.endswith(b"\n") or check != b"%08x" % zlib.crc32(text):
-                    break  # a crash has cut it here
-                self.lines[value_of("path", json.loads(text))] = text
-                kept += len(line)
-        os.ftruncate(self._fd, kept)
-        os.lseek(self._fd, kept, os.SEEK_SET)
+                    return
+                yield line, text
+
+    def told(self) -> Iterator[Entry]:
+        """What the last line of each path tells, before anything is added."""
+        for number, (_, text) in enumerate(self._whole_lines(), 1):
+            entry: Entry = json.loads(text or b"{}")
+            if entry and self.lines[value_of("path", entry)] == number:
+                yield entry
 
     def add(self, entries: Iterable[Entry]) -> None:
         """These are about to get their names."""

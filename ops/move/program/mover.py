@@ -54,7 +54,7 @@ def receive(root: bytes, voice: Voice, move: str) -> dict[str, Any]:
 def look(root: bytes, voice: Voice, _move: str, *, read: bool = False) -> dict[str, Any]:
     """Say what is there, without reading it."""
     voice.expect(sizes(root))
-    nodes = walk(root, voice.failed)
+    nodes = walk(root, voice.failed, foreign=True)
     for node in ahead(root, nodes, from_disk=True) if read else nodes:
         try:
             entry = describe(root, node)

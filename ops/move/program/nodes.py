@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import errno
+import fcntl
 import os
 import re
 import stat
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -17,6 +19,8 @@ Entry = dict[str, Any]
 MARKER = b".storage-tiers-move"
 TEMPORARY = re.compile(rb"\.storage-tiers-move\.[0-9]+")
 LOST_FOUND = b"lost+found"  # where ext4 puts what it has repaired: it belongs to the file system
+GETFLAGS = 0x80086601  # FS_IOC_GETFLAGS of linux/fs.h, on 64 bits
+FLAGS = {0x10: ("immutable", "i"), 0x20: ("append-only", "a")}  # FS_IMMUTABLE_FL, FS_APPEND_FL
 KINDS = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "directory",
@@ -50,7 +54,7 @@ def walk(root: bytes, failed: Callable[[Failed], None], *, foreign: bool = False
     """All that is in a folder, itself first, a folder before what is in it, in the order of names.
 
     What can't be read is said, and the others go on. What a move gives its own names to is left
-    out; where it can't be a move's, as in a source, it is `foreign`, and said as well.
+    out; where no move is at work, as in a source or a finished copy, it is `foreign`, and said.
     """
     first = os.lstat(root)
     seen: dict[tuple[int, int], bytes] = {}
@@ -133,6 +137,22 @@ def attributes_of(where: bytes | int) -> list[str]:
             return []
         raise
     return sorted(name for name in found if name != "security.selinux")
+
+
+def check_flags(fd: int, path: bytes) -> None:
+    """Raise Failed for a file or folder that nobody may change: no copy can get that flag.
+
+    To set it takes CAP_LINUX_IMMUTABLE, and a volume with it isn't let go of without that.
+    """
+    try:
+        found = struct.unpack_from("=I", fcntl.ioctl(fd, GETFLAGS, bytes(8)))[0]
+    except OSError as problem:
+        if problem.errno in (errno.ENOTTY, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+            return  # the file system has no such flags
+        raise
+    for flag, (word, letter) in FLAGS.items():
+        if found & flag:
+            raise Failed("unwritable", f"its flag `{word}` isn't moved: take it away on the source, by `chattr -{letter}`", path)
 
 
 def named(name: str, value: bytes) -> dict[str, str]:

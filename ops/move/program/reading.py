@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Container, Iterable, Iterator
 
-from .nodes import Entry, TreeNode, at, signature
+from .nodes import Entry, TreeNode, at, check_flags, signature
 from .voice import Failed
 
 CHUNK = 2**20 - 8  # bytes of a file in one frame, beside their offset
@@ -26,6 +26,7 @@ class Reading:
         self._fd = os.open(at(root, node.path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             self._check()
+            check_flags(self._fd, node.path)
             self._extents = list(extents(self._fd, node.stat.st_size))
         except BaseException:
             os.close(self._fd)

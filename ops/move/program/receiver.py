@@ -20,6 +20,9 @@ from .reading import CHUNK
 from .stream import OFFSET, QUEUED, VERSION, Frame, Input, packed, write_all
 from .voice import Failed, Voice
 
+THERE, SEEN = 1, 2  # no number of a line that tells of a path: the first one tells of the move
+OFFERED = 500  # of what is there, in one frame
+
 
 class Receiver:
     """The target's end."""
@@ -30,10 +33,11 @@ class Receiver:
         self._committer = Committer(self._journal)
         self._path = b""
         self._number = 0
-        self._seen: set[bytes] = set()
+        self._there: dict[bytes, int] = self._journal.lines  # then: THERE or not, and SEEN; by path
+        self._new: set[bytes] = set()  # what else has been seen in a run that goes on
         self._inside = {b""}  # folders of this run: whatever else has such a name may lead elsewhere
-        self._folders: list[Entry] = []
-        self._links: list[Entry] = []
+        self._folders: list[bytes] = []  # as JSON: there may be very many
+        self._links: list[tuple[bytes, bytes]] = []
         self._queue: queue.Queue[list[Frame]] = queue.Queue(QUEUED)
         self._frames = self._each()
 
@@ -58,16 +62,21 @@ class Receiver:
 
     def _offer(self) -> None:
         """Tell the sender what is here already; remove what a cut run has left."""
-        there = []
+        write_all(1, packed(b"H", {"version": VERSION}))
         if self._journal.resumed:
             for folder, _, names in os.walk(self._root):
                 for name in filter(TEMPORARY.fullmatch, names):
                     os.unlink(os.path.join(folder, name))
-            there = [path for path, text in self._journal.lines.items() if self._is_there(path, json.loads(text))]
-        self._there = set(there)
-        write_all(1, packed(b"H", {"version": VERSION}))
-        for number in range(0, len(there), 500):
-            write_all(1, packed(b"h", [json.loads(self._journal.lines[path]) for path in there[number : number + 500]]))
+            batch = []
+            for line in self._journal.told():
+                path = value_of("path", line)
+                self._there[path] = THERE if self._is_there(path, line) else 0
+                if self._there[path]:
+                    batch.append(line)
+                if len(batch) == OFFERED:
+                    write_all(1, packed(b"h", batch))
+                    batch = []
+            write_all(1, packed(b"h", batch))
         write_all(1, packed(b"G", {}))
 
     def _is_there(self, path: bytes, line: Entry) -> bool:
@@ -75,7 +84,7 @@ class Receiver:
             found = os.lstat(at(self._root, path))
         except OSError:
             return False
-        return [found.st_ino, found.st_size, found.st_mtime_ns] == line.get("written")
+        return written(found) == line.get("written")
 
     def _listen(self) -> None:
         try:
@@ -101,15 +110,17 @@ class Receiver:
                 return int(value["failures"])
             try:
                 self._path = self._proper(value_of("path", value))
-                if self._journal.resumed:
-                    self._seen.add(self._path)
+                if self._path in self._there:
+                    self._there[self._path] |= SEEN
+                elif self._journal.resumed:
+                    self._new.add(self._path)
                 if self._path in self._inside:
                     raise Failed("protocol", "the other end has sent this already, as a folder", self._path)
                 if kind == b"B":
                     self._file(value)
                 elif kind == b"N":
                     self._other(value)
-                elif kind != b"S" or self._path not in self._there:
+                elif kind != b"S" or not self._there.get(self._path, 0) & THERE:
                     raise Failed("protocol", f"the other end sent a frame {kind!r} that has no place here", self._path)
                 else:
                     self._voice.add(value["size"], 1)
@@ -142,8 +153,7 @@ class Receiver:
                 os.unlink(temporary)
             raise
         self._make_room(self._path)
-        found = os.fstat(fd)
-        line = {**named("path", self._path), **end, "written": [found.st_ino, found.st_size, found.st_mtime_ns]}
+        line = {**named("path", self._path), **end, "written": written(os.fstat(fd))}
         self._committer.add(Written(fd, temporary, at(self._root, self._path), line), size)
         self._voice.add(0, 1)
 
@@ -179,10 +189,9 @@ class Receiver:
     def _other(self, entry: Entry) -> None:
         """Make what isn't a file. Folders get theirs last, links come when all files are there."""
         if "link" in entry:
-            self._proper(value_of("link", entry))
-            self._links.append(entry)
+            self._links.append((self._path, self._proper(value_of("link", entry))))
         elif entry["kind"] == "directory":
-            self._folders.append(entry)
+            self._folders.append(json.dumps(entry).encode())
             self._folder(at(self._root, self._path))
             self._inside.add(self._path)
         else:
@@ -226,26 +235,38 @@ class Receiver:
         else:
             raise Failed("foreign", "this isn't in the source, and this move hasn't made it", path)
 
+    def _is_seen(self, path: bytes) -> bool:
+        return bool(self._there.get(path, 0) & SEEN) or path in self._new
+
     def _end(self) -> None:
-        for entry in self._links:
-            self._path = value_of("path", entry)
-            one = at(self._root, value_of("link", entry))
+        for path, one in self._links:
+            self._path = path
             temporary = self._temporary()
-            os.link(one, temporary, follow_symlinks=False)
+            os.link(at(self._root, one), temporary, follow_symlinks=False)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.lstat(temporary), os.lstat(at(self._root, self._path))):
                     os.unlink(temporary)  # renaming one name of an inode to another does nothing
                     continue
             self._name(temporary)
         if self._journal.resumed:
-            for node in list(walk(self._root, self._voice.failed)):
-                if node.path not in self._seen and os.path.lexists(at(self._root, node.path)):
-                    self._remove(node.path)
-        for entry in reversed(self._folders):
+            found = walk(self._root, self._voice.failed)
+            for path in [node.path for node in found if not self._is_seen(node.path)]:
+                if os.path.lexists(at(self._root, path)):
+                    self._remove(path)
+        for text in reversed(self._folders):
+            entry = json.loads(text)
             self._path = value_of("path", entry)
             dress(at(self._root, self._path), entry)
-        sync_folders(at(self._root, value_of("path", entry)) for entry in self._folders)
+        try:
+            sync_folders(at(self._root, value_of("path", json.loads(text))) for text in self._folders)
+        except OSError as problem:
+            raise of_target(problem, os.path.relpath(problem.filename, self._root)) from None
         self.result = {"cacheDropped": self._committer.cache_dropped}
+
+
+def written(found: os.stat_result) -> list[int]:
+    """What is another after somebody has changed a file of the target; its name changes none."""
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode, found.st_uid, found.st_gid]
 
 
 def skip(digest: Any, length: int) -> None:  # noqa: ANN401 - hashlib has no public type

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 
 from .journal import marked
-from .nodes import MARKER, Entry, TreeNode, describe, of_source, signature, sizes, value_of, walk
+from .nodes import MARKER, Entry, TreeNode, at, check_flags, describe, of_source, signature, sizes, value_of, walk
 from .reading import Reading, ahead
 from .stream import OFFSET, VERSION, Input, Output, header, packed
 from .voice import Failed, Voice
+
+KNOWN = 16  # bytes
+
+
+def _known(signature_of_file: list[int]) -> bytes:
+    """A signature in few bytes."""
+    return hashlib.blake2b(b"%r" % signature_of_file, digest_size=KNOWN).digest()
 
 
 class Sender:
@@ -18,7 +27,7 @@ class Sender:
         self._root, self._voice = root, voice
         self._output = Output()
         self._input = Input().frames()
-        self._have: dict[bytes, tuple[str, list[int]]] = {}
+        self._have: dict[bytes, bytes] = {}  # as `_known` has it: there may be very many
         self._received = threading.Event()
 
     def run(self) -> None:
@@ -35,7 +44,7 @@ class Sender:
             if kind == b"H" and value["version"] != VERSION:
                 raise Failed("protocol", f"the target's end speaks version {value['version']}, this one {VERSION}")
             if kind == b"h":
-                self._have.update((value_of("path", each), (each["hash"], each["signature"])) for each in value)
+                self._have.update((value_of("path", each), _known(each["signature"]) + bytes.fromhex(each["hash"])) for each in value)
         threading.Thread(target=self._listen, daemon=True).start()
         for node in ahead(self._root, walk(self._root, self._voice.failed, foreign=True), self._have):
             self._send(node)
@@ -62,6 +71,12 @@ class Sender:
             if node.is_read:
                 self._send_file(node, entry)
             else:
+                if entry["kind"] == "directory":
+                    fd = os.open(at(self._root, node.path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                    try:
+                        check_flags(fd, node.path)
+                    finally:
+                        os.close(fd)
                 self._output.put(packed(b"N", entry))
         except (Failed, OSError) as problem:
             failed = problem if isinstance(problem, Failed) else of_source(problem, node.path)
@@ -74,8 +89,8 @@ class Sender:
     def _send_file(self, node: TreeNode, entry: Entry) -> None:
         with Reading(self._root, node, entry) as reading:
             there = self._have.get(node.path)
-            if there and there[1] == signature(node.stat):
-                entry["hash"] = there[0]
+            if there and there.startswith(_known(signature(node.stat))):
+                entry["hash"] = there[KNOWN:].hex()
                 self._output.put(packed(b"S", entry))
                 self._voice.add(node.stat.st_size, 1)
                 return
