@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -20,8 +21,10 @@ from typing import Any
 import pytest
 
 from ops.move.comparison import compare
+from ops.move.program.journal import Journal
 from ops.move.program.reading import CHUNK
 from ops.move.program.stream import header, packed
+from ops.move.program.voice import Failed
 from tests.faults import move_tree
 from tests.faults.move_tree import show
 
@@ -727,3 +730,17 @@ def test_nothing_is_made_outside_of_the_target(frames: list[tuple[str, ...]], pa
 def test_usage_errors(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-IB", str(PROGRAM), *arguments], capture_output=True, text=True)
     assert done.returncode == 2 and "usage:" in done.stderr
+
+
+def test_of_two_moves_that_find_one_target_empty_one_goes_on(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one has come and gone between the look and the lock."""
+    lock = fcntl.flock
+
+    def late(fd: int, how: int) -> None:
+        (target / MARKER).write_text('{"move": "other"}\n')
+        lock(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(Failed, match="another move has begun to write"):
+        Journal(os.fsencode(target), "a-move")
+    assert (target / MARKER).read_text() == '{"move": "other"}\n'

@@ -47,12 +47,14 @@ class Journal:
         if found != move and (found or others(root)):
             held = f"a part of another move ({found})" if found else f"something already, as {readable(others(root)[0])}"
             raise Failed("foreign", f"the target holds {held}; a move is made to an empty volume alone")
-        self.resumed = found == move
         self._fd = os.open(at(root, MARKER), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Failed("foreign", "another process of the same move writes to the target still") from None
+        if marked(root) not in (found, ""):
+            raise Failed("foreign", "another move has begun to write to the target just now")
+        self.resumed = found == move
         self.lines: dict[bytes, int] = {}  # by path, the last line that tells of it: there may be very many
         self._lock = threading.Lock()
         if self.resumed:
