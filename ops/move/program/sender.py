@@ -71,13 +71,13 @@ class Sender:
             if node.is_read:
                 self._send_file(node, entry)
             else:
-                if entry["kind"] == "directory":
+                self._output.put(packed(b"N", entry))
+                if entry["kind"] == "directory":  # it was sent, so that what is in it is read, and named, too
                     fd = os.open(at(self._root, node.path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
                     try:
                         check_flags(fd, node.path)
                     finally:
                         os.close(fd)
-                self._output.put(packed(b"N", entry))
         except (Failed, OSError) as problem:
             failed = problem if isinstance(problem, Failed) else of_source(problem, node.path)
             if failed.kind == "protocol":
