@@ -88,13 +88,14 @@ class Sender:
 
     def _send_file(self, node: Node, entry: Entry) -> None:
         with Reading(self._root, node, entry) as reading:
+            sent = {**entry, "holes": []}  # the data tell of them, and a frame has room for so many
             there = self._have.get(node.path)
             if there and there.startswith(_known(signature(node.stat))):
                 entry["hash"] = there[KNOWN:].hex()
-                self._output.put(packed(b"S", entry))
+                self._output.put(packed(b"S", sent))
                 self._voice.add(node.stat.st_size, 1)
                 return
-            self._output.put(packed(b"B", entry))
+            self._output.put(packed(b"B", sent))
             try:
                 for offset, data, hole in reading.chunks():
                     if not hole:
