@@ -78,17 +78,17 @@ def _contents(one: Entry, other: Entry) -> Iterator[str]:
     if one["hash"] != other["hash"]:
         yield f"its contents are others (SHA-256 {other['hash'][:16]}… on the target, {one['hash'][:16]}… on the source)"
     # A file system may well make holes of zeros by itself. That it fills them is a loss of space.
-    kept = list(other.get("holes") or [])
+    kept = list(reversed(other.get("holes") or []))
     filled = [hole for hole in one.get("holes") or [] if not _covered(hole, kept)]
     if filled:
         yield f"{len(filled)} of its {len(one['holes'])} holes are written out on the target, the first one at {filled[0][0]}"
 
 
 def _covered(hole: list[int], kept: list[list[int]]) -> bool:
-    """Whether a hole (offset, length) lies in one of those, which are in order."""
-    while kept and kept[0][0] + kept[0][1] <= hole[0]:
-        del kept[0]
-    return bool(kept) and kept[0][0] <= hole[0] and hole[0] + hole[1] <= kept[0][0] + kept[0][1]
+    """Whether a hole (offset, length) lies in one of those, the first one last."""
+    while kept and sum(kept[-1]) <= hole[0]:
+        kept.pop()
+    return bool(kept) and kept[-1][0] <= hole[0] and sum(hole) <= sum(kept[-1])
 
 
 def _attributes(one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[str]:

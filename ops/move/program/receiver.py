@@ -9,7 +9,7 @@ import os
 import queue
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .committer import Committer, Written, of_target, sync_folders
@@ -22,6 +22,7 @@ from .voice import Failed, Voice
 
 THERE, SEEN = 1, 2  # no number of a line that tells of a path: the first one tells of the move
 OFFERED = 500  # of what is there, in one frame
+TOGETHER = 500  # of what isn't a file: one sync of the journal for so many
 
 
 class Receiver:
@@ -38,6 +39,7 @@ class Receiver:
         self._inside = {b""}  # folders of this run: whatever else has such a name may lead elsewhere
         self._folders: list[bytes] = []  # as JSON: there may be very many
         self._links: list[tuple[bytes, bytes]] = []
+        self._others: list[Entry] = []  # neither files nor folders nor links; some at once
         self._queue: queue.Queue[list[Frame]] = queue.Queue(QUEUED)
         self._frames = self._each()
 
@@ -195,10 +197,24 @@ class Receiver:
             self._folder(at(self._root, self._path))
             self._inside.add(self._path)
         else:
+            self._others.append(entry)
+            if len(self._others) == TOGETHER:
+                self._make_others()
+
+    def _make_others(self) -> None:
+        self._tell(value_of("path", entry) for entry in self._others)
+        for entry in self._others:
+            self._path = value_of("path", entry)
             temporary = self._temporary()
             make(temporary, entry)
             dress(temporary, entry)
             self._name(temporary)
+        self._others = []
+
+    def _tell(self, paths: Iterable[bytes]) -> None:
+        """After this a crash leaves none of these without a line that tells of it."""
+        self._journal.add(named("path", path) for path in paths)
+        self._journal.sync()
 
     def _folder(self, where: bytes) -> None:
         try:
@@ -213,7 +229,6 @@ class Receiver:
             os.chmod(where, stat.S_IMODE(found.st_mode) | 0o700)
 
     def _name(self, temporary: bytes) -> None:
-        self._journal.add([named("path", self._path)])
         self._make_room(self._path)
         os.rename(temporary, at(self._root, self._path))
 
@@ -239,6 +254,8 @@ class Receiver:
         return bool(self._there.get(path, 0) & SEEN) or path in self._new
 
     def _end(self) -> None:
+        self._make_others()
+        self._tell(path for path, _ in self._links)
         for path, one in self._links:
             self._path = path
             temporary = self._temporary()

@@ -71,13 +71,13 @@ class Sender:
             if node.is_read:
                 self._send_file(node, entry)
             else:
-                if entry["kind"] == "directory":
+                self._output.put(packed(b"N", entry))
+                if entry["kind"] == "directory":  # it was sent, so that what is in it is read, and named, too
                     fd = os.open(at(self._root, node.path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
                     try:
                         check_flags(fd, node.path)
                     finally:
                         os.close(fd)
-                self._output.put(packed(b"N", entry))
         except (Failed, OSError) as problem:
             failed = problem if isinstance(problem, Failed) else of_source(problem, node.path)
             if failed.kind == "protocol":
@@ -88,13 +88,14 @@ class Sender:
 
     def _send_file(self, node: TreeNode, entry: Entry) -> None:
         with Reading(self._root, node, entry) as reading:
+            sent = {**entry, "holes": []}  # the data tell of them, and a frame has room for so many
             there = self._have.get(node.path)
             if there and there.startswith(_known(signature(node.stat))):
                 entry["hash"] = there[KNOWN:].hex()
-                self._output.put(packed(b"S", entry))
+                self._output.put(packed(b"S", sent))
                 self._voice.add(node.stat.st_size, 1)
                 return
-            self._output.put(packed(b"B", entry))
+            self._output.put(packed(b"B", sent))
             try:
                 for offset, data, hole in reading.chunks():
                     if not hole:
