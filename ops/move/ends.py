@@ -8,6 +8,7 @@ import shlex
 import sys
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -15,9 +16,9 @@ from components.canary.stopping import StoppableApi
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from ops.errors import UserError
-from ops.move.claims import ClaimSide
+from ops.move.claims import ClaimSide, users_of
 from ops.move.conversation import alone
-from ops.move.pods import MovePod, program, sweep
+from ops.move.pods import MovePod, claim_path, program, sweep
 from ops.move.process import InPod, OnThisMachine, Process
 
 
@@ -30,6 +31,9 @@ class End(Protocol):
 
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """From now on programs can be run there. Raises UserError and ApiError."""
+
+    def check(self, move: str, *, writes: bool) -> None:
+        """Raise UserError where somebody else uses it by now, or it is another one."""
 
     def run(self, *arguments: str) -> Process:
         """Run the program on its files. Raises Broken and ApiError."""
@@ -65,6 +69,24 @@ class ClaimEnd:
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """A pod that mounts the claim."""
         self._pod = MovePod.start(self._api, self.side.settings, move, role, self.side.claim, writes=writes)
+
+    def check(self, move: str, *, writes: bool) -> None:
+        """Other pods may have begun to use the claim, and one of its name may have been made anew.
+
+        While a pod of the move is there, a claim isn't removed.
+        """
+        side = replace(self.side, api=self._api)
+        found = self._api.find(claim_path(side.settings.namespace.name, side.name))
+        if found is None or found["metadata"]["uid"] != side.uid:
+            raise UserError(
+                f"{side} was removed or made anew while it was moved: it isn't the one that was found.", "Run the command again."
+            )
+        users = users_of(side, writes=writes, move=move)
+        if users:
+            raise UserError(
+                f"{side} came into use while it was moved: by {', '.join(users)}. So nothing is proven.",
+                "Stop what uses it, and run the same command again.",
+            )
 
     def run(self, *arguments: str) -> InPod:
         """In the pod."""
@@ -111,6 +133,9 @@ class FolderEnd:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         elif not self.folder.is_dir():
             raise UserError(f"--from-folder: there is no folder {self.folder}.", "It has a folder for each claim, named as the claim is.")
+
+    def check(self, move: str, *, writes: bool) -> None:
+        """Who uses a folder isn't known."""
 
     def run(self, *arguments: str) -> OnThisMachine:
         """On this machine, with its Python."""

@@ -92,7 +92,7 @@ def problems(sides: Sides, made: Sequence[VolumeMove], *, verify: bool) -> list[
                 if lacking:
                     found.append(f"context {where[0]!r} lacks rights in namespace {where[1]} that a move takes: {', '.join(lacking)}")
                     continue
-            found += claims.refusals(side, writes=writes)
+            found += claims.refusals(side, writes=writes, move=move.id)
             try:
                 try_out(side.api, side.settings, move.id, "target" if writes else "source", side.name, writes=writes)
             except UserError as problem:
@@ -116,6 +116,9 @@ def planned(move: VolumeMove) -> dict[str, Any]:
     problem = sizes.too_small(used, room)
     if not room["empty"] and room["move"] != move.id:
         problem = f"isn't empty: it has {room['inodes']} entries"
+    problem = f"the target, {move.target.title}, {problem}" if problem else ""
+    if sizes.partial(used):
+        problem = f"the source, {move.source.title}, {sizes.partial(used)}"
     return {
         "move": move.id,
         "volume": move.title,
@@ -126,7 +129,7 @@ def planned(move: VolumeMove) -> dict[str, Any]:
         "freeBytes": room["freeBytes"],
         "seconds": round(sizes.seconds_for(used["usedBytes"], rate or sizes.ASSUMED), 1),
         "measured": rate is not None,
-        "problem": f"{move.title}: the target, {move.target.title}, {problem}" if problem else "",
+        "problem": f"{move.title}: {problem}" if problem else "",
     }
 
 

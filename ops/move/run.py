@@ -21,7 +21,7 @@ from ops.move.ends import ClaimEnd, End, FolderEnd, usage
 from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, key, move_id, read
 from ops.move.process import Process
 from ops.move.progress import Progress
-from ops.move.sizes import too_small
+from ops.move.sizes import partial, too_small
 
 SHOWN = 10  # differences that are shown
 
@@ -99,6 +99,7 @@ class VolumeMove:
         self.progress.begin("starting")
         self.source.open(self.id, "source", writes=False)
         self.target.open(self.id, "target", writes=True)
+        self._check_ends()
         self._check_room()
         copied = time.monotonic()
         sent = self._copy()
@@ -109,6 +110,7 @@ class VolumeMove:
         found = self._read_back()
         manifest = self._source_unchanged(sent)
         self._compare(manifest, found, "isn't what the source is")
+        self._check_ends()
         self._judge(manifest, time.monotonic() - began, copied)
         self.source.close()
         return self._finish()
@@ -129,8 +131,16 @@ class VolumeMove:
             if isinstance(end, ClaimEnd):
                 end.sweep(self.id)
 
+    def _check_ends(self) -> None:
+        """With the pods there: hours may have gone by since the claims were looked at."""
+        self.source.check(self.id, writes=False)
+        self.target.check(self.id, writes=True)
+
     def _check_room(self) -> None:
         used, room = usage(self.source, self._stop), usage(self.target, self._stop)
+        problem = partial(used)
+        if problem:
+            raise UserError(f"{self.title}: the source, {self.source.title}, {problem}.", "End that move first: run its command again.")
         if not room["empty"] and room["move"] != self.id:
             whose = f"holds a part of another move ({room['move']})" if room["move"] else f"isn't empty: it has {room['inodes']} entries"
             raise UserError(f"{self.title}: the target, {self.target.title}, {whose}.", "A move is made to an empty volume alone.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ from ops.errors import UserError
 from ops.move import claims, keeper, pods, sizes
 from ops.move.changes import changes
 from ops.move.claims import ClaimSide
+from ops.move.ends import ClaimEnd
 from ops.move.kept import KeptMove, move_id, read
 from ops.settings import load_settings
 
@@ -119,6 +121,31 @@ def test_a_claim_is_not_moved_onto_itself() -> None:
 )
 def test_who_uses_a_claim(found: dict[str, Any], users: list[str]) -> None:
     assert claims.users_of(side(Cluster(found))) == users
+
+
+def test_another_move_uses_a_claim_as_well_unless_both_read() -> None:
+    for role, writes in (("source", False), ("target", True)):
+        other = pods.manifest(DEV, "0123456789ab", role, "data-postgres-0", writes=writes)
+        cluster = Cluster({"pods": [{**other, "status": {"phase": "Running"}}]})
+        name = [f"pod move-0123456789ab-{role}"]
+        assert claims.users_of(side(cluster), writes=True, move="ba9876543210") == name
+        assert claims.users_of(side(cluster), writes=False, move="ba9876543210") == (name if writes else [])
+        assert claims.users_of(side(cluster), writes=True, move="0123456789ab") == []
+
+
+def test_a_claim_that_comes_into_use_or_is_made_anew_in_mid_move_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster({"data-postgres-0": claim()})
+    monkeypatch.setattr(Cluster, "of_context", lambda self, _: self, raising=False)
+    end = ClaimEnd(side(cluster), threading.Event())
+    end.check("m", writes=True)
+    cluster.found["pods"] = [pod("late")]
+    with pytest.raises(UserError, match="came into use while it was moved: by pod late"):
+        end.check("m", writes=False)
+    cluster.found["pods"] = []
+    cluster.found["data-postgres-0"]["metadata"]["uid"] = "another"
+    side_before = ClaimEnd(side(cluster, claim()), threading.Event())
+    with pytest.raises(UserError, match="removed or made anew"):
+        side_before.check("m", writes=True)
 
 
 def test_what_keeps_a_move_from_beginning_is_said_with_a_command() -> None:

@@ -111,3 +111,37 @@ def test_one_that_fails_does_not_end_the_others(source: Path, tmp_path: Path) ->
     assert [verdict["verdict"] for _, verdict in done] == ["proven"]
     assert ["isn't empty" in each.reason for each in failed] == [True]
     assert looks
+
+
+def test_an_unfinished_target_is_no_source(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(_: VolumeMove) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(VolumeMove, "_read_back", cut)
+        a_move(source, tmp_path / "half").move()
+    assert (tmp_path / "half/.storage-tiers-move").exists()
+    with pytest.raises(UserError, match="holds only a part of what another move"):
+        a_move(tmp_path / "half", tmp_path / "third").move()
+    assert "holds only a part" in planned(a_move(tmp_path / "half", tmp_path / "third"))["problem"]
+    assert not list((tmp_path / "third").iterdir())
+
+
+def test_both_ends_are_checked_before_the_copy_and_before_the_verdict(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[tuple[str, bool]] = []
+
+    def check(end: FolderEnd, move: str, *, writes: bool) -> None:
+        checked.append((end.folder.name, writes))
+        if len(checked) == 4:
+            raise UserError("it came into use")
+
+    monkeypatch.setattr(FolderEnd, "check", check)
+    moving = a_move(source, tmp_path / "target")
+    with pytest.raises(UserError, match="came into use"):
+        moving.move()
+    assert checked == [("source", False), ("target", True)] * 2
+    assert not moving.kept.compared
+    assert moving.kept.verdict is None
+    assert moving.move()["verdict"] == "proven", "it goes on"
