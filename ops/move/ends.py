@@ -9,6 +9,7 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from filecmp import cmp
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -31,6 +32,12 @@ class End(Protocol):
 
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """From now on programs can be run there. Raises UserError and ApiError."""
+
+    def exists(self) -> bool:
+        """Whether what this end was is still there."""
+
+    def holds(self, manifest: Path) -> bool:
+        """Whether it is still about what this manifest is of."""
 
     def check(self, move: str, *, writes: bool) -> None:
         """Raise UserError where somebody else uses it by now, or it is another one."""
@@ -69,6 +76,15 @@ class ClaimEnd:
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """A pod that mounts the claim."""
         self._pod = MovePod.start(self._api, self.side.settings, move, role, self.side.claim, writes=writes)
+
+    def exists(self) -> bool:
+        """It was found."""
+        return True
+
+    def holds(self, manifest: Path) -> bool:
+        """A claim has a UID of its own: one that is made anew is another end."""
+        del manifest
+        return True
 
     def check(self, move: str, *, writes: bool) -> None:
         """Other pods may have begun to use the claim, and one of its name may have been made anew.
@@ -133,6 +149,14 @@ class FolderEnd:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         elif not self.folder.is_dir():
             raise UserError(f"--from-folder: there is no folder {self.folder}.", "It has a folder for each claim, named as the claim is.")
+
+    def exists(self) -> bool:
+        """Whether it is there, with anything in it."""
+        return self.folder.is_dir() and any(self.folder.iterdir())
+
+    def holds(self, manifest: Path) -> bool:
+        """Filled anew since, a folder of the same path has another manifest beside it."""
+        return self.manifest.is_file() and manifest.is_file() and cmp(self.manifest, manifest, shallow=False)
 
     def check(self, move: str, *, writes: bool) -> None:
         """Who uses a folder isn't known."""

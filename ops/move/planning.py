@@ -80,7 +80,7 @@ def problems(sides: Sides, made: Sequence[VolumeMove], *, verify: bool) -> list[
     found: list[str] = []
     seen: set[tuple[str, str]] = set()
     for (source, target), move in zip(sides, made, strict=True):
-        if move.kept.verdict and not verify:
+        if move.done and not verify:
             continue
         for side, writes in ((source, False), (target, True)):
             if side is None or (verify and not writes):

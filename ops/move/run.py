@@ -6,7 +6,6 @@ read back by another pod and compared.
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +17,7 @@ from ops.move.changes import changes, unread
 from ops.move.comparison import compare
 from ops.move.conversation import Event, alone, joined
 from ops.move.ends import ClaimEnd, End, FolderEnd, usage
-from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, key, move_id, read
+from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, move_id, read, write
 from ops.move.process import Process
 from ops.move.progress import Progress
 from ops.move.sizes import partial, too_small
@@ -69,14 +68,19 @@ class VolumeMove:
         Raises UserError (Different among them), Broken, ApiError and Interrupted.
         """
         with self.kept.alone():
-            if self.kept.verdict:
-                return {**self.kept.verdict, "done": "before"}
+            if self.done:
+                return {**self.done, "done": "before"}
             with self._tidied():
                 self._sweep()
-                if self.kept.compared:  # a run was cut while it took its marker away
+                if self.kept.compared and self.target.exists():  # a run was cut while it took its marker away
                     self.target.open(self.id, "read-back", writes=True)
                     return self._finish()
                 return self._move()
+
+    @property
+    def done(self) -> dict[str, Any] | None:
+        """The verdict of a run before, where the target is still the one that it is about."""
+        return self.kept.verdict if self.target.exists() and self.target.holds(self.kept.manifest) else None
 
     def verify(self) -> dict[str, Any]:
         """Read the target again, and compare it with the kept manifest. Raises as `move` does."""
@@ -120,7 +124,7 @@ class VolumeMove:
         self._hear("finish", self.target, "--move", self.id)
         self.target.close()
         if isinstance(self.target, FolderEnd):
-            shutil.copyfile(self.kept.manifest, self.target.manifest)
+            write(self.target.manifest, self.kept.manifest.read_text(encoding="utf-8"))
         verdict: dict[str, Any] = self.kept.record()["verdict"]
         self.kept.save(state=PROVEN)
         self.progress.begin(PROVEN, verdict["bytes"], verdict["files"])
@@ -176,10 +180,11 @@ class VolumeMove:
         self.progress.begin("looking at the source")
         manifest = self.kept.complete(sent)
         looked = self._hear("look", self.source)
-        if {key(each) for each in looked} - {key(each) for each in manifest} or any(map(unread, manifest)):
+        differences = changes(manifest, looked)
+        if not differences and any(map(unread, manifest)):
             self.progress.begin("reading the source", self.progress.of_bytes, self.progress.of_files)
             manifest = self.kept.complete(self._hear("inspect", self.source))  # a cut run's entries were lost
-        differences = changes(manifest, looked)
+            differences = changes(manifest, looked)
         if differences:
             what = f"{self.title}: the source, {self.source.title}, changed while it was read:"
             raise Different(what, differences, "Find out who writes to it, stop that, and run the same command again.")
