@@ -102,15 +102,15 @@ def pairs(sources: Sequence[ClaimSide], targets: Sequence[ClaimSide]) -> list[tu
     return found
 
 
-def refusals(side: ClaimSide, move: str, *, writes: bool) -> Iterator[str]:
-    """What keeps a move from using a claim, a sentence each. `move` is its ID. Raises ApiError."""
+def refusals(side: ClaimSide, *, writes: bool, move: str = "") -> Iterator[str]:
+    """What keeps a move from using a claim, a sentence each. Raises ApiError."""
     where = f"claim {side.name} of stack {side.settings.stack}"
     if not writes and not side.is_bound:
         yield f"{where} has no volume: there is nothing to move"
     mode = side.claim["spec"].get("volumeMode") or "Filesystem"
     if mode != "Filesystem":
         yield f"{where} is a block volume (volumeMode {mode}): a move copies files"
-    users = users_of(side, move)
+    users = users_of(side, writes=writes, move=move)
     if users:
         stop = f"`kubectl --context {side.api.context} -n {side.settings.namespace.name}"
         what = users[0].partition(" ")
@@ -118,16 +118,17 @@ def refusals(side: ClaimSide, move: str, *, writes: bool) -> Iterator[str]:
         yield f"{where} is used by {', '.join(users)}. Stop it first: {how}"
 
 
-def users_of(side: ClaimSide, move: str) -> list[str]:
+def users_of(side: ClaimSide, *, writes: bool = True, move: str = "") -> list[str]:
     """Who uses a claim: `StatefulSet postgres` with replicas, `pod x` that hasn't ended.
 
-    The pods of this very move are no others.
+    The pods of `move` itself don't count. Those of others do, unless both only read.
     """
     namespace, name = side.settings.namespace.name, side.name
     sets = side.api.items(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")
     users = [f"StatefulSet {each['metadata']['name']}" for each in sets if name in claims_of(each)]
     for pod in side.api.items(objects.namespaced(namespace, "pods")):
-        ours = labels.of(pod).get(labels.MANAGED_BY) == MANAGER and labels.of(pod).get(MOVE) == move
+        known = labels.of(pod)
+        ours = known.get(labels.MANAGED_BY) == MANAGER and (known.get(MOVE, "") == move or not (writes or _writes(pod["spec"], name)))
         if not ours and (pod.get("status") or {}).get("phase") not in _ENDED and name in mounted_by(pod["spec"]):
             users.append(f"pod {pod['metadata']['name']}")
     return users
@@ -137,6 +138,13 @@ def mounted_by(spec: Json) -> set[str]:
     """The names of the claims that a pod with this spec mounts."""
     volumes = spec.get("volumes") or []
     return {each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim")}
+
+
+def _writes(spec: Json, claim: str) -> bool:
+    """Whether a pod of a move writes to a claim."""
+    named = {each["name"] for each in spec["volumes"] if (each.get("persistentVolumeClaim") or {}).get("claimName") == claim}
+    mounts = [mount for container in spec["containers"] for mount in container.get("volumeMounts") or []]
+    return any(mount["name"] in named and not mount.get("readOnly") for mount in mounts)
 
 
 def claims_of(stateful_set: Json) -> set[str]:

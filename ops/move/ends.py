@@ -9,6 +9,7 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import replace
+from filecmp import cmp
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -16,7 +17,7 @@ from components.canary.stopping import StoppableApi
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from ops.errors import UserError
-from ops.move.claims import ClaimSide, refusals
+from ops.move.claims import ClaimSide, users_of
 from ops.move.conversation import alone
 from ops.move.pods import MovePod, claim_path, program, sweep
 from ops.move.process import InPod, OnThisMachine, Process
@@ -29,21 +30,20 @@ class End(Protocol):
     title: str
     described: dict[str, Any]
 
-    @property
-    def is_there(self) -> bool:
-        """Whether a move that has filled it need not look: nobody has taken it away."""
-
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """From now on programs can be run there. Raises UserError and ApiError."""
 
+    def exists(self) -> bool:
+        """Whether what this end was is still there."""
+
+    def holds(self, manifest: Path) -> bool:
+        """Whether it is still about what this manifest is of."""
+
+    def check(self, move: str, *, writes: bool) -> None:
+        """Raise UserError where somebody else uses it by now, or it is another one."""
+
     def run(self, *arguments: str) -> Process:
         """Run the program on its files. Raises Broken and ApiError."""
-
-    def check(self, move: str) -> None:
-        """It is still what it was at the beginning, and nobody else uses it.
-
-        Raises UserError where that isn't so, and ApiError.
-        """
 
     def close(self) -> None:
         """Let go of it; it is unmounted. Raises UserError and ApiError."""
@@ -73,32 +73,41 @@ class ClaimEnd:
         self._api = cast(KubeApi, self._stoppable)
         self._pod: MovePod | None = None
 
-    @property
-    def is_there(self) -> bool:
-        """A claim that is made anew has another UID, and so its own move."""
-        return True
-
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """A pod that mounts the claim."""
         self._pod = MovePod.start(self._api, self.side.settings, move, role, self.side.claim, writes=writes)
+
+    def exists(self) -> bool:
+        """It was found."""
+        return True
+
+    def holds(self, manifest: Path) -> bool:
+        """A claim has a UID of its own: one that is made anew is another end."""
+        del manifest
+        return True
+
+    def check(self, move: str, *, writes: bool) -> None:
+        """Other pods may have begun to use the claim, and one of its name may have been made anew.
+
+        While a pod of the move is there, a claim isn't removed.
+        """
+        side = replace(self.side, api=self._api)
+        found = self._api.find(claim_path(side.settings.namespace.name, side.name))
+        if found is None or found["metadata"]["uid"] != side.uid:
+            raise UserError(
+                f"{side} was removed or made anew while it was moved: it isn't the one that was found.", "Run the command again."
+            )
+        users = users_of(side, writes=writes, move=move)
+        if users:
+            raise UserError(
+                f"{side} came into use while it was moved: by {', '.join(users)}. So nothing is proven.",
+                "Stop what uses it, and run the same command again.",
+            )
 
     def run(self, *arguments: str) -> InPod:
         """In the pod."""
         assert self._pod is not None, "it is open"
         return self._pod.run(*arguments)
-
-    def check(self, move: str) -> None:
-        """The claim of this name is the same one, and no other pod uses it.
-
-        A pod that starts in mid-move may write what isn't compared any more.
-        """
-        now = self._api.find(claim_path(self.side.settings.namespace.name, self.side.name))
-        if now is None or now["metadata"]["uid"] != self.uid or now["metadata"].get("deletionTimestamp"):
-            raise UserError(
-                f"{self.title}: the claim was deleted while it was moved.", "Look who deletes it, then run the same command again."
-            )
-        for problem in refusals(replace(self.side, api=self._api, claim=now), move, writes=True):
-            raise UserError(f"{problem}.", "Then run the same command again: it goes on where this stopped.")
 
     def close(self) -> None:
         """Remove the pod."""
@@ -133,11 +142,6 @@ class FolderEnd:
         """What is in the folder, beside it: for whoever has the folder and not this machine."""
         return self.folder.with_name(f"{self.folder.name}.manifest.jsonl")
 
-    @property
-    def is_there(self) -> bool:
-        """A folder that was removed, or moved away, has taken its manifest along or not."""
-        return self.folder.is_dir() and self.manifest.exists()
-
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """The folder, made where it is written to."""
         del move, role
@@ -146,13 +150,21 @@ class FolderEnd:
         elif not self.folder.is_dir():
             raise UserError(f"--from-folder: there is no folder {self.folder}.", "It has a folder for each claim, named as the claim is.")
 
+    def exists(self) -> bool:
+        """Whether it is there, with anything in it."""
+        return self.folder.is_dir() and any(self.folder.iterdir())
+
+    def holds(self, manifest: Path) -> bool:
+        """Filled anew since, a folder of the same path has another manifest beside it."""
+        return self.manifest.is_file() and manifest.is_file() and cmp(self.manifest, manifest, shallow=False)
+
+    def check(self, move: str, *, writes: bool) -> None:
+        """Who uses a folder isn't known."""
+
     def run(self, *arguments: str) -> OnThisMachine:
         """On this machine, with its Python."""
         command = [sys.executable, "-IB", str(program()), arguments[0], "--root", str(self.folder), *arguments[1:]]
         return OnThisMachine(command, f"folder {self.folder}")
-
-    def check(self, move: str) -> None:
-        """Nobody knows who uses a folder."""
 
     def close(self) -> None:
         """Nothing is held."""

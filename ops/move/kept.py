@@ -93,7 +93,7 @@ class KeptMove:
     def save(self, **changes: Any) -> None:  # noqa: ANN401 - JSON
         """Add to what is known of the move."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(self._record, json.dumps({**self.record(), **changes}, indent=2) + "\n")
+        write(self._record, json.dumps({**self.record(), **changes}, indent=2) + "\n")
 
     @property
     def verdict(self) -> dict[str, Any] | None:
@@ -131,7 +131,7 @@ class KeptMove:
             if "hash" in each or key(each) not in known:
                 known[key(each)] = each
         found = [_with_hash(each, known.get(key(each))) for each in entries]
-        _write(self.manifest, "".join(f"{json.dumps(each, separators=(',', ':'))}\n" for each in found))
+        write(self.manifest, "".join(f"{json.dumps(each, separators=(',', ':'))}\n" for each in found))
         self._growing.unlink(missing_ok=True)
         return found
 
@@ -156,10 +156,11 @@ def read(file: Path) -> list[Entry]:
     return found
 
 
-def _write(file: Path, text: str) -> None:
-    """All of it or nothing, on the disk."""
+def write(file: Path, text: str) -> None:
+    """All of it or nothing, on the disk, for this user alone."""
     part = file.with_name(file.name + ".new")
-    with part.open("w", encoding="utf-8") as made:
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as made:
         made.write(text)
         made.flush()
         os.fsync(made.fileno())

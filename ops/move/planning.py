@@ -81,7 +81,7 @@ def problems(sides: Sides, made: Sequence[VolumeMove], *, verify: bool) -> list[
     found: list[str] = []
     seen: set[tuple[str, str]] = set()
     for (source, target), move in zip(sides, made, strict=True):
-        if move.is_proven and not verify:
+        if move.done and not verify:
             continue
         for side, writes in ((source, False), (target, True)):
             if side is None or (verify and not writes):
@@ -93,7 +93,7 @@ def problems(sides: Sides, made: Sequence[VolumeMove], *, verify: bool) -> list[
                 if lacking:
                     found.append(f"context {where[0]!r} lacks rights in namespace {where[1]} that a move takes: {', '.join(lacking)}")
                     continue
-            found += claims.refusals(side, move.id, writes=writes)
+            found += claims.refusals(side, writes=writes, move=move.id)
             try:
                 try_out(side.api, side.settings, move.id, "target" if writes else "source", side.name, writes=writes)
             except UserError as problem:
@@ -117,6 +117,9 @@ def planned(move: VolumeMove) -> dict[str, Any]:
     problem = sizes.too_small(used, room)
     if not room["empty"] and room["move"] != move.id:
         problem = f"isn't empty: it has {room['inodes']} entries"
+    problem = f"the target, {move.target.title}, {problem}" if problem else ""
+    if sizes.partial(used):
+        problem = f"the source, {move.source.title}, {sizes.partial(used)}"
     return {
         "move": move.id,
         "volume": move.title,
@@ -127,7 +130,7 @@ def planned(move: VolumeMove) -> dict[str, Any]:
         "freeBytes": room["freeBytes"],
         "seconds": round(sizes.seconds_for(used["usedBytes"], rate or sizes.ASSUMED), 1),
         "measured": rate is not None,
-        "problem": f"{move.title}: the target, {move.target.title}, {problem}" if problem else "",
+        "problem": f"{move.title}: {problem}" if problem else "",
     }
 
 

@@ -6,7 +6,6 @@ read back by another pod and compared.
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -18,10 +17,10 @@ from ops.move.changes import changes, unread
 from ops.move.comparison import compare
 from ops.move.conversation import Event, alone, joined
 from ops.move.ends import ClaimEnd, End, FolderEnd, usage
-from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, key, move_id, read
+from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, move_id, read, write
 from ops.move.process import Process
 from ops.move.progress import Progress
-from ops.move.sizes import too_small
+from ops.move.sizes import partial, too_small
 
 SHOWN = 10  # differences that are shown
 
@@ -63,26 +62,26 @@ class VolumeMove:
             self.target.close()
             return used, room
 
-    @property
-    def is_proven(self) -> bool:
-        """Whether there is nothing to do: the verdict is there, and what it is about."""
-        return self.kept.verdict is not None and self.target.is_there
-
     def move(self) -> dict[str, Any]:
         """All steps; returns the verdict. Of a move that is proven already, nothing is done.
 
         Raises UserError (Different among them), Broken, ApiError and Interrupted.
         """
         with self.kept.alone():
-            if self.is_proven:
-                return {**(self.kept.verdict or {}), "done": "before"}
+            if self.done:
+                return {**self.done, "done": "before"}
             with self._tidied():
                 self._sweep()
-                if self.kept.compared:  # a run was cut while it took its marker away
+                if self.kept.compared and self.target.exists():  # a run was cut while it took its marker away
                     self.target.open(self.id, "read-back", writes=True)
-                    self.target.check(self.id)
+                    self.target.check(self.id, writes=True)
                     return self._finish()
                 return self._move()
+
+    @property
+    def done(self) -> dict[str, Any] | None:
+        """The verdict of a run before, where the target is still the one that it is about."""
+        return self.kept.verdict if self.target.exists() and self.target.holds(self.kept.manifest) else None
 
     def verify(self) -> dict[str, Any]:
         """Read the target again, and compare it with the kept manifest. Raises as `move` does."""
@@ -93,7 +92,7 @@ class VolumeMove:
             with self._tidied():
                 self._sweep()
                 self.target.open(self.id, "read-back", writes=False)
-                self.target.check(self.id)
+                self.target.check(self.id, writes=True)
                 self._compare(read(self.kept.manifest), self._read_back(), "is no longer what was moved")
                 self.target.close()
             return {**verdict, "verifiedAt": _now()}
@@ -131,7 +130,7 @@ class VolumeMove:
         self._hear("finish", self.target, "--move", self.id)
         self.target.close()
         if isinstance(self.target, FolderEnd):
-            shutil.copyfile(self.kept.manifest, self.target.manifest)
+            write(self.target.manifest, self.kept.manifest.read_text(encoding="utf-8"))
         verdict: dict[str, Any] = self.kept.record()["verdict"]
         self.kept.save(state=PROVEN)
         self.progress.begin(PROVEN, verdict["bytes"], verdict["files"])
@@ -143,12 +142,15 @@ class VolumeMove:
                 end.sweep(self.id)
 
     def _check_ends(self) -> None:
-        """Now that both are held: nobody has come between the refusals and this."""
-        self.source.check(self.id)
-        self.target.check(self.id)
+        """With the pods there: hours may have gone by since the claims were looked at."""
+        self.source.check(self.id, writes=False)
+        self.target.check(self.id, writes=True)
 
     def _check_room(self) -> None:
         used, room = usage(self.source, self._stop), usage(self.target, self._stop)
+        problem = partial(used)
+        if problem:
+            raise UserError(f"{self.title}: the source, {self.source.title}, {problem}.", "End that move first: run its command again.")
         if not room["empty"] and room["move"] != self.id:
             whose = f"holds a part of another move ({room['move']})" if room["move"] else f"isn't empty: it has {room['inodes']} entries"
             raise UserError(f"{self.title}: the target, {self.target.title}, {whose}.", "A move is made to an empty volume alone.")
@@ -184,10 +186,11 @@ class VolumeMove:
         self.progress.begin("looking at the source")
         manifest = self.kept.complete(sent)
         looked = self._hear("look", self.source)
-        if {key(each) for each in looked} - {key(each) for each in manifest} or any(map(unread, manifest)):
+        differences = changes(manifest, looked)
+        if not differences and any(map(unread, manifest)):
             self.progress.begin("reading the source", self.progress.of_bytes, self.progress.of_files)
             manifest = self.kept.complete(self._hear("inspect", self.source))  # a cut run's entries were lost
-        differences = changes(manifest, looked)
+            differences = changes(manifest, looked)
         if differences:
             what = f"{self.title}: the source, {self.source.title}, changed while it was read:"
             raise Different(what, differences, "Find out who writes to it, stop that, and run the same command again.")

@@ -48,7 +48,7 @@ def each_of(
                     move = futures[future]
                     try:
                         done[move.id] = future.result()
-                    except (UserError, Broken, ApiError, NotProven) as problem:
+                    except (UserError, Broken, ApiError, NotProven, OSError) as problem:
                         failed.append(_failure(move, problem))
                 look()
         except KeyboardInterrupt:

@@ -34,6 +34,11 @@ def too_small(used: Mapping[str, Any], room: Mapping[str, Any]) -> str:
     return ""
 
 
+def partial(used: Mapping[str, Any]) -> str:
+    """That a source is the unfinished target of another move: a sentence's end. Else empty."""
+    return f"holds only a part of what another move ({used['move']}) is to bring there" if used.get("move") else ""
+
+
 def rate_between(source: Mapping[str, Any], target: Mapping[str, Any]) -> float | None:
     """The MB a second of the last move between the same two classes of the same two clusters."""
     newest: tuple[str, float] | None = None

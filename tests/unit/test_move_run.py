@@ -5,6 +5,7 @@ program.
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -157,3 +158,96 @@ def test_one_that_fails_does_not_end_the_others(source: Path, tmp_path: Path) ->
     assert [verdict["verdict"] for _, verdict in done] == ["proven"]
     assert ["isn't empty" in each.reason for each in failed] == [True]
     assert looks
+
+
+def test_an_unfinished_target_is_no_source(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(_: VolumeMove) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(VolumeMove, "_read_back", cut)
+        a_move(source, tmp_path / "half").move()
+    assert (tmp_path / "half/.storage-tiers-move").exists()
+    with pytest.raises(UserError, match="holds only a part of what another move"):
+        a_move(tmp_path / "half", tmp_path / "third").move()
+    assert "holds only a part" in planned(a_move(tmp_path / "half", tmp_path / "third"))["problem"]
+    assert not list((tmp_path / "third").iterdir())
+
+
+def test_both_ends_are_checked_before_the_copy_and_before_the_verdict(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[tuple[str, bool]] = []
+
+    def check(end: FolderEnd, move: str, *, writes: bool) -> None:
+        checked.append((end.folder.name, writes))
+        if len(checked) == 4:
+            raise UserError("it came into use")
+
+    monkeypatch.setattr(FolderEnd, "check", check)
+    moving = a_move(source, tmp_path / "target")
+    with pytest.raises(UserError, match="came into use"):
+        moving.move()
+    assert checked == [("source", False), ("target", True)] * 2
+    assert not moving.kept.compared
+    assert moving.kept.verdict is None
+    assert moving.move()["verdict"] == "proven", "it goes on"
+
+
+def test_a_folder_that_no_longer_holds_what_was_moved_is_filled_anew(source: Path, tmp_path: Path) -> None:
+    a_move(source, tmp_path / "target").move()
+    shutil.rmtree(tmp_path / "target")
+    assert a_move(source, tmp_path / "target").done is None
+    verdict = a_move(source, tmp_path / "target").move()
+    assert "done" not in verdict
+    assert (tmp_path / "target/inner/file").read_bytes() == (source / "inner/file").read_bytes()
+
+
+def test_a_folder_that_another_move_has_filled_since_does_not_count_as_moved(source: Path, tmp_path: Path) -> None:
+    a_move(source, tmp_path / "target").move()
+    shutil.rmtree(tmp_path / "target")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/file").touch()
+    a_move(tmp_path / "other", tmp_path / "target").move()
+    with pytest.raises(UserError, match="isn't empty"):
+        a_move(source, tmp_path / "target").move()
+
+
+def test_a_folder_that_went_after_the_comparison_is_not_proven(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(_: VolumeMove) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(VolumeMove, "_finish", cut)
+        a_move(source, tmp_path / "target").move()
+    shutil.rmtree(tmp_path / "target")
+    assert a_move(source, tmp_path / "target").move()["verdict"] == "proven"
+    assert (tmp_path / "target/inner/file").exists()
+
+
+def test_what_is_new_at_the_source_is_not_blamed_on_the_target(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_back(move: VolumeMove) -> object:
+        (source / "late").write_text("late")
+        return real(move)
+
+    real = VolumeMove._read_back
+    monkeypatch.setattr(VolumeMove, "_read_back", read_back)
+    with pytest.raises(Different, match=r"changed while it was read:\n(.*\n)?  late is new"):
+        a_move(source, tmp_path / "target").move()
+
+
+def test_the_manifest_beside_a_folder_is_for_its_owner_alone(source: Path, tmp_path: Path) -> None:
+    a_move(source, tmp_path / "target").move()
+    assert (tmp_path / "target.manifest.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_fault_of_this_machine_is_one_failure_among_moves(source: Path, tmp_path: Path) -> None:
+    def step(move: VolumeMove) -> str:
+        if move.target.uid.endswith("full"):
+            raise OSError(28, "No space left on device", "/state")
+        return "proven"
+
+    both = [a_move(source, tmp_path / "full"), a_move(source, tmp_path / "empty")]
+    done, failed = each_of(both, step, 2, threading.Event(), lambda: None)
+    assert [verdict for _, verdict in done] == ["proven"]
+    assert "No space left on device" in failed[0].reason
