@@ -72,9 +72,11 @@ class ClaimEnd:
         self._stoppable = StoppableApi(own, stop)
         self._api = cast(KubeApi, self._stoppable)
         self._pod: MovePod | None = None
+        self._opened: tuple[str, str, bool] = ("", "", False)
 
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """A pod that mounts the claim."""
+        self._opened = (move, role, writes)
         self._pod = MovePod.start(self._api, self.side.settings, move, role, self.side.claim, writes=writes)
 
     def exists(self) -> bool:
@@ -105,8 +107,12 @@ class ClaimEnd:
             )
 
     def run(self, *arguments: str) -> InPod:
-        """In the pod."""
+        """In the pod; in a new one where that has ended, idle while the other end was read."""
         assert self._pod is not None, "it is open"
+        if self._pod.has_ended():
+            self.close()
+            move, role, writes = self._opened
+            self.open(move, role, writes=writes)
         return self._pod.run(*arguments)
 
     def close(self) -> None:

@@ -179,6 +179,11 @@ class MovePod:
         started.name = self.name
         return started
 
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself, because nothing ran in it for IDLE seconds."""
+        found = self.pod.find()
+        return found is not None and found.get("status", {}).get("phase") == "Succeeded"
+
     @property
     def name(self) -> str:
         """For people."""

@@ -110,13 +110,11 @@ class VolumeMove:
         copied = time.monotonic()
         sent = self._copy()
         copied = time.monotonic() - copied
-        self.source.close()  # reading back may take hours, and a pod in which nothing runs ends
         self.target.close()  # what was written is read by another pod, which mounts it anew
         self.progress.begin("starting")
         self.target.open(self.id, "read-back", writes=True)
         proving = time.monotonic()
         found = self._read_back()
-        self.source.open(self.id, "source", writes=False)
         manifest = self._source_unchanged(sent)
         self._compare(manifest, found, "isn't what the source is")
         self._check_ends()

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from components.canary.pods import ProbePod
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from components.settings import load
@@ -265,6 +266,31 @@ def test_a_source_that_is_not_what_it_was_is_told_by_its_paths() -> None:
     assert changes([folder, old], [{**folder, "size": 8192}, {key: value for key, value in old.items() if key != "hash"}]) == []
     assert changes([folder, old], [folder, {**old, "ctimeNs": 7}]) == ["a: another ctimeNs than before"]
     assert changes([folder, old], [folder, {**old, "path": "b"}]) == ["a is gone", "b is new"]
+
+
+def test_a_pod_that_ended_idle_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source's, while the target was read back; a pod that failed, or is gone, isn't."""
+    cluster = Cluster({})
+    started: list[pods.MovePod] = []
+    ran: list[tuple[pods.MovePod, str]] = []
+
+    def start(_api: KubeApi, settings: Any, *asked: object, **writes: bool) -> pods.MovePod:
+        assert (asked, writes) == (("a-move", "source", claim()), {"writes": False})
+        uid = f"pod {len(started)}"
+        cluster.found["made"] = {"metadata": {"uid": uid}, "status": {"phase": "Running"}}
+        probe = ProbePod(cast(KubeApi, cluster), "data", "made", uid, 0)
+        started.append(pods.MovePod(cast(KubeApi, cluster), settings, probe, "source"))
+        return started[-1]
+
+    monkeypatch.setattr(pods.MovePod, "start", start)
+    monkeypatch.setattr(pods.MovePod, "run", lambda pod, mode: ran.append((pod, mode)))
+    monkeypatch.setattr(pods.MovePod, "remove", lambda pod: cluster.found.clear())
+    end = ClaimEnd(side(cluster), threading.Event())
+    end.open("a-move", "source", writes=False)
+    for phase, number in (("Running", 0), ("Failed", 0), ("Succeeded", 1), ("Running", 1)):
+        cluster.found["made"]["status"]["phase"] = phase
+        end.run("look")
+        assert ran[-1] == (started[number], "look") and len(started) == number + 1, phase
 
 
 def test_the_keeper_stays_while_something_runs_and_ends_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ from ops.move.conversation import Broken
 from ops.move.ends import End, FolderEnd
 from ops.move.kept import read
 from ops.move.planning import planned
-from ops.move.process import OnThisMachine
 from ops.move.run import Different, VolumeMove
 from ops.move.session import each_of
 
@@ -102,29 +101,6 @@ def test_a_run_that_is_cut_at_its_very_end_is_finished_by_the_next(source: Path,
     assert moving.kept.verdict is None
     assert a_move(source, tmp_path / "target").move()["verdict"] == "proven"
     assert moving.kept.verdict
-
-
-def test_the_source_is_not_held_while_the_target_is_read_back(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That may take hours, and a pod in which nothing runs ends after five minutes."""
-    moving = a_move(source, tmp_path / "target")
-    held: set[str] = set()
-    seen = []
-    run = FolderEnd.run
-
-    def noted(end: FolderEnd, *arguments: str) -> OnThisMachine:
-        seen.append((arguments[0], end.title == str(source), held.copy()))
-        return run(end, *arguments)
-
-    monkeypatch.setattr(FolderEnd, "open", lambda end, move, role, *, writes: held.add(role))
-    monkeypatch.setattr(
-        FolderEnd, "close", lambda end: held.difference_update({"source"} if end is moving.source else {"target", "read-back"})
-    )
-    monkeypatch.setattr(FolderEnd, "run", noted)
-    (tmp_path / "target").mkdir()
-    moving.move()
-    assert [(mode, there) for mode, at_source, there in seen if mode == "inspect" and not at_source] == [("inspect", {"read-back"})]
-    assert ("look", True, {"source", "read-back"}) in seen
-    assert not held
 
 
 def test_nothing_is_verified_that_was_not_moved(source: Path, tmp_path: Path) -> None:
