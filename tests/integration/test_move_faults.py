@@ -91,6 +91,33 @@ def ended(process: subprocess.Popen[str], seconds: float = 180) -> tuple[dict[st
     return verdict, stderr
 
 
+@contextmanager
+def begun(stacks: Stacks) -> Iterator[subprocess.Popen[str]]:  # noqa: F811 - the fixture
+    """A run of the move. Where the block fails, it is interrupted and cleans up."""
+    process = stacks.begin()
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired, ValueError):
+                process.communicate(timeout=60)
+            process.kill()
+
+
+def fill_up(file: Path) -> None:
+    """Take all the room that there is, what is reserved for root as well."""
+    with file.open("wb") as hog:
+        end, piece = 0, 2**30
+        while piece >= 2**12:
+            try:
+                os.posix_fallocate(hog.fileno(), end, piece)
+                end += piece
+            except OSError:
+                os.ftruncate(hog.fileno(), end)
+                piece //= 2
+
+
 def wait_for_second(process: subprocess.Popen[str], phase: str) -> None:
     """The target was written and let go of: another pod is about to read it."""
     seen: list[str] = []
@@ -144,15 +171,13 @@ def test_a_target_that_gets_full_in_mid_copy_is_named_and_goes_on_with_room(stac
     enlarge(stacks.source)
     with on(media.Loop, stacks.target, tmp_path / "work", kind="ext4", size=768 * MIB):
         before = tree(stacks.source)
-        process = stacks.begin()
-        wait_for_phase(process, "copying")
-        room = os.statvfs(stacks.target)
-        hog = stacks.target / "lost+found/hog"  # somebody else's, where a move looks at nothing
-        with hog.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_bsize - 40 * MIB)
-        verdict, _ = ended(process)
+        with begun(stacks) as process:
+            wait_for_phase(process, "copying")
+            hog = stacks.target / "lost+found/hog"  # somebody else's, where a move looks at nothing
+            fill_up(hog)
+            verdict, _ = ended(process)
         assert "the target has no room left" in verdict["reason"]
-        assert "pgdata/" in verdict["reason"], "the path"
+        assert "pgdata/" in verdict["reason"] or ".storage-tiers-move: " in verdict["reason"], f"the path: {verdict}"
         assert "goes on" in verdict["hint"]
         hog.unlink()
         equal_in_the_end(stacks)
@@ -163,25 +188,26 @@ def test_a_target_that_has_no_inodes_left_in_mid_copy_is_named(stacks: Stacks, t
     enlarge(stacks.source)
     many(stacks.source, 1500)
     with on(FewInodes, stacks.target, tmp_path / "work", kind="ext4", size=768 * MIB):
-        process = stacks.begin()
-        wait_for_phase(process, "copying")
-        hog = stacks.target / "lost+found/hog"
-        hog.mkdir()
-        with suppress(OSError):
-            for number in range(2048):
-                (hog / str(number)).touch()
-        verdict, _ = ended(process)
-        assert "pgdata/" in verdict["reason"] and "the target has no room left" in verdict["reason"], verdict
+        with begun(stacks) as process:
+            wait_for_phase(process, "copying")
+            hog = stacks.target / "lost+found/hog"
+            hog.mkdir()
+            with suppress(OSError):
+                for number in range(2048):
+                    (hog / str(number)).touch()
+            verdict, _ = ended(process)
+        assert "pgdata/" in verdict["reason"] or ".storage-tiers-move: " in verdict["reason"], f"the path: {verdict}"
+        assert "the target has no room left" in verdict["reason"], verdict
         clear(hog)
         hog.rmdir()
         equal_in_the_end(stacks)
 
 
 def test_a_byte_that_flips_before_it_is_read_back_is_named(stacks: Stacks) -> None:  # noqa: F811
-    process = stacks.begin()
-    wait_for_second(process, "starting")
-    flip(stacks.target / "pgdata/large-3", 7 * MIB)
-    verdict, _ = ended(process)
+    with begun(stacks) as process:
+        wait_for_second(process, "starting")
+        flip(stacks.target / "pgdata/large-3", 7 * MIB)
+        verdict, _ = ended(process)
     assert "isn't what the source is" in verdict["reason"]
     assert "pgdata/large-3: its contents are others" in verdict["reason"]
     assert verdict["reason"].count("pgdata/") == 1, "and nothing else"
@@ -204,10 +230,10 @@ def test_a_target_that_lies_about_sync_is_found_out_after_a_power_cut(stacks: St
     for path in (*stacks.source.rglob("*"), stacks.source):
         os.utime(path, (1_700_000_000, 1_700_000_000))
     with on(media.LaggingDisk, stacks.target, tmp_path / "work", lag=float("inf")) as disk:
-        process = stacks.begin()
-        wait_for_second(process, "starting")
-        disk.cut()
-        verdict, _ = ended(process)
+        with begun(stacks) as process:
+            wait_for_second(process, "starting")
+            disk.cut()
+            verdict, _ = ended(process)
         assert "isn't what the source is" in verdict["reason"]
         assert "store" in verdict["reason"]
         assert "its storage doesn't keep what it is given" in verdict["hint"]
@@ -229,11 +255,11 @@ def relay(stacks: Stacks, access: Access, tmp_path: Path) -> Iterator[tuple[Rela
 @pytest.mark.parametrize("how", ["cut", "close", "fall_silent"])
 def test_a_connection_that_drops_is_named_and_the_move_goes_on(relay: tuple[Relay, Stacks], how: str) -> None:
     way, behind = relay
-    process = behind.begin()
-    wait_for_phase(process, "copying")
-    eventually(lambda: any(behind.target.rglob("more-*")), "it is in the midst of the copy", 30)
-    getattr(way, how)()
-    verdict, _ = ended(process)
+    with begun(behind) as process:
+        wait_for_phase(process, "copying")
+        eventually(lambda: any(behind.target.glob("pgdata/.storage-tiers-move.*")), "it copies the large files", 30)
+        getattr(way, how)()
+        verdict, _ = ended(process)
     said = {
         "cut": "is gone: ",
         "close": "is gone: ",
@@ -252,11 +278,11 @@ def test_a_connection_that_drops_is_named_and_the_move_goes_on(relay: tuple[Rela
 def test_a_pod_whose_processes_are_killed_on_its_node_is_named(stacks: Stacks, role: str) -> None:  # noqa: F811
     """As the kernel does where memory is short, or a node's person by hand."""
     enlarge(stacks.source)
-    process = stacks.begin()
-    wait_for_phase(process, "copying")
-    (pod,) = [each.metadata.name for each in stacks.pods() if each.metadata.name.endswith(f"-{role}")]
-    kill_in(pod)
-    verdict, _ = ended(process)
+    with begun(stacks) as process:
+        wait_for_phase(process, "copying")
+        (pod,) = [each.metadata.name for each in stacks.pods() if each.metadata.name.endswith(f"-{role}")]
+        kill_in(pod)
+        verdict, _ = ended(process)
     assert pod in verdict["reason"], verdict
     assert "it goes on where this stopped" in verdict["hint"]
     equal_in_the_end(stacks)

@@ -12,7 +12,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import NamedTuple
 
 from .journal import Journal
-from .nodes import Entry, value_of
+from .nodes import MARKER, Entry, value_of
 from .voice import Failed, words
 
 BATCH_FILES, BATCH_BYTES = 400, 2**28  # what is brought to the disk together
@@ -76,7 +76,7 @@ class Committer:
         for problem in pool.map(_synced, (batch[number::SYNCS] for number in range(SYNCS))):
             if problem:
                 raise problem
-        path = b""
+        path = MARKER
         try:
             self._journal.add(each.line for each in batch)
             self._journal.sync()

@@ -44,7 +44,7 @@ def receive(root: bytes, voice: Voice, move: str) -> dict[str, Any]:
         receiver = Receiver(root, move, voice)
         receiver.run()
     except (Failed, OSError) as problem:
-        failed = problem if isinstance(problem, Failed) else of_target(problem, os.fsencode(problem.filename or b""))
+        failed = problem if isinstance(problem, Failed) else of_target(problem, os.fsencode(problem.filename or MARKER))
         with contextlib.suppress(OSError):
             write_all(1, packed(b"F", {"reason": f"{readable(failed.path)}: {failed.reason}" if failed.path else failed.reason}))
         raise failed from None
