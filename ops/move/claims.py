@@ -112,10 +112,9 @@ def refusals(side: ClaimSide, *, writes: bool, move: str = "") -> Iterator[str]:
         yield f"{where} is a block volume (volumeMode {mode}): a move copies files"
     users = users_of(side, writes=writes, move=move)
     if users:
-        stop = f"`kubectl --context {side.api.context} -n {side.settings.namespace.name}"
-        what = users[0].partition(" ")
-        how = f"{stop} scale statefulset {what[2]} --replicas=0`" if what[0] == "StatefulSet" else f"{stop} delete pod {what[2]}`"
-        yield f"{where} is used by {', '.join(users)}. Stop it first: {how}"
+        command = _to_stop(users[0])
+        how = f": `kubectl --context {side.api.context} -n {side.settings.namespace.name} {command}`" if command else " there."
+        yield f"{where} is used by {', '.join(users)}. Stop it first{how}"
 
 
 def users_of(side: ClaimSide, *, writes: bool = True, move: str = "") -> list[str]:
@@ -130,8 +129,31 @@ def users_of(side: ClaimSide, *, writes: bool = True, move: str = "") -> list[st
         known = labels.of(pod)
         ours = known.get(labels.MANAGED_BY) == MANAGER and (known.get(MOVE, "") == move or not (writes or _writes(pod["spec"], name)))
         if not ours and (pod.get("status") or {}).get("phase") not in _ENDED and name in mounted_by(pod["spec"]):
-            users.append(f"pod {pod['metadata']['name']}")
+            users.append(f"pod {pod['metadata']['name']}{_owner(pod)}")
     return users
+
+
+def _owner(pod: Json) -> str:
+    """Who makes a pod anew when it is deleted: ` of Deployment x`, ` of Job y`; else empty."""
+    found = next((each for each in pod["metadata"].get("ownerReferences") or [] if each.get("controller")), None)
+    if found is None:
+        return ""
+    kind, name = found["kind"], found["name"]
+    template = labels.of(pod).get("pod-template-hash")
+    if kind == "ReplicaSet" and template and name.endswith(f"-{template}"):
+        kind, name = "Deployment", name.removesuffix(f"-{template}")
+    return f" of {kind} {name}"
+
+
+def _to_stop(user: str) -> str:
+    """What kubectl is told to stop it, and whoever would start it anew.
+
+    Empty for kinds of others: to delete an operator's object may delete its claims.
+    """
+    kind, name = user.rpartition(" of ")[2].split(" ", 1)
+    if kind in ("StatefulSet", "Deployment", "ReplicaSet"):
+        return f"scale {kind.lower()} {name} --replicas=0"
+    return f"delete {kind.lower()} {name}" if kind in ("pod", "Job") else ""
 
 
 def mounted_by(spec: Json) -> set[str]:

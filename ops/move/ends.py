@@ -146,7 +146,9 @@ class FolderEnd:
         """The folder, made where it is written to."""
         del move, role
         if writes:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # The folder gets the volume's mode, maybe anybody's: the one above it is this user's.
+            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
         elif not self.folder.is_dir():
             raise UserError(f"--from-folder: there is no folder {self.folder}.", "It has a folder for each claim, named as the claim is.")
 

@@ -159,6 +159,23 @@ def test_what_keeps_a_move_from_beginning_is_said_with_a_command() -> None:
     assert "block volume" in next(claims.refusals(side(Cluster({}), block), writes=True))
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "command"),
+    [
+        ("ReplicaSet", "web-5d4f", "scale deployment web --replicas=0`"),
+        ("ReplicaSet", "alone", "scale replicaset alone --replicas=0`"),
+        ("Job", "load", "delete job load`"),
+        ("Cluster", "pg", ""),  # to delete an operator's object may delete its claims
+    ],
+)
+def test_what_makes_a_pod_anew_is_what_is_stopped(kind: str, name: str, command: str) -> None:
+    user = pod("x", **{"pod-template-hash": "5d4f"})
+    user["metadata"]["ownerReferences"] = [{"kind": kind, "name": name, "controller": True}]
+    said = next(claims.refusals(side(Cluster({"pods": [user]})), writes=False))
+    end = f"Stop it first: `kubectl --context storage-tiers-dev -n data {command}" if command else "of Cluster pg. Stop it first there."
+    assert said.endswith(end), said
+
+
 def test_missing_rights_are_listed() -> None:
     cluster = Cluster({})
     cluster.denied = {"create pods/exec", "list statefulsets"}
