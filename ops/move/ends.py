@@ -18,7 +18,7 @@ from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.move.claims import ClaimSide, users_of
-from ops.move.conversation import alone
+from ops.move.conversation import Broken, alone
 from ops.move.pods import MovePod, claim_path, program, sweep
 from ops.move.process import InPod, OnThisMachine, Process
 
@@ -177,7 +177,11 @@ class FolderEnd:
 
 def usage(end: End, stop: threading.Event) -> dict[str, Any]:
     """What is in an end, and how much fits. Raises Broken and ApiError."""
-    found: dict[str, Any] = json.loads(alone(end.run("usage"), lambda _: None, stop))
+    said = alone(end.run("usage"), lambda _: None, stop)
+    try:
+        found: dict[str, Any] = json.loads(said)
+    except ValueError:
+        raise Broken(f"{end.title}: what its usage is was lost on the way", passing=True) from None
     return found
 
 
