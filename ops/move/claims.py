@@ -11,7 +11,7 @@ from components.kube.api import Json, KubeApi
 from components.kube.quantity import bytes_of
 from components.settings import Settings
 from ops.errors import UserError
-from ops.move.pods import MANAGER, MOVE, claim_path
+from ops.move.pods import MANAGER, MOVE, RUN, claim_path
 
 _ENDED = ("Succeeded", "Failed")  # phases of a pod
 
@@ -117,17 +117,19 @@ def refusals(side: ClaimSide, *, writes: bool, move: str = "") -> Iterator[str]:
         yield f"{where} is used by {', '.join(users)}. Stop it first{how}"
 
 
-def users_of(side: ClaimSide, *, writes: bool = True, move: str = "") -> list[str]:
+def users_of(side: ClaimSide, *, writes: bool = True, move: str = "", run: str = "") -> list[str]:
     """Who uses a claim: `StatefulSet postgres` with replicas, `pod x` that hasn't ended.
 
-    The pods of `move` itself don't count. Those of others do, unless both only read.
+    The pods of `move` itself don't count; where `run` is given, those of this run of it. Those of
+    others do, unless both only read.
     """
     namespace, name = side.settings.namespace.name, side.name
     sets = side.api.items(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")
     users = [f"StatefulSet {each['metadata']['name']}" for each in sets if name in claims_of(each)]
     for pod in side.api.items(objects.namespaced(namespace, "pods")):
         known = labels.of(pod)
-        ours = known.get(labels.MANAGED_BY) == MANAGER and (known.get(MOVE, "") == move or not (writes or _writes(pod["spec"], name)))
+        own = known.get(MOVE, "") == move and known.get(RUN, "") in (run or known.get(RUN, ""), "")
+        ours = known.get(labels.MANAGED_BY) == MANAGER and (own or not (writes or _writes(pod["spec"], name)))
         if not ours and (pod.get("status") or {}).get("phase") not in _ENDED and name in mounted_by(pod["spec"]):
             users.append(f"pod {pod['metadata']['name']}{_owner(pod)}")
     return users

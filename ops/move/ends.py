@@ -12,6 +12,7 @@ from dataclasses import replace
 from filecmp import cmp
 from pathlib import Path
 from typing import Any, Protocol, cast
+from uuid import uuid4
 
 from components.canary.stopping import StoppableApi
 from components.kube.api import KubeApi
@@ -72,10 +73,11 @@ class ClaimEnd:
         self._stoppable = StoppableApi(own, stop)
         self._api = cast(KubeApi, self._stoppable)
         self._pod: MovePod | None = None
+        self._run = uuid4().hex[:12]
 
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """A pod that mounts the claim."""
-        self._pod = MovePod.start(self._api, self.side.settings, move, role, self.side.claim, writes=writes)
+        self._pod = MovePod.start(self._api, self.side.settings, move, role, self.side.claim, run=self._run, writes=writes)
 
     def exists(self) -> bool:
         """It was found."""
@@ -97,7 +99,7 @@ class ClaimEnd:
             raise UserError(
                 f"{side} was removed or made anew while it was moved: it isn't the one that was found.", "Run the command again."
             )
-        users = users_of(side, writes=writes, move=move)
+        users = users_of(side, writes=writes, move=move, run=self._run)
         if users:
             raise UserError(
                 f"{side} came into use while it was moved: by {', '.join(users)}. So nothing is proven.",
@@ -116,12 +118,12 @@ class ClaimEnd:
             pod.remove()
 
     def abandon(self, move: str) -> None:
-        """Remove every pod of the move in this namespace, without waiting.
+        """Remove every pod of this run in this namespace, without waiting.
 
         Where that fails the next run does it, and the pods end by themselves.
         """
         with suppress(ApiError, UserError), self._stoppable.shielded():
-            sweep(self._api, self.side.settings.namespace.name, move, wait=False)
+            sweep(self._api, self.side.settings.namespace.name, move, run=self._run, wait=False)
 
     def sweep(self, move: str) -> None:
         """Remove what a run before has left, and wait until it is gone."""

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from components.canary import objects
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from ops.errors import UserError
@@ -131,6 +132,25 @@ def test_another_move_uses_a_claim_as_well_unless_both_read() -> None:
         assert claims.users_of(side(cluster), writes=True, move="ba9876543210") == name
         assert claims.users_of(side(cluster), writes=False, move="ba9876543210") == (name if writes else [])
         assert claims.users_of(side(cluster), writes=True, move="0123456789ab") == []
+
+
+def test_the_same_move_on_another_machine_is_another_user() -> None:
+    other = pods.manifest(DEV, "m", "target", "data-postgres-0", writes=True, run="theirs")
+    cluster = Cluster({"pods": [{**other, "status": {"phase": "Running"}}]})
+    assert claims.users_of(side(cluster), move="m") == [], "it is swept before a run begins"
+    assert claims.users_of(side(cluster), move="m", run="theirs") == []
+    assert claims.users_of(side(cluster), move="m", run="ours") == ["pod move-m-target"]
+
+
+def test_a_pod_of_another_run_is_not_taken_for_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = pods.manifest(DEV, "m", "target", "data-postgres-0", writes=True, run="theirs")
+    monkeypatch.setattr(objects, "create", lambda *_: theirs)
+    with pytest.raises(UserError, match=r"another machine runs this move right now: data/move-m-target"):
+        pods.MovePod.start(cast(KubeApi, Cluster({})), DEV, "m", "target", claim(), writes=True, run="ours")
+
+
+def test_a_run_that_fails_removes_its_own_pods_alone() -> None:
+    assert pods.selector("m", "ours") == f"{pods.selector('m')},storage-tiers/move-run=ours"
 
 
 def test_a_claim_that_comes_into_use_or_is_made_anew_in_mid_move_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
