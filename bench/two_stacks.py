@@ -61,7 +61,9 @@ class Stacks:
             for ordinal in range(count):
                 for stack in self.settings:
                     role, claim = f"bench-{stack}", self.claim(stack, ordinal)
-                    made.append(MovePod.start(self.api, self.settings[stack], str(ordinal), role, claim, writes=stack == "aws"))
+                    made.append(
+                        MovePod.start(self.api, self.settings[stack], str(ordinal), role, claim, run="bench", writes=stack == "aws")
+                    )
             ways = [[*self.kubectl, "exec", "-i", "-n", each.pod.namespace, each.pod.name, "--"] for each in made]
             yield list(zip(ways[::2], ways[1::2], strict=True))
         finally:

@@ -11,7 +11,7 @@ from components.kube.api import Json, KubeApi
 from components.kube.quantity import bytes_of
 from components.settings import Settings
 from ops.errors import UserError
-from ops.move.pods import MANAGER, MOVE, claim_path
+from ops.move.pods import MANAGER, MOVE, RUN, claim_path
 
 _ENDED = ("Succeeded", "Failed")  # phases of a pod
 
@@ -112,26 +112,50 @@ def refusals(side: ClaimSide, *, writes: bool, move: str = "") -> Iterator[str]:
         yield f"{where} is a block volume (volumeMode {mode}): a move copies files"
     users = users_of(side, writes=writes, move=move)
     if users:
-        stop = f"`kubectl --context {side.api.context} -n {side.settings.namespace.name}"
-        what = users[0].partition(" ")
-        how = f"{stop} scale statefulset {what[2]} --replicas=0`" if what[0] == "StatefulSet" else f"{stop} delete pod {what[2]}`"
-        yield f"{where} is used by {', '.join(users)}. Stop it first: {how}"
+        command = _to_stop(users[0])
+        how = f": `kubectl --context {side.api.context} -n {side.settings.namespace.name} {command}`" if command else " there."
+        yield f"{where} is used by {', '.join(users)}. Stop it first{how}"
 
 
-def users_of(side: ClaimSide, *, writes: bool = True, move: str = "") -> list[str]:
+def users_of(side: ClaimSide, *, writes: bool = True, move: str = "", run: str = "") -> list[str]:
     """Who uses a claim: `StatefulSet postgres` with replicas, `pod x` that hasn't ended.
 
-    The pods of `move` itself don't count. Those of others do, unless both only read.
+    The pods of `move` itself don't count; where `run` is given, those of this run of it. Those of
+    others do, unless both only read.
     """
     namespace, name = side.settings.namespace.name, side.name
     sets = side.api.items(f"/apis/apps/v1/namespaces/{namespace}/statefulsets")
     users = [f"StatefulSet {each['metadata']['name']}" for each in sets if name in claims_of(each)]
     for pod in side.api.items(objects.namespaced(namespace, "pods")):
         known = labels.of(pod)
-        ours = known.get(labels.MANAGED_BY) == MANAGER and (known.get(MOVE, "") == move or not (writes or _writes(pod["spec"], name)))
+        own = known.get(MOVE, "") == move and known.get(RUN, "") in (run or known.get(RUN, ""), "")
+        ours = known.get(labels.MANAGED_BY) == MANAGER and (own or not (writes or _writes(pod["spec"], name)))
         if not ours and (pod.get("status") or {}).get("phase") not in _ENDED and name in mounted_by(pod["spec"]):
-            users.append(f"pod {pod['metadata']['name']}")
+            users.append(f"pod {pod['metadata']['name']}{_owner(pod)}")
     return users
+
+
+def _owner(pod: Json) -> str:
+    """Who makes a pod anew when it is deleted: ` of Deployment x`, ` of Job y`; else empty."""
+    found = next((each for each in pod["metadata"].get("ownerReferences") or [] if each.get("controller")), None)
+    if found is None:
+        return ""
+    kind, name = found["kind"], found["name"]
+    template = labels.of(pod).get("pod-template-hash")
+    if kind == "ReplicaSet" and template and name.endswith(f"-{template}"):
+        kind, name = "Deployment", name.removesuffix(f"-{template}")
+    return f" of {kind} {name}"
+
+
+def _to_stop(user: str) -> str:
+    """What kubectl is told to stop it, and whoever would start it anew.
+
+    Empty for kinds of others: to delete an operator's object may delete its claims.
+    """
+    kind, name = user.rpartition(" of ")[2].split(" ", 1)
+    if kind in ("StatefulSet", "Deployment", "ReplicaSet"):
+        return f"scale {kind.lower()} {name} --replicas=0"
+    return f"delete {kind.lower()} {name}" if kind in ("pod", "Job") else ""
 
 
 def mounted_by(spec: Json) -> set[str]:

@@ -153,7 +153,7 @@ def _hear(party: _Party, line: bytes, hear: Callable[[Process, Event], None]) ->
 
 def _is_bad(party: _Party) -> bool:
     process = party.process
-    return process.ended and (process.status != 0 or (party.peer is not None and party.done is None))
+    return process.ended and (process.status != 0 or party.done is None)
 
 
 def _failures(parties: Sequence[_Party]) -> list[Event]:
@@ -175,6 +175,8 @@ def _explained(bad: Sequence[_Party], parties: Sequence[_Party]) -> Broken:
     if failures:
         return Broken("; ".join(map(words, failures[:3])), failures, passing=True)
     said = f": {first.other_lines[-1]}" if first.other_lines else ""
+    if first.process.status == 0:  # `done` comes last, so more may be missing
+        return Broken(f"{first.process.name} ended with exit status 0, and its last words were lost{said}", passing=True)
     return Broken(f"{first.process.name} ended with exit status {first.process.status}{said}")
 
 

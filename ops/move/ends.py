@@ -12,13 +12,14 @@ from dataclasses import replace
 from filecmp import cmp
 from pathlib import Path
 from typing import Any, Protocol, cast
+from uuid import uuid4
 
 from components.canary.stopping import StoppableApi
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.move.claims import ClaimSide, users_of
-from ops.move.conversation import alone
+from ops.move.conversation import Broken, alone
 from ops.move.pods import MovePod, claim_path, program, sweep
 from ops.move.process import InPod, OnThisMachine, Process
 
@@ -73,11 +74,12 @@ class ClaimEnd:
         self._api = cast(KubeApi, self._stoppable)
         self._pod: MovePod | None = None
         self._opened: tuple[str, str, bool] = ("", "", False)
+        self._run = uuid4().hex[:12]
 
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """A pod that mounts the claim."""
         self._opened = (move, role, writes)
-        self._pod = MovePod.start(self._api, self.side.settings, move, role, self.side.claim, writes=writes)
+        self._pod = MovePod.start(self._api, self.side.settings, move, role, self.side.claim, run=self._run, writes=writes)
 
     def exists(self) -> bool:
         """It was found."""
@@ -99,7 +101,7 @@ class ClaimEnd:
             raise UserError(
                 f"{side} was removed or made anew while it was moved: it isn't the one that was found.", "Run the command again."
             )
-        users = users_of(side, writes=writes, move=move)
+        users = users_of(side, writes=writes, move=move, run=self._run)
         if users:
             raise UserError(
                 f"{side} came into use while it was moved: by {', '.join(users)}. So nothing is proven.",
@@ -122,12 +124,12 @@ class ClaimEnd:
             pod.remove()
 
     def abandon(self, move: str) -> None:
-        """Remove every pod of the move in this namespace, without waiting.
+        """Remove every pod of this run in this namespace, without waiting.
 
         Where that fails the next run does it, and the pods end by themselves.
         """
         with suppress(ApiError, UserError), self._stoppable.shielded():
-            sweep(self._api, self.side.settings.namespace.name, move, wait=False)
+            sweep(self._api, self.side.settings.namespace.name, move, run=self._run, wait=False)
 
     def sweep(self, move: str) -> None:
         """Remove what a run before has left, and wait until it is gone."""
@@ -152,7 +154,9 @@ class FolderEnd:
         """The folder, made where it is written to."""
         del move, role
         if writes:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # The folder gets the volume's mode, maybe anybody's: the one above it is this user's.
+            self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, exist_ok=True)
         elif not self.folder.is_dir():
             raise UserError(f"--from-folder: there is no folder {self.folder}.", "It has a folder for each claim, named as the claim is.")
 
@@ -181,7 +185,11 @@ class FolderEnd:
 
 def usage(end: End, stop: threading.Event) -> dict[str, Any]:
     """What is in an end, and how much fits. Raises Broken and ApiError."""
-    found: dict[str, Any] = json.loads(alone(end.run("usage"), lambda _: None, stop))
+    said = alone(end.run("usage"), lambda _: None, stop)
+    try:
+        found: dict[str, Any] = json.loads(said)
+    except ValueError:
+        raise Broken(f"{end.title}: what its usage is was lost on the way", passing=True) from None
     return found
 
 

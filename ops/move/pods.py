@@ -30,6 +30,7 @@ from ops.move.conversation import Broken
 from ops.move.process import InPod
 
 MOVE = "storage-tiers/move"  # the label with a move's ID
+RUN = "storage-tiers/move-run"  # the label with the ID of one run of it: two machines may be at it
 MANAGER = "storage-tiers-move"
 PROGRAM = "mover.py"
 KEEPER = "keeper.py"
@@ -65,24 +66,24 @@ def program() -> Path:
     return Path(__file__).parent / "program" / PROGRAM
 
 
-def move_labels(stack: str, move: str) -> dict[str, str]:
+def move_labels(stack: str, move: str, run: str) -> dict[str, str]:
     """Labels of everything that a move makes: it is found and known by them."""
-    return {**labels.of_stack(stack), labels.NAME: "move", labels.MANAGED_BY: MANAGER, MOVE: move}
+    return {**labels.of_stack(stack), labels.NAME: "move", labels.MANAGED_BY: MANAGER, MOVE: move, RUN: run}
 
 
-def selector(move: str) -> str:
-    """The label selector for these."""
-    return f"{labels.MANAGED_BY}={MANAGER},{MOVE}={move}"
+def selector(move: str, run: str = "") -> str:
+    """The label selector for these, of all runs or of one."""
+    return f"{labels.MANAGED_BY}={MANAGER},{MOVE}={move}{f',{RUN}={run}' if run else ''}"
 
 
-def manifest(settings: Settings, move: str, role: str, claim: str, *, writes: bool) -> Json:
+def manifest(settings: Settings, move: str, role: str, claim: str, *, writes: bool, run: str = "") -> Json:
     """A pod that mounts a claim, read-only unless it `writes`."""
     asked = settings.canary.pod.model_dump(by_alias=True, exclude_defaults=True)
     name = f"move-{move}-{role}"
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": _metadata(settings, move, name, asked),
+        "metadata": _metadata(settings, move, name, run, asked),
         "spec": {
             **{key: asked[key] for key in COPIED if key in asked},
             "nodeSelector": {**asked.get("nodeSelector", {}), **LINUX},
@@ -119,9 +120,9 @@ def manifest(settings: Settings, move: str, role: str, claim: str, *, writes: bo
     }
 
 
-def _metadata(settings: Settings, move: str, name: str, asked: Json) -> Json:
+def _metadata(settings: Settings, move: str, name: str, run: str, asked: Json) -> Json:
     """The move's own labels are added last: nothing that is asked for takes their place."""
-    own = {**asked.get("labels", {}), **move_labels(settings.stack, move)}
+    own = {**asked.get("labels", {}), **move_labels(settings.stack, move, run)}
     annotations = {"annotations": asked["annotations"]} if "annotations" in asked else {}
     return {"name": name, "namespace": settings.namespace.name, "labels": own, **annotations}
 
@@ -136,19 +137,21 @@ class MovePod:
     role: str
 
     @classmethod
-    def start(cls, api: KubeApi, settings: Settings, move: str, role: str, claim: Json, *, writes: bool = False) -> MovePod:
+    def start(cls, api: KubeApi, settings: Settings, move: str, role: str, claim: Json, *, run: str, writes: bool = False) -> MovePod:
         """Make the pod, and wait until it runs.
 
-        What an earlier run has left under its name goes first. Raises UserError and ApiError.
+        What an earlier run has left was swept. Raises UserError, also where another run has begun
+        since, and ApiError.
         """
         namespace, name = settings.namespace.name, claim["metadata"]["name"]
-        made = manifest(settings, move, role, name, writes=writes)
+        made = manifest(settings, move, role, name, writes=writes, run=run)
         script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": made["metadata"], "data": files(), "immutable": True}
-        objects.create(api, objects.namespaced(namespace, "configmaps"), script)
+        _check_own(objects.create(api, objects.namespaced(namespace, "configmaps"), script), run)
         try:
             pod = ProbePod.create(api, made)
         except ApiError as problem:
             raise refused(problem, settings) from None
+        _check_own(api.get(pod.path), run)
         plan = ProofPlan(
             context=api.context,
             namespace=namespace,
@@ -198,12 +201,22 @@ class MovePod:
         self.api.delete(objects.namespaced(self.pod.namespace, "configmaps", self.pod.name))
 
 
-def sweep(api: KubeApi, namespace: str, move: str, *, wait: bool = True) -> None:
-    """Delete what a move has in a namespace, and wait until it is gone. Raises UserError."""
+def _check_own(found: Json, run: str) -> None:
+    """An object that was there already is another run's. Raises UserError."""
+    if labels.of(found).get(RUN) != run:
+        where = f"{found['metadata']['namespace']}/{found['metadata']['name']}"
+        raise UserError(f"another machine runs this move right now: {where} is its own.", "Wait until it has ended, and run this again.")
+
+
+def sweep(api: KubeApi, namespace: str, move: str, *, run: str = "", wait: bool = True) -> None:
+    """Delete what a move has in a namespace, or one run of it, and wait until it is gone.
+
+    Raises UserError.
+    """
     end = time.monotonic() + DELETION
     while True:
-        pods = api.items(objects.namespaced(namespace, "pods", selector=selector(move)))
-        maps = api.items(objects.namespaced(namespace, "configmaps", selector=selector(move)))
+        pods = api.items(objects.namespaced(namespace, "pods", selector=selector(move, run)))
+        maps = api.items(objects.namespaced(namespace, "configmaps", selector=selector(move, run)))
         for resource, found in (("pods", pods), ("configmaps", maps)):
             for each in found:
                 api.delete(objects.namespaced(namespace, resource, each["metadata"]["name"]), uid=each["metadata"]["uid"], grace=1)

@@ -10,12 +10,13 @@ import signal
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from components.canary.signals import Interrupted
 from ops.move.conversation import Broken, alone, joined
+from ops.move.ends import End, usage
 from ops.move.process import OnThisMachine
 
 HEAD = """
@@ -69,8 +70,8 @@ def test_a_slow_receiver_is_waited_for() -> None:
 
 def test_events_are_heard_and_stdout_is_returned() -> None:
     events, hear = heard()
-    assert alone(program("say('entry', path='a'); print('{}')"), hear, threading.Event()) == b"{}\n"
-    assert events == [{"event": "entry", "path": "a"}]
+    assert alone(program("say('entry', path='a'); print('{}'); say('done')"), hear, threading.Event()) == b"{}\n"
+    assert events == [{"event": "entry", "path": "a"}, {"event": "done"}]
 
 
 def test_one_that_says_why_is_quoted_with_its_path() -> None:
@@ -103,6 +104,24 @@ def test_one_that_says_it_is_alive_may_take_its_time() -> None:
 def test_an_exit_without_a_word_is_no_success() -> None:
     with pytest.raises(Broken, match="it ended with exit status 0"):
         joined(program(""), program("say('done')"), lambda *_: None, threading.Event())
+
+
+def test_a_list_whose_end_was_lost_on_the_way_is_no_list() -> None:
+    with pytest.raises(Broken, match="it ended with exit status 0, and its last words were lost") as caught:
+        alone(program("say('entry', path='a')"), lambda _: None, threading.Event())
+    assert caught.value.passing
+
+
+def test_a_size_that_was_lost_on_the_way_is_told() -> None:
+    class Lossy:
+        title = "dev data-postgres-0"
+
+        def run(self, *_: str) -> OnThisMachine:
+            return program("print('{\"used'); say('done')")
+
+    with pytest.raises(Broken, match="dev data-postgres-0: what its usage is was lost on the way") as caught:
+        usage(cast(End, Lossy()), threading.Event())
+    assert caught.value.passing
 
 
 def test_what_python_itself_says_is_the_reason_where_there_is_no_other() -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 
+from components.canary import objects
 from components.canary.pods import ProbePod
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
@@ -119,8 +120,8 @@ def test_a_claim_is_not_moved_onto_itself() -> None:
     [
         ({"pods": [pod("x"), pod("y", "Pending")]}, ["pod x", "pod y"]),
         ({"pods": [pod("x", "Succeeded"), pod("y", "Failed")]}, []),
-        ({"pods": [pod("m", **pods.move_labels("dev", "m"))]}, []),
-        ({"pods": [pod("o", **pods.move_labels("dev", "other"))]}, ["pod o"]),
+        ({"pods": [pod("m", **pods.move_labels("dev", "m", "r"))]}, []),
+        ({"pods": [pod("o", **pods.move_labels("dev", "other", "r"))]}, ["pod o"]),
         ({"statefulsets": [stateful_set()]}, ["StatefulSet postgres"]),
         ({"statefulsets": [stateful_set(0)]}, []),
         ({"statefulsets": [stateful_set(1, ordinals={"start": 1})]}, []),
@@ -139,6 +140,25 @@ def test_another_move_uses_a_claim_as_well_unless_both_read() -> None:
         assert claims.users_of(side(cluster), writes=True, move="ba9876543210") == name
         assert claims.users_of(side(cluster), writes=False, move="ba9876543210") == (name if writes else [])
         assert claims.users_of(side(cluster), writes=True, move="0123456789ab") == []
+
+
+def test_the_same_move_on_another_machine_is_another_user() -> None:
+    other = pods.manifest(DEV, "m", "target", "data-postgres-0", writes=True, run="theirs")
+    cluster = Cluster({"pods": [{**other, "status": {"phase": "Running"}}]})
+    assert claims.users_of(side(cluster), move="m") == [], "it is swept before a run begins"
+    assert claims.users_of(side(cluster), move="m", run="theirs") == []
+    assert claims.users_of(side(cluster), move="m", run="ours") == ["pod move-m-target"]
+
+
+def test_a_pod_of_another_run_is_not_taken_for_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = pods.manifest(DEV, "m", "target", "data-postgres-0", writes=True, run="theirs")
+    monkeypatch.setattr(objects, "create", lambda *_: theirs)
+    with pytest.raises(UserError, match=r"another machine runs this move right now: data/move-m-target"):
+        pods.MovePod.start(cast(KubeApi, Cluster({})), DEV, "m", "target", claim(), writes=True, run="ours")
+
+
+def test_a_run_that_fails_removes_its_own_pods_alone() -> None:
+    assert pods.selector("m", "ours") == f"{pods.selector('m')},storage-tiers/move-run=ours"
 
 
 def test_a_claim_that_comes_into_use_or_is_made_anew_in_mid_move_is_seen() -> None:
@@ -164,6 +184,23 @@ def test_what_keeps_a_move_from_beginning_is_said_with_a_command() -> None:
     block = claim()
     block["spec"]["volumeMode"] = "Block"
     assert "block volume" in next(claims.refusals(side(Cluster({}), block), writes=True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "command"),
+    [
+        ("ReplicaSet", "web-5d4f", "scale deployment web --replicas=0`"),
+        ("ReplicaSet", "alone", "scale replicaset alone --replicas=0`"),
+        ("Job", "load", "delete job load`"),
+        ("Cluster", "pg", ""),  # to delete an operator's object may delete its claims
+    ],
+)
+def test_what_makes_a_pod_anew_is_what_is_stopped(kind: str, name: str, command: str) -> None:
+    user = pod("x", **{"pod-template-hash": "5d4f"})
+    user["metadata"]["ownerReferences"] = [{"kind": kind, "name": name, "controller": True}]
+    said = next(claims.refusals(side(Cluster({"pods": [user]})), writes=False))
+    end = f"Stop it first: `kubectl --context storage-tiers-dev -n data {command}" if command else "of Cluster pg. Stop it first there."
+    assert said.endswith(end), said
 
 
 def test_missing_rights_are_listed() -> None:
@@ -272,10 +309,12 @@ def test_a_pod_that_ended_idle_is_made_again(monkeypatch: pytest.MonkeyPatch) ->
     """The source's, while the target was read back; a pod that failed, or is gone, isn't."""
     cluster = Cluster({})
     started: list[pods.MovePod] = []
+    runs: set[str] = set()
     ran: list[tuple[pods.MovePod, str]] = []
 
-    def start(_api: KubeApi, settings: Any, *asked: object, **writes: bool) -> pods.MovePod:
-        assert (asked, writes) == (("a-move", "source", claim()), {"writes": False})
+    def start(_api: KubeApi, settings: Any, *asked: object, run: str, writes: bool) -> pods.MovePod:
+        assert (asked, writes) == (("a-move", "source", claim()), False)
+        runs.add(run)
         uid = f"pod {len(started)}"
         cluster.found["made"] = {"metadata": {"uid": uid}, "status": {"phase": "Running"}}
         probe = ProbePod(cast(KubeApi, cluster), "data", "made", uid, 0)
@@ -291,6 +330,7 @@ def test_a_pod_that_ended_idle_is_made_again(monkeypatch: pytest.MonkeyPatch) ->
         cluster.found["made"]["status"]["phase"] = phase
         end.run("look")
         assert ran[-1] == (started[number], "look") and len(started) == number + 1, phase
+    assert len(runs) == 1, "it is this run's as before"
 
 
 def test_the_keeper_stays_while_something_runs_and_ends_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -227,3 +227,10 @@ def test_a_fault_of_this_machine_is_one_failure_among_moves(source: Path, tmp_pa
     done, failed = each_of(both, step, 2, threading.Event(), lambda: None)
     assert [verdict for _, verdict in done] == ["proven"]
     assert "No space left on device" in failed[0].reason
+
+
+def test_what_a_volume_lets_anybody_read_is_not_anybodys_on_this_machine(source: Path, tmp_path: Path) -> None:
+    source.chmod(0o777)
+    a_move(source, tmp_path / "backup/data-postgres-0").move()
+    assert (tmp_path / "backup/data-postgres-0").stat().st_mode & 0o777 == 0o777
+    assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o700
