@@ -117,6 +117,7 @@ class VolumeMove:
         found = self._read_back()
         manifest = self._source_unchanged(sent)
         self._compare(manifest, found, "isn't what the source is")
+        self._target_unchanged(found)
         self._check_ends()
         now = time.monotonic()
         self._judge(manifest, now - began, copied, now - proving)
@@ -199,6 +200,17 @@ class VolumeMove:
                 hint = f"To move it as it is now, remove {self.source.manifest}."
                 raise Different(what, [each.replace("on the target", "now").replace("on the source", "then") for each in differences], hint)
         return manifest
+
+    def _target_unchanged(self, found: list[Entry]) -> None:
+        """Nobody has written to the target since it was read back. Raises Different.
+
+        Reading a large one takes hours, in which a pod may come, write and go.
+        """
+        self.progress.begin("looking at the target")
+        differences = changes(found, self._hear("look", self.target))
+        if differences:
+            what = f"{self.title}: the target, {self.target.title}, changed after it was read back:"
+            raise Different(what, differences, "Find out who writes to it, stop that, and run the same command again.")
 
     def _compare(self, manifest: list[Entry], found: list[Entry], what: str) -> None:
         differences = compare(manifest, found)

@@ -14,7 +14,7 @@ import pytest
 from ops.errors import UserError
 from ops.move.conversation import Broken
 from ops.move.ends import End, FolderEnd
-from ops.move.kept import read
+from ops.move.kept import Entry, read
 from ops.move.planning import planned
 from ops.move.run import Different, VolumeMove
 from ops.move.session import each_of
@@ -167,6 +167,28 @@ def test_both_ends_are_checked_before_the_copy_and_before_the_verdict(
     assert checked == [("source", False), ("target", True)] * 2
     assert not moving.kept.compared
     assert moving.kept.verdict is None
+    assert moving.move()["verdict"] == "proven", "it goes on"
+
+
+def test_a_target_that_somebody_writes_to_after_it_was_read_back_is_not_proven(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same bytes and time: that a file was touched at all is enough."""
+    moving = a_move(source, tmp_path / "target")
+
+    def read_back() -> list[Entry]:
+        found = VolumeMove._read_back(moving)
+        path = tmp_path / "target/inner/file"
+        seen = path.stat()
+        path.write_bytes(path.read_bytes())
+        os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(moving, "_read_back", read_back)
+        with pytest.raises(Different, match=r"changed after it was read back:\n.*inner/file: another ctimeNs than before"):
+            moving.move()
+    assert not moving.kept.compared
     assert moving.move()["verdict"] == "proven", "it goes on"
 
 
