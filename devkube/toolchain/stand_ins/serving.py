@@ -30,6 +30,8 @@ CHANNEL_OPTIONS = [
 
 # A call may run for as long as a program does, so each that is under way needs a thread of its own.
 _WORKERS = 128
+_ENGINE = os.getppid()  # as early as can be: it may be killed while this starts
+_LOOK = 0.1  # seconds between two looks whether it is there
 
 
 class Children:
@@ -99,9 +101,8 @@ def serve(register: Callable[[grpc.Server], None], children: Children) -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    engine = os.getppid()
-    while not ended.wait(1.0):
-        if os.getppid() != engine:  # the engine was killed: nobody is left to say stop
+    while not ended.wait(_LOOK):
+        if os.getppid() != _ENGINE:  # the engine was killed: nobody is left to say stop
             break
     server.stop(None)
     children.end()
