@@ -41,6 +41,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 soak = pytest.mark.soak
 KIB, MIB = 2**10, 2**20
 PAGE = 8 * KIB
+LEAST_ROW = 160  # bytes: 24 of its header, its key, and 128 characters at least
 TIMEOUTS = Timeouts(scheduling=30, provisioning=30, image=60, mount=60, log=120)
 Accepting: TypeAlias = Callable[..., Acceptance]
 Harm = Callable[[Path, Acceptance, random.Random], None]  # is given the first volume's root
@@ -127,15 +128,25 @@ def lose_the_end_of_the_wal(volume: Path, run: Acceptance, chance: random.Random
 
 
 def flip_a_byte_of_the_table(volume: Path, run: Acceptance, chance: random.Random) -> None:
-    """In a page that recovery doesn't write anew: its last change was before the checkpoint."""
+    """In a page that recovery doesn't write anew: it was full before the checkpoint.
+
+    One with room for another row may have got it since, in memory alone.
+    """
     (redo,) = struct.unpack_from("<Q", (volume / "pgdata/global/pg_control").read_bytes(), 40)  # as in pg_control.h
-    row = common.content(run.run, 0, 1).encode()
+    clients = range(run.plan.clients)
+    rows = [common.content(run.run, client, number).encode() for number in range(1, 20) for client in clients]
     files = (path for path in sorted((volume / "pgdata/base").glob("*/*")) if path.is_file())
-    path, content = next((path, content) for path in files if row in (content := path.read_bytes()))
-    place = content.index(row)
-    high, low = struct.unpack_from("<II", content, place // PAGE * PAGE)  # a WAL position's halves, as in bufpage.h
-    assert high << 32 | low < redo, "the first row's page was full before the checkpoint"
-    flip(path, place + chance.randrange(len(row)))
+    path, content = next((path, content) for path in files if rows[0] in (content := path.read_bytes()))
+
+    def is_full(place: int) -> bool:
+        # As in bufpage.h: a WAL position's halves, three fields, where the room begins and ends.
+        high, low, _, _, begin, end = struct.unpack_from("<IIHHHH", content, place // PAGE * PAGE)
+        return bool(high << 32 | low < redo and end - begin < LEAST_ROW)
+
+    places = {row: content.find(row) for row in rows}
+    row = next((row for row in rows if places[row] >= 0 and is_full(places[row])), b"")
+    assert row, "a page was full before the checkpoint"
+    flip(path, places[row] + chance.randrange(len(row)))
 
 
 def flip_a_byte_of_the_catalog(volume: Path, run: Acceptance, chance: random.Random) -> None:

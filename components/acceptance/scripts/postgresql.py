@@ -46,7 +46,7 @@ Connection: TypeAlias = Any  # of psycopg, which is imported where it is used
 USER = DATABASE = SLOT = "accept"
 BATCH = 0.05  # seconds over which acknowledgements are gathered
 MEASURED = 1.0  # seconds between two lines of figures
-FILLED = 5  # commits of each client: the first page of the table, of 8 KiB, is full
+FILLED = 20  # commits of each client: several pages of the table, of 8 KiB, are full
 CHECKPOINTED = 1.0  # seconds after that: the rest is replayed onto real data files
 STARTING = 120  # seconds that a start may take, with its recovery
 LOGGING = 0.3  # seconds in which the last lines of PostgreSQL's log come
