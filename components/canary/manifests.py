@@ -66,9 +66,18 @@ def pod(plan: ProofPlan, run: str, role: str, steps: Sequence[str]) -> dict[str,
 
 
 def container(
-    name: str, image: str, command: Sequence[str], resources: Mapping[str, Any], mounts: Sequence[Mapping[str, Any]]
+    name: str,
+    image: str,
+    command: Sequence[str],
+    resources: Mapping[str, Any],
+    mounts: Sequence[Mapping[str, Any]],
+    *,
+    capabilities: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """A container that Pod Security level `restricted` admits, with a read-only root."""
+    """A container with a read-only root, and no capability but these.
+
+    Pod Security level `restricted` admits one that has none.
+    """
     return {
         "name": name,
         "image": image,
@@ -77,7 +86,7 @@ def container(
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
+            "capabilities": {"drop": ["ALL"], **({"add": list(capabilities)} if capabilities else {})},
         },
         "resources": resources,
         "volumeMounts": list(mounts),
@@ -115,18 +124,37 @@ def short_lived(asked: Mapping[str, Any], lifetime: int, *, owns_volume: bool) -
     numbers = {"runAsUser": user, "runAsGroup": user} if user is not None else {}
     group = {"fsGroup": user} if user is not None else {}
     owning = {**group, "fsGroupChangePolicy": "OnRootMismatch"} if owns_volume else {}
+    return {
+        **pod_spec(asked, {"runAsNonRoot": True, **numbers, **owning}),
+        "activeDeadlineSeconds": lifetime,
+    }
+
+
+def pod_spec(asked: Mapping[str, Any], security: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec of any pod that this program makes and removes itself, but for its containers,
+    volumes, affinity and deadline.
+
+    `security` is its securityContext beside the seccomp profile.
+    """
     copied = {key: asked[key] for key in ("tolerations", "imagePullSecrets", "priorityClassName", "serviceAccountName") if key in asked}
     return {
         **copied,
         "nodeSelector": {**asked.get("nodeSelector", {}), **LINUX},
         "restartPolicy": "Never",
-        "activeDeadlineSeconds": lifetime,
         "terminationGracePeriodSeconds": 2,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "dnsPolicy": "Default",  # it looks nothing up in the cluster; one without DNS would warn
-        "securityContext": {"runAsNonRoot": True, **numbers, **owning, "seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": {**security, "seccompProfile": {"type": "RuntimeDefault"}},
     }
+
+
+def metadata_of(name: str, namespace: str, own: Mapping[str, str], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of such a pod. Its `own` labels are added last: nothing that is asked for takes
+    their place.
+    """
+    annotations = {"annotations": asked["annotations"]} if "annotations" in asked else {}
+    return {"name": name, "namespace": namespace, "labels": {**asked.get("labels", {}), **own}, **annotations}
 
 
 def user_of(plan: ProofPlan) -> int | None:
@@ -152,8 +180,4 @@ def script_map(plan: ProofPlan, run: str, name: str, owner: Mapping[str, Any], d
 
 
 def _metadata(plan: ProofPlan, run: str, name: str, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The project's own labels are added last: nothing that is asked for takes their place."""
-    added = asked or {}
-    own = {**canary_labels(plan.instance, plan.tier), RUN: run}
-    annotations = {"annotations": added["annotations"]} if "annotations" in added else {}
-    return {"name": name, "namespace": plan.namespace, "labels": {**added.get("labels", {}), **own}, **annotations}
+    return metadata_of(name, plan.namespace, {**canary_labels(plan.instance, plan.tier), RUN: run}, asked or {})

@@ -15,8 +15,7 @@ from urllib.parse import quote
 
 from components.canary import objects
 from components.canary.events import events_about
-from components.canary.manifests import CONTAINER, MOUNT
-from components.canary.places import LINUX
+from components.canary.manifests import CONTAINER, MOUNT, container, metadata_of, pod_spec
 from components.canary.plan import ProofPlan
 from components.canary.pods import ProbePod
 from components.canary.watch import StartWatch, Timeouts
@@ -40,8 +39,6 @@ DELETION = 60  # seconds for a pod to go
 READING = ("DAC_OVERRIDE",)  # what it takes to read anybody's files, at level baseline
 WRITING = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID")
 RESOURCES = {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "2", "memory": "512Mi"}}
-# What the settings ask of the canary's pods (canary.pod) is what the cluster asks of any.
-COPIED = ("tolerations", "imagePullSecrets", "priorityClassName", "serviceAccountName")
 # What a move asks for in a namespace: verb, resource (with its subresource), API group.
 RIGHTS = (
     ("get", "persistentvolumeclaims", ""),
@@ -83,34 +80,22 @@ def manifest(settings: Settings, move: str, role: str, claim: str, *, writes: bo
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": _metadata(settings, move, name, run, asked),
+        "metadata": metadata_of(name, settings.namespace.name, move_labels(settings.stack, move, run), asked),
         "spec": {
-            **{key: asked[key] for key in COPIED if key in asked},
-            "nodeSelector": {**asked.get("nodeSelector", {}), **LINUX},
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 2,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "dnsPolicy": "Default",
             # No fsGroup: the kubelet would change the owner of every file.
-            "securityContext": {"runAsUser": 0, "runAsGroup": 0, "seccompProfile": {"type": "RuntimeDefault"}},
+            **pod_spec(asked, {"runAsUser": 0, "runAsGroup": 0}),
             "containers": [
-                {
-                    "name": CONTAINER,
-                    "image": settings.canary.image,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": ["python3", "-IB", f"{FOLDER}/{KEEPER}", str(IDLE)],
-                    "securityContext": {
-                        "allowPrivilegeEscalation": False,
-                        "readOnlyRootFilesystem": True,
-                        "capabilities": {"drop": ["ALL"], "add": list(WRITING if writes else READING)},
-                    },
-                    "resources": asked.get("resources", RESOURCES),
-                    "volumeMounts": [
+                container(
+                    CONTAINER,
+                    settings.canary.image,
+                    ["python3", "-IB", f"{FOLDER}/{KEEPER}", str(IDLE)],
+                    asked.get("resources", RESOURCES),
+                    [
                         {"name": "volume", "mountPath": MOUNT, "readOnly": not writes},
                         {"name": "program", "mountPath": FOLDER, "readOnly": True},
                     ],
-                }
+                    capabilities=WRITING if writes else READING,
+                )
             ],
             "volumes": [
                 {"name": "volume", "persistentVolumeClaim": {"claimName": claim}},
@@ -118,13 +103,6 @@ def manifest(settings: Settings, move: str, role: str, claim: str, *, writes: bo
             ],
         },
     }
-
-
-def _metadata(settings: Settings, move: str, name: str, run: str, asked: Json) -> Json:
-    """The move's own labels are added last: nothing that is asked for takes their place."""
-    own = {**asked.get("labels", {}), **move_labels(settings.stack, move, run)}
-    annotations = {"annotations": asked["annotations"]} if "annotations" in asked else {}
-    return {"name": name, "namespace": settings.namespace.name, "labels": own, **annotations}
 
 
 @dataclass

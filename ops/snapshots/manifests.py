@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.canary.manifests import RESOURCES, container, short_lived
+from components.canary.manifests import RESOURCES, container, metadata_of, short_lived
 from components.kube import labels
 from components.kube.quantity import as_quantity
 from components.provisioners import SNAPSHOT_API
@@ -47,21 +47,20 @@ def pod(settings: Settings, wanted: Wanted, snapshot: str, moment: str, terms: S
     may run; none leaves it to the scheduler.
     """
     asked = settings.canary.pod.model_dump(by_alias=True, exclude_defaults=True)
-    metadata = _metadata(wanted, snapshot, moment)
-    metadata["labels"] = {**asked.get("labels", {}), **metadata["labels"]}
+    own = _metadata(wanted, snapshot, moment)
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": list(terms)}}}
     mount = {"name": "volume", "mountPath": _MOUNT, "readOnly": True}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {**metadata, **({"annotations": asked["annotations"]} if "annotations" in asked else {})},
+        "metadata": metadata_of(own["name"], own["namespace"], own["labels"], asked),
         "spec": {
             **short_lived(asked, LIFETIME, owns_volume=False),
             **({"affinity": affinity} if terms else {}),
             "containers": [
                 container("restore", settings.canary.image, ["python3", "--version"], asked.get("resources", RESOURCES), [mount])
             ],
-            "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": metadata["name"]}}],
+            "volumes": [{"name": "volume", "persistentVolumeClaim": {"claimName": own["name"]}}],
         },
     }
 
