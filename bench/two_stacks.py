@@ -17,6 +17,7 @@ import yaml
 
 from bench.__main__ import variables
 from components.kube.api import KubeApi
+from components.kube.ownership import claim_name
 from components.settings import Settings, load
 from devkube import paths
 from devkube.cluster import EmbeddedCluster
@@ -46,7 +47,7 @@ class Stacks:
 
     def claim(self, stack: str, ordinal: int) -> dict[str, Any]:
         """A claim, as the API has it."""
-        return self.api.get(claim_path(self.settings[stack].namespace.name, f"data-{SERVICE}-{ordinal}"))
+        return self.api.get(claim_path(self.settings[stack].namespace.name, claim_name(SERVICE, ordinal)))
 
     def folder(self, stack: str, ordinal: int) -> Path:
         """Where its volume is on this machine."""

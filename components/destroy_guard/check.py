@@ -31,6 +31,7 @@ try:
     from components.kube.bindings import broken, claims_and_volumes, out_of_reach
     from components.kube.kept import NotKept, keep_listed
     from components.kube.kubeconfig import Kubeconfig, UnreadableKubeconfig
+    from components.kube.mounts import claims_mounted_by
     from components.kube.ownership import stamp_volumes
 except ImportError as missing:
     sys.exit(f"error: the Python package {missing.name} is missing in {sys.executable}; run `pulumi install` in the project folder.")
@@ -59,12 +60,7 @@ def pods_using(pods: Iterable[dict[str, Any]], claims: set[str]) -> dict[str, li
     """
     using: dict[str, list[str]] = {}
     for pod in pods:
-        if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
-            continue
-        volumes = pod["spec"].get("volumes") or []
-        mounted = sorted(
-            {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if volume.get("persistentVolumeClaim")} & claims
-        )
+        mounted = sorted(claims_mounted_by(pod) & claims)
         if mounted:
             using[pod["metadata"]["name"]] = mounted
     return using

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from components.kube.connection import Connection
 from components.kube.credentials import Credentials
-from components.kube.errors import ApiError, UnusableContext, in_words
+from components.kube.errors import ApiError, UnusableContext, api_sentence, in_words
 from components.kube.kubeconfig import Kubeconfig
 from components.kube.tunnels import NotLedThrough
 
@@ -253,12 +253,8 @@ class KubeApi:
         return (_Passing if passing else ApiError)(text, context=self.context, path=path, remedy=remedy)
 
     def _refused(self, status: int, content: bytes, path: str, *, passing: bool = False) -> ApiError:
-        """The API says why in the `message` of a Status; a proxy before it, anything."""
-        try:
-            message = str(json.loads(content).get("message") or "")
-        except (ValueError, AttributeError):
-            message = ""
-        return (_Passing if passing else ApiError)(f"the API answered {status}", status, message, context=self.context, path=path)
+        kind, message = _Passing if passing else ApiError, api_sentence(content)
+        return kind(f"the API answered {status}", status, message, context=self.context, path=path)
 
 
 class _Passing(ApiError):

@@ -5,6 +5,7 @@ A module of its own, so that naming an error costs no import of a client.
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 
 
@@ -45,6 +46,14 @@ class UnusableContext(ApiError):
     It has no such cluster or user, fields that contradict each other, or a way to sign in that
     fails. Nothing was sent.
     """
+
+
+def api_sentence(answer: bytes) -> str:
+    """The `message` of a Status: why the API refuses. A proxy before it may answer anything."""
+    try:
+        return str(json.loads(answer).get("message") or "")
+    except (ValueError, AttributeError):
+        return ""
 
 
 def in_words(problem: BaseException) -> str:

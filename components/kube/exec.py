@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlencode
 
-from components.kube.errors import ApiError, in_words
+from components.kube.errors import ApiError, api_sentence, in_words
 
 if TYPE_CHECKING:
     from components.kube.api import KubeApi
@@ -95,7 +95,8 @@ class Exec:
             if protocol.handshake_exc is not None and protocol.state is not self._open:
                 problem = protocol.handshake_exc
                 if isinstance(problem, InvalidStatus):
-                    raise _refused(problem.response.status_code, problem.response.body or b"")
+                    status = problem.response.status_code
+                    raise ApiError(f"the API answered {status}", status, api_sentence(bytes(problem.response.body or b"")))
                 raise ValueError(f"no WebSocket comes about: {problem}")
             part = self._socket.recv(_PART)
             if part:
@@ -228,11 +229,3 @@ def _outcome(report: bytes, otherwise: str) -> tuple[int | None, str]:
         return (int(code), "") if code is not None else (None, str(said.get("message") or otherwise))
     except (ValueError, AttributeError, KeyError, TypeError):
         return None, otherwise
-
-
-def _refused(status: int, body: bytes | bytearray) -> ApiError:
-    try:
-        message = str(json.loads(body).get("message") or "")
-    except (ValueError, AttributeError):
-        message = ""
-    return ApiError(f"the API answered {status}", status, message)

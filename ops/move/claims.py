@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from components.canary import objects
 from components.kube import labels
 from components.kube.api import Json, KubeApi
+from components.kube.mounts import claims_in, claims_mounted_by
+from components.kube.ownership import claim_name
 from components.kube.quantity import bytes_of
 from components.settings import Settings
 from ops.errors import UserError
 from ops.move.pods import MANAGER, MOVE, RUN, claim_path
-
-_ENDED = ("Succeeded", "Failed")  # phases of a pod
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def find(api: KubeApi, settings: Settings, replicas: Iterable[tuple[str, int]]) 
     """The claims of these replicas. Raises UserError, with all that are missing, and ApiError."""
     found, missing = [], []
     for service, ordinal in replicas:
-        name = f"data-{service}-{ordinal}"
+        name = claim_name(service, ordinal)
         claim = api.find(claim_path(settings.namespace.name, name))
         if claim is None or claim["metadata"].get("deletionTimestamp"):
             missing.append(f"{name} ({'is being deleted' if claim else 'not there'})")
@@ -130,7 +130,7 @@ def users_of(side: ClaimSide, *, writes: bool = True, move: str = "", run: str =
         known = labels.of(pod)
         own = known.get(MOVE, "") == move and known.get(RUN, "") in (run or known.get(RUN, ""), "")
         ours = known.get(labels.MANAGED_BY) == MANAGER and (own or not (writes or _writes(pod["spec"], name)))
-        if not ours and (pod.get("status") or {}).get("phase") not in _ENDED and name in mounted_by(pod["spec"]):
+        if not ours and name in claims_mounted_by(pod):
             users.append(f"pod {pod['metadata']['name']}{_owner(pod)}")
     return users
 
@@ -158,12 +158,6 @@ def _to_stop(user: str) -> str:
     return f"delete {kind.lower()} {name}" if kind in ("pod", "Job") else ""
 
 
-def mounted_by(spec: Json) -> set[str]:
-    """The names of the claims that a pod with this spec mounts."""
-    volumes = spec.get("volumes") or []
-    return {each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim")}
-
-
 def _writes(spec: Json, claim: str) -> bool:
     """Whether a pod of a move writes to a claim."""
     named = {each["name"] for each in spec["volumes"] if (each.get("persistentVolumeClaim") or {}).get("claimName") == claim}
@@ -180,4 +174,4 @@ def claims_of(stateful_set: Json) -> set[str]:
     start = (spec.get("ordinals") or {}).get("start", 0)
     templates = [each["metadata"]["name"] for each in spec.get("volumeClaimTemplates") or []]
     own = {f"{each}-{stateful_set['metadata']['name']}-{number}" for each in templates for number in range(start, start + replicas)}
-    return own | mounted_by(spec["template"]["spec"])
+    return own | claims_in(spec["template"]["spec"])
