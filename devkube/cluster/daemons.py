@@ -126,9 +126,13 @@ def _runs(pid: int) -> bool:
     """Whether a process is there. A zombie isn't (its parent has yet to notice, and may not be this
     process), once none of its threads is left."""
     try:
-        state, threads = _stat(pid)[0], int(_stat(pid)[17])
+        return _is_there(_stat(pid))
     except OSError:
         return False
+
+
+def _is_there(stat: Sequence[str]) -> bool:
+    state, threads = stat[0], int(stat[17])
     return state not in "ZX" or threads > 1
 
 
@@ -139,13 +143,13 @@ def _ending(pid: int) -> bool:
     the last one has let go of the files and ports.
     """
     try:
-        exiting = int(_stat(pid)[6]) & _PF_EXITING
+        stat = _stat(pid)
         status = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return False
     pending = [int(line.split()[1], 16) for line in status if line.startswith(("SigPnd:", "ShdPnd:"))]
     killed = any(mask >> (signal.SIGKILL - 1) & 1 for mask in pending)
-    return _runs(pid) and bool(exiting or killed)
+    return _is_there(stat) and bool(int(stat[6]) & _PF_EXITING or killed)
 
 
 def _plain_environment() -> dict[str, str]:
