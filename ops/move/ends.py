@@ -49,6 +49,9 @@ class End(Protocol):
     def close(self) -> None:
         """Let go of it; it is unmounted. Raises UserError and ApiError."""
 
+    def sweep(self, move: str) -> None:
+        """Remove what a run before has left, and wait until it is gone. Raises UserError."""
+
     def abandon(self, move: str) -> None:
         """Remove what a run has made there, whatever its state; best effort."""
 
@@ -178,6 +181,9 @@ class FolderEnd:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def sweep(self, move: str) -> None:
+        """A run that goes on takes what is there."""
 
     def abandon(self, move: str) -> None:
         """Nothing is held."""

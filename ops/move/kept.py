@@ -21,6 +21,7 @@ from ops.errors import UserError
 Entry = dict[str, Any]
 COMPARED = "compared"  # the verdict is there; the target's marker may be
 PROVEN = "proven"
+_RECORD = "move.json"
 _UNCHANGED = ("kind", "size", "mtimeNs", "ctimeNs")  # a file with the same of these has the same hash
 
 
@@ -36,13 +37,19 @@ def move_id(source: str, target: str) -> str:
     return hashlib.sha256(f"{source}\n{target}".encode()).hexdigest()[:12]
 
 
+def all_records() -> Iterator[dict[str, Any]]:
+    """What is known of each move, but for those that can't be read."""
+    for file in state_folder().glob(f"*/{_RECORD}"):
+        with suppress(ValueError, OSError):
+            yield json.loads(file.read_text(encoding="utf-8"))
+
+
 def unproven_from(claim: str) -> str:
     """The command that ends a move out of the claim with this UID, where one has begun on this
     machine and isn't proven; empty where there is none.
     """
-    for file in state_folder().glob("*/move.json"):
-        with suppress(ValueError, KeyError, TypeError, OSError):
-            record = json.loads(file.read_text(encoding="utf-8"))
+    for record in all_records():
+        with suppress(KeyError, TypeError):
             if record["state"] != PROVEN and record["source"].get("uid") == claim:
                 target = record["target"]
                 where = f"--to {target['stack']}" if "stack" in target else f"--to-folder {shlex.quote(str(Path(target['folder']).parent))}"
@@ -60,7 +67,7 @@ class KeptMove:
 
     def __init__(self, move: str) -> None:
         self.folder = state_folder() / move
-        self._record = self.folder / "move.json"
+        self._record = self.folder / _RECORD
         self.manifest = self.folder / "source.jsonl"
         self._growing = self.folder / "source.jsonl.part"
 

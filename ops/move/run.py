@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,9 +17,8 @@ from ops.errors import UserError
 from ops.move.changes import changes, unread
 from ops.move.comparison import compare
 from ops.move.conversation import Event, alone, joined
-from ops.move.ends import ClaimEnd, End, FolderEnd, usage
+from ops.move.ends import End, FolderEnd, usage
 from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, move_id, read, write
-from ops.move.process import Process
 from ops.move.progress import Progress
 from ops.move.sizes import partial, too_small
 
@@ -49,8 +49,7 @@ class VolumeMove:
 
     def sizes(self, *, look_at_target: bool) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The usage of both ends, by pods of the moment. Raises UserError, Broken and ApiError."""
-        with self._tidied():
-            self._sweep()
+        with self._swept():
             self.progress.begin("looking")
             self.source.open(self.id, "source", writes=False)
             used = usage(self.source, self._stop)
@@ -68,10 +67,9 @@ class VolumeMove:
         Raises UserError (Different among them), Broken, ApiError and Interrupted.
         """
         with self.kept.alone():
-            if self.done:
-                return {**self.done, "done": "before"}
-            with self._tidied():
-                self._sweep()
+            if verdict := self.done:
+                return {**verdict, "done": "before"}
+            with self._swept():
                 if self.kept.compared and self.target.exists():  # a run was cut while it took its marker away
                     self.target.open(self.id, "read-back", writes=True)
                     self.target.check(self.id, writes=True)
@@ -89,8 +87,7 @@ class VolumeMove:
             verdict = self.kept.verdict
             if verdict is None:
                 raise UserError(f"{self.title}: this move isn't finished, so there is nothing to verify.", "Run it without --verify.")
-            with self._tidied():
-                self._sweep()
+            with self._swept():
                 self.target.open(self.id, "read-back", writes=False)
                 self.target.check(self.id, writes=True)
                 self._compare(read(self.kept.manifest), self._read_back(), "is no longer what was moved")
@@ -135,11 +132,6 @@ class VolumeMove:
         self.progress.begin(PROVEN, verdict["bytes"], verdict["files"])
         return verdict
 
-    def _sweep(self) -> None:
-        for end in (self.source, self.target):
-            if isinstance(end, ClaimEnd):
-                end.sweep(self.id)
-
     def _check_ends(self) -> None:
         """With the pods there: hours may have gone by since the claims were looked at."""
         self.source.check(self.id, writes=False)
@@ -161,16 +153,10 @@ class VolumeMove:
     def _copy(self) -> list[Entry]:
         self.progress.begin("copying")
         with self.kept.growing() as fresh:
-
-            def hear(process: Process, event: Event) -> None:
-                if process is sender and event["event"] == "entry":
-                    fresh.append(_entry(event))
-                elif process is sender and event["event"] == "progress":
-                    self.progress.take(event)
-
             sender = self.source.run("send")
             receiver = self.target.run("receive", "--move", self.id)
-            joined(sender, receiver, hear, self._stop)
+            listen = self._into(fresh)
+            joined(sender, receiver, lambda process, event: listen(event) if process is sender else None, self._stop)
         return list(fresh)
 
     def _read_back(self) -> list[Entry]:
@@ -190,9 +176,7 @@ class VolumeMove:
             self.progress.begin("reading the source", self.progress.of_bytes, self.progress.of_files)
             manifest = self.kept.complete(self._hear("inspect", self.source))  # a cut run's entries were lost
             differences = changes(manifest, looked)
-        if differences:
-            what = f"{self.title}: the source, {self.source.title}, changed while it was read:"
-            raise Different(what, differences, "Find out who writes to it, stop that, and run the same command again.")
+        self._refuse_changes(f"the source, {self.source.title}, changed while it was read", differences)
         if isinstance(self.source, FolderEnd) and self.source.manifest.exists():
             differences = compare(read(self.source.manifest), manifest)
             if differences:
@@ -208,9 +192,12 @@ class VolumeMove:
         """
         self.progress.begin("looking at the target")
         differences = changes(found, self._hear("look", self.target))
+        self._refuse_changes(f"the target, {self.target.title}, changed after it was read back", differences)
+
+    def _refuse_changes(self, what: str, differences: list[str]) -> None:
         if differences:
-            what = f"{self.title}: the target, {self.target.title}, changed after it was read back:"
-            raise Different(what, differences, "Find out who writes to it, stop that, and run the same command again.")
+            hint = "Find out who writes to it, stop that, and run the same command again."
+            raise Different(f"{self.title}: {what}:", differences, hint)
 
     def _compare(self, manifest: list[Entry], found: list[Entry], what: str) -> None:
         differences = compare(manifest, found)
@@ -245,40 +232,32 @@ class VolumeMove:
 
     def _hear(self, mode: str, end: End, *arguments: str) -> list[Entry]:
         found: list[Entry] = []
+        alone(end.run(mode, *arguments), self._into(found), self._stop)
+        return found
+
+    def _into(self, entries: list[Entry]) -> Callable[[Event], None]:
+        """Puts what a program says is there into `entries`, and how far it is into the progress."""
 
         def hear(event: Event) -> None:
             if event["event"] == "entry":
-                found.append(_entry(event))
+                entries.append({name: value for name, value in event.items() if name != "event"})
             elif event["event"] == "progress":
                 self.progress.take(event)
 
-        alone(end.run(mode, *arguments), hear, self._stop)
-        return found
+        return hear
 
-    def _tidied(self) -> _Tidied:
-        return _Tidied(self._abandon)
-
-    def _abandon(self) -> None:
-        for end in (self.source, self.target):
-            end.abandon(self.id)
-
-
-class _Tidied:
-    """Whatever ends the block but its own end, what it has made is removed."""
-
-    def __init__(self, tidy: Callable[[], None]) -> None:
-        self._tidy = tidy
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            self._tidy()
-
-
-def _entry(event: Event) -> Entry:
-    return {name: value for name, value in event.items() if name != "event"}
+    @contextmanager
+    def _swept(self) -> Iterator[None]:
+        """What a run before has left goes first. Where the block fails, what it made goes too."""
+        ends = (self.source, self.target)
+        try:
+            for end in ends:
+                end.sweep(self.id)
+            yield
+        except BaseException:
+            for end in ends:
+                end.abandon(self.id)
+            raise
 
 
 def _now() -> str:

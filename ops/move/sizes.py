@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from ops.move.kept import state_folder
+from ops.move.kept import all_records
 from ops.volumes.listing import readable
 
 # A file system's own need besides what the source's blocks say: one of another kind has other
@@ -42,9 +41,9 @@ def partial(used: Mapping[str, Any]) -> str:
 def rate_between(source: Mapping[str, Any], target: Mapping[str, Any]) -> float | None:
     """The MB a second of the last move between the same two classes of the same two clusters."""
     newest: tuple[str, float] | None = None
-    for file in state_folder().glob("*/move.json"):
-        with suppress(ValueError, KeyError, TypeError, OSError):
-            verdict = json.loads(file.read_text(encoding="utf-8"))["verdict"]
+    for record in all_records():
+        with suppress(ValueError, KeyError, TypeError):
+            verdict = record["verdict"]
             same = all(verdict[end].get(name) == mine.get(name) for end, mine in (("source", source), ("target", target)) for name in _WAY)
             if same and verdict["bytes"] and (newest is None or newest[0] < verdict["provenAt"]):
                 newest = verdict["provenAt"], float(verdict["MBps"])
