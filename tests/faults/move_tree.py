@@ -160,7 +160,7 @@ def _sparse(path: bytes, size: int, parts: dict[int, bytes]) -> None:
             file.write(data)
 
 
-def show(root: str) -> dict[str, dict[str, Any]]:
+def show(root: str | Path) -> dict[str, dict[str, Any]]:
     """All that a copy has to have, by path. What a move keeps for itself is shown as well."""
     top = os.fsencode(root)
     found: dict[str, dict[str, Any]] = {}

@@ -4,13 +4,11 @@ class and namespace, and what keeps it from being done, cuts it or falsifies it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
 import re
 import socket
-import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +23,7 @@ from kubernetes import client
 from devkube import paths
 from devkube.cluster import Access, EmbeddedCluster
 from tests.conftest import eventually
+from tests.faults.move_tree import show
 from tests.integration.consumer_pods import ConsumerPods
 from tests.program import Program
 
@@ -177,26 +176,6 @@ def fill(folder: Path, chance: random.Random) -> None:
     pgdata.chmod(0o700)
 
 
-def tree(root: Path) -> dict[str, Any]:
-    """What is there, by this test's own looking."""
-    found: dict[str, Any] = {}
-    names: dict[int, str] = {}
-    for path in sorted([root, *root.rglob("*")]):
-        seen = path.lstat()
-        entry: list[Any] = [seen.st_mode, seen.st_uid, seen.st_gid, seen.st_mtime_ns]
-        if stat.S_ISREG(seen.st_mode):
-            entry += [
-                seen.st_size,
-                hashlib.sha256(path.read_bytes()).hexdigest(),
-                names.setdefault(seen.st_ino, str(path.relative_to(root))),
-            ]
-            entry.append({name: os.getxattr(path, name) for name in os.listxattr(path)})
-        elif path.is_symlink():
-            entry.append(str(path.readlink()))
-        found[str(path.relative_to(root))] = entry
-    return found
-
-
 def phases(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     assert process.stderr
     for line in process.stderr:
@@ -210,7 +189,7 @@ def wait_for_phase(process: subprocess.Popen[str], wanted: str) -> None:
 
 def test_the_walk_that_the_page_shows(stacks: Stacks) -> None:
     """Planned, moved, verified with the commands of docs/migrate.md; a flipped bit is named."""
-    before = tree(stacks.source)
+    before = show(stacks.source)
     page = (paths.ROOT / "docs/migrate.md").read_text(encoding="utf-8")
     plan, move, verify = re.findall(r"^ *\$ (python -m ops move --from dev --to aws.*)$", page, re.MULTILINE)
     assert "Nothing was moved." in stacks.shell(plan)
@@ -218,7 +197,7 @@ def test_the_walk_that_the_page_shows(stacks: Stacks) -> None:
     said = stacks.shell(move)
     assert "proven" in said
     assert f"-n {TARGET} scale statefulset postgres --replicas=1" in said
-    assert tree(stacks.target) == before == tree(stacks.source)
+    assert show(stacks.target) == before == show(stacks.source)
     assert (stacks.target / "pgdata/sparse").stat().st_blocks * 512 < 100 * MIB, "holes are kept"
     again = stacks.move("--json")
     assert again.returncode == 0, again.stderr
@@ -290,7 +269,7 @@ def test_a_move_that_is_killed_goes_on_and_ends_equal(stacks: Stacks, who: str, 
         assert f"-{who} " in f"{reason} " or "goes on where this stopped" in said[1], said
     done = stacks.move()
     assert done.returncode == 0, done.stdout + done.stderr
-    assert tree(stacks.target) == tree(stacks.source)
+    assert show(stacks.target) == show(stacks.source)
 
 
 def test_ctrl_c_removes_what_was_made_and_the_move_goes_on(stacks: Stacks) -> None:
@@ -305,7 +284,7 @@ def test_ctrl_c_removes_what_was_made_and_the_move_goes_on(stacks: Stacks) -> No
     assert "Traceback" not in said
     eventually(lambda: not stacks.pods(), "its pods are gone", 30)
     assert stacks.move().returncode == 0
-    assert tree(stacks.target) == tree(stacks.source)
+    assert show(stacks.target) == show(stacks.source)
 
 
 def test_a_source_that_changes_is_named(stacks: Stacks) -> None:
@@ -326,13 +305,13 @@ def test_a_source_that_changes_is_named(stacks: Stacks) -> None:
 
 @pytest.mark.soak
 def test_to_a_folder_and_back(stacks: Stacks, tmp_path: Path) -> None:
-    before = tree(stacks.source)
+    before = show(stacks.source)
     backup = tmp_path / "backup"
     service = ("--service", "postgres")
     done = stacks.program.ops("move", "--from", "dev", "--to-folder", str(backup), *service)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert tree(backup / CLAIM) == before
+    assert show(backup / CLAIM) == before
     assert (backup / f"{CLAIM}.manifest.jsonl").exists()
     done = stacks.program.ops("move", "--from-folder", str(backup), "--to", "aws", *service)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert tree(stacks.target) == before
+    assert show(stacks.target) == before

@@ -20,6 +20,7 @@ from devkube.images import build_image, reference
 from tests.conftest import eventually
 from tests.faults.move_tree import show
 from tests.integration.page_consumers import Consumers
+from tests.integration.test_move import LEVEL, OURS
 from tests.kubeconfig import client_of
 from tests.program import Program
 
@@ -35,8 +36,6 @@ pytestmark = [
 CONTEXT = "storage-tiers-engines"
 VOLUMES = ["kafka-0", "kafka-1", "kafka-2", "postgres-0"]
 CLOUDS: dict[csi.Flavour, tuple[str, str]] = {"ebs": ("aws", "gp3"), "gce": ("gcp", "pd-balanced")}
-LEVEL = "pod-security.kubernetes.io/enforce"
-OURS = "app.kubernetes.io/managed-by=storage-tiers-move"
 
 
 @dataclass

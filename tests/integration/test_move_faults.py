@@ -27,6 +27,7 @@ from devkube.images import build_image
 from tests import kubeconfig
 from tests.conftest import eventually
 from tests.faults import media
+from tests.faults.move_tree import show
 from tests.faults.relay import Relay
 from tests.integration.test_move import (  # noqa: F401 - its fixtures
     CLAIM,
@@ -38,7 +39,6 @@ from tests.integration.test_move import (  # noqa: F401 - its fixtures
     flip,
     phases,
     stacks,
-    tree,
     two_stacks,
     wait_for_phase,
 )
@@ -128,16 +128,11 @@ def wait_for_second(process: subprocess.Popen[str], phase: str) -> None:
     pytest.fail(f"it doesn't come to {phase} after copying: {seen}")
 
 
-def contents(root: Path) -> dict[str, Any]:
-    """All that is there but for the file system's own folder."""
-    return {name: entry for name, entry in tree(root).items() if not name.startswith("lost+found")}
-
-
 def equal_in_the_end(stacks: Stacks) -> None:  # noqa: F811 - the fixture
     done = stacks.move()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "proven" in done.stdout
-    assert contents(stacks.target) == tree(stacks.source)
+    assert show(stacks.target) == show(stacks.source)
 
 
 def test_a_target_that_is_too_small_is_said_before_anything_is_copied(stacks: Stacks, tmp_path: Path) -> None:  # noqa: F811
@@ -170,7 +165,7 @@ def many(source: Path, number: int) -> None:
 def test_a_target_that_gets_full_in_mid_copy_is_named_and_goes_on_with_room(stacks: Stacks, tmp_path: Path) -> None:  # noqa: F811
     enlarge(stacks.source)
     with on(media.Loop, stacks.target, tmp_path / "work", kind="ext4", size=768 * MIB):
-        before = tree(stacks.source)
+        before = show(stacks.source)
         with begun(stacks) as process:
             wait_for_phase(process, "copying")
             hog = stacks.target / "lost+found/hog"  # somebody else's, where a move looks at nothing
@@ -181,7 +176,7 @@ def test_a_target_that_gets_full_in_mid_copy_is_named_and_goes_on_with_room(stac
         assert "goes on" in verdict["hint"]
         hog.unlink()
         equal_in_the_end(stacks)
-        assert tree(stacks.source) == before
+        assert show(stacks.source) == before
 
 
 def test_a_target_that_has_no_inodes_left_in_mid_copy_is_named(stacks: Stacks, tmp_path: Path) -> None:  # noqa: F811
@@ -334,7 +329,7 @@ def test_between_two_clusters_the_stream_goes_through_this_machine(stacks: Stack
         assert (verdict["source"]["context"], verdict["target"]["context"]) == (access.context, context)
         claim = core.read_namespaced_persistent_volume_claim(CLAIM, TARGET)
         volume = core.read_persistent_volume(claim.spec.volume_name)
-        assert tree(Path((volume.spec.local or volume.spec.host_path).path)) == tree(stacks.source)
+        assert show(Path((volume.spec.local or volume.spec.host_path).path)) == show(stacks.source)
         assert far.ops(*way, "--verify").returncode == 0
         selector = "app.kubernetes.io/managed-by=storage-tiers-move"
         eventually(lambda: not core.list_pod_for_all_namespaces(label_selector=selector).items, "no pod of it is left there", 60)
