@@ -23,6 +23,7 @@ from components.acceptance.scripts.common import DISK_ERRORS
 from components.acceptance.scripts.kafka_broker import BROKERS, name
 from components.canary import objects
 from components.canary.pods import ProbePod
+from components.canary.report import ProbeReport
 from components.canary.watch import Timeouts
 from components.canary.words import NotProven, failed_operation
 from components.kube.api import KubeApi
@@ -87,6 +88,11 @@ class Listening:
         return cause if isinstance(cause, Exception) else NotProven(f"broker {cause[0]}: {failed_operation(cause[2])}")
 
 
+def _joined(report: ProbeReport) -> list[float]:
+    """Seconds in which a broker was in sync again, each time that it says so."""
+    return [each["seconds"] for each in report.values("joined")]
+
+
 def _of_disk(said: Said | Exception) -> bool:
     return not isinstance(said, Exception) and said[2]["errno"] in DISK_ERRORS
 
@@ -131,8 +137,8 @@ class KafkaAcceptance(Acceptance):
         )
         pods[victim] = self._start("rejoin", [victim])[0]
         again = pods[victim].report
-        self._listen(lambda: bool(self.joined) and again.last_word == "done", JOINING, f"broker {victim} is in sync again")
-        self.say(f"broker {victim} in sync again after {self.joined[0]:.1f} s")
+        self._listen(lambda: again.last_word == "done", JOINING, f"broker {victim} is in sync again")
+        self.say(f"broker {victim} in sync again after {max(_joined(again)):.1f} s")
         self._write_on(after, [partition for partition in range(BROKERS) if partition != (victim + 1) % BROKERS])
         for pod in pods:
             pod.kill()
@@ -145,11 +151,12 @@ class KafkaAcceptance(Acceptance):
 
     def recover(self) -> None:
         """All brokers are started on what is left, and say what is there."""
-        self.joined = []
         pods = self._start("recover", range(BROKERS))
         for run in self.runs:
             run.check_same_volume()
         self._listen(lambda: all(pod.report.last_word == "done" for pod in pods), JOINING * 2, "all brokers are read")
+        # Of the reports: what listening has not got to is said as well.
+        self.joined = [seconds for pod in pods for seconds in _joined(pod.report)]
         for broker, pod in enumerate(pods):
             # What a broker has thrown away as it joined again, it has got from the others since.
             discarded = [lines for each in self.runs[broker].pods for lines in each.report.values("discarded")]
@@ -206,8 +213,6 @@ class KafkaAcceptance(Acceptance):
             elif word == "acks":
                 self.ledger.add(value)
                 self.acknowledged.update(dict.fromkeys(map(int, value), self.heard[broker]))
-            elif word == "joined":
-                self.joined.append(value["seconds"])
             elif word == "done" and value == "load":
                 raise NotProven(f"broker {broker} has written all that it was to write, and was not killed meanwhile")
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from kubernetes import watch
 
 from tests.program import Program
 
 PARTS = ("engine", "engine and all that it has started", "kubernetes plugin", "language host")
 ENDED = "nothing: it had ended"
+# Seconds that an engine is stopped, and runs, while the moment is waited for.
+STOPPED, RUNNING = 0.06, 0.03
 
 
 class Run:
@@ -114,51 +114,50 @@ class WhenNotNoted:
         self.program = program
         self.list_objects = list_objects
         self.where = where
-        self.before = {each.metadata.name for each in list_objects(*where).items}
+        self.before = self._names()
 
     def kill(self, run: Run, part: str) -> str | None:
         """Kill the part in such a moment.
 
         The object's name, or None when the run has ended, or was killed, without one.
 
-        The engine is stopped first, so that the moment lasts while it is looked at.
+        The engine runs for a moment and is stopped for a longer one: what its plugin makes
+        meanwhile, it can't note.
         """
-        ended = threading.Event()
-        seen = watch.Watch()
-
-        def wait() -> None:
-            run.process.wait()
-            ended.set()
-            seen.stop()
-
-        threading.Thread(target=wait, daemon=True).start()
-        while not ended.is_set():
-            for event in seen.stream(self.list_objects, *self.where, timeout_seconds=1):
-                name = event["object"].metadata.name
-                if event["type"] != "ADDED" or name in self.before:
-                    continue
-                self.before.add(name)
-                with suppress(ProcessLookupError):
-                    os.kill(run.process.pid, signal.SIGSTOP)
-                    if not self._noted(name):
-                        run.kill(part)
-                        return None if self._noted(name) else str(name)  # a thread may have been in the middle of writing it
-                    os.kill(run.process.pid, signal.SIGCONT)
+        try:
+            while run.process.poll() is None:
+                run.process.send_signal(signal.SIGSTOP)
+                time.sleep(STOPPED)
+                made = self._names() - self.before
+                beside = sorted(name for name in made if not self._noted(name))
+                if beside:
+                    run.kill(part)
+                    return None if self._noted(beside[0]) else beside[0]  # a thread may have been in the middle of writing it
+                self.before |= made
+                run.process.send_signal(signal.SIGCONT)
+                time.sleep(RUNNING)
+        except BaseException:
+            run.process.kill()  # it would hold its lock for ever
+            raise
+        run.end()
         return None
+
+    def _names(self) -> set[str]:
+        return {str(each.metadata.name) for each in self.list_objects(*self.where).items}
 
     def _noted(self, name: str) -> bool:
         return any(each.get("id") == "/".join([*self.where, name]) for each in resources(self.program))
 
 
-def processes_of(folder: Path) -> list[str]:
-    """What runs in the folder, or was started with a path in it."""
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """What runs in the folder."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
                 continue
             if Path(process.cwd()).is_relative_to(folder):
-                found.append(" ".join(process.cmdline()))
+                found.append(process)
     return found
 
 

@@ -4,8 +4,9 @@ of it.
 
 from __future__ import annotations
 
+import queue
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -49,6 +50,19 @@ def test_brokers_that_keep_all_accept_the_tier(tmp_path: Path) -> None:
     assert any("another led its partition" in line for line in said)
     assert said[-1].startswith("all killed while writing")
     assert left(cluster) == []
+
+
+def test_what_listening_has_not_got_to_is_in_the_verdict(tmp_path: Path) -> None:
+    class Late(queue.Queue[Any]):
+        """Words of a broker's start come when all is over."""
+
+        def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+            if isinstance(item, Exception) or item[1] != "joined":
+                super().put(item, block, timeout)
+
+    run = KafkaAcceptance(cast(KubeApi, BrokersCluster(tmp_path / "volumes")), PLAN, lambda _: None)
+    run.listening._said = Late()
+    assert run.accept()["recoverySeconds"] == 1.5
 
 
 def test_every_pod_is_told_where_all_are_whenever_one_is_replaced(tmp_path: Path) -> None:
