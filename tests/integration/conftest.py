@@ -12,10 +12,32 @@ from kubernetes import client
 
 from devkube.cluster import Access, Cluster, EmbeddedCluster
 from devkube.images import build_image
+from ops.kube import open_api
+from tests import clean_up
+from tests.clean_up import remove_volumes
 from tests.conftest import eventually
 from tests.faults import media
 from tests.faults.tier import Tiers
 from tests.program import Program
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever becomes of a file's tests and fixtures, the next file finds the cluster as it was.
+
+    Comes before the file's own fixtures, so it ends after them. Where nothing has failed before,
+    what they have left is a failure. Else it goes in silence: the first cause is told already.
+    """
+    if not any(each.path == request.path and "cluster" in getattr(each, "fixturenames", ()) for each in request.session.items):
+        yield
+        return
+    access: Access = request.getfixturevalue("access")
+    api = open_api(access.context, str(access.kubeconfig))
+    before, failed = clean_up.present(api), request.session.testsfailed
+    yield
+    left = clean_up.remove(api, before)
+    if left and request.session.testsfailed == failed:
+        pytest.fail(f"{request.path.name} leaves on the cluster of all tests (it was removed now): {', '.join(left)}", pytrace=False)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +97,4 @@ def page_stack(
     yield made
     core.delete_namespace("data")  # also what a test that failed has left in it
     eventually(lambda: "data" not in [each.metadata.name for each in core.list_namespace().items], "the namespace is gone")
-    for volume in core.list_persistent_volume().items:
-        core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
-    eventually(lambda: not core.list_persistent_volume().items, "volumes of the tests are gone")
+    remove_volumes(core)

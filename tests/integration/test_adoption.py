@@ -21,6 +21,7 @@ from kubernetes import client
 from components.kube.ownership import Stamp
 from devkube.cluster import Access, Cluster
 from ops.volumes.found import VolumesFolder
+from tests.clean_up import remove_volumes
 from tests.conftest import eventually
 from tests.integration.consumer_pods import ConsumerPods
 from tests.program import Program
@@ -36,10 +37,7 @@ def program(program_factory: Callable[..., Program], access: Access, core: clien
     program = program_factory(access=access)
     program.configure(cluster={"context": access.context, "identifier": access.context}, canary={"enabled": False})
     yield program
-    for volume in core.list_persistent_volume().items:
-        if volume.spec.claim_ref and volume.spec.claim_ref.namespace == "data":
-            core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
-    eventually(lambda: not core.list_persistent_volume().items, "volumes of the tests are gone")
+    remove_volumes(core)
 
 
 @pytest.fixture(scope="module")

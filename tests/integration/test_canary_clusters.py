@@ -212,10 +212,12 @@ def zoned(core: client.CoreV1Api, storage: client.StorageV1Api, node: str) -> It
         "volumeBindingMode": "WaitForFirstConsumer",
         "allowedTopologies": [{"matchLabelExpressions": [{"key": ZONE, "values": ["zone-1", "zone-2"]}]}],
     }
-    storage.create_storage_class(manifest)
-    yield "zoned"
-    storage.delete_storage_class("zoned")
-    core.patch_node(node, {"metadata": {"labels": {ZONE: None}}})
+    try:
+        storage.create_storage_class(manifest)
+        yield "zoned"
+        storage.delete_storage_class("zoned")
+    finally:
+        core.patch_node(node, {"metadata": {"labels": {ZONE: None}}})
 
 
 def prove_in_places(tiers: Tiers, storage_class: str, **changes: Any) -> dict[str, Any]:

@@ -460,7 +460,6 @@ def program(
     program_factory: Callable[..., Program], embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api
 ) -> Iterator[Program]:
     """The project's program with its tiers' volumes in folders of the claims' namespaces."""
-    others = volumes(core)  # those that other files' tests have left
     program = program_factory(access=access)
     pattern = {"pathPattern": "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"}
     program.configure(
@@ -470,7 +469,7 @@ def program(
     )
     yield program
     program.destroy()
-    eventually(lambda: volumes(core) <= others, "no volume is left")
+    eventually(lambda: not volumes(core), "no volume is left")
 
 
 def volumes(core: client.CoreV1Api) -> set[str]:

@@ -18,9 +18,9 @@ from kubernetes.client import ApiException
 from devkube.cluster import Access
 from devkube.images import reference
 from tests import kubeconfig
+from tests.clean_up import remove_volumes
 from tests.conftest import eventually
 from tests.integration.consumer_pods import ConsumerPods
-from tests.integration.test_dev_stack import remove_volumes
 from tests.program import Program
 
 pytestmark = pytest.mark.cluster

@@ -21,6 +21,7 @@ from kubernetes import client
 from kubernetes.stream import stream
 
 from devkube.cluster import Access
+from tests.clean_up import remove_volumes
 from tests.conftest import eventually
 from tests.program import Program
 
@@ -44,19 +45,6 @@ def program(program_factory: Callable[..., Program], access: Access, core: clien
     program.configure(cluster={"context": access.context, "identifier": access.context})
     yield program
     remove_volumes(core)
-
-
-def remove_volumes(core: client.CoreV1Api) -> None:
-    """Delete the volumes that the tests' claims left, with their data: the reclaim policy Retain
-    keeps them otherwise.
-    """
-    folders = []
-    for volume in core.list_persistent_volume().items:
-        if volume.status.phase == "Released" and volume.spec.claim_ref.namespace == NAMESPACE:
-            folders.append(Path(volume.spec.local.path))
-            core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
-    eventually(lambda: not core.list_persistent_volume().items, "volumes of the tests are gone")
-    assert not [folder for folder in folders if folder.exists()], "their directories are gone as well"
 
 
 def claims(core: client.CoreV1Api) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from kubernetes import client
 from devkube import paths
 from devkube.cluster import Access
 from devkube.images import reference
-from tests.conftest import eventually
+from tests.clean_up import remove_volumes
 from tests.program import Program
 
 DOCS = paths.ROOT / "docs"
@@ -85,9 +85,7 @@ def dev_stack(program_factory: Callable[..., Program], access: Access, core: cli
     program.up()
     yield program
     program.destroy()
-    for volume in core.list_persistent_volume().items:
-        core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
-    eventually(lambda: not core.list_persistent_volume().items, "volumes of the pages are gone")
+    remove_volumes(core)
 
 
 @pytest.mark.cluster

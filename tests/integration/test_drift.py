@@ -21,8 +21,8 @@ from kubernetes import client
 from components.kube import labels
 from devkube.cluster import Access
 from tests import kubeconfig
+from tests.clean_up import remove_volumes
 from tests.conftest import eventually
-from tests.integration.test_dev_stack import remove_volumes
 from tests.integration.test_docs import files
 from tests.integration.test_guarded_changes import bind
 from tests.program import Program

@@ -20,8 +20,8 @@ from kubernetes.client import ApiException
 
 from devkube.cluster import Access
 from tests import kubeconfig
+from tests.clean_up import remove_volumes
 from tests.conftest import eventually
-from tests.integration.test_dev_stack import remove_volumes
 from tests.integration.test_docs import commands, files, run
 from tests.program import Program
 

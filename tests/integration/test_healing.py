@@ -33,6 +33,7 @@ from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon
 from devkube.engine import Engine
 from devkube.versions import LANGUAGE
+from tests.clean_up import remove_volumes
 from tests.conftest import TOLD, eventually
 from tests.faults.kills import ENDED, PARTS, Run, WhenNotNoted, processes_of, resources, stack_file, timed
 from tests.program import Program
@@ -196,10 +197,7 @@ def stack(program_factory: Callable[..., Program], access: Access, api: client.A
     yield made
     made.heal("--before-destroy")
     program.destroy()
-    for volume in core.list_persistent_volume().items:
-        if volume.spec.claim_ref.namespace == NAMESPACE:
-            core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
-    eventually(lambda: not core.list_persistent_volume().items, "volumes of the tests are gone")
+    remove_volumes(core)
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from kubernetes import client
 
 from devkube import paths
 from devkube.cluster import Access, EmbeddedCluster
+from tests.clean_up import remove_volumes
 from tests.conftest import eventually
 from tests.faults.move_tree import show
 from tests.integration.consumer_pods import ConsumerPods
@@ -102,19 +103,15 @@ def two_stacks(
     second.pulumi("stack", "init", "aws")
     for each in (first, second):
         each.up("--stack", each.stack)
-    try:
-        for namespace in (SOURCE, TARGET):
-            core.patch_namespace(namespace, {"metadata": {"labels": {LEVEL: "baseline"}}})  # all that a move takes
-            users = ConsumerPods(core, busybox, namespace)
-            users.start([CLAIM])
-            users.stop()
-        yield Stacks(first, core, busybox, directory_of(core, SOURCE), directory_of(core, TARGET))
-    finally:
-        for each in (second, first):
-            each.pulumi("destroy", "--yes", "--skip-preview", "--stack", each.stack)
-        for volume in core.list_persistent_volume().items:
-            core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
-        eventually(lambda: not core.list_persistent_volume().items, "the volumes are gone")
+    for namespace in (SOURCE, TARGET):
+        core.patch_namespace(namespace, {"metadata": {"labels": {LEVEL: "baseline"}}})  # all that a move takes
+        users = ConsumerPods(core, busybox, namespace)
+        users.start([CLAIM])
+        users.stop()
+    yield Stacks(first, core, busybox, directory_of(core, SOURCE), directory_of(core, TARGET))
+    for each in (second, first):
+        each.pulumi("destroy", "--yes", "--skip-preview", "--stack", each.stack)
+    remove_volumes(core)
 
 
 def canary(program: Program) -> dict[str, Any]:

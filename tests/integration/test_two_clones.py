@@ -159,8 +159,8 @@ def stacks(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             stack.write()
         yield one, other
     finally:
-        for stack in (one, other):
-            stack.clone.works(stack.clone.python, "-m", "dev", "purge", "--yes")
+        purged = [stack.clone.run(stack.clone.python, "-m", "dev", "purge", "--yes") for stack in (one, other)]
+        assert [each.returncode for each in purged] == [0, 0], [each.stderr for each in purged]
 
 
 @pytest.fixture
