@@ -22,7 +22,7 @@ from components.canary.pods import ProbePod
 from components.canary.signals import Interrupted, undisturbed
 from components.canary.sweep import SweepScope, sweep
 from components.canary.volumes import RESERVED_FOR_NOBODY, belongs, hand_over, is_free, made_for
-from components.canary.watch import StartWatch, Timeouts
+from components.canary.watch import PodStart, StartWatch, Timeouts
 from components.canary.words import NotProven, reason_of
 from components.kube.api import Json, KubeApi
 from components.kube.errors import ApiError
@@ -120,8 +120,9 @@ class VolumeRun:
 
     def wait_for_start(self, pod: ProbePod) -> ProbePod:
         """Wait until the pod's main container runs or has ended."""
-        claim_name = self._own_claim()["metadata"]["name"]
-        watch = StartWatch(self.api, self.plan, claim_name, created=pod.created, timeouts=self.timeouts, events=self.find_events)
+        plan, name = self.plan, self._own_claim()["metadata"]["name"]
+        start = PodStart(plan.context, plan.namespace, name, plan.storage_class, plan.image, plan.other_image)
+        watch = StartWatch(self.api, start, created=pod.created, timeouts=self.timeouts, events=self.find_events)
         while True:
             found = pod.read()
             self.look_at_start(found)

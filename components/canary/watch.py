@@ -10,7 +10,7 @@ from typing import Any
 from components.canary import objects
 from components.canary.events import Event, has_reason, last_warning
 from components.canary.manifests import OWN
-from components.canary.plan import ProofPlan
+from components.canary.plan import OTHER_IMAGE
 from components.canary.pods import container_state
 from components.canary.words import POD_SETTINGS, NotProven
 from components.kube.api import KubeApi
@@ -40,19 +40,32 @@ class Timeouts:
     deletion: float = 60
 
 
+@dataclass(frozen=True)
+class PodStart:
+    """A pod that is to start: what it waits for, and what is said where that doesn't come.
+
+    `claim` and `storage_class` are the names of the claim that it mounts, and of its class.
+    `other_image` is what to do about an image that can't be pulled.
+    """
+
+    context: str
+    namespace: str
+    claim: str
+    storage_class: str
+    image: str
+    other_image: str = OTHER_IMAGE
+
+
 class StartWatch:
-    """Watches the start of one pod, which mounts `claim`.
+    """Watches the start of one pod.
 
     `created` is when the pod was asked for, by time.monotonic().
     `events` returns what Kubernetes has said so far about the proof's objects.
     """
 
-    def __init__(
-        self, api: KubeApi, plan: ProofPlan, claim: str, *, created: float, timeouts: Timeouts, events: Callable[[], Sequence[Event]]
-    ) -> None:
+    def __init__(self, api: KubeApi, start: PodStart, *, created: float, timeouts: Timeouts, events: Callable[[], Sequence[Event]]) -> None:
         self._api = api
-        self._plan = plan
-        self._claim = claim
+        self._start = start
         self._created = created
         self._timeouts = timeouts
         self._events = events
@@ -92,8 +105,8 @@ class StartWatch:
     def _check_image(self, reason: str) -> None:
         if reason == "InvalidImageName" or self._seconds("image") > self._timeouts.image:
             raise NotProven(
-                f"the image {self._plan.image} can't be pulled ({reason})",
-                f"{self._plan.other_image} For a registry that asks who one is: `canary.pod.imagePullSecrets` (docs/proof.md).",
+                f"the image {self._start.image} can't be pulled ({reason})",
+                f"{self._start.other_image} For a registry that asks who one is: `canary.pod.imagePullSecrets` (docs/proof.md).",
             )
 
     def _check_mount(self, pod: Mapping[str, Any]) -> None:
@@ -113,7 +126,7 @@ class StartWatch:
 
     def _check_scheduling(self, pod: Mapping[str, Any]) -> None:
         """A pod without a node waits for the scheduler, for a new node, or for its volume."""
-        claim = self._api.get(objects.namespaced(self._plan.namespace, "persistentvolumeclaims", self._claim))
+        claim = self._api.get(objects.namespaced(self._start.namespace, "persistentvolumeclaims", self._start.claim))
         unschedulable = _unschedulable(pod)
         selected = (claim["metadata"].get("annotations") or {}).get("volume.kubernetes.io/selected-node")
         waited = time.monotonic() - self._created
@@ -137,10 +150,10 @@ class StartWatch:
         if asked > self._timeouts.provisioning or refused:
             driver = (claim["metadata"].get("annotations") or {}).get("volume.kubernetes.io/storage-provisioner", "its provisioner")
             why = f": {trouble}" if trouble else " and gives no reason: is it running?"
-            name = self._plan.storage_class
+            name = self._start.storage_class
             raise NotProven(
                 f"{driver} has made no volume for class {name} in {asked:.0f} s{why}",
-                f"`kubectl --context {self._plan.context} get storageclass {name} -o yaml` shows the class.",
+                f"`kubectl --context {self._start.context} get storageclass {name} -o yaml` shows the class.",
             )
 
 

@@ -16,9 +16,8 @@ from urllib.parse import quote
 from components.canary import objects
 from components.canary.events import events_about
 from components.canary.manifests import CONTAINER, MOUNT, container, metadata_of, pod_spec
-from components.canary.plan import ProofPlan
 from components.canary.pods import ProbePod
-from components.canary.watch import StartWatch, Timeouts
+from components.canary.watch import PodStart, StartWatch, Timeouts
 from components.canary.words import NotProven
 from components.kube import labels
 from components.kube.api import Json, KubeApi
@@ -130,20 +129,9 @@ class MovePod:
         except ApiError as problem:
             raise refused(problem, settings) from None
         _check_own(api.get(pod.path), run)
-        plan = ProofPlan(
-            context=api.context,
-            namespace=namespace,
-            instance=settings.stack,
-            tier="",
-            profile="",
-            storage_class=claim["spec"].get("storageClassName", ""),
-            image=settings.canary.image,
-            probe="",
-            size=0,
-            sizes_enforced=False,
-        )
+        start = PodStart(api.context, namespace, name, claim["spec"].get("storageClassName", ""), settings.canary.image)
         uids = {pod.uid, claim["metadata"]["uid"]}
-        watch = StartWatch(api, plan, name, created=pod.created, timeouts=Timeouts(), events=lambda: events_about(api, namespace, uids))
+        watch = StartWatch(api, start, created=pod.created, timeouts=Timeouts(), events=lambda: events_about(api, namespace, uids))
         try:
             while not watch.has_started(pod.read()):
                 time.sleep(objects.POLL)

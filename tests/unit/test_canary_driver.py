@@ -19,7 +19,7 @@ from components.canary.limits import LIMITED_FIGURES, FigureLimit
 from components.canary.plan import ProofPlan
 from components.canary.profiles import PROFILES
 from components.canary.report import ProbeReport
-from components.canary.watch import StartWatch, Timeouts
+from components.canary.watch import PodStart, StartWatch, Timeouts
 from components.canary.words import NotProven, explanation, failed_operation, refused
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
@@ -244,9 +244,8 @@ class Waiting:
         self.unschedulable = "0/2 nodes are available: 2 Insufficient cpu."
         self.annotations: dict[str, str] = {}
         monkeypatch.setattr(time, "monotonic", lambda: self.seconds)
-        self.watch = StartWatch(
-            cast(KubeApi, self), PLAN, "canary-database-1", created=0.0, timeouts=Timeouts(), events=lambda: self.events
-        )
+        start = PodStart("ctx", "data-canary", "canary-database-1", "database-local-path", "python:3")
+        self.watch = StartWatch(cast(KubeApi, self), start, created=0.0, timeouts=Timeouts(), events=lambda: self.events)
 
     def get(self, path: str) -> dict[str, Any]:
         assert path == "/api/v1/namespaces/data-canary/persistentvolumeclaims/canary-database-1"
