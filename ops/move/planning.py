@@ -114,12 +114,7 @@ def planned(move: VolumeMove) -> dict[str, Any]:
     if room is None:
         assert isinstance(target, ClaimEnd), "a folder is looked at"
         room = {"freeBytes": target.side.size, "usedBytes": 0, "inodes": 0, "empty": True, "move": ""}
-    problem = sizes.too_small(used, room)
-    if not room["empty"] and room["move"] != move.id:
-        problem = f"isn't empty: it has {room['inodes']} entries"
-    problem = f"the target, {move.target.title}, {problem}" if problem else ""
-    if sizes.partial(used):
-        problem = f"the source, {move.source.title}, {sizes.partial(used)}"
+    refusal = move.refusal(used, room)
     return {
         "move": move.id,
         "volume": move.title,
@@ -130,7 +125,7 @@ def planned(move: VolumeMove) -> dict[str, Any]:
         "freeBytes": room["freeBytes"],
         "seconds": round(sizes.seconds_for(used["usedBytes"], rate or sizes.ASSUMED), 1),
         "measured": rate is not None,
-        "problem": f"{move.title}: {problem}" if problem else "",
+        "problem": f"{refusal.message} {refusal.hint}" if refusal else "",
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from ops.move.conversation import Event, alone, joined
 from ops.move.ends import End, FolderEnd, usage
 from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, move_id, read, write
 from ops.move.progress import Progress
-from ops.move.sizes import partial, too_small
+from ops.move.sizes import occupied, partial, too_small
 
 SHOWN = 10  # differences that are shown
 
@@ -75,6 +75,17 @@ class VolumeMove:
                     self.target.check(self.id, writes=True)
                     return self._finish()
                 return self._move()
+
+    def refusal(self, used: Mapping[str, Any], room: Mapping[str, Any]) -> UserError | None:
+        """What keeps the move from being made, by the usage of its source and of its target."""
+        source, target = (f"{self.title}: the {end}" for end in (f"source, {self.source.title},", f"target, {self.target.title},"))
+        if problem := partial(used):
+            return UserError(f"{source} {problem}.", "End that move first: run its command again.")
+        if problem := occupied(room, self.id):
+            return UserError(f"{target} {problem}.", "A move is made to an empty volume alone.")
+        if problem := too_small(used, room):
+            return UserError(f"{target} {problem}.", "Make it larger: `size` in its settings.")
+        return None
 
     @property
     def done(self) -> dict[str, Any] | None:
@@ -139,15 +150,9 @@ class VolumeMove:
 
     def _check_room(self) -> None:
         used, room = usage(self.source, self._stop), usage(self.target, self._stop)
-        problem = partial(used)
-        if problem:
-            raise UserError(f"{self.title}: the source, {self.source.title}, {problem}.", "End that move first: run its command again.")
-        if not room["empty"] and room["move"] != self.id:
-            whose = f"holds a part of another move ({room['move']})" if room["move"] else f"isn't empty: it has {room['inodes']} entries"
-            raise UserError(f"{self.title}: the target, {self.target.title}, {whose}.", "A move is made to an empty volume alone.")
-        problem = too_small(used, room)
-        if problem:
-            raise UserError(f"{self.title}: the target, {self.target.title}, {problem}.", "Make it larger: `size` in its settings.")
+        refusal = self.refusal(used, room)
+        if refusal:
+            raise refusal
         self.began_before = bool(room["move"])
 
     def _copy(self) -> list[Entry]:

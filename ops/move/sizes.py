@@ -33,6 +33,13 @@ def too_small(used: Mapping[str, Any], room: Mapping[str, Any]) -> str:
     return ""
 
 
+def occupied(room: Mapping[str, Any], move: str) -> str:
+    """That a target holds something which isn't of this move: a sentence's end. Else empty."""
+    if room["empty"] or room["move"] == move:
+        return ""
+    return f"holds a part of another move ({room['move']})" if room["move"] else f"isn't empty: it has {room['inodes']} entries"
+
+
 def partial(used: Mapping[str, Any]) -> str:
     """That a source is the unfinished target of another move: a sentence's end. Else empty."""
     return f"holds only a part of what another move ({used['move']}) is to bring there" if used.get("move") else ""

@@ -83,9 +83,10 @@ def test_a_backup_that_is_no_longer_what_it_was_is_not_restored(source: Path, tm
 def test_a_target_that_is_not_empty_is_left_alone(source: Path, tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "target/mine").write_text("mine")
-    with pytest.raises(UserError, match="isn't empty"):
+    with pytest.raises(UserError, match=f"the target, {tmp_path / 'target'}, isn't empty: it has 1 entries.") as refused:
         a_move(source, tmp_path / "target").move()
-    assert "isn't empty" in planned(a_move(source, tmp_path / "target"))["problem"]
+    said = f"{refused.value.message} {refused.value.hint}"
+    assert planned(a_move(source, tmp_path / "target"))["problem"] == said, "a plan says what the move does"
     assert [each.name for each in (tmp_path / "target").iterdir()] == ["mine"]
 
 
