@@ -87,6 +87,7 @@ def move(
     for each in [] if as_json else [each for each in verdicts if "done" in each]:
         say(f"{each['volume']} was moved before ({each['provenAt']}), and nothing was done: what has changed since isn't moved.")
         say(f"  To move it once more: empty the target, and remove {Path(each['manifest']).parent}")
+    _show_caveats([] if as_json else verdicts)
     for failure in failures:
         errors.print("[red]error:[/] ", end="")
         errors.print(f"{failure.reason}\n{failure.hint}".rstrip(), markup=False)
@@ -117,6 +118,13 @@ def _table(verdicts: Sequence[dict[str, Any]]) -> Table:
     return shown
 
 
+def _show_caveats(found: Sequence[dict[str, Any]]) -> None:
+    for each in found:
+        if "caveat" in each:
+            errors.print("[yellow]warning:[/] ", end="")
+            errors.print(each["caveat"], markup=False)
+
+
 def _show_plan(moves: Sequence[Any], plans: Sequence[dict[str, Any]], problems: Sequence[str], *, as_json: bool) -> None:
     from ops.move import showing  # noqa: PLC0415
     from ops.volumes.listing import readable  # noqa: PLC0415
@@ -134,6 +142,7 @@ def _show_plan(moves: Sequence[Any], plans: Sequence[dict[str, Any]], problems: 
     else:
         for each in moves:
             say(f"  {each.title}")
+    _show_caveats(plans)
     for problem in problems:
         errors.print("[red]error:[/] ", end="")
         errors.print(problem, markup=False)

@@ -31,6 +31,10 @@ class End(Protocol):
     title: str
     described: dict[str, Any]
 
+    @property
+    def caveat(self) -> str:
+        """What isn't known of it as a source, so no proof is about it: a sentence, or empty."""
+
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """From now on programs can be run there. Raises UserError and ApiError."""
 
@@ -78,6 +82,11 @@ class ClaimEnd:
         self._pod: MovePod | None = None
         self._opened: tuple[str, str, bool] = ("", "", False)
         self._run = uuid4().hex[:12]
+
+    @property
+    def caveat(self) -> str:
+        """A volume is what it is."""
+        return ""
 
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """A pod that mounts the claim."""
@@ -152,6 +161,16 @@ class FolderEnd:
     def manifest(self) -> Path:
         """What is in the folder, beside it: for whoever has the folder and not this machine."""
         return self.folder.with_name(f"{self.folder.name}.manifest.jsonl")
+
+    @property
+    def caveat(self) -> str:
+        """Without its manifest."""
+        if self.manifest.is_file():
+            return ""
+        return (
+            f"nothing says that folder {self.folder} is whole: there is no {self.manifest}. What is in it now is copied, and the target "
+            "is compared with that; with what was once put into the folder nothing is."
+        )
 
     def open(self, move: str, role: str, *, writes: bool) -> None:
         """The folder, made where it is written to."""

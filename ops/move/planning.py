@@ -125,6 +125,7 @@ def planned(move: VolumeMove) -> dict[str, Any]:
         "freeBytes": room["freeBytes"],
         "seconds": round(sizes.seconds_for(used["usedBytes"], rate or sizes.ASSUMED), 1),
         "measured": rate is not None,
+        **({"caveat": move.source.caveat} if move.source.caveat else {}),
         "problem": f"{refusal.message} {refusal.hint}" if refusal else "",
     }
 

@@ -232,6 +232,7 @@ class VolumeMove:
             "MBps": round(size / 1e6 / max(copied, 0.001), 1),
             "provenAt": _now(),
             "manifest": str(self.kept.manifest),
+            **({"caveat": self.source.caveat} if self.source.caveat else {}),
         }
         self.kept.save(state=COMPARED, verdict=verdict)
 

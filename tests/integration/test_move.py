@@ -309,6 +309,13 @@ def test_to_a_folder_and_back(stacks: Stacks, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert show(backup / CLAIM) == before
     assert (backup / f"{CLAIM}.manifest.jsonl").exists()
-    done = stacks.program.ops("move", "--from-folder", str(backup), "--to", "aws", *service)
+    back = ("move", "--from-folder", str(backup), "--to", "aws", *service)
+    (backup / f"{CLAIM}.manifest.jsonl").rename(tmp_path / "kept")
+    done = stacks.program.ops(*back, "--plan")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert f"nothing says that folder {backup / CLAIM} is whole" in " ".join(done.stderr.split())
+    (tmp_path / "kept").rename(backup / f"{CLAIM}.manifest.jsonl")
+    done = stacks.program.ops(*back)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing says" not in done.stderr
     assert show(stacks.target) == before

@@ -80,6 +80,23 @@ def test_a_backup_that_is_no_longer_what_it_was_is_not_restored(source: Path, tm
         a_move(tmp_path / "backup", tmp_path / "back").move()
 
 
+def test_of_a_folder_without_its_manifest_it_is_said_that_it_may_not_be_whole(source: Path, tmp_path: Path) -> None:
+    a_move(source, tmp_path / "backup").move()
+    (tmp_path / "backup/linked").unlink()
+    (tmp_path / "backup.manifest.jsonl").unlink()
+    moving = a_move(tmp_path / "backup", tmp_path / "back")
+    said = planned(moving)["caveat"]
+    assert f"nothing says that folder {tmp_path / 'backup'} is whole: there is no {tmp_path / 'backup.manifest.jsonl'}" in said
+    assert moving.move()["caveat"] == moving.verify()["caveat"] == said
+
+
+def test_of_a_folder_with_its_manifest_nothing_is_said(source: Path, tmp_path: Path) -> None:
+    a_move(source, tmp_path / "backup").move()
+    moving = a_move(tmp_path / "backup", tmp_path / "back")
+    assert "caveat" not in planned(moving)
+    assert "caveat" not in moving.move()
+
+
 def test_a_target_that_is_not_empty_is_left_alone(source: Path, tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "target/mine").write_text("mine")
