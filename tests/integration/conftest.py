@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes import client
 
 from devkube.cluster import Access, Cluster, EmbeddedCluster
@@ -18,6 +20,8 @@ from tests.clean_up import remove_volumes
 from tests.conftest import eventually
 from tests.faults import media
 from tests.faults.tier import Tiers
+from tests.integration.consumer_pods import ConsumerPods
+from tests.integration.move_stacks import CLAIM, LEVEL, OURS, SOURCE, TARGET, Stacks, canary, clear, directory_of, fill
 from tests.program import Program
 
 
@@ -98,3 +102,53 @@ def page_stack(
     core.delete_namespace("data")  # also what a test that failed has left in it
     eventually(lambda: "data" not in [each.metadata.name for each in core.list_namespace().items], "the namespace is gone")
     remove_volumes(core)
+
+
+@pytest.fixture(scope="module")
+def two_stacks(
+    *,
+    program_factory: Callable[..., Program],
+    embedded: EmbeddedCluster,  # the volumes' directories are this machine's
+    access: Access,
+    core: client.CoreV1Api,
+    busybox: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stacks]:
+    first = program_factory(access=access)
+    services = {"postgres": {"tier": "database", "size": "1Gi"}}
+    first.configure(cluster={"context": access.context, "identifier": access.context}, canary=canary(first), services=services)
+    variables = {**first.variables, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
+    first = Program(first.folder, variables, "dev")
+    second = Program(first.folder, variables, "aws")
+    document = yaml.safe_load(first.stack_file.read_text())
+    config = document["config"]
+    config["storage-tiers:namespace"] = {"name": TARGET}
+    config["storage-tiers:tiers"] = {"other": {"kind": "database"}}
+    config["storage-tiers:services"] = {"postgres": {"tier": "other", "size": "2Gi"}}
+    second.stack_file.write_text(yaml.safe_dump(document, sort_keys=False))
+    second.pulumi("stack", "init", "aws")
+    for each in (first, second):
+        each.up("--stack", each.stack)
+    for namespace in (SOURCE, TARGET):
+        core.patch_namespace(namespace, {"metadata": {"labels": {LEVEL: "baseline"}}})  # all that a move takes
+        users = ConsumerPods(core, busybox, namespace)
+        users.start([CLAIM])
+        users.stop()
+    yield Stacks(first, core, busybox, directory_of(core, SOURCE), directory_of(core, TARGET))
+    for each in (second, first):
+        each.pulumi("destroy", "--yes", "--skip-preview", "--stack", each.stack)
+    remove_volumes(core)
+
+
+@pytest.fixture
+def stacks(two_stacks: Stacks, request: pytest.FixtureRequest) -> Iterator[Stacks]:
+    """With a source full of everything, an empty target, and no move that is known."""
+    clear(two_stacks.source)
+    clear(two_stacks.target)
+    state = Path(two_stacks.program.variables["XDG_STATE_HOME"])
+    clear(state)
+    fill(two_stacks.source, random.Random(request.node.name))
+    yield two_stacks
+    eventually(lambda: not two_stacks.pods(), "no pod of a move is left", 60)
+    maps = two_stacks.core.list_config_map_for_all_namespaces(label_selector=OURS).items
+    assert not [each.metadata.name for each in maps]

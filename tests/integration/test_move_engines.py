@@ -19,8 +19,8 @@ from devkube.cluster import EmbeddedCluster, csi, embedded
 from devkube.images import build_image, reference
 from tests.conftest import eventually
 from tests.faults.move_tree import show
+from tests.integration.move_stacks import LEVEL, OURS
 from tests.integration.page_consumers import Consumers
-from tests.integration.test_move import LEVEL, OURS
 from tests.kubeconfig import client_of
 from tests.program import Program
 

@@ -29,19 +29,7 @@ from tests.conftest import eventually
 from tests.faults import media
 from tests.faults.move_tree import show
 from tests.faults.relay import Relay
-from tests.integration.test_move import (  # noqa: F401 - its fixtures
-    CLAIM,
-    LEVEL,
-    MIB,
-    TARGET,
-    Stacks,
-    clear,
-    flip,
-    phases,
-    stacks,
-    two_stacks,
-    wait_for_phase,
-)
+from tests.integration.move_stacks import CLAIM, LEVEL, MIB, TARGET, Stacks, clear, flip, phases, wait_for_phase
 from tests.program import Program
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.soak, pytest.mark.timeout(900)]
@@ -92,7 +80,7 @@ def ended(process: subprocess.Popen[str], seconds: float = 180) -> tuple[dict[st
 
 
 @contextmanager
-def begun(stacks: Stacks) -> Iterator[subprocess.Popen[str]]:  # noqa: F811 - the fixture
+def begun(stacks: Stacks) -> Iterator[subprocess.Popen[str]]:
     """A run of the move. Where the block fails, it is interrupted and cleans up."""
     process = stacks.begin()
     try:
@@ -128,14 +116,14 @@ def wait_for_second(process: subprocess.Popen[str], phase: str) -> None:
     pytest.fail(f"it doesn't come to {phase} after copying: {seen}")
 
 
-def equal_in_the_end(stacks: Stacks) -> None:  # noqa: F811 - the fixture
+def equal_in_the_end(stacks: Stacks) -> None:
     done = stacks.move()
     assert done.returncode == 0, done.stdout + done.stderr
     assert "proven" in done.stdout
     assert show(stacks.target) == show(stacks.source)
 
 
-def test_a_target_that_is_too_small_is_said_before_anything_is_copied(stacks: Stacks, tmp_path: Path) -> None:  # noqa: F811
+def test_a_target_that_is_too_small_is_said_before_anything_is_copied(stacks: Stacks, tmp_path: Path) -> None:
     with on(media.Loop, stacks.target, tmp_path / "work", kind="ext4", size=64 * MIB):
         for arguments in (["--plan"], []):
             done = stacks.move(*arguments)
@@ -145,7 +133,7 @@ def test_a_target_that_is_too_small_is_said_before_anything_is_copied(stacks: St
     equal_in_the_end(stacks)
 
 
-def test_a_target_with_too_few_inodes_is_said_before_anything_is_copied(stacks: Stacks, tmp_path: Path) -> None:  # noqa: F811
+def test_a_target_with_too_few_inodes_is_said_before_anything_is_copied(stacks: Stacks, tmp_path: Path) -> None:
     many(stacks.source, 3000)
     with on(FewInodes, stacks.target, tmp_path / "work", kind="ext4", size=512 * MIB):
         done = stacks.move()
@@ -162,7 +150,7 @@ def many(source: Path, number: int) -> None:
         (folder / str(each)).write_bytes(b"x" * 100)
 
 
-def test_a_target_that_gets_full_in_mid_copy_is_named_and_goes_on_with_room(stacks: Stacks, tmp_path: Path) -> None:  # noqa: F811
+def test_a_target_that_gets_full_in_mid_copy_is_named_and_goes_on_with_room(stacks: Stacks, tmp_path: Path) -> None:
     enlarge(stacks.source)
     with on(media.Loop, stacks.target, tmp_path / "work", kind="ext4", size=768 * MIB):
         before = show(stacks.source)
@@ -179,7 +167,7 @@ def test_a_target_that_gets_full_in_mid_copy_is_named_and_goes_on_with_room(stac
         assert show(stacks.source) == before
 
 
-def test_a_target_that_has_no_inodes_left_in_mid_copy_is_named(stacks: Stacks, tmp_path: Path) -> None:  # noqa: F811
+def test_a_target_that_has_no_inodes_left_in_mid_copy_is_named(stacks: Stacks, tmp_path: Path) -> None:
     enlarge(stacks.source)
     many(stacks.source, 1500)
     with on(FewInodes, stacks.target, tmp_path / "work", kind="ext4", size=768 * MIB):
@@ -198,7 +186,7 @@ def test_a_target_that_has_no_inodes_left_in_mid_copy_is_named(stacks: Stacks, t
         equal_in_the_end(stacks)
 
 
-def test_a_byte_that_flips_before_it_is_read_back_is_named(stacks: Stacks) -> None:  # noqa: F811
+def test_a_byte_that_flips_before_it_is_read_back_is_named(stacks: Stacks) -> None:
     with begun(stacks) as process:
         wait_for_second(process, "starting")
         flip(stacks.target / "pgdata/large-3", 7 * MIB)
@@ -216,7 +204,7 @@ def test_a_byte_that_flips_before_it_is_read_back_is_named(stacks: Stacks) -> No
     equal_in_the_end(stacks)
 
 
-def test_a_target_that_lies_about_sync_is_found_out_after_a_power_cut(stacks: Stacks, tmp_path: Path) -> None:  # noqa: F811
+def test_a_target_that_lies_about_sync_is_found_out_after_a_power_cut(stacks: Stacks, tmp_path: Path) -> None:
     clear(stacks.source)
     chance = random.Random(3)
     (stacks.source / "store").mkdir()
@@ -235,7 +223,7 @@ def test_a_target_that_lies_about_sync_is_found_out_after_a_power_cut(stacks: St
 
 
 @pytest.fixture
-def relay(stacks: Stacks, access: Access, tmp_path: Path) -> Iterator[tuple[Relay, Stacks]]:  # noqa: F811
+def relay(stacks: Stacks, access: Access, tmp_path: Path) -> Iterator[tuple[Relay, Stacks]]:
     """The same stacks, by a way that can be cut."""
     document = yaml.safe_load(Path(str(access.kubeconfig)).read_text())
     entry = next(each["context"] for each in document["contexts"] if each["name"] == access.context)
@@ -270,7 +258,7 @@ def test_a_connection_that_drops_is_named_and_the_move_goes_on(relay: tuple[Rela
 
 
 @pytest.mark.parametrize("role", ["source", "target"])
-def test_a_pod_whose_processes_are_killed_on_its_node_is_named(stacks: Stacks, role: str) -> None:  # noqa: F811
+def test_a_pod_whose_processes_are_killed_on_its_node_is_named(stacks: Stacks, role: str) -> None:
     """As the kernel does where memory is short, or a node's person by hand."""
     enlarge(stacks.source)
     with begun(stacks) as process:
@@ -294,7 +282,7 @@ def kill_in(pod: str) -> None:
     assert killed, f"nothing runs in {pod}"
 
 
-def test_between_two_clusters_the_stream_goes_through_this_machine(stacks: Stacks, access: Access, tmp_path: Path) -> None:  # noqa: F811
+def test_between_two_clusters_the_stream_goes_through_this_machine(stacks: Stacks, access: Access, tmp_path: Path) -> None:
     context = "storage-tiers-second"
     other = EmbeddedCluster(f"mv2-{paths.clone_identity()}", context, tmp_path / "second")
     other.delete()
