@@ -272,14 +272,46 @@ def test_a_pod_whose_processes_are_killed_on_its_node_is_named(stacks: Stacks, r
 
 
 def kill_in(pod: str) -> None:
-    """Kill everything in a pod; each of its processes has its name in HOSTNAME."""
-    killed = 0
+    """Kill everything in a pod."""
+    found = running(pod)
+    assert found, f"nothing runs in {pod}"
+    for process in found:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def running(pod: str, program: str = "") -> list[psutil.Process]:
+    """A pod's processes, or those of a program in it: each has the pod's name in HOSTNAME."""
+    found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get("HOSTNAME") == pod:
-                process.kill()
-                killed += 1
-    assert killed, f"nothing runs in {pod}"
+            if process.environ().get("HOSTNAME") == pod and program in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
+def test_a_source_whose_pod_ends_while_the_target_is_read_back_is_looked_at_by_another(stacks: Stacks) -> None:
+    """A large target takes longer than an idle pod stays: five minutes."""
+    enlarge(stacks.source)
+    with begun(stacks) as process:
+        wait_for_phase(process, "reading back")
+        pods = {each.metadata.name.rpartition("-")[2]: each.metadata for each in stacks.pods()}
+        source, reader = pods["source"], pods["back"].name
+        eventually(lambda: bool(running(reader, "mover.py inspect")), "the target is read", 20)
+        (reading,) = running(reader, "mover.py inspect")
+        reading.suspend()  # for less than the 30 s after which it counts as dead
+        try:
+            (keeper,) = running(source.name, "keeper.py")
+            keeper.terminate()
+            eventually(
+                lambda: stacks.core.read_namespaced_pod(source.name, source.namespace).status.phase == "Succeeded", "the pod has ended", 20
+            )
+        finally:
+            reading.resume()
+        stdout, said = process.communicate(timeout=180)
+    assert process.returncode == 0, stdout + said
+    assert json.loads(stdout)[0]["verdict"] == "proven"
+    assert show(stacks.target) == show(stacks.source)
 
 
 def test_between_two_clusters_the_stream_goes_through_this_machine(stacks: Stacks, access: Access, tmp_path: Path) -> None:
