@@ -30,7 +30,8 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Whatever becomes of a file's tests and fixtures, the next file finds the cluster as it was.
 
     Comes before the file's own fixtures, so it ends after them. Where nothing has failed before,
-    what they have left is a failure. Else it goes in silence: the first cause is told already.
+    and nobody has pressed Ctrl-C, what they have left is a failure. Else it goes in silence: the
+    first cause is told already.
     """
     if not any(each.path == request.path and "cluster" in getattr(each, "fixturenames", ()) for each in request.session.items):
         yield
@@ -40,7 +41,8 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     before, failed = clean_up.present(api), request.session.testsfailed
     yield
     left = clean_up.remove(api, before)
-    if left and request.session.testsfailed == failed:
+    interrupted = getattr(request.session, "exitstatus", None) == pytest.ExitCode.INTERRUPTED
+    if left and not interrupted and request.session.testsfailed == failed:
         pytest.fail(f"{request.path.name} leaves on the cluster of all tests (it was removed now): {', '.join(left)}", pytrace=False)
 
 
