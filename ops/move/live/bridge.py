@@ -15,7 +15,7 @@ from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from components.kube.portforward import PortForward
 from ops.move.conversation import SILENCE, Broken
-from ops.move.live.pod.tunnel import CLOSE, DATA, OPEN, Frames, frame
+from ops.move.live.pod.tunnel import CLOSE, DATA, OPEN, TAKEN, WINDOW, Frames, frame
 from ops.move.process import InPod
 
 _FULL = 2**22  # bytes that wait for one end before no more is read from the other
@@ -31,6 +31,7 @@ class Bridge:
         self._source, self._source_pod, self._port = source, source_pod, port
         self._target, self._target_pod = target, target_pod
         self._forwards: dict[int, PortForward] = {}
+        self._on_the_way: dict[int, int] = {}  # bytes that the tunnel hasn't passed on, by connection
         self._stop = threading.Event()
         self._listening = threading.Event()
         self._failure: Broken | None = None
@@ -101,33 +102,42 @@ class Bridge:
         return any(each.backlog > _FULL for each in self._forwards.values())
 
     def _wait(self, tunnel: InPod) -> None:
-        full, held = tunnel.backlog > _FULL, self._held
-        forwards = [each for each in self._forwards.values() if not each.ended]
-        reads = [*([] if held else tunnel.reads()), *(each.fileno() for each in forwards if not full)]
-        writes = [*tunnel.writes(), *(each.fileno() for each in forwards if each.wants_to_send)]
-        pending = (tunnel.pending and not held) or any(each.pending and not full for each in forwards)
+        held = self._held
+        forwards = {number: each for number, each in self._forwards.items() if not each.ended}
+        read = [each for number, each in forwards.items() if self._has_room(tunnel, number)]
+        reads = [*([] if held else tunnel.reads()), *(each.fileno() for each in read)]
+        writes = [*tunnel.writes(), *(each.fileno() for each in forwards.values() if each.wants_to_send)]
+        pending = (tunnel.pending and not held) or any(each.pending for each in read)
         select.select(reads, writes, [], 0 if pending else _LOOK)
+
+    def _has_room(self, tunnel: InPod, number: int) -> bool:
+        """Whether more may come from the source over a connection."""
+        return tunnel.backlog <= _FULL and self._on_the_way[number] < WINDOW
 
     def _take(self, tunnel: InPod, kind: int, number: int, data: bytes) -> None:
         if kind == OPEN:
             try:
                 self._forwards[number] = PortForward(self._source, self._source_pod, self._port)
+                self._on_the_way[number] = 0
             except ApiError:  # the source's pod is being made anew: who has connected tries again
                 tunnel.write(frame(CLOSE, number))
         elif number in self._forwards:
             if kind == DATA:
                 self._forwards[number].write(data)
+            elif kind == TAKEN:
+                self._on_the_way[number] -= int.from_bytes(data, "big")
             elif kind == CLOSE:
                 self._forwards.pop(number).close()
 
     def _bring(self, tunnel: InPod, number: int) -> None:
         forward = self._forwards[number]
         forward.send()
-        if tunnel.backlog > _FULL:
+        if not self._has_room(tunnel, number):
             return
         data = forward.receive()
         if data:
             self.bytes += len(data)
+            self._on_the_way[number] += len(data)
             tunnel.write(frame(DATA, number, data))
         if forward.ended:
             self._forwards.pop(number).close()

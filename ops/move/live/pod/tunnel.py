@@ -20,9 +20,9 @@ import time
 from pathlib import Path
 
 HEADER = struct.Struct("!BII")
-OPEN, DATA, CLOSE = range(3)
+OPEN, DATA, CLOSE, TAKEN = range(4)  # TAKEN: so many bytes (four, big-endian) were passed on
 PART = 2**16  # bytes that are read at once
-FULL = 2**22  # bytes that wait for one connection before nothing more is read for any
+WINDOW = 2**22  # bytes of a connection that may be on the way: one that isn't read holds up no other
 ALIVE = 2.0  # seconds between two signs of life
 PID = Path("/run/move/tunnel.pid")
 
@@ -72,10 +72,9 @@ class Tunnel:
     def turn(self, timeout: float) -> bool:
         """One round. False once the stream has ended."""
         numbers = {each.fileno(): number for number, each in self._sockets.items()}
-        full = any(len(each) > FULL for each in self._waiting.values())
         reads = [self._listener.fileno(), *(file for file, number in numbers.items() if number not in self._ending)]
         writes = [each.fileno() for number, each in self._sockets.items() if self._waiting[number]]
-        ready, free, _ = select.select([*reads, *([] if full else [self._source])], writes, [], timeout)
+        ready, free, _ = select.select([*reads, self._source], writes, [], timeout)
         for file in free:
             self._write(numbers[file])
         for file in ready:
@@ -125,18 +124,21 @@ class Tunnel:
         self._write(number)
 
     def _write(self, number: int) -> None:
-        waiting = self._waiting.get(number)
+        waiting, taken = self._waiting[number], 0
         try:
             while waiting:
                 sent = self._sockets[number].send(memoryview(waiting)[:PART])
                 del waiting[:sent]
+                taken += sent
         except BlockingIOError:
-            return
+            pass
         except OSError:
             self._send(CLOSE, number)
             self._drop(number)
             return
-        if number in self._ending:
+        if taken:
+            self._send(TAKEN, number, taken.to_bytes(4, "big"))
+        if number in self._ending and not waiting:
             self._drop(number)
 
     def _drop(self, number: int) -> None:
