@@ -44,7 +44,7 @@ class Channels:
         host = f"[{connection.host}]" if ":" in connection.host else connection.host
         uri = parse_uri(f"ws://{host}:{connection.port}{connection.prefix}{full}")  # TLS is there already
         self._protocol = ClientProtocol(uri, subprotocols=[Subprotocol(each) for each in protocols], max_size=None)
-        self._open, self._closed = State.OPEN, State.CLOSED
+        self._connecting, self._closed = State.CONNECTING, State.CLOSED
         self._out: deque[memoryview] = deque()
         self._otherwise = self._channel = otherwise
         self.backlog = 0  # bytes that wait to be sent
@@ -73,8 +73,8 @@ class Channels:
         protocol.send_request(request)
         for part in protocol.data_to_send():
             self._socket.sendall(part)
-        while protocol.state is not self._open:
-            if protocol.handshake_exc is not None and protocol.state is not self._open:
+        while protocol.state is self._connecting:  # what comes right behind the answer may close it again
+            if protocol.handshake_exc is not None:
                 problem = protocol.handshake_exc
                 if isinstance(problem, InvalidStatus):
                     status = problem.response.status_code

@@ -61,11 +61,7 @@ def move(
 
     Exit status: 0 everything is there, 1 something isn't, or could not be moved.
     """
-    if (source is None) == (from_folder is None) or (target is None) == (to_folder is None) or (from_folder and to_folder):
-        raise UserError(
-            "a move has one source and one target, and one of them is a stack.",
-            "Works: --from dev --to aws; --from dev --to-folder DIR; --from-folder DIR --to aws",
-        )
+    _check_ends(source, target, from_folder, to_folder)
     if only_plan and verify:
         raise UserError("--plan and --verify can't be given together.", "Give the one or the other.")
     if live or switch or cancel:
@@ -108,6 +104,14 @@ def move(
     if not as_json:
         for line in planning.next_steps(sides, source, target, verified=verify):
             say(line)
+
+
+def _check_ends(source: str | None, target: str | None, from_folder: Path | None, to_folder: Path | None) -> None:
+    if (source is None) == (from_folder is None) or (target is None) == (to_folder is None) or (from_folder and to_folder):
+        raise UserError(
+            "a move has one source and one target, and one of them is a stack.",
+            "Works: --from dev --to aws; --from dev --to-folder DIR; --from-folder DIR --to aws",
+        )
 
 
 def _live(

@@ -1,4 +1,4 @@
-"""What PostgreSQL is asked and told, from version 13 on.
+"""What PostgreSQL is asked and told, from version 14 on.
 
 Everything goes through template1: databases are closed by `ALLOW_CONNECTIONS false`, which holds
 for superusers and over a restart of the source, and template1 stays open for the way back.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-OLDEST = 130000  # server_version_num: pg_verifybackup came with 13
+OLDEST = 140000  # server_version_num: pg_amcheck came with 14
 # What a standby must have at least as much of as its primary (high-availability, hot standby).
 _AT_LEAST = ("max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction")
 _VALUES = ", ".join(f"'{name}', current_setting('{name}')" for name in (*_AT_LEAST, "shared_preload_libraries"))
