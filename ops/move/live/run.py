@@ -1,7 +1,6 @@
-"""A live move of one PostgreSQL, step by step: a standby that follows, and the switch.
+"""A live move of one PostgreSQL, step by step, until a standby follows. switching.py goes on.
 
-Nothing is written to the source but a replication slot, and, at the switch, that its databases take
-no connections. Until the promotion has been asked for, whatever fails opens them again.
+Nothing is written to the source but a replication slot.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from components.canary.signals import deferred, undisturbed
+from components.canary.signals import undisturbed
 from components.kube.errors import ApiError
 from ops.errors import UserError
-from ops.move.claims import ClaimSide
+from ops.move.claims import ClaimSide, refusals
 from ops.move.conversation import Broken
 from ops.move.ends import describe_claim
 from ops.move.kept import PROVEN, KeptMove, move_id
@@ -31,7 +29,6 @@ from ops.volumes.listing import readable
 BEGUN, FOLLOWING, CLOSING, PROMOTING, PROMOTED = "begun", "following", "closing", "promoting", "promoted"
 _NEAR = 2**20  # bytes of WAL behind the source that count as caught up
 _STALLED = 120  # seconds without progress after which a standby doesn't catch up
-_LAST = 60  # seconds in which it gets the last of the WAL, with the source closed
 _POLL = 0.2
 _PROGRESS = re.compile(r"(\d+)/(\d+) kB")
 Told = Callable[[str, str], None]  # a step, and how far it is
@@ -47,7 +44,7 @@ class LiveMove:
         self.slot = f"storage_tiers_move_{self.id}"
         self.kept = KeptMove(self.id)
         self.facts: dict[str, Any] = {}
-        self._tell = tell
+        self.tell = tell
         self._source: Source | None = None
         self._target: Target | None = None
 
@@ -98,14 +95,15 @@ class LiveMove:
                 return {**self.kept.record()["verdict"], "done": "before"}
             try:
                 if self._can_go_on():
-                    with self._following():
-                        return self._report()
+                    with self.following():
+                        self.target.stop()
+                    return self.report()
                 return self._begin()
             except BaseException as problem:
                 with undisturbed():
-                    left = self._remove() if self.state == BEGUN else []
+                    left = self.remove() if self.state == BEGUN else []
                 if left:
-                    raise UserError(f"{self.title}: {problem or 'interrupted'}", self._to_remove(left)) from problem
+                    raise UserError(f"{self.title}: {problem or 'interrupted'}", self.to_remove(left)) from problem
                 raise
 
     def _can_go_on(self) -> bool:
@@ -121,32 +119,40 @@ class LiveMove:
             target=describe_claim(self.target_side),
             slot=self.slot,
         )
-        self._tell("removing what a run before has left", "")
+        self.tell("removing what a run before has left", "")
+        self.check_unused()
         target.remove()
         source.drop_slot(self.slot)
-        self._tell("starting the target's pod", source.image)
+        self.tell("starting the target's pod", source.image)
         target.start()
         checks.check_volume(target.volume("look"), self.target_side, self.facts, self.id)
         target.volume("begin")
         source.make_slot(self.slot)
         with self._bridge() as bridge:
-            self._tell("copying", "")
+            self.tell("copying", "")
             began = time.monotonic()
             target.copy(self.slot, self._hear, bridge.check)
             seconds = time.monotonic() - began
             self.kept.save(bytes=bridge.bytes, copySeconds=round(seconds, 1))
-            self._tell("verifying every file (SHA-256)", "")
+            self.tell("verifying every file (SHA-256)", "")
             target.verify(bridge.check)
             self._start_and_catch_up(bridge)
             self._check_indexes(bridge)
             self.kept.save(state=FOLLOWING)
-            return self._report()
+            target.stop()  # without this way it would only complain, until the next command
+        return self.report()
+
+    def check_unused(self) -> None:
+        """Nobody has begun to use the target's claim: two PostgreSQL on it would destroy it."""
+        users = list(refusals(self.target_side, writes=True, move=self.id))
+        if users:
+            raise UserError("; ".join(users))
 
     def _hear(self, line: str) -> None:
         found = _PROGRESS.search(line)
         if found:
             done, whole = (int(each) * 1024 for each in found.groups())
-            self._tell("copying", f"{readable(done)} of {readable(max(done, whole))}")
+            self.tell("copying", f"{readable(done)} of {readable(max(done, whole))}")
 
     @contextmanager
     def _bridge(self) -> Iterator[Bridge]:
@@ -162,10 +168,11 @@ class LiveMove:
             bridge.close()
 
     @contextmanager
-    def _following(self) -> Iterator[Bridge]:
+    def following(self) -> Iterator[Bridge]:
         """A standby that was there before follows again, and has caught up."""
         if not self.target.runs():
-            self._tell("starting the target's pod", "")
+            self.tell("starting the target's pod", "")
+            self.check_unused()
             self.target.remove()
             self.target.start()
         with self._bridge() as bridge:
@@ -173,7 +180,7 @@ class LiveMove:
             yield bridge
 
     def _start_and_catch_up(self, bridge: Bridge) -> None:
-        self._tell("starting the standby", "")
+        self.tell("starting the standby", "")
         self.target.start_standby(self.facts["settings"])
         if not self.target.is_standby():
             return
@@ -183,7 +190,7 @@ class LiveMove:
             replayed = self.target.sql("SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')")
             behind = int(self.source.sql(f"SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), {literal(replayed)})"))
             streams = self.target.sql("SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'") == "1"
-            self._tell("catching up", f"{readable(max(behind, 0))} behind")
+            self.tell("catching up", f"{readable(max(behind, 0))} behind")
             if streams and behind < _NEAR:
                 return
             if least is None or behind < least:
@@ -197,12 +204,13 @@ class LiveMove:
         checked = []
         for name in self.source.databases():
             if self.target.has_amcheck(name):
-                self._tell("checking tables and indexes (amcheck)", name)
+                self.tell("checking tables and indexes (amcheck)", name)
                 self.target.check_indexes(name, bridge.check)
                 checked.append(name)
         self.kept.save(amcheck=checked)
 
-    def _report(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
+        """What is known of the standby, for people and programs."""
         record = self.kept.record()
         return {
             "verdict": FOLLOWING,
@@ -217,118 +225,7 @@ class LiveMove:
             "slot": self.slot,
         }
 
-    # --- the switch -----------------------------------------------------------------------------
-
-    def switch(self) -> dict[str, Any]:
-        """Close the source, wait for the last of its WAL, promote, and free the claim.
-
-        Raises UserError, Broken and ApiError.
-        """
-        with self.kept.alone():
-            if self.state == PROVEN:
-                return {**self.kept.record()["verdict"], "done": "before"}
-            if self.state not in (FOLLOWING, CLOSING, PROMOTING, PROMOTED):
-                raise UserError(f"{self.title}: there is no standby that follows.", "Run it with --live first.")
-            self.facts = self.source.facts()
-            if self.state != PROMOTED and self.slot not in (self.facts["slots"] or {}):
-                raise UserError(
-                    f"{self.title}: replication slot {self.slot} is gone from the source: the standby may lack WAL.",
-                    "Begin anew: --live --cancel, then --live.",
-                )
-            with self._following() as bridge:
-                if self.target.is_standby():
-                    self._promote(bridge)
-                self.kept.save(state=PROMOTED)
-                return self._hand_over()
-
-    def _promote(self, bridge: Bridge) -> None:
-        databases = sorted({*self.kept.record().get("databases", []), *self.source.databases()})
-        self.kept.save(state=CLOSING, databases=databases)
-        began = time.monotonic()
-        try:
-            self._tell("closing the source", ", ".join(databases))
-            self.source.close(databases)
-            flushed = self.source.flushed()
-            self._wait_for(flushed, bridge)
-        except BaseException:
-            with undisturbed():
-                self._open_again(databases)
-            raise
-        with deferred():  # from here on there is one way: forward
-            self.kept.save(state=PROMOTING)
-            self.target.promote()
-            self.kept.save(state=PROMOTED, pauseSeconds=round(time.monotonic() - began, 2), lsn=flushed)
-
-    def _wait_for(self, lsn: str, bridge: Bridge) -> None:
-        end = time.monotonic() + _LAST
-        while self.target.sql(f"SELECT pg_last_wal_replay_lsn() >= {literal(lsn)}") != "t":
-            bridge.check()
-            if time.monotonic() > end:
-                raise Broken(f"the standby hasn't replayed the source's last WAL ({lsn}) in {_LAST} s", passing=True)
-
-    def _open_again(self, databases: list[str]) -> None:
-        try:
-            self.source.reopen(databases)
-            self.kept.save(state=FOLLOWING, databases=[])
-        except (Broken, ApiError) as problem:
-            raise UserError(
-                f"{self.title}: the source's databases are closed, and couldn't be opened again: {problem}", "\n".join(self.way_back())
-            ) from None
-
-    def _hand_over(self) -> dict[str, Any]:
-        record, target = self.kept.record(), self.target
-        self._tell("ending PostgreSQL in the target's pod", "")
-        target.make_its_own(record.get("databases", []))
-        self.source.drop_slot(self.slot)
-        target.stop()
-        target.volume("finish")
-        target.remove()
-        verdict = {
-            **self._report(),
-            "verdict": PROVEN,
-            "pauseSeconds": record.get("pauseSeconds"),
-            "lsn": record.get("lsn"),
-            "databases": record.get("databases", []),
-            "provenAt": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        self.kept.save(state=PROVEN, verdict=verdict)
-        return verdict
-
-    def way_back(self) -> list[str]:
-        """The commands with which the source takes connections again."""
-        side, source = self.source_side, self.source
-        where = f"kubectl --context {side.api.context} -n {side.settings.namespace.name} exec {source.pod} -c {source.container}"
-        return [
-            f"{where} -- psql -h 127.0.0.1 -U {source.user} -d template1 -c 'ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS true'"
-            for name in self.kept.record().get("databases", [])
-        ]
-
-    # --- calling it off -------------------------------------------------------------------------
-
-    def cancel(self) -> bool:
-        """Remove standby, copy and slot; the source takes connections as before.
-
-        False where there was nothing. Raises UserError where the target was promoted, Broken and
-        ApiError.
-        """
-        with self.kept.alone():
-            if self.state in ("", PROVEN):
-                return False
-            if self.state == PROMOTED or (self.state == PROMOTING and not (self.target.answers() and self.target.is_standby())):
-                raise UserError(f"{self.title}: the target was promoted already.", "Run it with --live --switch to end it.")
-            databases = self.kept.record().get("databases", [])
-            if databases:
-                self.source.reopen(databases)
-            if self.target.runs():
-                self.target.stop()
-                self.target.volume("clear")
-            left = self._remove()
-            if left:
-                raise UserError(f"{self.title}: it isn't called off yet.", self._to_remove(left))
-            self.kept.forget()
-            return True
-
-    def _remove(self) -> list[str]:
+    def remove(self) -> list[str]:
         """Pod and slot. What is left of them is returned."""
         left = []
         for what, remove in (
@@ -342,5 +239,6 @@ class LiveMove:
         return left
 
     @staticmethod
-    def _to_remove(left: list[str]) -> str:
+    def to_remove(left: list[str]) -> str:
+        """How what is left is removed."""
         return f"This is left: {'; '.join(left)}. The same command with --live --cancel removes it."

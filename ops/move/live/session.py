@@ -16,6 +16,7 @@ from ops.move import claims, showing
 from ops.move.conversation import Broken
 from ops.move.live import checks
 from ops.move.live.run import LiveMove
+from ops.move.live.switching import cancel, switch, way_back
 from ops.move.planning import StackAndApi
 from ops.volumes.listing import readable
 
@@ -23,8 +24,8 @@ NOT_MOVED = 1  # exit status
 _EVERY = 5.0  # seconds between two lines about the same step
 STEPS: dict[str, Callable[[LiveMove], dict[str, Any]]] = {
     "follow": LiveMove.follow,
-    "switch": LiveMove.switch,
-    "cancel": lambda move: {"verdict": "cancelled", "volume": move.title, "move": move.id, "found": move.cancel()},
+    "switch": switch,
+    "cancel": lambda move: {"verdict": "cancelled", "volume": move.title, "move": move.id, "found": cancel(move)},
 }
 
 
@@ -112,7 +113,7 @@ def run(found: Sequence[LiveMove], step: str, command: str, *, as_json: bool) ->
     Raises UserError, Broken and ApiError of the first that fails: the others are as they were.
     """
     if step == "follow":
-        problems = [problem for each in found if not each.state for problem in each.problems()]
+        problems = [problem for each in found if each.state in ("", "begun") for problem in each.problems()]
         if problems:
             raise UserError("\n".join(["nothing was moved:", *(f"  {each}" for each in problems)]))
     verdicts = []
@@ -149,7 +150,7 @@ def _said(move: LiveMove, step: str, verdict: dict[str, Any], command: str) -> I
         copied = f", {readable(verdict['bytes'])} in {duration(verdict['copySeconds'])}" if verdict.get("bytes") else ""
         checked = ", ".join(verdict["amcheck"]) or "none has the extension"
         yield f"{move.title}: a standby has caught up{copied}. Every file was verified; amcheck: {checked}."
-        yield "  It follows while a command of this move runs. Until then the source keeps its WAL."
+        yield "  It follows while a command of this move runs. In between the source keeps its WAL for it."
         for warning in checks.warnings(move.facts):
             yield f"  {warning}"
         yield "Next, the switch. It ends every session on the source, and closes its databases:"
@@ -171,5 +172,5 @@ def _switched(move: LiveMove, verdict: dict[str, Any]) -> Iterator[str]:
     where = f"--context {side.api.context} -n {side.settings.namespace.name}"
     yield f"  kubectl {where} scale statefulset {move.target_side.service} --replicas={side.settings.services[side.service].replicas}"
     yield f"The source is whole, and its databases ({names}) take no connections. To go back to it, as it was at the switch:"
-    for line in move.way_back():
+    for line in way_back(move):
         yield f"  {line}"

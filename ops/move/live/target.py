@@ -28,6 +28,7 @@ from ops.move.live.sql import reopen
 TUNNEL = "tunnel"  # the container
 PORT = 15432  # of the tunnel, on the pod's loopback
 RUN = "/run/move"
+LOG = "/tmp/log"
 HOURS = 3600 * 24 * 7  # seconds that copying and checking may take
 _FILES = Path(__file__).with_name("pod")
 _RESOURCES = {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
@@ -166,7 +167,7 @@ class Target:
         values = {**settings, **_FIXED}
         options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in values.items() if value or name in _FIXED)
         if not self.answers():
-            log = f"--log={RUN}/log"
+            log = f"--log={LOG}"
             self._in_engine("pg_ctl", "start", "--wait", "--timeout=600", log, f"--options={options}", longest=660)
 
     def answers(self) -> bool:
@@ -179,7 +180,7 @@ class Target:
 
     def log(self) -> str:
         """The end of what PostgreSQL has said."""
-        return self._in_tunnel("python3", "-c", f"print(open('{RUN}/log').read()[-2000:])")
+        return self._in_tunnel("python3", "-c", f"print(open('{LOG}').read()[-2000:])")
 
     def sql(self, *statements: str) -> str:
         """As Source.sql, by the socket that only the pod has."""
