@@ -26,7 +26,8 @@ class Ends:
         self.done: list[str] = []
         self.fails: dict[str, BaseException] = {}
         self.standby = True
-        self.slot: dict[str, str] | None = {slot: "physical"}
+        self.slot: dict[str, str] | None = None
+        self._own = {slot: "physical"}
         self.name = "move-live"
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -34,6 +35,8 @@ class Ends:
             self.done.append(name)
             if name in self.fails:
                 raise self.fails.pop(name)
+            if name in ("make_slot", "drop_slot"):
+                self.slot = self._own if name == "make_slot" else None
             if name == "promote":
                 self.standby = False
             answers = {
@@ -217,3 +220,12 @@ def test_nothing_is_called_off_twice(made: tuple[LiveMove, Ends, Cluster]) -> No
     assert cancel(move)
     assert ends.done[-2:] == ["remove", "drop_slot"]
     assert not cancel(move)
+
+
+def test_what_another_machine_has_begun_is_left_alone(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    ends.slot = {move.slot: "physical"}
+    with pytest.raises(UserError, match="begun on another machine") as caught:
+        move.follow()
+    assert f"pg_drop_replication_slot('{move.slot}')" in caught.value.hint
+    assert ends.done == ["facts"]

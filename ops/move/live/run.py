@@ -98,6 +98,7 @@ class LiveMove:
                     with self.following():
                         self.target.stop()
                     return self.report()
+                self._check_nobody_elses()
                 return self._begin()
             except BaseException as problem:
                 with undisturbed():
@@ -109,6 +110,19 @@ class LiveMove:
     def _can_go_on(self) -> bool:
         self.facts = self.source.facts()
         return self.state == FOLLOWING and self.slot in (self.facts["slots"] or {}) and self.slot not in self.facts["lost"]
+
+    def _check_nobody_elses(self) -> None:
+        """What isn't known here may be another machine's, and be promoted already."""
+        if self.state or not (self.slot in (self.facts["slots"] or {}) or self.target.exists()):
+            return
+        side = self.target_side
+        where = f"kubectl --context {side.api.context} -n {side.settings.namespace.name}"
+        raise UserError(
+            f"{self.title}: this move was begun on another machine, or its record here is lost: pod {self.target.name} or replication "
+            f"slot {self.slot} is there.",
+            f"Go on where it was begun. If nobody will: `{where} delete pod,configmap {self.target.name} --ignore-not-found`, and on the "
+            f"source `SELECT pg_drop_replication_slot('{self.slot}')`.",
+        )
 
     def _begin(self) -> dict[str, Any]:
         source, target = self.source, self.target

@@ -111,6 +111,10 @@ class Target:
         statuses = found["status"].get("containerStatuses") or []
         return len(statuses) == 2 and all("running" in (each.get("state") or {}) for each in statuses)
 
+    def exists(self) -> bool:
+        """Whether a pod of its name is there, in whatever state."""
+        return self.side.api.find(self.path) is not None
+
     def start(self) -> None:
         """Make the pod, and wait until it runs. Raises UserError and ApiError."""
         side = self.side
