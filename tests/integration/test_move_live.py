@@ -74,7 +74,16 @@ class Stacks:
         """What transactions.py says in its last line."""
         address = self.core.read_namespaced_pod("postgres-0", namespace).status.pod_ip
         command = ["python3", "-IB", "/programs/transactions.py", step, address, "/secret/password", *more]
-        said = stream(self.core.connect_get_namespaced_pod_exec, CLIENT, SOURCE, command=command, stdout=True, stderr=False, tty=False)
+        answer = stream(
+            *(self.core.connect_get_namespaced_pod_exec, CLIENT, SOURCE),
+            command=command,
+            stdout=True,
+            stderr=False,
+            tty=False,
+            _preload_content=False,
+        )
+        answer.run_forever(timeout=150)
+        said = answer.read_all()
         return json.loads(said.strip().splitlines()[-1])
 
     def write(self, seconds: float) -> threading.Thread:
