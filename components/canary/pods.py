@@ -110,12 +110,12 @@ class ProbePod:
         """Delete the pod without grace. It may be gone already."""
         self.api.delete(self.path, uid=self.uid, grace=0)
 
-    def remove(self, timeout: float) -> None:
+    def remove(self, timeout: float, *, grace: int = 1) -> None:
         """Delete the pod, and wait until its volume is unmounted and it is gone.
 
-        Raises NotProven after `timeout` seconds.
+        Its containers have `grace` seconds to end. Raises NotProven after `timeout` seconds.
         """
-        self.api.delete(self.path, uid=self.uid, grace=1)
+        self.api.delete(self.path, uid=self.uid, grace=grace)
         end = time.monotonic() + timeout
         while (found := self.find()) is not None:
             if time.monotonic() > end:

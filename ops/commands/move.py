@@ -30,6 +30,9 @@ _MOST = 32  # moves side by side
 @click.option("--parallel", type=click.IntRange(1, _MOST), default=3, show_default=True, help="How many volumes at a time.")
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would be done, and what keeps it from being done; copy nothing.")
 @click.option("--verify", is_flag=True, help="Of a move that is done: read the target again, and compare.")
+@click.option("--live", is_flag=True, help="PostgreSQL, while it runs: a standby on the target that follows the source.")
+@click.option("--switch", is_flag=True, help="With --live: close the source, promote the standby, and free the target's claim.")
+@click.option("--cancel", is_flag=True, help="With --live: remove the standby, its copy and its replication slot.")
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON, and progress as JSON lines to standard error.")
 def move(
     *,
@@ -42,6 +45,9 @@ def move(
     parallel: int,
     only_plan: bool,
     verify: bool,
+    live: bool,
+    switch: bool,
+    cancel: bool,
     as_json: bool,
 ) -> None:
     """Copy what is in a stack's volumes to those of another stack, and prove that it is the same.
@@ -50,15 +56,18 @@ def move(
     is. What was copied is read back by another pod, and compared: contents, owners, modes, times,
     links, holes, attributes. A move that was cut goes on when it is run again.
 
+    With --live PostgreSQL goes on while it is copied, for services whose settings have
+    engine.postgresql. The switch is a step of its own: --live --switch.
+
     Exit status: 0 everything is there, 1 something isn't, or could not be moved.
     """
-    if (source is None) == (from_folder is None) or (target is None) == (to_folder is None) or (from_folder and to_folder):
-        raise UserError(
-            "a move has one source and one target, and one of them is a stack.",
-            "Works: --from dev --to aws; --from dev --to-folder DIR; --from-folder DIR --to aws",
-        )
+    _check_ends(source, target, from_folder, to_folder)
     if only_plan and verify:
         raise UserError("--plan and --verify can't be given together.", "Give the one or the other.")
+    if live or switch or cancel:
+        given = {"switch": switch, "cancel": cancel, "plan": only_plan, "verify": verify}
+        _live([name for name, on in given.items() if on], source, target, service, ordinal, live=live, as_json=as_json)
+        return
     # What --help need not wait for.
     from ops.move import planning, session, showing  # noqa: PLC0415
     from ops.move.run import VolumeMove  # noqa: PLC0415
@@ -96,6 +105,36 @@ def move(
     if not as_json:
         for line in planning.next_steps(sides, source, target, verified=verify):
             say(line)
+
+
+def _check_ends(source: str | None, target: str | None, from_folder: Path | None, to_folder: Path | None) -> None:
+    if (source is None) == (from_folder is None) or (target is None) == (to_folder is None) or (from_folder and to_folder):
+        raise UserError(
+            "a move has one source and one target, and one of them is a stack.",
+            "Works: --from dev --to aws; --from dev --to-folder DIR; --from-folder DIR --to aws",
+        )
+
+
+def _live(
+    given: list[str], source: str | None, target: str | None, service: str | None, ordinal: int | None, *, live: bool, as_json: bool
+) -> None:
+    """A live move's step: the one that is `given`, or the standby."""
+    if not live:
+        raise UserError(f"--{given[0]} is a step of a live move.", f"Works: --live --{given[0]}")
+    if source is None or target is None:
+        raise UserError("--live is from a stack to a stack: a folder runs no PostgreSQL.", "Works: --from dev --to aws --live")
+    if len(given) > 1 or "verify" in given:
+        named = " and ".join(f"--{each}" for each in given)
+        raise UserError(f"--live can't be given with {named}.", "Give --live alone, or with one of --plan, --switch, --cancel.")
+    from ops.move.live import session  # noqa: PLC0415
+
+    found = session.moves(_stack(source), _stack(target), service, ordinal, as_json=as_json)
+    if given == ["plan"]:
+        raise SystemExit(session.plan(found, as_json=as_json))
+    chosen = [*(["--service", service] if service else []), *(["--ordinal", str(ordinal)] if ordinal is not None else [])]
+    command = " ".join(["python -m ops move --from", source, "--to", target, *chosen, "--live"])
+    step = given[0] if given else "follow"
+    raise SystemExit(session.run(found, step, command, as_json=as_json))
 
 
 def _stack(name: str | None) -> Any:  # noqa: ANN401 - see planning.StackAndApi

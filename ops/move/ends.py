@@ -67,15 +67,7 @@ class ClaimEnd:
         self.side = side
         self.uid = side.uid
         self.title = f"{side.settings.stack} {side.name}"
-        namespace, context = side.settings.namespace.name, side.settings.cluster.context
-        self.described = {
-            "stack": side.settings.stack,
-            "context": context,
-            "namespace": namespace,
-            "claim": side.name,
-            "uid": side.uid,
-            "storageClass": side.storage_class,
-        }
+        self.described = describe_claim(side)
         own = side.api.of_context(side.api.context)  # a connection is one thread's
         self._stoppable = StoppableApi(own, stop)
         self._api = cast(KubeApi, self._stoppable)
@@ -146,6 +138,18 @@ class ClaimEnd:
     def sweep(self, move: str) -> None:
         """Remove what a run before has left, and wait until it is gone."""
         sweep(self._api, self.side.settings.namespace.name, move)
+
+
+def describe_claim(side: ClaimSide) -> dict[str, Any]:
+    """What is kept of a claim in a move's record."""
+    return {
+        "stack": side.settings.stack,
+        "context": side.settings.cluster.context,
+        "namespace": side.settings.namespace.name,
+        "claim": side.name,
+        "uid": side.uid,
+        "storageClass": side.storage_class,
+    }
 
 
 class FolderEnd:

@@ -53,7 +53,8 @@ def unproven_from(claim: str) -> str:
             if record["state"] != PROVEN and record["source"].get("uid") == claim:
                 target = record["target"]
                 where = f"--to {target['stack']}" if "stack" in target else f"--to-folder {shlex.quote(str(Path(target['folder']).parent))}"
-                return f"python -m ops move --from {record['source']['stack']} {where}"
+                live = " --live" if record.get("live") else ""
+                return f"python -m ops move --from {record['source']['stack']} {where}{live}"
     return ""
 
 
@@ -101,6 +102,10 @@ class KeptMove:
         """Add to what is known of the move."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         write(self._record, json.dumps({**self.record(), **changes}, indent=2) + "\n")
+
+    def forget(self) -> None:
+        """Nothing is known of the move any more: it was called off."""
+        self._record.unlink(missing_ok=True)
 
     @property
     def verdict(self) -> dict[str, Any] | None:

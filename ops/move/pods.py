@@ -7,6 +7,7 @@ They are root, because a volume's files are anybody's, with as few capabilities 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -120,24 +121,8 @@ class MovePod:
         What an earlier run has left was swept. Raises UserError, also where another run has begun
         since, and ApiError.
         """
-        namespace, name = settings.namespace.name, claim["metadata"]["name"]
-        made = manifest(settings, move, role, name, writes=writes, run=run)
-        script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": made["metadata"], "data": files(), "immutable": True}
-        _check_own(objects.create(api, objects.namespaced(namespace, "configmaps"), script), run)
-        try:
-            pod = ProbePod.create(api, made)
-        except ApiError as problem:
-            raise refused(problem, settings) from None
-        _check_own(api.get(pod.path), run)
-        start = PodStart(api.context, namespace, name, claim["spec"].get("storageClassName", ""), settings.canary.image)
-        uids = {pod.uid, claim["metadata"]["uid"]}
-        watch = StartWatch(api, start, created=pod.created, timeouts=Timeouts(), events=lambda: events_about(api, namespace, uids))
-        try:
-            while not watch.has_started(pod.read()):
-                time.sleep(objects.POLL)
-        except NotProven as problem:
-            raise UserError(f"claim {namespace}/{name}: {problem.sentence}", problem.hint) from None
-        return cls(api, settings, pod, role)
+        made = manifest(settings, move, role, claim["metadata"]["name"], writes=writes, run=run)
+        return cls(api, settings, start(api, settings, made, files(), claim=claim, run=run), role)
 
     def run(self, *arguments: str) -> InPod:
         """Run the program with these arguments, on the volume. Raises Broken and ApiError."""
@@ -165,6 +150,30 @@ class MovePod:
         except NotProven as problem:
             raise UserError(f"{problem.sentence}") from None
         self.api.delete(objects.namespaced(self.pod.namespace, "configmaps", self.pod.name))
+
+
+def start(api: KubeApi, settings: Settings, made: Json, data: Mapping[str, str], *, claim: Json, run: str) -> ProbePod:
+    """Make a pod that mounts a claim, with its files `data`, and wait until it runs.
+
+    Raises UserError, also where another run has made it, and ApiError.
+    """
+    namespace, name = settings.namespace.name, claim["metadata"]["name"]
+    script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": made["metadata"], "data": data, "immutable": True}
+    _check_own(objects.create(api, objects.namespaced(namespace, "configmaps"), script), run)
+    try:
+        pod = ProbePod.create(api, made)
+    except ApiError as problem:
+        raise refused(problem, settings) from None
+    _check_own(api.get(pod.path), run)
+    started = PodStart(api.context, namespace, name, claim["spec"].get("storageClassName", ""), settings.canary.image)
+    uids = {pod.uid, claim["metadata"]["uid"]}
+    watch = StartWatch(api, started, created=pod.created, timeouts=Timeouts(), events=lambda: events_about(api, namespace, uids))
+    try:
+        while not watch.has_started(pod.read()):
+            time.sleep(objects.POLL)
+    except NotProven as problem:
+        raise UserError(f"claim {namespace}/{name}: {problem.sentence}", problem.hint) from None
+    return pod
 
 
 def _check_own(found: Json, run: str) -> None:
@@ -217,10 +226,10 @@ def refused(problem: ApiError, settings: Settings) -> Exception:
     )
 
 
-def missing_rights(api: KubeApi, namespace: str) -> list[str]:
+def missing_rights(api: KubeApi, namespace: str, rights: Sequence[tuple[str, str, str]] = RIGHTS) -> list[str]:
     """Those of them that the user lacks: `create pods`, …"""
     lacking = []
-    for verb, resource, group in RIGHTS:
+    for verb, resource, group in rights:
         what, _, sub = resource.partition("/")
         asked: dict[str, Any] = {"namespace": namespace, "verb": verb, "resource": what, "group": group}
         if sub:

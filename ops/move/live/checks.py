@@ -1,0 +1,87 @@
+"""What keeps a live move from beginning, a sentence each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ops.errors import UserError
+from ops.move.claims import ClaimSide, refusals
+from ops.move.live.source import Source
+from ops.move.live.sql import OLDEST
+from ops.move.pods import RIGHTS, missing_rights
+from ops.volumes.listing import readable
+
+SOURCE_RIGHTS = (
+    *((verb, "pods", "") for verb in ("get", "list")),
+    *((verb, f"pods/{sub}", "") for verb in ("create", "get") for sub in ("exec", "portforward")),
+)
+_SENDERS = 2  # the base backup's own, and that of its WAL
+_SPARE = 1.1  # the WAL that comes while it is copied needs room as well
+
+
+def lacking(side: ClaimSide, *, writes: bool) -> list[str]:
+    """The rights that are missing in the namespace of one end. Raises ApiError."""
+    namespace = side.settings.namespace.name
+    missing = missing_rights(side.api, namespace, RIGHTS if writes else SOURCE_RIGHTS)
+    what = f"context {side.api.context!r} lacks rights in namespace {namespace} that a live move takes: "
+    return [what + ", ".join(missing)] if missing else []
+
+
+def of_source(source: Source, facts: dict[str, Any], slot: str) -> Iterator[str]:
+    """What PostgreSQL would have to be otherwise."""
+    where = f"PostgreSQL in pod {source.pod}"
+    if facts["version"] < OLDEST:
+        yield f"{where} is of version {facts['version'] // 10000}: a live move takes {OLDEST // 10000} or newer"
+    if facts["standby"]:
+        yield f"{where} is a standby itself: move from its primary"
+    if not facts["superuser"]:
+        yield f"{where}: user {source.user} is no superuser; POSTGRES_USER in the pod's variables names one"
+    if facts["walLevel"] == "minimal":
+        yield f"{where} has wal_level = minimal: a live move takes replica or logical (and a restart of it)"
+    if facts["senders"] < _SENDERS:
+        yield f"{where} has {facts['senders']} free of max_wal_senders, and {_SENDERS} are needed"
+    own = slot in (facts["slots"] or {})
+    if facts["freeSlots"] < 1 and not own:
+        yield f"{where} has no free replication slot: max_replication_slots is too small, or drop one that nobody uses"
+    if facts["tablespaces"]:
+        yield f"{where} has tablespaces of its own ({', '.join(facts['tablespaces'])}), which aren't on the volume's PGDATA"
+    if not re.search(r"(^|,)\s*(\*|localhost|127\.0\.0\.1|0\.0\.0\.0)\s*(,|$)", facts["listens"]):
+        yield f"{where} listens on {facts['listens'] or 'its socket alone'}, not on its loopback: listen_addresses takes localhost as well"
+
+
+def of_target(side: ClaimSide, facts: dict[str, Any], move: str) -> Iterator[str]:
+    """What the target's claim would have to be otherwise. Raises ApiError."""
+    yield from refusals(side, writes=True, move=move)
+    needed = int((facts["bytes"] + facts["walBytes"]) * _SPARE)
+    if side.size < needed:
+        yield (
+            f"claim {side.name} of stack {side.settings.stack} has {readable(side.size)}, and the source needs {readable(needed)}: "
+            "make it larger (`size` in its settings)"
+        )
+
+
+def check_volume(found: dict[str, Any], side: ClaimSide, facts: dict[str, Any], move: str) -> None:
+    """What only a pod that mounts it can see. Raises UserError."""
+    where = f"the volume of claim {side.name} of stack {side.settings.stack}"
+    if found["others"] or found["move"] not in ("", move):
+        raise UserError(f"{where} isn't empty: {', '.join(found['others']) or 'another move is under way'}.", "A move takes an empty one.")
+    if not found["writable"]:
+        raise UserError(f"{where} can't be written by PostgreSQL's user: its file system takes no fsGroup.", "Move without --live.")
+    needed = int((facts["bytes"] + facts["walBytes"]) * _SPARE)
+    if not found["begun"] and found["freeBytes"] < needed:
+        raise UserError(f"{where} has {readable(found['freeBytes'])} free, and {readable(needed)} are needed.", "Make it larger.")
+
+
+def warnings(facts: dict[str, Any]) -> Iterator[str]:
+    """What one has to know before."""
+    logical = [name for name, kind in (facts["slots"] or {}).items() if kind == "logical"]
+    if logical:
+        yield f"Logical replication slots don't come along: {', '.join(logical)}. Whoever reads from them begins anew on the new stack."
+    if facts["subscriptions"]:
+        yield f"{facts['subscriptions']} subscriptions come along, and need the slots of their publisher: look at them after the switch."
+    if facts["slotKeep"] == "-1":
+        yield "max_slot_wal_keep_size is -1: what the source writes until the switch is kept for the standby, and may fill its volume."
+    else:
+        yield f"The source keeps up to {facts['slotKeep']} of WAL for the standby (max_slot_wal_keep_size): after more it begins anew."

@@ -1,0 +1,258 @@
+"""A live move of one PostgreSQL, step by step, until a standby follows. switching.py goes on.
+
+Nothing is written to the source but a replication slot.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+from components.canary.signals import undisturbed
+from components.kube.errors import ApiError
+from ops.errors import UserError
+from ops.move.claims import ClaimSide, refusals
+from ops.move.conversation import Broken
+from ops.move.ends import describe_claim
+from ops.move.kept import PROVEN, KeptMove, move_id
+from ops.move.live import checks
+from ops.move.live.bridge import Bridge
+from ops.move.live.source import Source, find
+from ops.move.live.sql import literal
+from ops.move.live.target import TUNNEL, Target
+from ops.volumes.listing import readable
+
+BEGUN, FOLLOWING, CLOSING, PROMOTING, PROMOTED = "begun", "following", "closing", "promoting", "promoted"
+_NEAR = 2**20  # bytes of WAL behind the source that count as caught up
+_STALLED = 120  # seconds without progress after which a standby doesn't catch up
+_POLL = 0.2
+_PROGRESS = re.compile(r"(\d+)/(\d+) kB")
+Told = Callable[[str, str], None]  # a step, and how far it is
+
+
+class LiveMove:
+    """From one claim to another. `tell` hears what is done."""
+
+    def __init__(self, source: ClaimSide, target: ClaimSide, tell: Told) -> None:
+        self.title = f"{source.service}-{source.ordinal}"
+        self.source_side, self.target_side = source, target
+        self.id = move_id(source.uid, f"{target.uid}\nlive")  # another one than without --live
+        self.slot = f"storage_tiers_move_{self.id}"
+        self.kept = KeptMove(self.id)
+        self.facts: dict[str, Any] = {}
+        self.tell = tell
+        self._source: Source | None = None
+        self._target: Target | None = None
+
+    @property
+    def state(self) -> str:
+        """How far it is by what is kept on this machine; empty where nothing is."""
+        return str(self.kept.record().get("state") or "")
+
+    @property
+    def source(self) -> Source:
+        """The source's pod, found once. Raises UserError, Broken and ApiError."""
+        if self._source is None:
+            self._source = find(self.source_side)
+        return self._source
+
+    @property
+    def target(self) -> Target:
+        """The target's pod, there or not."""
+        if self._target is None:
+            self._target = Target(self.target_side, self.source, self.id, uuid4().hex[:12])
+        return self._target
+
+    def problems(self) -> list[str]:
+        """All that keeps it from beginning, before anything is made. Raises ApiError."""
+        found = [*checks.lacking(self.source_side, writes=False), *checks.lacking(self.target_side, writes=True)]
+        if found:
+            return found
+        try:
+            self.facts = self.source.facts()
+            found += checks.of_source(self.source, self.facts, self.slot)
+            found += checks.of_target(self.target_side, self.facts, self.id)
+            self.target.try_out()
+        except (UserError, Broken) as problem:
+            found.append(str(problem).replace("\n", " "))
+        return found
+
+    # --- a standby that follows -----------------------------------------------------------------
+
+    def follow(self) -> dict[str, Any]:
+        """Copy, prove, start, catch up. What was copied before goes on following.
+
+        Raises UserError, Broken and ApiError. Unless it follows already, what was made is removed.
+        """
+        with self.kept.alone():
+            if self.state in (CLOSING, PROMOTING, PROMOTED):
+                raise UserError(f"{self.title}: its switch has begun.", "Run it with --live --switch to end it.")
+            if self.state == PROVEN:
+                return {**self.kept.record()["verdict"], "done": "before"}
+            try:
+                if self._can_go_on():
+                    with self.following():
+                        self.target.stop()
+                    return self.report()
+                self._check_nobody_elses()
+                return self._begin()
+            except BaseException as problem:
+                with undisturbed():
+                    left = self.remove() if self.state == BEGUN else []
+                if left:
+                    raise UserError(f"{self.title}: {problem or 'interrupted'}", self.to_remove(left)) from problem
+                raise
+
+    def _can_go_on(self) -> bool:
+        self.facts = self.source.facts()
+        return self.state == FOLLOWING and self.slot in (self.facts["slots"] or {}) and self.slot not in self.facts["lost"]
+
+    def _check_nobody_elses(self) -> None:
+        """What isn't known here may be another machine's, and be promoted already."""
+        if self.state or not (self.slot in (self.facts["slots"] or {}) or self.target.exists()):
+            return
+        side = self.target_side
+        where = f"kubectl --context {side.api.context} -n {side.settings.namespace.name}"
+        raise UserError(
+            f"{self.title}: this move was begun on another machine, or its record here is lost: pod {self.target.name} or replication "
+            f"slot {self.slot} is there.",
+            f"Go on where it was begun. If nobody will: `{where} delete pod,configmap {self.target.name} --ignore-not-found`, and on the "
+            f"source `SELECT pg_drop_replication_slot('{self.slot}')`.",
+        )
+
+    def _begin(self) -> dict[str, Any]:
+        source, target = self.source, self.target
+        self.kept.save(
+            state=BEGUN,
+            live=True,
+            source=describe_claim(self.source_side),
+            target=describe_claim(self.target_side),
+            slot=self.slot,
+        )
+        self.tell("removing what a run before has left", "")
+        self.check_unused()
+        target.remove()
+        source.drop_slot(self.slot)
+        self.tell("starting the target's pod", source.image)
+        target.start()
+        checks.check_volume(target.volume("look"), self.target_side, self.facts, self.id)
+        target.volume("begin")
+        source.make_slot(self.slot)
+        with self._bridge() as bridge:
+            self.tell("copying", "")
+            began = time.monotonic()
+            target.copy(self.slot, self._hear, bridge.check)
+            seconds = time.monotonic() - began
+            self.kept.save(bytes=bridge.bytes, copySeconds=round(seconds, 1))
+            self.tell("verifying every file (SHA-256)", "")
+            target.verify(bridge.check)
+            self._start_and_catch_up(bridge)
+            self._check_indexes(bridge)
+            self.kept.save(state=FOLLOWING)
+            target.stop()  # without this way it would only complain, until the next command
+        return self.report()
+
+    def check_unused(self) -> None:
+        """Nobody has begun to use the target's claim: two PostgreSQL on it would destroy it."""
+        users = list(refusals(self.target_side, writes=True, move=self.id))
+        if users:
+            raise UserError("; ".join(users))
+
+    def _hear(self, line: str) -> None:
+        found = _PROGRESS.search(line)
+        if found:
+            done, whole = (int(each) * 1024 for each in found.groups())
+            self.tell("copying", f"{readable(done)} of {readable(max(done, whole))}")
+
+    @contextmanager
+    def _bridge(self) -> Iterator[Bridge]:
+        """The way between both pods, open meanwhile."""
+        source, target = self.source, self.target
+        target.keep_password(source.password())
+        apis = [side.api.of_context(side.api.context) for side in (self.source_side, self.target_side)]
+        bridge = Bridge(apis[0], source.path, int(self.facts["port"]), apis[1], target.path)
+        try:
+            bridge.open(TUNNEL, target.tunnel)
+            yield bridge
+        finally:
+            bridge.close()
+
+    @contextmanager
+    def following(self) -> Iterator[Bridge]:
+        """A standby that was there before follows again, and has caught up."""
+        if not self.target.runs():
+            self.tell("starting the target's pod", "")
+            self.check_unused()
+            self.target.remove()
+            self.target.start()
+        with self._bridge() as bridge:
+            self._start_and_catch_up(bridge)
+            yield bridge
+
+    def _start_and_catch_up(self, bridge: Bridge) -> None:
+        self.tell("starting the standby", "")
+        self.target.start_standby(self.facts["settings"])
+        if not self.target.is_standby():
+            return
+        least, since = None, time.monotonic()
+        while True:
+            bridge.check()
+            replayed = self.target.sql("SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')")
+            behind = int(self.source.sql(f"SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), {literal(replayed)})"))
+            streams = self.target.sql("SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'") == "1"
+            self.tell("catching up", f"{readable(max(behind, 0))} behind")
+            if streams and behind < _NEAR:
+                return
+            if least is None or behind < least:
+                least, since = behind, time.monotonic()
+            if time.monotonic() - since > _STALLED:
+                raise Broken(f"the standby doesn't catch up: {readable(behind)} behind. It says: {self.target.log()[-500:]}", passing=True)
+            time.sleep(_POLL)
+
+    def _check_indexes(self, bridge: Bridge) -> None:
+        """By amcheck, in databases that have it, on the standby: it makes the pause no longer."""
+        checked = []
+        for name in self.source.databases():
+            if self.target.has_amcheck(name):
+                self.tell("checking tables and indexes (amcheck)", name)
+                self.target.check_indexes(name, bridge.check)
+                checked.append(name)
+        self.kept.save(amcheck=checked)
+
+    def report(self) -> dict[str, Any]:
+        """What is known of the standby, for people and programs."""
+        record = self.kept.record()
+        return {
+            "verdict": FOLLOWING,
+            "move": self.id,
+            "volume": self.title,
+            "source": record["source"],
+            "target": record["target"],
+            "version": self.facts["version"],
+            "bytes": record.get("bytes"),
+            "copySeconds": record.get("copySeconds"),
+            "amcheck": record.get("amcheck", []),
+            "slot": self.slot,
+        }
+
+    def remove(self) -> list[str]:
+        """Pod and slot. What is left of them is returned."""
+        left = []
+        for what, remove in (
+            (f"pod {self.target.name} in namespace {self.target_side.settings.namespace.name}", self.target.remove),
+            (f"replication slot {self.slot} of the source, which keeps its WAL", lambda: self.source.drop_slot(self.slot)),
+        ):
+            try:
+                remove()
+            except (UserError, Broken, ApiError) as problem:
+                left.append(f"{what} ({problem})")
+        return left
+
+    @staticmethod
+    def to_remove(left: list[str]) -> str:
+        """How what is left is removed."""
+        return f"This is left: {'; '.join(left)}. The same command with --live --cancel removes it."

@@ -1,0 +1,147 @@
+"""The source of a live move: the pod that runs PostgreSQL on the claim, asked in SQL."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.canary import objects
+from components.kube.api import Json
+from components.kube.mounts import claims_mounted_by
+from ops.errors import UserError
+from ops.move.claims import ClaimSide
+from ops.move.live.calls import call
+from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, drop_slot, literal, reopen
+
+POD = Path(__file__).with_name("pod")
+CLOSING = 60  # seconds in which all sessions have ended
+
+
+@dataclass(frozen=True)
+class Source:
+    """A running PostgreSQL.
+
+    `path` is its pod's in the API, `data` is PGDATA, `mount` the claim's mount in its container.
+    """
+
+    side: ClaimSide
+    path: str
+    pod: str
+    container: str
+    image: str
+    mount: Json
+    data: str
+    user: str
+    owner: tuple[int, int]
+
+    def sql(self, *statements: str, longest: float = 60) -> str:
+        """What psql says to these, each a transaction. Raises Broken and ApiError."""
+        arguments = [part for each in statements for part in ("-c", each)]
+        return call(self.side.api, self.path, self.container, _command("sql", *arguments), longest=longest).strip()
+
+    def password(self) -> str:
+        """The superuser's password, which is kept nowhere; empty where the image has none."""
+        return call(self.side.api, self.path, self.container, _command("password"))
+
+    def facts(self) -> dict[str, Any]:
+        """What has to be known of it (sql.FACTS)."""
+        found: dict[str, Any] = json.loads(self.sql(FACTS))
+        return found
+
+    def make_slot(self, slot: str) -> None:
+        """A physical slot, from which on WAL is kept."""
+        self.sql(f"SELECT pg_create_physical_replication_slot({literal(slot)}, true)")
+
+    def drop_slot(self, slot: str) -> None:
+        """Nothing is kept for it any more; it may be gone already."""
+        self.sql(drop_slot(slot))
+
+    def databases(self) -> list[str]:
+        """Those that take connections, but for template1, through which this goes on."""
+        found: list[str] = json.loads(
+            self.sql("SELECT coalesce(json_agg(datname), '[]') FROM pg_database WHERE datallowconn AND datname <> 'template1'")
+        )
+        return found
+
+    def close(self, databases: list[str]) -> None:
+        """Nobody can connect to these any more, and every session there is ended."""
+        self.sql(CLOSE.replace("DATABASES", f"ARRAY[{', '.join(map(literal, databases))}]::text[]"))
+        self.sql(END_SESSIONS, longest=CLOSING)
+
+    def flushed(self) -> str:
+        """An LSN behind everything that was acknowledged, which is on the source's disk."""
+        return self.sql(*FLUSHED).splitlines()[-1]
+
+    def reopen(self, databases: list[str]) -> None:
+        """Undo `close`."""
+        self.sql(reopen(databases))
+
+
+def find(side: ClaimSide) -> Source:
+    """The one pod that runs on a claim. Raises UserError, Broken and ApiError."""
+    namespace = side.settings.namespace.name
+    where = f"claim {side.name} of stack {side.settings.stack}"
+    pods = [each for each in side.api.items(objects.namespaced(namespace, "pods")) if side.name in claims_mounted_by(each)]
+    running = [each for each in pods if each["status"].get("phase") == "Running" and not each["metadata"].get("deletionTimestamp")]
+    if len(pods) != 1 or len(running) != 1:
+        names = ", ".join(each["metadata"]["name"] for each in pods)
+        raise UserError(
+            f"{where}: a live move takes one running pod that mounts it, and there is {names or 'none'}.",
+            "Where PostgreSQL is stopped, move without --live.",
+        )
+    (pod,) = running
+    name = pod["metadata"]["name"]
+    path = objects.namespaced(namespace, "pods", name)
+    container, mount = _mounting(pod, side.name)
+    data, user, owner = [*call(side.api, path, container["name"], _command("variables")).split("\n"), "", "", ""][:3]
+    if not data or Path(mount["mountPath"]) not in Path(data).parents:
+        raise UserError(
+            f"pod {name}: PGDATA ({data or 'which is not set'}) isn't a folder below {mount['mountPath']}, where the claim is mounted.",
+            "A live move needs a subdirectory (docs/consumers.md). Otherwise move without --live.",
+        )
+    return Source(side, path, name, container["name"], _image(pod, container), mount, data, user, _owner(pod, container, owner))
+
+
+def _mounting(pod: Json, claim: str) -> tuple[Json, Json]:
+    """The one container that mounts a claim, and how. Raises UserError."""
+    volumes = [each["name"] for each in pod["spec"]["volumes"] if (each.get("persistentVolumeClaim") or {}).get("claimName") == claim]
+    found = [
+        (container, mount)
+        for container in pod["spec"]["containers"]
+        for mount in container.get("volumeMounts") or []
+        if mount["name"] in volumes and not mount.get("readOnly")
+    ]
+    if len(found) != 1:
+        names = ", ".join(container["name"] for container, _ in found)
+        raise UserError(
+            f"pod {pod['metadata']['name']} mounts claim {claim} {len(found)} times ({names}): which is PostgreSQL isn't known.",
+            "Stop it, and move without --live.",
+        )
+    return found[0]
+
+
+def _image(pod: Json, container: Json) -> str:
+    """By its digest where the kubelet says one that can be pulled."""
+    status: Json = next((each for each in pod["status"].get("containerStatuses") or [] if each["name"] == container["name"]), {})
+    known = str(status.get("imageID") or "").removeprefix("docker-pullable://")
+    return known if "@sha256:" in known else str(container["image"])
+
+
+def _owner(pod: Json, container: Json, seen: str) -> tuple[int, int]:
+    """The numbers of the files' user and group. Raises UserError."""
+    if ":" in seen:
+        user, group = seen.split(":")
+        return int(user), int(group)
+    security = {**(pod["spec"].get("securityContext") or {}), **(container.get("securityContext") or {})}
+    if not security.get("runAsUser"):
+        raise UserError(
+            f"pod {pod['metadata']['name']}: whose PostgreSQL's files are isn't known: it names no runAsUser, and its image has no `stat`.",
+            "Set runAsUser and runAsGroup in its securityContext (docs/consumers.md).",
+        )
+    return int(security["runAsUser"]), int(security.get("runAsGroup") or security["runAsUser"])
+
+
+def _command(*arguments: str) -> list[str]:
+    return ["sh", "-c", (POD / "source.sh").read_text(encoding="utf-8"), "source.sh", *arguments]

@@ -1,0 +1,231 @@
+"""What a live move does where a step fails: both ends are mocks that write down what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ops.errors import UserError
+from ops.move.conversation import Broken
+from ops.move.live import run as steps
+from ops.move.live.run import BEGUN, CLOSING, FOLLOWING, PROMOTED, PROMOTING, LiveMove
+from ops.move.live.switching import cancel, switch
+from tests.unit.test_move_live import FACTS
+from tests.unit.test_move_plan import Cluster, claim, pod, side
+
+
+class Ends:
+    """Source and target at once. `fails` names the step that fails, and how."""
+
+    pod, container, user, image, path = "postgres-0", "postgres", "postgres", "postgres:17", "/pods/x"
+
+    def __init__(self, slot: str) -> None:
+        self.done: list[str] = []
+        self.fails: dict[str, BaseException] = {}
+        self.standby = True
+        self.slot: dict[str, str] | None = None
+        self._own = {slot: "physical"}
+        self.name = "move-live"
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def step(*arguments: Any, **_: Any) -> Any:
+            self.done.append(name)
+            if name in self.fails:
+                raise self.fails.pop(name)
+            if name in ("make_slot", "drop_slot"):
+                self.slot = self._own if name == "make_slot" else None
+            if name == "promote":
+                self.standby = False
+            answers = {
+                "facts": {**FACTS, "slots": self.slot},
+                "databases": ["shop"],
+                "flushed": "0/1",
+                "runs": True,
+                "is_standby": self.standby,
+                "volume": {"others": [], "move": "", "writable": True, "begun": False, "freeBytes": 2**40},
+                "password": "",
+                "has_amcheck": False,
+                "sql": self._sql(arguments),
+                "tunnel": [],
+            }
+            return answers.get(name)
+
+        return step
+
+    @staticmethod
+    def _sql(arguments: tuple[Any, ...]) -> str:
+        text = str(arguments[0]) if arguments else ""
+        return "t" if ">=" in text else "1" if "count" in text else "0"
+
+
+class Way:
+    """A bridge that is open."""
+
+    bytes = 7
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def open(self, *_: Any) -> None:
+        pass
+
+    def check(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[LiveMove, Ends, Cluster]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(steps, "Bridge", Way)
+    cluster = Cluster({})
+    other = {**claim(), "metadata": {**claim()["metadata"], "uid": "another"}}
+    move = LiveMove(side(cluster), side(cluster, other), lambda *_: None)
+    ends = Ends(move.slot)
+    move._source = move._target = cast(Any, ends)
+    return move, ends, cluster
+
+
+def following(move: LiveMove) -> None:
+    assert move.follow()["verdict"] == FOLLOWING
+    assert move.state == FOLLOWING
+
+
+@pytest.mark.parametrize("step", ["start", "make_slot", "copy", "verify", "start_standby"])
+@pytest.mark.parametrize("problem", [Broken("it is gone"), KeyboardInterrupt()])
+def test_before_it_follows_pod_and_slot_are_removed(made: tuple[LiveMove, Ends, Cluster], step: str, problem: BaseException) -> None:
+    move, ends, _ = made
+    ends.fails[step] = problem
+    with pytest.raises(type(problem)):
+        move.follow()
+    assert ends.done[-2:] == ["remove", "drop_slot"]
+    assert move.state == BEGUN
+    following(move)
+
+
+def test_what_could_not_be_removed_is_said(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    ends.fails["copy"] = Broken("it is gone")
+    drop = iter([None, Broken("no way")])
+    ends.drop_slot = lambda _: (_ for _ in ()).throw(found) if (found := next(drop)) else None  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match="it is gone") as caught:
+        move.follow()
+    assert f"replication slot {move.slot} of the source, which keeps its WAL (no way)" in caught.value.hint
+    assert "--live --cancel removes it" in caught.value.hint
+
+
+def test_one_that_follows_goes_on_and_stays_where_a_run_is_cut(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    following(move)
+    ends.done.clear()
+    following(move)
+    assert "copy" not in ends.done
+    ends.fails["start_standby"] = KeyboardInterrupt()
+    ends.done.clear()
+    with pytest.raises(KeyboardInterrupt):
+        move.follow()
+    assert not {"remove", "drop_slot"} & set(ends.done)
+    assert move.state == FOLLOWING
+
+
+def test_a_standby_whose_slot_is_gone_begins_anew_and_is_never_promoted(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    following(move)
+    ends.slot = None
+    with pytest.raises(UserError, match="is gone from the source"):
+        switch(move)
+    assert "close" not in ends.done
+    ends.done.clear()
+    following(move)
+    assert "copy" in ends.done
+
+
+def test_a_claim_that_came_into_use_gets_no_second_postgresql(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, cluster = made
+    cluster.found = {"pods": [pod("stranger")]}
+    with pytest.raises(UserError, match="is used by pod stranger"):
+        move.follow()
+    assert "start" not in ends.done
+
+
+@pytest.mark.parametrize("step", ["close", "flushed"])
+@pytest.mark.parametrize("problem", [Broken("it is gone"), KeyboardInterrupt()])
+def test_until_the_promotion_a_failure_opens_the_source_again(
+    made: tuple[LiveMove, Ends, Cluster], step: str, problem: BaseException
+) -> None:
+    move, ends, _ = made
+    following(move)
+    ends.fails[step] = problem
+    with pytest.raises(type(problem)):
+        switch(move)
+    assert ends.done[-1] == "reopen"
+    assert "promote" not in ends.done
+    assert move.state == FOLLOWING
+    assert switch(move)["verdict"] == "proven"
+
+
+def test_a_source_that_cannot_be_opened_again_is_said_with_the_commands(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    following(move)
+    ends.fails |= {"flushed": Broken("it is gone"), "reopen": Broken("no way")}
+    with pytest.raises(UserError, match="couldn't be opened again: no way") as caught:
+        switch(move)
+    assert 'ALTER DATABASE "shop" ALLOW_CONNECTIONS true' in caught.value.hint
+    assert move.state == CLOSING
+    assert cancel(move)
+    assert "reopen" in ends.done
+
+
+def test_once_the_promotion_was_asked_for_there_is_only_forward(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    following(move)
+    ends.fails["promote"] = Broken("it is gone")
+    with pytest.raises(Broken):
+        switch(move)
+    assert move.state == PROMOTING
+    assert "reopen" not in ends.done
+    with pytest.raises(UserError, match="was promoted already"):
+        cancel(move)
+    ends.fails["flushed"] = Broken("it is gone")
+    with pytest.raises(Broken):
+        switch(move)
+    assert "reopen" not in ends.done, "the promotion may come at any moment"
+    with pytest.raises(UserError, match="its switch has begun"):
+        move.follow()
+    verdict = switch(move)
+    assert (verdict["verdict"], verdict["databases"]) == ("proven", ["shop"])
+    assert [each for each in ends.done if each in ("make_its_own", "stop", "drop_slot", "remove")][-3:] == ["drop_slot", "stop", "remove"]
+    assert switch(move)["done"] == "before"
+
+
+def test_one_that_somebody_else_has_promoted_is_refused(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    following(move)
+    ends.standby = False
+    with pytest.raises(UserError, match="promoted by somebody else"):
+        switch(move)
+    assert move.state == FOLLOWING
+    assert PROMOTED not in move.kept.record().values()
+
+
+def test_nothing_is_called_off_twice(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    assert not cancel(move)
+    following(move)
+    assert cancel(move)
+    assert ends.done[-2:] == ["remove", "drop_slot"]
+    assert not cancel(move)
+
+
+def test_what_another_machine_has_begun_is_left_alone(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    ends.slot = {move.slot: "physical"}
+    with pytest.raises(UserError, match="begun on another machine") as caught:
+        move.follow()
+    assert f"pg_drop_replication_slot('{move.slot}')" in caught.value.hint
+    assert ends.done == ["facts"]
