@@ -69,6 +69,7 @@ class Stacks:
 
         wanted = ["postgres-0", *([CLIENT] if namespace == SOURCE else [])]
         eventually(runs, "PostgreSQL runs", 60)
+        eventually(lambda: self.sql(namespace, "SELECT 1") == "1", "PostgreSQL answers", 60)
 
     def ledger(self, step: str, namespace: str, *more: str) -> Any:
         """What transactions.py says in its last line."""
