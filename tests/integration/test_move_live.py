@@ -118,6 +118,17 @@ class Stacks:
             start_new_session=True,
         )
 
+    def clear(self) -> None:
+        """Nothing uses the claims any more."""
+        for namespace in (SOURCE, TARGET):
+            client.AppsV1Api(self.api).delete_collection_namespaced_stateful_set(namespace)
+            self.core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
+
+        def gone() -> bool:
+            return not any(self.core.list_namespaced_pod(each).items for each in (SOURCE, TARGET))
+
+        eventually(gone, "their pods are gone", 60)
+
     def left(self) -> list[str]:
         found = [
             *self.core.list_pod_for_all_namespaces(label_selector=OURS).items,
@@ -167,9 +178,9 @@ def stacks(
         made.start(SOURCE)
         yield made
     finally:
-        for namespace in (SOURCE, TARGET):
-            made.core.delete_namespace(namespace)
-        eventually(lambda: not {SOURCE, TARGET} & {each.metadata.name for each in made.core.list_namespace().items}, "they are gone", 90)
+        made.clear()
+        for each in (second, first):
+            each.pulumi("destroy", "--yes", "--skip-preview", "--stack", each.stack)
         for volume in made.core.list_persistent_volume().items:
             made.core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
         eventually(lambda: not made.core.list_persistent_volume().items, "the volumes are gone")
