@@ -119,10 +119,12 @@ class Stacks:
         )
 
     def clear(self) -> None:
-        """Nothing uses the claims any more."""
+        """Nothing is in the namespaces but what is the stacks'."""
         for namespace in (SOURCE, TARGET):
             client.AppsV1Api(self.api).delete_collection_namespaced_stateful_set(namespace)
             self.core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
+            self.core.delete_collection_namespaced_secret(namespace)
+            self.core.delete_collection_namespaced_config_map(namespace, field_selector=f"metadata.name={CLIENT}")
 
         def gone() -> bool:
             return not any(self.core.list_namespaced_pod(each).items for each in (SOURCE, TARGET))
