@@ -69,6 +69,7 @@ class Stacks:
 
         wanted = ["postgres-0", *([CLIENT] if namespace == SOURCE else [])]
         eventually(runs, "PostgreSQL runs", 60)
+        eventually(lambda: self.sql(namespace, "SELECT 1") == "1", "PostgreSQL answers", 60)
 
     def ledger(self, step: str, namespace: str, *more: str) -> Any:
         """What transactions.py says in its last line."""
@@ -116,6 +117,19 @@ class Stacks:
             text=True,
             start_new_session=True,
         )
+
+    def clear(self) -> None:
+        """Nothing is in the namespaces but what is the stacks'."""
+        for namespace in (SOURCE, TARGET):
+            client.AppsV1Api(self.api).delete_collection_namespaced_stateful_set(namespace)
+            self.core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
+            self.core.delete_collection_namespaced_secret(namespace)
+            self.core.delete_collection_namespaced_config_map(namespace, field_selector=f"metadata.name={CLIENT}")
+
+        def gone() -> bool:
+            return not any(self.core.list_namespaced_pod(each).items for each in (SOURCE, TARGET))
+
+        eventually(gone, "their pods are gone", 60)
 
     def left(self) -> list[str]:
         found = [
@@ -166,9 +180,9 @@ def stacks(
         made.start(SOURCE)
         yield made
     finally:
-        for namespace in (SOURCE, TARGET):
-            made.core.delete_namespace(namespace)
-        eventually(lambda: not {SOURCE, TARGET} & {each.metadata.name for each in made.core.list_namespace().items}, "they are gone", 90)
+        made.clear()
+        for each in (second, first):
+            each.pulumi("destroy", "--yes", "--skip-preview", "--stack", each.stack)
         for volume in made.core.list_persistent_volume().items:
             made.core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
         eventually(lambda: not made.core.list_persistent_volume().items, "the volumes are gone")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ops.move.conversation import Broken
 from ops.move.kept import KeptMove, unproven_from
 from ops.move.live import checks, sql
 from ops.move.live.pod import volume
@@ -110,6 +111,15 @@ def test_names_and_strings_are_quoted() -> None:
     assert "ARRAY['a''b', 'c']::text[]" in sql.reopen(["a'b", "c"])
     assert "CONNECTIONS true" in sql.reopen(["a"])
     assert "ARRAY[]::text[]" in sql.reopen([])
+
+
+def test_an_answer_without_its_end_is_none() -> None:
+    assert sql.arguments(["SELECT 1"])[:2] == ["-c", "SELECT 1"]
+    assert sql.answer(f"1\n2\n{sql.END}\n") == "1\n2"
+    assert sql.answer(f"{sql.END}\n") == ""
+    for said in ("", "1\n"):
+        with pytest.raises(Broken, match="lost on the way"):
+            sql.answer(said)
 
 
 DATA = "pgdata"

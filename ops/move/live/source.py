@@ -13,7 +13,7 @@ from components.kube.mounts import claims_mounted_by
 from ops.errors import UserError
 from ops.move.claims import ClaimSide
 from ops.move.live.calls import call
-from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, drop_slot, literal, reopen
+from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, answer, arguments, drop_slot, literal, reopen
 
 POD = Path(__file__).with_name("pod")
 CLOSING = 60  # seconds in which all sessions have ended
@@ -38,8 +38,7 @@ class Source:
 
     def sql(self, *statements: str, longest: float = 60) -> str:
         """What psql says to these, each a transaction. Raises Broken and ApiError."""
-        arguments = [part for each in statements for part in ("-c", each)]
-        return call(self.side.api, self.path, self.container, _command("sql", *arguments), longest=longest).strip()
+        return answer(call(self.side.api, self.path, self.container, _command("sql", *arguments(statements)), longest=longest))
 
     def password(self) -> str:
         """The superuser's password, which is kept nowhere; empty where the image has none."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ops.move.conversation import Broken
+
 OLDEST = 140000  # server_version_num: pg_amcheck came with 14
 # What a standby must have at least as much of as its primary (high-availability, hot standby).
 _AT_LEAST = ("max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction")
@@ -51,6 +53,22 @@ FLUSHED = (
     "SELECT pg_logical_emit_message(true, 'storage-tiers', 'moved')",
     "SELECT pg_current_wal_flush_lsn()",
 )
+
+
+END = "end of the answer"
+
+
+def arguments(statements: Sequence[str]) -> list[str]:
+    """psql's, for these: each is a transaction, and their answer has an end."""
+    return [part for each in (*statements, f"SELECT '{END}'") for part in ("-c", each)]
+
+
+def answer(said: str) -> str:
+    """What psql has answered. Raises Broken where its end was lost on the way: exec may do that."""
+    lines = said.strip().splitlines()
+    if not lines or lines[-1] != END:
+        raise Broken("the answer to a query was lost on the way", passing=True)
+    return "\n".join(lines[:-1])
 
 
 def literal(text: str) -> str:

@@ -23,7 +23,7 @@ from ops.move.claims import ClaimSide
 from ops.move.conversation import Broken
 from ops.move.live.calls import call
 from ops.move.live.source import Source
-from ops.move.live.sql import reopen
+from ops.move.live.sql import answer, arguments, reopen
 
 TUNNEL = "tunnel"  # the container
 PORT = 15432  # of the tunnel, on the pod's loopback
@@ -186,16 +186,14 @@ class Target:
         """The end of what PostgreSQL has said."""
         return self._in_tunnel("python3", "-c", f"print(open('{LOG}').read()[-2000:])")
 
-    def sql(self, *statements: str) -> str:
+    def sql(self, *statements: str, database: str = "template1") -> str:
         """As Source.sql, by the socket that only the pod has."""
-        arguments = [part for each in statements for part in ("-c", each)]
-        fixed = ["-XAtqw", "-v", "ON_ERROR_STOP=1", "-h", RUN, "-p", "5432", "-U", self.source.user]
-        return self._in_engine("psql", *fixed, "-d", "template1", *arguments).strip()
+        fixed = ["-XAtqw", "-v", "ON_ERROR_STOP=1", "-h", RUN, "-p", "5432", "-U", self.source.user, "-d", database]
+        return answer(self._in_engine("psql", *fixed, *arguments(statements)))
 
     def has_amcheck(self, database: str) -> bool:
         """Whether the extension was made in a database."""
-        fixed = ["-XAtqw", "-h", RUN, "-p", "5432", "-U", self.source.user, "-d", database]
-        return self._in_engine("psql", *fixed, "-c", "SELECT 1 FROM pg_extension WHERE extname = 'amcheck'").strip() == "1"
+        return self.sql("SELECT 1 FROM pg_extension WHERE extname = 'amcheck'", database=database) == "1"
 
     def check_indexes(self, database: str, check: Callable[[], None]) -> None:
         """Tables and indexes of a database, by amcheck, which it has. Raises Broken."""
