@@ -37,6 +37,7 @@ def program(program_factory: Callable[..., Program], access: Access, core: clien
     program = program_factory(access=access)
     program.configure(cluster={"context": access.context, "identifier": access.context}, canary={"enabled": False})
     yield program
+    program.run("destroy", "--yes", "--skip-preview")  # where only a part of the tests has run
     remove_volumes(core)
 
 

@@ -40,10 +40,14 @@ PODS = [name.removeprefix("data-") for name in CLAIMS]
 
 @pytest.fixture(scope="module")
 def program(program_factory: Callable[..., Program], access: Access, core: client.CoreV1Api) -> Iterator[Program]:
-    """The program of this project, configured for the throw-away cluster, not yet up."""
+    """The program of this project, configured for the throw-away cluster, not yet up.
+
+    It is destroyed afterwards, where only a part of the tests has run.
+    """
     program = program_factory(access=access)
     program.configure(cluster={"context": access.context, "identifier": access.context})
     yield program
+    program.destroy()
     remove_volumes(core)
 
 
