@@ -12,6 +12,7 @@ from ops.snapshots.sets import SetPart, SnapshotSet, content_path, path
 from ops.volumes.stack_volumes import StackVolumes
 
 GONE = 60  # seconds until deleted snapshots are gone
+MADE = 10  # seconds in which the controller has made a snapshot's content
 
 
 def remove(stack: StackVolumes, parts: Sequence[SetPart]) -> list[str]:
@@ -20,6 +21,7 @@ def remove(stack: StackVolumes, parts: Sequence[SetPart]) -> list[str]:
     Waits until both are gone, at most a minute. The names of those that are left.
     """
     kube, namespace = stack.api.kube, stack.namespace
+    _wait_until_made(kube, parts)
     for part in parts:
         content = kube.find(_content(part))
         if content and _is_of(content, part):
@@ -32,6 +34,17 @@ def remove(stack: StackVolumes, parts: Sequence[SetPart]) -> list[str]:
         if not left or time.monotonic() > end:
             return [part.name for part in left]
         time.sleep(0.3)
+
+
+def _wait_until_made(kube: KubeApi, parts: Sequence[SetPart]) -> None:
+    """Wait for what the controller makes for each: nobody deletes a content that comes when its
+    snapshot is gone already (external-snapshotter 8.7, snapshot_controller.go, syncContent).
+    """
+    end = time.monotonic() + MADE
+    left = [part for part in parts if not part.content and not part.error]
+    while left and time.monotonic() < end:
+        left = [part for part in left if kube.find(_content(part)) is None]
+        time.sleep(0.3 if left else 0)
 
 
 def _content(part: SetPart) -> str:

@@ -49,6 +49,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(taking, "ERROR", 0.1)
     monkeypatch.setattr(taking, "LASTING", 1)
     monkeypatch.setattr(removing, "GONE", 0.5)
+    monkeypatch.setattr(removing, "MADE", 5)
     monkeypatch.setattr(restoring, "MADE", 0.5)
     monkeypatch.setattr(restoring, "GONE", 2)
 
@@ -438,6 +439,32 @@ def test_what_is_deleted_goes_with_the_clouds_copy_although_the_class_retains() 
     volumes = stack(cluster)
     found = take(volumes)
     assert remove(volumes, found.parts) == []
+    assert not cluster.in_(SNAPSHOTS) and not cluster.in_(CONTENTS)
+
+
+def test_nothing_of_a_snapshot_comes_when_it_is_deleted_already() -> None:
+    """A controller that is slow makes a content also for a snapshot that has gone meanwhile."""
+
+    class SlowCluster(SnapshotCluster):
+        def __init__(self) -> None:
+            super().__init__()
+            self.making: dict[str, int] = {}  # looks until it is made, by the snapshot's UID
+
+        def control(self) -> None:
+            for each in self.in_(SNAPSHOTS).values():
+                self.making.setdefault(each["metadata"]["uid"], 6)
+            for uid in self.making:
+                self.making[uid] -= 1
+                if self.making[uid] == 0:
+                    of = {"deletionPolicy": "Retain", "volumeSnapshotRef": {"uid": uid}}
+                    self.add(CONTENTS, {"metadata": {"name": f"snapcontent-{uid}"}, "spec": of})
+
+    cluster = SlowCluster()
+    made = cluster.add(SNAPSHOTS, {"metadata": {"name": f"{NAME}-0"}})
+    part = SetPart(f"{NAME}-0", made["metadata"]["uid"], 0, "streaming", "run")
+    assert remove(stack(cluster), [part]) == []
+    for _ in range(10):
+        cluster.control()
     assert not cluster.in_(SNAPSHOTS) and not cluster.in_(CONTENTS)
 
 
