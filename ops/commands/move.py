@@ -75,8 +75,6 @@ def move(
     stop = threading.Event()
     moves, sides = planning.moves(_stack(source), _stack(target), from_folder, to_folder, service=service, ordinal=ordinal, stop=stop)
     problems = planning.problems(sides, moves, verify=verify)
-    if problems and not only_plan:
-        raise UserError("\n".join(["nothing was moved:", *(f"  {each}" for each in problems)]))
     if only_plan:
         able = [] if problems else moves
         with showing.shown(able, as_json=as_json) as look:
@@ -86,6 +84,7 @@ def move(
         if problems:
             raise SystemExit(NOT_MOVED)
         return
+    planning.refuse(problems)
     with showing.shown(moves, as_json=as_json) as look:
         done, failures = session.each_of(moves, VolumeMove.verify if verify else VolumeMove.move, parallel, stop, look)
     verdicts = [verdict for _, verdict in done]
@@ -130,11 +129,13 @@ def _live(
 
     found = session.moves(_stack(source), _stack(target), service, ordinal, as_json=as_json)
     if given == ["plan"]:
-        raise SystemExit(session.plan(found, as_json=as_json))
+        if not session.plan(found, as_json=as_json):
+            raise SystemExit(NOT_MOVED)
+        return
     chosen = [*(["--service", service] if service else []), *(["--ordinal", str(ordinal)] if ordinal is not None else [])]
     command = " ".join(["python -m ops move --from", source, "--to", target, *chosen, "--live"])
     step = given[0] if given else "follow"
-    raise SystemExit(session.run(found, step, command, as_json=as_json))
+    session.run(found, step, command, as_json=as_json)
 
 
 def _stack(name: str | None) -> Any:  # noqa: ANN401 - see planning.StackAndApi

@@ -43,15 +43,7 @@ def moves(
             check_root(option, folder)
     sides: Sides = []
     if source and target:
-        replicas = claims.wanted(source.settings, service, ordinal, "--from")
-        lacking = [f"{name}-{number}" for name, number in replicas if not _has(target.settings, name, number)]
-        if lacking:
-            raise UserError(
-                f"stack {target.settings.stack} has no volumes for {', '.join(lacking)} of stack {source.settings.stack}.",
-                f"Add them to `services` in Pulumi.{target.settings.stack}.yaml, or move one service: --service NAME",
-            )
-        found = claims.pairs(claims.find(*source, replicas), claims.find(*target, replicas))
-        sides = list(found)
+        sides = list(paired(source, target, claims.wanted(source.settings, service, ordinal, "--from")))
     elif source:
         sides = [(side, None) for side in claims.find(*source, claims.wanted(source.settings, service, ordinal, "--from"))]
     elif target:
@@ -65,6 +57,17 @@ def moves(
         second: End = ClaimEnd(other, stop) if other else FolderEnd(_folder(to_folder, side))
         made.append(VolumeMove(f"{side.service}-{side.ordinal}", first, second, stop))
     return made, sides
+
+
+def paired(source: StackAndApi, target: StackAndApi, replicas: Sequence[tuple[str, int]]) -> list[tuple[ClaimSide, ClaimSide]]:
+    """The claims of these replicas in both stacks. Raises UserError and ApiError."""
+    lacking = [f"{name}-{number}" for name, number in replicas if not _has(target.settings, name, number)]
+    if lacking:
+        raise UserError(
+            f"stack {target.settings.stack} has no volumes for {', '.join(lacking)} of stack {source.settings.stack}.",
+            f"Add them to `services` in Pulumi.{target.settings.stack}.yaml, or move one service: --service NAME",
+        )
+    return claims.pairs(claims.find(*source, replicas), claims.find(*target, replicas))
 
 
 def _has(settings: Settings, service: str, ordinal: int) -> bool:
@@ -100,6 +103,12 @@ def problems(sides: Sides, made: Sequence[VolumeMove], *, verify: bool) -> list[
                 if str(problem) not in found:
                     found.append(str(problem))
     return found
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise UserError with all that keeps moves from beginning, where there is anything."""
+    if problems:
+        raise UserError("\n".join(["nothing was moved:", *(f"  {each}" for each in problems)]))
 
 
 def planned(move: VolumeMove) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import click
@@ -15,7 +15,7 @@ from ops.move.progress import Progress as HowFar
 from ops.move.run import VolumeMove
 from ops.volumes.listing import readable
 
-_EVERY = 5.0  # seconds between two lines
+EVERY = 5.0  # seconds between two lines
 
 
 @contextmanager
@@ -63,11 +63,10 @@ class _Lines:
         for move in self._moves:
             now = move.progress
             phase, when = self._said.get(move.id, ("waiting", 0.0))
-            if now.phase != phase or (now.bytes and time.monotonic() - when > _EVERY):
+            if now.phase != phase or (now.bytes and time.monotonic() - when > EVERY):
                 self._said[move.id] = now.phase, time.monotonic()
                 if self._as_json:
-                    errors.file.write(json.dumps(_event(move)) + "\n")
-                    errors.file.flush()
+                    as_json_line(_event(move))
                 else:
                     say(f"  {move.title}: {now.phase}{_amount(now)}")
 
@@ -85,6 +84,12 @@ def _amount(now: HowFar) -> str:
     rate = now.bytes / max(seconds, 0.001)
     left = f", about {duration((now.of_bytes - now.bytes) / rate)} left" if now.bytes and seconds > 1 and now.bytes < now.of_bytes else ""
     return f", {readable(now.bytes)} of {readable(now.of_bytes)}{left}"
+
+
+def as_json_line(event: Mapping[str, object]) -> None:
+    """Print an event as a line of JSON to standard error."""
+    errors.file.write(json.dumps(event) + "\n")
+    errors.file.flush()
 
 
 def as_json(found: object) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kubernetes import client
 
 from devkube.cluster import Access, Cluster, EmbeddedCluster
@@ -21,7 +20,7 @@ from tests.conftest import eventually
 from tests.faults import media
 from tests.faults.tier import Tiers
 from tests.integration.consumer_pods import ConsumerPods
-from tests.integration.move_stacks import CLAIM, LEVEL, OURS, SOURCE, TARGET, Stacks, canary, clear, directory_of, fill
+from tests.integration.move_stacks import CLAIM, LEVEL, OURS, SOURCE, TARGET, Stacks, bring_up_second, canary, clear, directory_of, fill
 from tests.program import Program
 
 
@@ -121,16 +120,7 @@ def two_stacks(
     first.configure(cluster={"context": access.context, "identifier": access.context}, canary=canary(first), services=services)
     variables = {**first.variables, "XDG_STATE_HOME": str(tmp_path_factory.mktemp("state"))}
     first = Program(first.folder, variables, "dev")
-    second = Program(first.folder, variables, "aws")
-    document = yaml.safe_load(first.stack_file.read_text())
-    config = document["config"]
-    config["storage-tiers:namespace"] = {"name": TARGET}
-    config["storage-tiers:tiers"] = {"other": {"kind": "database"}}
-    config["storage-tiers:services"] = {"postgres": {"tier": "other", "size": "2Gi"}}
-    second.stack_file.write_text(yaml.safe_dump(document, sort_keys=False))
-    second.pulumi("stack", "init", "aws")
-    for each in (first, second):
-        each.up("--stack", each.stack)
+    second = bring_up_second(first, {"postgres": {"tier": "other", "size": "2Gi"}})
     for namespace in (SOURCE, TARGET):
         core.patch_namespace(namespace, {"metadata": {"labels": {LEVEL: "baseline"}}})  # all that a move takes
         users = ConsumerPods(core, busybox, namespace)

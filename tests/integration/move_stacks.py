@@ -50,15 +50,7 @@ class Stacks:
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """The command, running, with its progress as JSON lines on stderr."""
-        return subprocess.Popen(
-            [str(paths.SCRIPTS / "python"), "-m", "ops", *ARGUMENTS, "--json", *arguments],
-            cwd=self.program.folder,
-            env=self.program.variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        return begin(self.program, *ARGUMENTS, "--json", *arguments)
 
     def pods(self) -> list[Any]:
         found: list[Any] = self.core.list_pod_for_all_namespaces(label_selector=OURS).items
@@ -66,6 +58,35 @@ class Stacks:
 
     def users(self, namespace: str) -> ConsumerPods:
         return ConsumerPods(self.core, self.busybox, namespace)
+
+
+def begin(program: Program, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    """`python -m ops` in the program's folder, running, in a session of its own."""
+    return subprocess.Popen(
+        [str(paths.SCRIPTS / "python"), "-m", "ops", *arguments],
+        cwd=program.folder,
+        env=program.variables,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def bring_up_second(first: Program, services: dict[str, Any]) -> Program:
+    """Both come up: the first, and beside it stack aws, with its own namespace and class."""
+    second = Program(first.folder, first.variables, "aws")
+    document = yaml.safe_load(first.stack_file.read_text())
+    document["config"] |= {
+        "storage-tiers:namespace": {"name": TARGET},
+        "storage-tiers:tiers": {"other": {"kind": "database"}},
+        "storage-tiers:services": services,
+    }
+    second.stack_file.write_text(yaml.safe_dump(document, sort_keys=False))
+    second.pulumi("stack", "init", "aws")
+    for each in (first, second):
+        each.up("--stack", each.stack)
+    return second
 
 
 def canary(program: Program) -> dict[str, Any]:

@@ -23,8 +23,9 @@ from kubernetes.stream import stream
 from devkube import paths
 from devkube.cluster import Access, EmbeddedCluster
 from devkube.images import build_image, reference
+from tests.clean_up import remove_volumes
 from tests.conftest import eventually
-from tests.integration.move_stacks import LEVEL, OURS, SOURCE, TARGET, canary
+from tests.integration.move_stacks import LEVEL, OURS, SOURCE, TARGET, begin, bring_up_second, canary
 from tests.integration.page_consumers import CLIENT, PASSWORD, PROGRAMS, client_pod, engine_of, ready
 from tests.integration.test_docs import files
 from tests.program import Program
@@ -108,15 +109,7 @@ class Stacks:
         return self.program.ops(*ARGUMENTS, *arguments)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [str(paths.SCRIPTS / "python"), "-m", "ops", *ARGUMENTS, *arguments],
-            cwd=self.program.folder,
-            env=self.program.variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        return begin(self.program, *ARGUMENTS, *arguments, stderr=subprocess.STDOUT)
 
     def clear(self) -> None:
         """Nothing is in the namespaces but what is the stacks'."""
@@ -158,17 +151,7 @@ def stacks(
         services={"postgres": postgres},
     )
     first = Program(first.folder, {**first.variables, "XDG_STATE_HOME": str(tmp_path / "state")}, "dev")
-    second = Program(first.folder, first.variables, "aws")
-    document = yaml.safe_load(first.stack_file.read_text())
-    document["config"] |= {
-        "storage-tiers:namespace": {"name": TARGET},
-        "storage-tiers:tiers": {"other": {"kind": "database"}},
-        "storage-tiers:services": {"postgres": {**postgres, "tier": "other", "size": "2Gi"}},
-    }
-    second.stack_file.write_text(yaml.safe_dump(document, sort_keys=False))
-    second.pulumi("stack", "init", "aws")
-    for each in (first, second):
-        each.up("--stack", each.stack)
+    second = bring_up_second(first, {"postgres": {**postgres, "tier": "other", "size": "2Gi"}})
     made = Stacks(first, api)
     try:
         made.core.patch_namespace(TARGET, {"metadata": {"labels": {LEVEL: "restricted"}}})
@@ -183,9 +166,7 @@ def stacks(
         made.clear()
         for each in (second, first):
             each.pulumi("destroy", "--yes", "--skip-preview", "--stack", each.stack)
-        for volume in made.core.list_persistent_volume().items:
-            made.core.patch_persistent_volume(volume.metadata.name, {"spec": {"persistentVolumeReclaimPolicy": "Delete"}})
-        eventually(lambda: not made.core.list_persistent_volume().items, "the volumes are gone")
+        remove_volumes(made.core)
 
 
 def slots(stacks: Stacks) -> str:

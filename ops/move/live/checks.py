@@ -54,12 +54,17 @@ def of_source(source: Source, facts: dict[str, Any], slot: str) -> Iterator[str]
 def of_target(side: ClaimSide, facts: dict[str, Any], move: str) -> Iterator[str]:
     """What the target's claim would have to be otherwise. Raises ApiError."""
     yield from refusals(side, writes=True, move=move)
-    needed = int((facts["bytes"] + facts["walBytes"]) * _SPARE)
+    needed = _needed(facts)
     if side.size < needed:
         yield (
             f"claim {side.name} of stack {side.settings.stack} has {readable(side.size)}, and the source needs {readable(needed)}: "
             "make it larger (`size` in its settings)"
         )
+
+
+def _needed(facts: dict[str, Any]) -> int:
+    """Bytes that the target has to have."""
+    return int((facts["bytes"] + facts["walBytes"]) * _SPARE)
 
 
 def check_volume(found: dict[str, Any], side: ClaimSide, facts: dict[str, Any], move: str) -> None:
@@ -69,7 +74,7 @@ def check_volume(found: dict[str, Any], side: ClaimSide, facts: dict[str, Any], 
         raise UserError(f"{where} isn't empty: {', '.join(found['others']) or 'another move is under way'}.", "A move takes an empty one.")
     if not found["writable"]:
         raise UserError(f"{where} can't be written by PostgreSQL's user: its file system takes no fsGroup.", "Move without --live.")
-    needed = int((facts["bytes"] + facts["walBytes"]) * _SPARE)
+    needed = _needed(facts)
     if not found["begun"] and found["freeBytes"] < needed:
         raise UserError(f"{where} has {readable(found['freeBytes'])} free, and {readable(needed)} are needed.", "Make it larger.")
 

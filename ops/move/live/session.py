@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -17,11 +16,9 @@ from ops.move.conversation import Broken
 from ops.move.live import checks
 from ops.move.live.run import LiveMove
 from ops.move.live.switching import cancel, switch, way_back
-from ops.move.planning import StackAndApi
+from ops.move.planning import StackAndApi, paired, refuse
 from ops.volumes.listing import readable
 
-NOT_MOVED = 1  # exit status
-_EVERY = 5.0  # seconds between two lines about the same step
 STEPS: dict[str, Callable[[LiveMove], dict[str, Any]]] = {
     "follow": LiveMove.follow,
     "switch": switch,
@@ -39,12 +36,11 @@ class Teller:
     def __call__(self, step: str, detail: str) -> None:
         """`step` is under way; `detail` says how far."""
         now = time.monotonic()
-        if step == self._said and now - self._when < _EVERY:
+        if step == self._said and now - self._when < showing.EVERY:
             return
         self._said, self._when = step, now
         if self._as_json:
-            errors.file.write(json.dumps({"event": "progress", "volume": self._title, "phase": step, "detail": detail}) + "\n")
-            errors.file.flush()
+            showing.as_json_line({"event": "progress", "volume": self._title, "phase": step, "detail": detail})
         else:
             say(f"  {self._title}: {step}{f', {detail}' if detail else ''}")
 
@@ -59,14 +55,9 @@ def moves(source: StackAndApi, target: StackAndApi, service: str | None, ordinal
             f"Where it is: `services.{name}.engine: {{postgresql: {{}}}}` in Pulumi.{source.settings.stack}.yaml says so. Others are moved "
             "stopped, without --live.",
         )
-    lacking = [f"{name}-{number}" for name, number in replicas if number >= _replicas(target.settings, name)]
-    if lacking:
-        raise UserError(
-            f"stack {target.settings.stack} has no volumes for {', '.join(lacking)} of stack {source.settings.stack}.",
-            f"Add them to `services` in Pulumi.{target.settings.stack}.yaml, or move one service: --service NAME",
-        )
-    found = claims.pairs(claims.find(*source, replicas), claims.find(*target, replicas))
-    return [LiveMove(one, other, Teller(f"{one.service}-{one.ordinal}", as_json=as_json)) for one, other in found]
+    return [
+        LiveMove(one, other, Teller(f"{one.service}-{one.ordinal}", as_json=as_json)) for one, other in paired(source, target, replicas)
+    ]
 
 
 def _is_postgresql(settings: Settings, service: str) -> bool:
@@ -74,12 +65,8 @@ def _is_postgresql(settings: Settings, service: str) -> bool:
     return engine is not None and isinstance(engine.chosen[1], PostgresqlEngine)
 
 
-def _replicas(settings: Settings, service: str) -> int:
-    return settings.services[service].replicas if service in settings.services else 0
-
-
-def plan(found: Sequence[LiveMove], *, as_json: bool) -> int:
-    """Say what keeps each from beginning, and what one has to know; the exit status."""
+def plan(found: Sequence[LiveMove], *, as_json: bool) -> bool:
+    """Say what keeps each from beginning, and what one has to know; whether all can begin."""
     problems = {each.title: each.problems() for each in found}
     if as_json:
         known = [
@@ -93,7 +80,7 @@ def plan(found: Sequence[LiveMove], *, as_json: bool) -> int:
             for each in found
         ]
         showing.as_json({"moves": known, "problems": [problem for each in problems.values() for problem in each]})
-        return NOT_MOVED if any(problems.values()) else 0
+        return not any(problems.values())
     for each in found:
         for problem in problems[each.title]:
             errors.print(f"[red]error:[/] {escape(problem)}")
@@ -104,18 +91,16 @@ def plan(found: Sequence[LiveMove], *, as_json: bool) -> int:
                 say(f"  {warning}")
     if not any(problems.values()):
         say("Nothing was moved. Without --plan a standby is made on the target, and the source goes on.")
-    return NOT_MOVED if any(problems.values()) else 0
+    return not any(problems.values())
 
 
-def run(found: Sequence[LiveMove], step: str, command: str, *, as_json: bool) -> int:
-    """Do a step for each; the exit status. `command` is how the move is asked for.
+def run(found: Sequence[LiveMove], step: str, command: str, *, as_json: bool) -> None:
+    """Do a step for each. `command` is how the move is asked for.
 
     Raises UserError, Broken and ApiError of the first that fails: the others are as they were.
     """
     if step == "follow":
-        problems = [problem for each in found if each.state in ("", "begun") for problem in each.problems()]
-        if problems:
-            raise UserError("\n".join(["nothing was moved:", *(f"  {each}" for each in problems)]))
+        refuse([problem for each in found if each.state in ("", "begun") for problem in each.problems()])
     verdicts = []
     for each in found:
         try:
@@ -130,7 +115,6 @@ def run(found: Sequence[LiveMove], step: str, command: str, *, as_json: bool) ->
                 say(line)
     if as_json:
         showing.as_json(verdicts)
-    return 0
 
 
 def _after(move: LiveMove, command: str) -> str:

@@ -76,11 +76,6 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def identifier(name: str) -> str:
-    """A name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def reopen(databases: Sequence[str]) -> str:
     """Those of the databases that are there take connections again."""
     names = f"ARRAY[{', '.join(map(literal, databases))}]::text[]"
