@@ -217,6 +217,19 @@ def test_a_disk_fault_is_the_cause_whatever_the_engine_says_after_it() -> None:
     assert str(fault) == "Kafka has ended with status 1: java.nio.file.FileSystemException: /volume/kafka/accept-0: No space left on device"
 
 
+def test_what_kept_an_engine_from_starting_is_told_and_not_only_that_something_has() -> None:
+    log = common.EngineLog(kafka_broker.TROUBLE)
+    lines = [
+        b"ERROR Kafka$: Exiting Kafka due to fatal exception\n",
+        b"java.lang.RuntimeException: No readable meta.properties files found.\n",
+        b"\tat org.apache.kafka.metadata.properties.MetaPropertiesEnsemble.verify(MetaPropertiesEnsemble.java:493)\n",
+        b"\tat org.apache.kafka.common.errors.ApiException.<init>(ApiException.java:30)\n",
+    ]
+    log.pass_on(lines)
+    fault = log.explained(common.EngineFault("ended", "Kafka has ended with status 1"))
+    assert str(fault) == "Kafka has ended with status 1: java.lang.RuntimeException: No readable meta.properties files found."
+
+
 def fault(errno: str, message: str) -> dict[str, str]:
     return {"errno": errno, "path": "", "message": message}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -25,7 +26,8 @@ STARTING = 120  # seconds that a start may take, with its recovery
 LIBRARIES = "/opt/kafka/libs"  # of the official image
 HEAP = "256m"
 CLIENT, CONTROLLER = 9092, 9093  # ports
-TROUBLE = re.compile(r"((FATAL|ERROR) |java\.n?io\.[\w.]*Exception).*")
+# An exception's own line, and not that of the call that has made it.
+TROUBLE = re.compile(r"((FATAL|ERROR) |(java|org\.apache\.kafka)\.[\w.$]+(Exception|Error)\b(?!\.)).*")
 # What a broker says of records whose checksum is wrong, and which it throws away with all that
 # follow (LogSegment.recover of Kafka 4). A batch that was cut off by the kill it doesn't mention.
 DISCARDED = re.compile(r"Found invalid messages in log segment .*")
@@ -78,11 +80,20 @@ class KafkaBroker:
         }
 
     def make(self) -> None:
-        """A new log directory, as kafka-storage.sh formats it. Raises OSError."""
+        """A new log directory, as kafka-storage.sh formats it: it is on the disk before it is used.
+
+        Raises OSError.
+        """
         self.data.mkdir()
         cluster = identifier(hashlib.blake2b(self.run.encode(), digest_size=16).digest())
         lines = {"version": "1", "cluster.id": cluster, "node.id": str(self.broker + 1), "directory.id": identifier(uuid.uuid4().bytes)}
-        (self.data / "meta.properties").write_text(properties(lines))
+        with (self.data / "meta.properties").open("w", encoding="utf-8") as file:
+            file.write(properties(lines))
+            file.flush()
+            os.fsync(file.fileno())
+        folder = os.open(self.data, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
 
     def start(self) -> None:
         """Start it, once the others' addresses are known. Raises EngineFault, OSError."""
