@@ -152,10 +152,11 @@ class MovePod:
         self.api.delete(objects.namespaced(self.pod.namespace, "configmaps", self.pod.name))
 
 
-def start(api: KubeApi, settings: Settings, made: Json, data: Mapping[str, str], *, claim: Json, run: str) -> ProbePod:
+def start(api: KubeApi, settings: Settings, made: Json, data: Mapping[str, str], *, claim: Json, run: str, image: str = "") -> ProbePod:
     """Make a pod that mounts a claim, with its files `data`, and wait until it runs.
 
-    Raises UserError, also where another run has made it, and ApiError.
+    `image` is its first container's, where that isn't the canary's. Raises UserError, also where
+    another run has made it, and ApiError.
     """
     namespace, name = settings.namespace.name, claim["metadata"]["name"]
     script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": made["metadata"], "data": data, "immutable": True}
@@ -165,7 +166,8 @@ def start(api: KubeApi, settings: Settings, made: Json, data: Mapping[str, str],
     except ApiError as problem:
         raise refused(problem, settings) from None
     _check_own(api.get(pod.path), run)
-    started = PodStart(api.context, namespace, name, claim["spec"].get("storageClassName", ""), settings.canary.image)
+    known = {"other_image": "It is the source's own: the target's nodes have to get it as well."} if image else {}
+    started = PodStart(api.context, namespace, name, claim["spec"].get("storageClassName", ""), image or settings.canary.image, **known)
     uids = {pod.uid, claim["metadata"]["uid"]}
     watch = StartWatch(api, started, created=pod.created, timeouts=Timeouts(), events=lambda: events_about(api, namespace, uids))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ops.errors import UserError
@@ -18,6 +19,7 @@ SOURCE_RIGHTS = (
     *((verb, f"pods/{sub}", "") for verb in ("create", "get") for sub in ("exec", "portforward")),
 )
 _SENDERS = 2  # the base backup's own, and that of its WAL
+_MACHINES = ("x86_64", "aarch64")  # as Linux and PostgreSQL's version() name them
 _SPARE = 1.1  # the WAL that comes while it is copied needs room as well
 
 
@@ -47,6 +49,14 @@ def of_source(source: Source, facts: dict[str, Any], slot: str) -> Iterator[str]
         yield f"{where} has no free replication slot: max_replication_slots is too small, or drop one that nobody uses"
     if facts["tablespaces"]:
         yield f"{where} has tablespaces of its own ({', '.join(facts['tablespaces'])}), which aren't on the volume's PGDATA"
+    if facts["unlogged"]:
+        names = ", ".join(facts["unlogged"])
+        yield (
+            f"{where} has unlogged tables, in {names}: what is in them isn't in the WAL, and a standby has them empty. "
+            "`ALTER TABLE … SET LOGGED` each (pg_class has them with relpersistence = 'u'), or move without --live"
+        )
+    if Path(facts["dataDirectory"]) != Path(source.data):
+        yield f"{where} has its data in {facts['dataDirectory']}, and not where PGDATA says: {source.data}"
     if not re.search(r"(^|,)\s*(\*|localhost|127\.0\.0\.1|0\.0\.0\.0)\s*(,|$)", facts["listens"]):
         yield f"{where} listens on {facts['listens'] or 'its socket alone'}, not on its loopback: listen_addresses takes localhost as well"
 
@@ -74,6 +84,13 @@ def check_volume(found: dict[str, Any], side: ClaimSide, facts: dict[str, Any], 
         raise UserError(f"{where} isn't empty: {', '.join(found['others']) or 'another move is under way'}.", "A move takes an empty one.")
     if not found["writable"]:
         raise UserError(f"{where} can't be written by PostgreSQL's user: its file system takes no fsGroup.", "Move without --live.")
+    other = next((each for each in _MACHINES if each != found["machine"] and each in facts["built"]), "")
+    if found["machine"] in _MACHINES and other:
+        raise UserError(
+            f"the target's node is of architecture {found['machine']}, and the source's PostgreSQL is built for {other}: replication "
+            "takes the same on both.",
+            "Have nodes of the source's architecture (`canary.pod.nodeSelector`), or move by pg_dump.",
+        )
     needed = _needed(facts)
     if not found["begun"] and found["freeBytes"] < needed:
         raise UserError(f"{where} has {readable(found['freeBytes'])} free, and {readable(needed)} are needed.", "Make it larger.")
@@ -86,6 +103,10 @@ def warnings(facts: dict[str, Any]) -> Iterator[str]:
         yield f"Logical replication slots don't come along: {', '.join(logical)}. Whoever reads from them begins anew on the new stack."
     if facts["subscriptions"]:
         yield f"{facts['subscriptions']} subscriptions come along, and need the slots of their publisher: look at them after the switch."
+    if facts["prepared"]:
+        yield f"{facts['prepared']} prepared transactions (PREPARE TRANSACTION) come along, prepared: end them on the new stack."
+    if facts["archives"]:
+        yield "What the move itself writes isn't archived: where the new stack archives its WAL, begin there with a new base backup."
     if facts["slotKeep"] == "-1":
         yield "max_slot_wal_keep_size is -1: what the source writes until the switch is kept for the standby, and may fill its volume."
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from components.kube.mounts import claims_mounted_by
 from ops.errors import UserError
 from ops.move.claims import ClaimSide
 from ops.move.live.calls import call
-from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, answer, arguments, drop_slot, literal, reopen
+from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, OPTIONS, answer, drop_slot, literal, reopen, script
 
 POD = Path(__file__).with_name("pod")
+PORT = 5432  # where the server's own postmaster.pid doesn't say it
 CLOSING = 60  # seconds in which all sessions have ended
 
 
@@ -35,10 +36,18 @@ class Source:
     data: str
     user: str
     owner: tuple[int, int]
+    port: int = PORT
 
     def sql(self, *statements: str, longest: float = 60) -> str:
         """What psql says to these, each a transaction. Raises Broken and ApiError."""
-        return answer(call(self.side.api, self.path, self.container, _command("sql", *arguments(statements)), longest=longest))
+        return answer(call(self.side.api, self.path, self.container, _command("sql", OPTIONS), stdin=script(statements), longest=longest))
+
+    def check_replication(self) -> None:
+        """A standby may connect from the loopback, with this user and password.
+
+        Raises Broken and ApiError.
+        """
+        call(self.side.api, self.path, self.container, _command("replication"))
 
     def password(self) -> str:
         """The superuser's password, which is kept nowhere; empty where the image has none."""
@@ -77,6 +86,15 @@ class Source:
         """Undo `close`."""
         self.sql(reopen(databases))
 
+    def known(self) -> Json:
+        """What is kept of it on this machine: for when its pod is gone."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "side"}
+
+
+def remembered(side: ClaimSide, known: Json) -> Source:
+    """As it was kept."""
+    return Source(side, **{**known, "owner": tuple(known["owner"])})
+
 
 def find(side: ClaimSide) -> Source:
     """The one pod that runs on a claim. Raises UserError, Broken and ApiError."""
@@ -94,13 +112,24 @@ def find(side: ClaimSide) -> Source:
     name = pod["metadata"]["name"]
     path = objects.namespaced(namespace, "pods", name)
     container, mount = _mounting(pod, side.name)
-    data, user, owner = [*call(side.api, path, container["name"], _command("variables")).split("\n"), "", "", ""][:3]
+    data, user, owner, port = [*call(side.api, path, container["name"], _command("variables")).split("\n"), *[""] * 4][:4]
     if not data or Path(mount["mountPath"]) not in Path(data).parents:
         raise UserError(
             f"pod {name}: PGDATA ({data or 'which is not set'}) isn't a folder below {mount['mountPath']}, where the claim is mounted.",
             "A live move needs a subdirectory (docs/consumers.md). Otherwise move without --live.",
         )
-    return Source(side, path, name, container["name"], _image(pod, container), mount, data, user, _owner(pod, container, owner))
+    return Source(
+        side,
+        path,
+        name,
+        container["name"],
+        _image(pod, container),
+        mount,
+        data,
+        user,
+        _owner(pod, container, owner),
+        int(port) if port.isdigit() else 5432,
+    )
 
 
 def _mounting(pod: Json, claim: str) -> tuple[Json, Json]:
@@ -116,6 +145,11 @@ def _mounting(pod: Json, claim: str) -> tuple[Json, Json]:
         names = ", ".join(container["name"] for container, _ in found)
         raise UserError(
             f"pod {pod['metadata']['name']} mounts claim {claim} {len(found)} times ({names}): which is PostgreSQL isn't known.",
+            "Stop it, and move without --live.",
+        )
+    if "subPathExpr" in found[0][1]:
+        raise UserError(
+            f"pod {pod['metadata']['name']} mounts claim {claim} with subPathExpr: what it is on the new stack isn't known.",
             "Stop it, and move without --live.",
         )
     return found[0]

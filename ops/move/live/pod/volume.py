@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def look(root: Path, data: Path, move: str) -> dict[str, Any]:
         "freeBytes": system.f_bavail * system.f_frsize,
         "begun": data.exists(),
         "writable": os.access(root, os.W_OK),
+        "machine": platform.machine(),
     }
 
 
