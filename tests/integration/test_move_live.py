@@ -51,6 +51,7 @@ class Stacks:
     program: Program
     api: client.ApiClient
     acknowledged: int = 0
+    document: Callable[[], Json] = stateful_set
 
     @property
     def core(self) -> client.CoreV1Api:
@@ -58,7 +59,7 @@ class Stacks:
 
     def start(self, namespace: str) -> None:
         """As a person does on a new stack, with the page's StatefulSet."""
-        document = stateful_set()
+        document = self.document()
         document["metadata"]["namespace"] = namespace
         client.AppsV1Api(self.api).create_namespaced_stateful_set(namespace, document)
         self.wait(namespace)
