@@ -175,12 +175,9 @@ exec postgres -c unix_socket_directories=/tmp {" ".join(f"-c '{each}'" for each 
     ]
     container["volumeMounts"].append({"name": "secret", "mountPath": "/secret"})
     spec["volumes"] = [{"name": "secret", "secret": {"secretName": "odd", "defaultMode": 0o440}}]
-    beside = {
-        "name": "beside",
-        "image": container["image"],
-        "command": ["sh", "-c", "read -r _ < /tmp/none || while :; do read -r _; done"],
-    }
-    spec["containers"].append({**beside, "stdin": True, "securityContext": container["securityContext"]})
+    beside = {"name": "beside", "image": container["image"], "stdin": True}
+    beside["command"] = ["sh", "-c", "trap 'exit 0' TERM; read -r _"]
+    spec["containers"].append({**beside, "securityContext": container["securityContext"]})
     return found
 
 
@@ -233,9 +230,7 @@ def start_odd(stacks: Stacks, namespace: str) -> None:
 
 
 def test_a_postgresql_with_passwords_tls_and_names_of_its_own(odd: Stacks) -> None:
-    odd_sql(
-        odd, SOURCE, *(f"CREATE DATABASE {quoted(each)}" for each in ODD), "CREATE DATABASE shut", "CREATE DATABASE model IS_TEMPLATE true"
-    )
+    odd_sql(odd, SOURCE, *(f"CREATE DATABASE {quoted(each)}" for each in (*ODD, "shut")), "CREATE DATABASE model IS_TEMPLATE true")
     odd_sql(odd, SOURCE, "ALTER DATABASE shut ALLOW_CONNECTIONS false")
     for each in ODD:
         odd_sql(odd, SOURCE, "CREATE EXTENSION amcheck", "CREATE TABLE t (n int PRIMARY KEY)", "INSERT INTO t VALUES (1)", database=each)
