@@ -119,6 +119,7 @@ class Stacks:
             self.core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
             self.core.delete_collection_namespaced_secret(namespace)
             self.core.delete_collection_namespaced_config_map(namespace, field_selector=f"metadata.name={CLIENT}")
+            self.core.delete_collection_namespaced_config_map(namespace, label_selector=OURS)
 
         def gone() -> bool:
             return not any(self.core.list_namespaced_pod(each).items for each in (SOURCE, TARGET))

@@ -11,6 +11,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +28,7 @@ from tests import kubeconfig
 from tests.conftest import eventually
 from tests.faults.relay import Relay
 from tests.integration import test_move_live as live
-from tests.integration.move_stacks import LEVEL, OURS, SOURCE, TARGET, begin, directory_of
+from tests.integration.move_stacks import LEVEL, MIB, OURS, SOURCE, TARGET, begin, directory_of
 from tests.integration.page_consumers import PASSWORD
 from tests.integration.test_move_live import Stacks, check_target, fill, slots, wait_for
 from tests.program import Program
@@ -60,6 +61,15 @@ def relayed(stacks: Stacks, access: Access, tmp_path: Path) -> Iterator[tuple[Re
     aws.configure(cluster={"context": access.context, "identifier": access.context})
 
 
+def size(folder: Path) -> int:
+    """Of all files below it that stay for so long."""
+    found = 0
+    for each in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            found += each.stat().st_size
+    return found
+
+
 @pytest.mark.parametrize("how", ["cut", "fall_silent"])
 def test_a_connection_to_the_source_that_drops_in_mid_copy_is_named(relayed: tuple[Relay, Stacks], how: str) -> None:
     way, behind = relayed
@@ -69,6 +79,8 @@ def test_a_connection_to_the_source_that_drops_in_mid_copy_is_named(relayed: tup
     process = behind.begin("--json")
     try:
         wait_for(process, "copying")
+        target = directory_of(behind.core, TARGET)
+        eventually(lambda: size(target / "pgdata") > 20 * MIB, "it copies", 30)
         began = time.monotonic()
         getattr(way, how)()
         said = process.communicate(timeout=300)[0]

@@ -265,8 +265,9 @@ def test_one_that_somebody_else_has_promoted_is_refused(made: tuple[LiveMove, En
     move, ends, _ = made
     following(move)
     ends.standby = False
-    with pytest.raises(UserError, match="promoted by somebody else"):
-        switch(move)
+    for step in (move.follow, lambda: switch(move)):
+        with pytest.raises(UserError, match="promoted by somebody else"):
+            step()
     assert move.state == FOLLOWING
     assert PROMOTED not in move.kept.record().values()
 
@@ -287,6 +288,30 @@ def test_what_another_machine_has_begun_is_left_alone(made: tuple[LiveMove, Ends
         move.follow()
     assert f"pg_drop_replication_slot('{move.slot}')" in caught.value.hint
     assert ends.done == ["facts"]
+
+
+def test_what_a_standby_would_lack_is_looked_for_before_the_source_is_closed(
+    made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, ends, _ = made
+    following(move)
+    monkeypatch.setattr(ends, "facts", lambda: {**FACTS, "slots": ends.slot, "unlogged": ["shop"]}, raising=False)
+    with pytest.raises(UserError, match="unlogged tables, in shop"):
+        switch(move)
+    assert "close" not in ends.done
+
+
+def test_a_slot_that_is_gone_once_the_promotion_was_asked_for_is_made_again(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    """Neither way would be left: the source is closed, and the move can't be called off."""
+    move, ends, _ = made
+    following(move)
+    ends.fails["promote"] = Broken("it is gone")
+    with pytest.raises(Broken):
+        switch(move)
+    ends.slot = None
+    ends.done.clear()
+    assert switch(move)["verdict"] == "proven"
+    assert ends.done.index("make_slot") < ends.done.index("start_standby")
 
 
 def lose_source(move: LiveMove, ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,7 +405,7 @@ def test_a_standby_whose_slot_is_lost_is_never_promoted(made: tuple[LiveMove, En
 def test_the_commands_for_the_source_are_words_of_a_shell_whatever_the_names_are(made: tuple[LiveMove, Ends, Cluster]) -> None:
     move, _, _ = made
     move.kept.save(databases=["o'clock", 'a "b" $c'])
-    words = shlex.split(calling_off.way_back(move))
+    words = shlex.split(calling_off.way_back(move)[0])
     assert words[-4:] == [
         *("-c", 'ALTER DATABASE "o\'clock" ALLOW_CONNECTIONS true'),
         *("-c", 'ALTER DATABASE "a ""b"" $c" ALLOW_CONNECTIONS true'),

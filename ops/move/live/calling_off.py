@@ -46,7 +46,7 @@ def _closed(move: LiveMove, unreached: str) -> list[str]:
         move.source.reopen(databases)
         move.kept.save(databases=[])
 
-    return move.tried(f"closed databases of the source, which `{way_back(move)}` opens", reopen)
+    return move.tried(f"closed databases of the source, which `{way_back(move)[0]}` opens", reopen)
 
 
 def _copied(move: LiveMove) -> list[str]:
@@ -81,10 +81,10 @@ def slot_left(move: LiveMove, unreached: str) -> list[str]:
     return move.tried(f"replication slot {move.slot} of the source, which keeps its WAL until `{command}`", drop)
 
 
-def way_back(move: LiveMove) -> str:
-    """The command with which the source takes connections again."""
+def way_back(move: LiveMove) -> list[str]:
+    """The commands with which the source takes connections again."""
     names = move.kept.record().get("databases", [])
-    return at_source(move, *(f"ALTER DATABASE {identifier(each)} ALLOW_CONNECTIONS true" for each in names))
+    return [at_source(move, *(f"ALTER DATABASE {identifier(each)} ALLOW_CONNECTIONS true" for each in names))]
 
 
 def at_source(move: LiveMove, *statements: str) -> str:

@@ -49,16 +49,21 @@ def of_source(source: Source, facts: dict[str, Any], slot: str) -> Iterator[str]
         yield f"{where} has no free replication slot: max_replication_slots is too small, or drop one that nobody uses"
     if facts["tablespaces"]:
         yield f"{where} has tablespaces of its own ({', '.join(facts['tablespaces'])}), which aren't on the volume's PGDATA"
-    if facts["unlogged"]:
-        names = ", ".join(facts["unlogged"])
-        yield (
-            f"{where} has unlogged tables, in {names}: what is in them isn't in the WAL, and a standby has them empty. "
-            "`ALTER TABLE … SET LOGGED` each (pg_class has them with relpersistence = 'u'), or move without --live"
-        )
+    yield from unlogged(source, facts)
     if Path(facts["dataDirectory"]) != Path(source.data):
         yield f"{where} has its data in {facts['dataDirectory']}, and not where PGDATA says: {source.data}"
     if not re.search(r"(^|,)\s*(\*|localhost|127\.0\.0\.1|0\.0\.0\.0)\s*(,|$)", facts["listens"]):
         yield f"{where} listens on {facts['listens'] or 'its socket alone'}, not on its loopback: listen_addresses takes localhost as well"
+
+
+def unlogged(source: Source, facts: dict[str, Any]) -> Iterator[str]:
+    """What would be lost, because it isn't in the WAL."""
+    if facts["unlogged"]:
+        names = ", ".join(facts["unlogged"])
+        yield (
+            f"PostgreSQL in pod {source.pod} has unlogged tables, in {names}: what is in them isn't in the WAL, and a standby has them "
+            "empty. `ALTER TABLE … SET LOGGED` each (pg_class has them with relpersistence = 'u'), or move without --live"
+        )
 
 
 def of_target(side: ClaimSide, facts: dict[str, Any], move: str) -> Iterator[str]:

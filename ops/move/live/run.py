@@ -112,6 +112,8 @@ class LiveMove:
             try:
                 if self._can_go_on():
                     with self.following():
+                        if not self.target.is_standby():
+                            raise self.promoted_by_others()
                         self.target.stop()
                     return self.report()
                 self._check_nobody_elses()
@@ -126,6 +128,13 @@ class LiveMove:
     def _can_go_on(self) -> bool:
         self.facts = self.source.facts()
         return self.state == FOLLOWING and self.slot in (self.facts["slots"] or {}) and self.slot not in self.facts["lost"]
+
+    def promoted_by_others(self) -> UserError:
+        """What is said where this move hasn't asked for it."""
+        return UserError(
+            f"{self.title}: the target was promoted by somebody else, while the source took transactions.",
+            "Begin anew: --live --cancel, then --live.",
+        )
 
     def _check_nobody_elses(self) -> None:
         """What isn't known here may be another machine's, and be promoted already."""

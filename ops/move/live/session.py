@@ -167,6 +167,7 @@ def _switched(move: LiveMove, verdict: dict[str, Any]) -> Iterator[str]:
     where = f"--context {side.api.context} -n {side.settings.namespace.name}"
     yield f"  kubectl {where} scale statefulset {move.target_side.service} --replicas={side.settings.services[side.service].replicas}"
     yield f"The source is whole, and its databases ({names}) take no connections. To go back to it, as it was at the switch:"
-    yield f"  {way_back(move)}"
+    for line in way_back(move):
+        yield f"  {line}"
     for each in verdict.get("left", []):
         yield f"Left at the source: {each}"

@@ -15,10 +15,12 @@ from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.move.conversation import Broken
 from ops.move.kept import PROVEN
+from ops.move.live import checks
 from ops.move.live.bridge import Bridge
 from ops.move.live.calling_off import slot_left, way_back
 from ops.move.live.run import CLOSING, FOLLOWING, PROMOTED, PROMOTING, LiveMove
 from ops.move.live.sql import literal
+from ops.move.planning import refuse
 from ops.move.pods import sweep
 
 _LAST = 60  # seconds in which the standby gets the last of the WAL, with the source closed, and it is opened
@@ -42,21 +44,28 @@ def switch(move: LiveMove) -> dict[str, Any]:
             move.target.start_standby(move.kept.record().get("settings", {}), lambda: None)
             return _hand_over(move, unreached)
         move.facts = move.source.facts()
-        if move.slot not in (move.facts["slots"] or {}) or move.slot in move.facts["lost"]:
-            raise UserError(
-                f"{move.title}: replication slot {move.slot} is gone from the source, or lost: the standby may lack WAL.",
-                "Begin anew: --live --cancel, then --live.",
-            )
+        _check_nothing_lacks(move)
         with move.following() as bridge:
             if move.target.is_standby():
                 _promote(move, bridge)
             elif move.state != PROMOTING:
-                raise UserError(
-                    f"{move.title}: the target was promoted by somebody else, while the source took transactions.",
-                    "Begin anew: --live --cancel, then --live.",
-                )
+                raise move.promoted_by_others()
             move.kept.save(state=PROMOTED)
             return _hand_over(move)
+
+
+def _check_nothing_lacks(move: LiveMove) -> None:
+    """The standby has, or gets, all that the source has. Raises UserError."""
+    refuse(list(checks.unlogged(move.source, move.facts)))
+    if move.slot in (move.facts["slots"] or {}) and move.slot not in move.facts["lost"]:
+        return
+    if move.state != PROMOTING:
+        raise UserError(
+            f"{move.title}: replication slot {move.slot} is gone from the source, or lost: the standby may lack WAL.",
+            "Begin anew: --live --cancel, then --live.",
+        )
+    move.source.drop_slot(move.slot)  # the source has been closed since: what it has written is there
+    move.source.make_slot(move.slot)
 
 
 def _promote(move: LiveMove, bridge: Bridge) -> None:
@@ -111,7 +120,7 @@ def _open_again(move: LiveMove) -> None:
             if time.monotonic() > end:
                 raise UserError(
                     f"{move.title}: the source's databases are closed, and couldn't be opened again: {problem}",
-                    f"--live --cancel opens them, --live --switch goes on. By hand: {way_back(move)}",
+                    f"--live --cancel opens them, --live --switch goes on. By hand: {way_back(move)[0]}",
                 ) from None
         time.sleep(1)
 
