@@ -64,6 +64,7 @@ class Ends:
                 "flushed": "0/1",
                 "runs": self.is_there,
                 "is_standby": self.standby,
+                "close": list(self.open),
                 "volume": {"others": [], "move": "", "writable": True, "begun": False, "freeBytes": 2**40, "machine": "x86_64"},
                 "password": "",
                 "has_amcheck": False,
@@ -232,7 +233,7 @@ def test_a_database_that_is_made_while_they_are_closed_is_closed_as_well(made: t
 def test_databases_that_do_not_stay_closed_are_no_switch(made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
     move, ends, _ = made
     following(move)
-    monkeypatch.setattr(ends, "close", lambda _: ends.done.append("close"), raising=False)
+    monkeypatch.setattr(ends, "close", lambda found: found, raising=False)
     with pytest.raises(Broken, match="don't stay closed: shop"):
         switch(move)
     assert ends.done[-1] == "reopen"
@@ -324,7 +325,7 @@ def lose_source(move: LiveMove, ends: Ends, monkeypatch: pytest.MonkeyPatch) -> 
         assert known == {"pod": "postgres-0"}
         return ends
 
-    move._source = None
+    move._source, move.facts = None, {}
     monkeypatch.setattr(steps, "find", find)
     monkeypatch.setattr(steps, "remembered", remembered)
 

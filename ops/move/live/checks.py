@@ -101,6 +101,16 @@ def check_volume(found: dict[str, Any], side: ClaimSide, facts: dict[str, Any], 
         raise UserError(f"{where} has {readable(found['freeBytes'])} free, and {readable(needed)} are needed.", "Make it larger.")
 
 
+def begun_elsewhere(title: str, side: ClaimSide, pod: str, slot: str) -> UserError:
+    """What is said of a move of which this machine knows nothing, at the target `side`."""
+    where = f"kubectl --context {side.api.context} -n {side.settings.namespace.name}"
+    return UserError(
+        f"{title}: this move was begun on another machine, or its record here is lost: pod {pod} or replication slot {slot} is there.",
+        f"Go on where it was begun. If nobody will: `{where} delete pod,configmap {pod} --ignore-not-found`, and on the source "
+        f"`SELECT pg_drop_replication_slot('{slot}')`.",
+    )
+
+
 def warnings(facts: dict[str, Any]) -> Iterator[str]:
     """What one has to know before."""
     logical = [name for name, kind in (facts["slots"] or {}).items() if kind == "logical"]

@@ -21,7 +21,7 @@ from ops.move.ends import describe_claim
 from ops.move.kept import PROVEN, KeptMove, move_id
 from ops.move.live import checks
 from ops.move.live.bridge import Bridge
-from ops.move.live.catching_up import Told, catch_up
+from ops.move.live.catching_up import Told, catch_up, check_indexes
 from ops.move.live.manifest import TUNNEL
 from ops.move.live.source import Source, find, remembered
 from ops.move.live.target import Target
@@ -140,14 +140,7 @@ class LiveMove:
         """What isn't known here may be another machine's, and be promoted already."""
         if self.state or not (self.slot in (self.facts["slots"] or {}) or self.target.exists()):
             return
-        side = self.target_side
-        where = f"kubectl --context {side.api.context} -n {side.settings.namespace.name}"
-        raise UserError(
-            f"{self.title}: this move was begun on another machine, or its record here is lost: pod {self.target.name} or replication "
-            f"slot {self.slot} is there.",
-            f"Go on where it was begun. If nobody will: `{where} delete pod,configmap {self.target.name} --ignore-not-found`, and on the "
-            f"source `SELECT pg_drop_replication_slot('{self.slot}')`.",
-        )
+        raise checks.begun_elsewhere(self.title, self.target_side, self.target.name, self.slot)
 
     def _begin(self) -> dict[str, Any]:
         source, target = self.source, self.target
@@ -159,6 +152,7 @@ class LiveMove:
             slot=self.slot,
             engine=source.known(),
             settings=self.facts["settings"],
+            version=self.facts["version"],
         )
         self.tell("removing what a run before has left", "")
         self.check_unused()
@@ -179,7 +173,7 @@ class LiveMove:
             self.tell("verifying every file (SHA-256)", "")
             target.verify(bridge.check)
             self._catch_up(bridge)
-            self._check_indexes(bridge)
+            self.kept.save(amcheck=check_indexes(source, target, bridge, self.tell))
             self.kept.save(state=FOLLOWING)
             target.stop()  # without this way it would only complain, until the next command
         return self.report()
@@ -228,16 +222,6 @@ class LiveMove:
     def _catch_up(self, bridge: Bridge) -> None:
         catch_up(self.source, self.target, self.facts["settings"], bridge, self.tell)
 
-    def _check_indexes(self, bridge: Bridge) -> None:
-        """By amcheck, in databases that have it, on the standby: it makes the pause no longer."""
-        checked = []
-        for name in self.source.databases():
-            if self.target.has_amcheck(name):
-                self.tell("checking tables and indexes (amcheck)", name)
-                self.target.check_indexes(name, bridge.check)
-                checked.append(name)
-        self.kept.save(amcheck=checked)
-
     def report(self) -> dict[str, Any]:
         """What is known of the standby, for people and programs."""
         record = self.kept.record()
@@ -247,7 +231,7 @@ class LiveMove:
             "volume": self.title,
             "source": record["source"],
             "target": record["target"],
-            "version": self.facts["version"],
+            "version": record.get("version"),
             "bytes": record.get("bytes"),
             "copySeconds": record.get("copySeconds"),
             "amcheck": record.get("amcheck", []),

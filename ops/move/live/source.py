@@ -13,11 +13,10 @@ from components.kube.mounts import claims_mounted_by
 from ops.errors import UserError
 from ops.move.claims import ClaimSide
 from ops.move.live.calls import call
-from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, OPTIONS, answer, drop_slot, literal, reopen, script
+from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, OPEN, OPTIONS, answer, drop_slot, literal, reopen, script
 
 POD = Path(__file__).with_name("pod")
 PORT = 5432  # where the server's own postmaster.pid doesn't say it
-CLOSING = 60  # seconds in which all sessions have ended
 
 
 @dataclass(frozen=True)
@@ -68,15 +67,14 @@ class Source:
 
     def databases(self) -> list[str]:
         """Those that take connections, but for template1, through which this goes on."""
-        found: list[str] = json.loads(
-            self.sql("SELECT coalesce(json_agg(datname), '[]') FROM pg_database WHERE datallowconn AND datname <> 'template1'")
-        )
+        found: list[str] = json.loads(self.sql(OPEN))
         return found
 
-    def close(self, databases: list[str]) -> None:
-        """Nobody can connect to these any more, and every session there is ended."""
-        self.sql(CLOSE.replace("DATABASES", f"ARRAY[{', '.join(map(literal, databases))}]::text[]"))
-        self.sql(END_SESSIONS, longest=CLOSING)
+    def close(self, databases: list[str]) -> list[str]:
+        """Nobody can connect to these any more, and all sessions are ended; which are open still."""
+        closing = CLOSE.replace("DATABASES", f"ARRAY[{', '.join(map(literal, databases))}]::text[]")
+        found: list[str] = json.loads(self.sql(closing, END_SESSIONS, OPEN))
+        return found
 
     def flushed(self) -> str:
         """An LSN behind everything that was acknowledged, which is on the source's disk."""

@@ -54,6 +54,7 @@ FACTS = f"""SELECT json_build_object(
  'walBytes', (SELECT sum(size) FROM pg_ls_waldir()),
  'listens', current_setting('listen_addresses'),
  'settings', json_build_object({_VALUES}))"""
+OPEN = "SELECT coalesce(json_agg(datname), '[]') FROM pg_database WHERE datallowconn AND datname <> 'template1'"
 _OTHERS = "datid IS NOT NULL AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker'"
 CLOSE = """DO $$ DECLARE name text; BEGIN
  FOR name IN SELECT datname FROM pg_database WHERE datallowconn AND datname = ANY (DATABASES) LOOP

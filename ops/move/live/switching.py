@@ -89,15 +89,15 @@ def _promote(move: LiveMove, bridge: Bridge) -> None:
 
 def _close(move: LiveMove) -> None:
     """Every database of the source, those as well that a session has made or opened meanwhile."""
+    found = move.source.databases()
     for _ in range(_TURNS):
-        found = move.source.databases()
         closed = sorted({*move.kept.record().get("databases", []), *found})
         move.kept.save(databases=closed)
         move.tell("closing the source", ", ".join(closed))
-        move.source.close(found)
-        if not move.source.databases():
+        found = move.source.close(found)
+        if not found:
             return
-    raise Broken(f"databases of the source don't stay closed: {', '.join(move.source.databases())}", passing=True)
+    raise Broken(f"databases of the source don't stay closed: {', '.join(found)}", passing=True)
 
 
 def _wait_for(move: LiveMove, lsn: str, bridge: Bridge) -> None:
