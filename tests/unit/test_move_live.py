@@ -25,7 +25,6 @@ GIB = 2**30
 FACTS: dict[str, Any] = {
     "version": 170002,
     "standby": False,
-    "superuser": True,
     "walLevel": "replica",
     "senders": 10,
     "slots": None,
@@ -58,9 +57,7 @@ def test_a_postgresql_that_can_be_moved_has_no_problem() -> None:
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        ({"version": 130009}, "is of version 13: a live move takes 14 or newer"),
         ({"standby": True}, "move from its primary"),
-        ({"superuser": False}, "user postgres is no superuser"),
         ({"walLevel": "minimal"}, "wal_level = minimal"),
         ({"senders": 1}, "has 1 free of max_wal_senders, and 2 are needed"),
         ({"freeSlots": 0}, "no free replication slot"),
@@ -74,6 +71,18 @@ def test_a_postgresql_that_can_be_moved_has_no_problem() -> None:
 def test_what_has_to_be_otherwise_is_said(facts: dict[str, Any], says: str) -> None:
     (problem,) = checks.of_source(source(), {**FACTS, **facts}, "mine")
     assert re.search(says, problem), problem
+
+
+@pytest.mark.parametrize(
+    ("answered", "says"),
+    [("120009|t", "is of version 12: a live move takes 14 or newer"), ("170002|f", "user postgres is no superuser")],
+)
+def test_an_old_version_and_another_user_are_asked_nothing_that_they_do_not_know(
+    answered: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Source, "sql", lambda _, text: answered if text == sql.WHO else pytest.fail(text))
+    with pytest.raises(UserError, match=says):
+        source().facts()
 
 
 def test_the_moves_own_slot_takes_no_other() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from ops.errors import UserError
 from ops.move.claims import ClaimSide, refusals
 from ops.move.live.source import Source
-from ops.move.live.sql import OLDEST
 from ops.move.pods import RIGHTS, missing_rights
 from ops.volumes.listing import readable
 
@@ -34,12 +33,8 @@ def lacking(side: ClaimSide, *, writes: bool) -> list[str]:
 def of_source(source: Source, facts: dict[str, Any], slot: str) -> Iterator[str]:
     """What PostgreSQL would have to be otherwise."""
     where = f"PostgreSQL in pod {source.pod}"
-    if facts["version"] < OLDEST:
-        yield f"{where} is of version {facts['version'] // 10000}: a live move takes {OLDEST // 10000} or newer"
     if facts["standby"]:
         yield f"{where} is a standby itself: move from its primary"
-    if not facts["superuser"]:
-        yield f"{where}: user {source.user} is no superuser; POSTGRES_USER in the pod's variables names one"
     if facts["walLevel"] == "minimal":
         yield f"{where} has wal_level = minimal: a live move takes replica or logical (and a restart of it)"
     if facts["senders"] < _SENDERS:

@@ -13,7 +13,7 @@ from components.kube.mounts import claims_mounted_by
 from ops.errors import UserError
 from ops.move.claims import ClaimSide
 from ops.move.live.calls import call
-from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, OPEN, OPTIONS, answer, drop_slot, literal, reopen, script
+from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, OLDEST, OPEN, OPTIONS, WHO, answer, drop_slot, literal, reopen, script
 
 POD = Path(__file__).with_name("pod")
 PORT = 5432  # where the server's own postmaster.pid doesn't say it
@@ -53,7 +53,17 @@ class Source:
         return call(self.side.api, self.path, self.container, _command("password"))
 
     def facts(self) -> dict[str, Any]:
-        """What has to be known of it (sql.FACTS)."""
+        """What has to be known of it (sql.FACTS). Raises UserError, Broken and ApiError."""
+        version, superuser = self.sql(WHO).split("|")
+        if int(version) < OLDEST:
+            raise UserError(
+                f"PostgreSQL in pod {self.pod} is of version {int(version) // 10000}: a live move takes {OLDEST // 10000} or newer.",
+                "Stop it, and move without --live.",
+            )
+        if superuser != "t":
+            raise UserError(
+                f"PostgreSQL in pod {self.pod}: user {self.user} is no superuser.", "POSTGRES_USER in the container's variables names one."
+            )
         found: dict[str, Any] = json.loads(self.sql(FACTS))
         return found
 
@@ -71,7 +81,7 @@ class Source:
         return found
 
     def close(self, databases: list[str]) -> list[str]:
-        """Nobody can connect to these any more, and all sessions are ended; which are open still."""
+        """Nobody can connect to these any more, and all sessions are ended. What is open still."""
         closing = CLOSE.replace("DATABASES", f"ARRAY[{', '.join(map(literal, databases))}]::text[]")
         found: list[str] = json.loads(self.sql(closing, END_SESSIONS, OPEN))
         return found

@@ -33,10 +33,11 @@ OPTIONS = " ".join(
 ENCODING = "UTF8"  # of what is said and heard: that of names in other databases is theirs
 # An unlogged table's files have a fork of this name, and nothing else tells of it in all databases.
 _UNLOGGED = "EXISTS (SELECT FROM pg_ls_dir('base/' || oid, true, false) AS file WHERE file LIKE '%\\_init')"
+# Asked first: what is below takes both.
+WHO = "SELECT current_setting('server_version_num')::int, rolsuper FROM pg_roles WHERE rolname = current_user"
 FACTS = f"""SELECT json_build_object(
  'version', current_setting('server_version_num')::int,
  'standby', pg_is_in_recovery(),
- 'superuser', (SELECT rolsuper FROM pg_roles WHERE rolname = current_user),
  'walLevel', current_setting('wal_level'),
  'senders', current_setting('max_wal_senders')::int - (SELECT count(*) FROM pg_stat_replication),
  'slots', (SELECT json_object_agg(slot_name, slot_type) FROM pg_replication_slots),
