@@ -265,8 +265,13 @@ def test_a_postgresql_with_passwords_tls_and_names_of_its_own(odd: Stacks) -> No
     check_password_is_nowhere(odd, done.stdout + done.stderr)
     odd_sql(odd, SOURCE, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")  # no commit ends
     check_that_one_who_holds_a_database_keeps_the_source_open(odd)
+    odd_sql(odd, SOURCE, "CREATE TABLE slow (n int)", database="postgres")
+    beginning = begin_slowly(odd)
     done = odd.move("--switch")
     assert done.returncode == 0, done.stdout + done.stderr
+    beginning.run_forever(timeout=30)
+    acknowledged = len(beginning.read_stdout().split())
+    assert acknowledged > 0
     assert "not currently accepting connections" in odd_sql(odd, SOURCE, "SELECT 1", database="postgres")
     run_printed(odd, done.stdout)
     opened = "SELECT string_agg(datname, ',' ORDER BY datname) FROM pg_database WHERE NOT datallowconn"
@@ -277,9 +282,25 @@ def test_a_postgresql_with_passwords_tls_and_names_of_its_own(odd: Stacks) -> No
     for each in ODD:
         assert odd_sql(odd, TARGET, "SELECT count(*) FROM t WHERE pg_xact_commit_timestamp(xmin) < now()", database=each) == "1"
     assert odd_sql(odd, TARGET, "SELECT n FROM u", database=ODD[0]) == "1"
+    assert int(odd_sql(odd, TARGET, "SELECT count(*) FROM slow", database="postgres")) in (acknowledged, acknowledged + 1)
     odd_sql(odd, TARGET, "COMMIT PREPARED 'pending'", database=ODD[1])
     assert odd_sql(odd, TARGET, "SELECT count(*) FROM t", database=ODD[1]) == "2"
     assert odd_sql(odd, TARGET, "SHOW statement_timeout", free=False) == "50ms", "ALTER SYSTEM comes along"
+
+
+def begin_slowly(odd: Stacks) -> Any:
+    """A client whose sessions are beginning nearly all the time: nobody else sees them then."""
+    psql = PSQL.replace('"$@"', f"-d \"dbname=postgres options='{FREE} -c post_auth_delay=2'\" -c 'INSERT INTO slow VALUES (1)'")
+    return stream(
+        odd.core.connect_get_namespaced_pod_exec,
+        *("postgres-0", SOURCE),
+        container="postgres",
+        command=["sh", "-c", f"{psql.replace('psql ', 'while psql ', 1)}; do echo acknowledged; done"],
+        stdout=True,
+        stderr=False,
+        tty=False,
+        _preload_content=False,
+    )
 
 
 def quoted(name: str) -> str:

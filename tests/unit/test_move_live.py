@@ -140,6 +140,21 @@ def test_an_answer_without_its_end_is_none() -> None:
             sql.answer(said)
 
 
+def test_thousands_of_databases_are_no_part_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is run in a pod is in the request's address, of which servers take a few KiB."""
+    seen: list[bytes] = []
+
+    def call(_api: Any, _pod: str, _container: str, command: list[str], *, stdin: bytes, longest: float) -> str:
+        assert sum(map(len, command)) < 4096
+        seen.append(stdin)
+        return f"[]\n{sql.END}\n"
+
+    monkeypatch.setattr("ops.move.live.source.call", call)
+    names = [f"tenant-{number:05}" for number in range(5000)]
+    assert source().close(names) == []
+    assert b"'tenant-00000', " in seen[0] and b"'tenant-04999']" in seen[0]
+
+
 def test_a_connection_string_takes_any_value() -> None:
     assert sql.conninfo(user="o'brien \\ x", dbname="a=b") == "user='o\\'brien \\\\ x' dbname='a=b'"
 
