@@ -237,6 +237,16 @@ def test_only_what_the_move_has_written_is_removed(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["lost+found"]
 
 
+def test_what_is_called_off_leaves_the_volume_empty_for_another_move(tmp_path: Path) -> None:
+    data = tmp_path / "below/pgdata"
+    volume.begin(tmp_path, data, "m")
+    data.mkdir()
+    (data / "PG_VERSION").write_text("17")
+    assert volume.main("clear", str(tmp_path), str(data), "m") == 0
+    assert not list(tmp_path.iterdir())
+    volume.begin(tmp_path, data, "another")
+
+
 def test_a_strangers_file_keeps_a_move_from_beginning(tmp_path: Path) -> None:
     (tmp_path / DATA).mkdir()
     with pytest.raises(ValueError, match="isn't empty: pgdata"):
