@@ -250,9 +250,9 @@ def test_a_postgresql_with_passwords_tls_and_names_of_its_own(odd: Stacks) -> No
     done = odd.move("--plan")
     assert done.returncode == 1 and f"unlogged tables, in {ODD[0]}" in done.stderr, done.stdout + done.stderr
     odd_sql(odd, SOURCE, "ALTER TABLE u SET LOGGED", database=ODD[0])
+    odd_sql(odd, SOURCE, "SELECT pg_create_logical_replication_slot('cdc', 'pgoutput')", database=ODD[0])
     prepared = odd_sql(odd, SOURCE, "BEGIN", "INSERT INTO t VALUES (2)", "PREPARE TRANSACTION 'pending'", database=ODD[1])
     assert prepared == "", prepared
-    odd_sql(odd, SOURCE, "SELECT pg_create_logical_replication_slot('cdc', 'pgoutput')", database=ODD[0])
     for name, value in (("statement_timeout", "50ms"), ("default_transaction_read_only", "on"), ("recovery_target_time", "2020-01-01")):
         odd_sql(odd, SOURCE, f"ALTER SYSTEM SET {name} = '{value}'", "SELECT pg_reload_conf()")
     done = odd.move("--plan")
