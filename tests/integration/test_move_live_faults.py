@@ -373,8 +373,5 @@ def test_between_two_clusters_the_replication_goes_through_this_machine(stacks: 
         there.start(TARGET)
         found = there.sql(TARGET, "SELECT count(*), max(n) FROM ledger", "postgres").split("|")
         assert found[0] == found[1] and stacks.acknowledged <= int(found[1]) <= stacks.acknowledged + 1, found
-        client.AppsV1Api(there.api).delete_namespaced_stateful_set("postgres", TARGET, propagation_policy="Foreground")
-        eventually(lambda: not there.core.list_namespaced_pod(TARGET).items, "its pods are gone", 60)
-        far.pulumi("destroy", "--yes", "--skip-preview", "--stack", "far")
     finally:
         other.delete()
