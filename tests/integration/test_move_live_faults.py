@@ -329,11 +329,11 @@ def check_that_one_who_holds_a_database_keeps_the_source_open(odd: Stacks) -> No
         _preload_content=False,
     )
     held.write_stdin(f'BEGIN; GRANT CONNECT ON DATABASE postgres TO "{USER}";\nSELECT 17;\n')
-    assert held.read_stdout(timeout=20).strip() == "17"
+    eventually(lambda: "17" in held.read_stdout(timeout=1), "it holds the database", 20)
     done = odd.move("--switch")
     assert done.returncode == 1 and "lock timeout" in done.stderr and "The source is open." in done.stderr, done.stdout + done.stderr
     held.write_stdin("ROLLBACK;\nSELECT 18;\n")
-    assert held.read_stdout(timeout=20).strip() == "18"
+    eventually(lambda: "18" in held.read_stdout(timeout=1), "it lets go of it", 20)
     held.close()
     assert odd_sql(odd, SOURCE, "SELECT 1", database="postgres") == "1"
 
