@@ -8,7 +8,7 @@ from ops.errors import UserError
 from ops.move.claims import refusals
 from ops.move.kept import PROVEN
 from ops.move.live.run import CANCELLING, PROMOTED, PROMOTING, LiveMove
-from ops.move.live.sql import identifier, literal
+from ops.move.live.sql import OPTIONS, identifier, literal
 
 
 def cancel(move: LiveMove) -> bool:
@@ -90,8 +90,11 @@ def way_back(move: LiveMove) -> list[str]:
 def at_source(move: LiveMove, *statements: str) -> str:
     """A command that has these done in the source's pod, as source.sh would."""
     side, source = move.source_side, move.source
-    password = 'PGPASSWORD="${POSTGRES_PASSWORD:-$(cat "$POSTGRES_PASSWORD_FILE" 2>/dev/null)}"'
-    text = f'{password} psql -h 127.0.0.1 -p {source.port} -U "${{POSTGRES_USER:-postgres}}" -d template1 "$@"'
+    text = (
+        'PGPASSWORD=$POSTGRES_PASSWORD; [ -z "$POSTGRES_PASSWORD_FILE" ] || IFS= read -r PGPASSWORD <"$POSTGRES_PASSWORD_FILE"; '
+        f'export PGPASSWORD PGOPTIONS="{OPTIONS}"; '
+        f'psql -h 127.0.0.1 -p {source.port} -U "${{POSTGRES_USER:-postgres}}" -d template1 "$@"'
+    )
     parts = ["kubectl", "--context", side.api.context, "-n", side.settings.namespace.name, "exec", source.pod, "-c", source.container]
     given = [part for each in statements for part in ("-c", each)]
     return shlex.join([*parts, "--", "sh", "-c", text, "sh", *given])
