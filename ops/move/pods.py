@@ -17,6 +17,7 @@ from urllib.parse import quote
 from components.canary import objects
 from components.canary.events import events_about
 from components.canary.manifests import CONTAINER, MOUNT, container, metadata_of, pod_spec
+from components.canary.plan import OTHER_IMAGE
 from components.canary.pods import ProbePod
 from components.canary.watch import PodStart, StartWatch, Timeouts
 from components.canary.words import NotProven
@@ -152,10 +153,12 @@ class MovePod:
         self.api.delete(objects.namespaced(self.pod.namespace, "configmaps", self.pod.name))
 
 
-def start(api: KubeApi, settings: Settings, made: Json, data: Mapping[str, str], *, claim: Json, run: str, image: str = "") -> ProbePod:
+def start(
+    api: KubeApi, settings: Settings, made: Json, data: Mapping[str, str], *, claim: Json, run: str, other_image: str = OTHER_IMAGE
+) -> ProbePod:
     """Make a pod that mounts a claim, with its files `data`, and wait until it runs.
 
-    `image` is its first container's, where that isn't the canary's. Raises UserError, also where
+    `other_image` is what to do about an image that can't be pulled. Raises UserError, also where
     another run has made it, and ApiError.
     """
     namespace, name = settings.namespace.name, claim["metadata"]["name"]
@@ -166,8 +169,8 @@ def start(api: KubeApi, settings: Settings, made: Json, data: Mapping[str, str],
     except ApiError as problem:
         raise refused(problem, settings) from None
     _check_own(api.get(pod.path), run)
-    known = {"other_image": "It is the source's own: the target's nodes have to get it as well."} if image else {}
-    started = PodStart(api.context, namespace, name, claim["spec"].get("storageClassName", ""), image or settings.canary.image, **known)
+    image = made["spec"]["containers"][0]["image"]
+    started = PodStart(api.context, namespace, name, claim["spec"].get("storageClassName", ""), image, other_image)
     uids = {pod.uid, claim["metadata"]["uid"]}
     watch = StartWatch(api, started, created=pod.created, timeouts=Timeouts(), events=lambda: events_about(api, namespace, uids))
     try:

@@ -28,6 +28,7 @@ LOG = "/tmp/log"
 HOURS = 3600 * 24 * 7  # seconds that copying and checking may take
 _STARTING = 3600 * 6  # seconds in which the standby has replayed what was written while it was copied
 _PROMOTING = 45  # seconds for the promotion, before the statement ends by itself
+_OTHER_IMAGE = "It is the source's own: the target's nodes have to get it as well."
 _BOTH = 30  # seconds from one container's start to the other's
 
 
@@ -55,7 +56,7 @@ class Target:
     def start(self) -> None:
         """Make the pod, and wait until it runs. Raises UserError and ApiError."""
         side, made = self.side, manifest(self.side, self.source, self.move, self._run)
-        pods.start(side.api, side.settings, made, files(), claim=side.claim, run=self._run, image=self.source.image)
+        pods.start(side.api, side.settings, made, files(), claim=side.claim, run=self._run, other_image=_OTHER_IMAGE)
         end = time.monotonic() + _BOTH
         while not self.runs():
             if time.monotonic() > end:
