@@ -8,14 +8,18 @@ from typing import Any
 
 from rich.markup import escape
 
+from components.canary.signals import raise_on_hangup
+from components.kube.errors import ApiError
 from components.settings import PostgresqlEngine, Settings
 from ops.console import duration, errors, say
 from ops.errors import UserError
+from ops.kube import explained
 from ops.move import claims, showing
 from ops.move.conversation import Broken
 from ops.move.live import checks
+from ops.move.live.calling_off import cancel, way_back
 from ops.move.live.run import LiveMove
-from ops.move.live.switching import cancel, switch, way_back
+from ops.move.live.switching import switch
 from ops.move.planning import StackAndApi, paired, refuse
 from ops.volumes.listing import readable
 
@@ -101,12 +105,14 @@ def run(found: Sequence[LiveMove], step: str, command: str, *, as_json: bool) ->
     """
     if step == "follow":
         refuse([problem for each in found if each.state in ("", "begun") for problem in each.problems()])
+    raise_on_hangup()
     verdicts = []
     for each in found:
         try:
             verdicts.append(STEPS[step](each))
-        except Broken as problem:
-            raise UserError(f"{each.title}: {problem}", _after(each, command)) from None
+        except (Broken, ApiError) as problem:
+            said = explained(problem) if isinstance(problem, ApiError) else UserError(str(problem))
+            raise UserError(f"{each.title}: {said}", _after(each, command)) from None
         except KeyboardInterrupt:
             errors.print(f"{each.title}: {_after(each, command)}", markup=False)
             raise
@@ -124,7 +130,11 @@ def _after(move: LiveMove, command: str) -> str:
         return f"The source is open. The standby and its slot {move.slot} stay: `{command}` goes on, `{command} --cancel` removes both."
     if state in ("promoting", "promoted"):
         return f"The source's databases are closed. `{command} --switch` goes on."
-    return f"The source is as it was. `{command}` begins anew."
+    if state == "closing":
+        return f"The source's databases may be closed. `{command} --switch` goes on, `{command} --cancel` opens them."
+    if state == "begun":
+        return f"The source is as it was. `{command}` begins anew, `{command} --cancel` empties the target."
+    return "The source is as it was."
 
 
 def _said(move: LiveMove, step: str, verdict: dict[str, Any], command: str) -> Iterator[str]:
@@ -147,7 +157,8 @@ def _said(move: LiveMove, step: str, verdict: dict[str, Any], command: str) -> I
 def _switched(move: LiveMove, verdict: dict[str, Any]) -> Iterator[str]:
     side = move.target_side
     if verdict.get("done"):
-        yield f"{move.title} was switched before ({verdict['provenAt']}), and nothing was done."
+        yield f"{move.title} was switched before ({verdict['provenAt']}), and nothing was done: what was written since isn't moved."
+        yield f"  To move it once more: empty the target, and remove {move.kept.folder}"
         return
     names = ", ".join(verdict["databases"])
     yield f"{move.title}: promoted {verdict['pauseSeconds']:.1f} s after the source was closed. Everything up to {verdict['lsn']} is there."
@@ -158,3 +169,5 @@ def _switched(move: LiveMove, verdict: dict[str, Any]) -> Iterator[str]:
     yield f"The source is whole, and its databases ({names}) take no connections. To go back to it, as it was at the switch:"
     for line in way_back(move):
         yield f"  {line}"
+    for each in verdict.get("left", []):
+        yield f"Left at the source: {each}"
