@@ -100,8 +100,14 @@ def page_stack(
     made.configure(cluster={"context": access.context, "identifier": access.context}, canary={"enabled": False})
     made.up()
     yield made
-    core.delete_namespace("data")  # also what a test that failed has left in it
-    eventually(lambda: "data" not in [each.metadata.name for each in core.list_namespace().items], "the namespace is gone")
+    made.run("destroy", "--yes", "--skip-preview")  # which pods that a failed test has left may keep from ending
+
+    def there() -> bool:
+        return "data" in [each.metadata.name for each in core.list_namespace().items]
+
+    if there():
+        core.delete_namespace("data")
+        eventually(lambda: not there(), "the namespace is gone")
     remove_volumes(core)
 
 
