@@ -86,18 +86,22 @@ class Kafka:
 
     def starts(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """The first offset of each. Raises Broken."""
-        return self._offsets(list(partitions), wire.EARLIEST)
+        return self._offsets(list(partitions), when=wire.EARLIEST)
 
     def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """The offset behind the last of each that all replicas in sync have. Raises Broken."""
-        return self._offsets(list(partitions), wire.LATEST)
+        return self._offsets(list(partitions), when=wire.LATEST)
 
-    def _offsets(self, partitions: list[Partition], when: int) -> dict[Partition, int]:
+    def committed_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The same, as far as no transaction is open: all before it can be read. Raises Broken."""
+        return self._offsets(list(partitions), when=wire.LATEST, committed=True)
+
+    def _offsets(self, partitions: list[Partition], **which: Any) -> dict[Partition, int]:  # noqa: ANN401 - as wire.offsets has them
         found: dict[Partition, int] = {}
         for each in self.brokers:  # each answers for what it leads
             left = [one for one in partitions if one not in found]
             if left:
-                found |= self._ask(each, partial(wire.offsets, partitions=left, when=when))
+                found |= self._ask(each, partial(wire.offsets, partitions=left, **which))
         missing = [f"{topic}-{number}" for topic, number in partitions if (topic, number) not in found]
         if missing:
             raise Broken(f"stack {self.stack}: partitions without a leader right now: {', '.join(missing[:10])}", passing=True)
@@ -212,7 +216,7 @@ def _through(broker: Broker, port: int, question: Callable[[Any], T]) -> T:
         forward.close()
 
 
-def choose(kafka: Kafka, of: str, reaches: Callable[[Sequence[Address]], Mapping[Address, str]], cold: str) -> None:
+def choose(kafka: Kafka, of: str, reaches: Callable[[Sequence[tuple[str, int]]], Mapping[tuple[str, int], str]], cold: str) -> None:
     """The first listener all of whose addresses are reached. Raises UserError.
 
     `of` says from where; `cold` is the command for a move while all is stopped.
