@@ -56,9 +56,7 @@ def _translate(asked: Mapping[str, Any]) -> dict[str, Any]:
     source, target = Reader(asked["source"], "source"), Reader(asked["target"], "target")
     topic: str = asked["topic"]
     found: dict[str, Any] = {}
-    ends = [
-        {(name, number): end for name, number, _, end, _ in Brokers(asked[side], side).offsets([topic])} for side in ("source", "target")
-    ]
+    ends = [{each[1]: each[3] for each in Brokers(asked[side], side).offsets([topic])} for side in ("source", "target")]
     for number, wanted in asked["wanted"].items():
         where = int(number)
         ours, theirs = source.of(topic, where), target.of(topic, where)
