@@ -16,6 +16,7 @@ from .records import BATCH, Log, Record, Stream
 MARKS = 4000  # of a partition, at most
 _WINDOW = 64  # records that say where both sides begin
 _AHEAD = 1000  # records that are looked at to say what is different
+_NEVER = 2**63
 _FIELDS = ("timestamp", "key", "value", "headers")
 
 
@@ -149,29 +150,28 @@ class Comparison:
         theirs = target.look(len(ours))
         if _same(ours, theirs):
             return True
-        if source.is_cut:
-            self.found.target_only = _skip_to(target, ours)
-            if _same(ours, target.look(len(ours))):
+        # Where a record soon after the first is another one, the first alone says where both begin.
+        for wanted in (ours, ours[:1]) if source.is_cut else ():
+            self.found.target_only = _skip_to(target, wanted, [], _NEVER)
+            if target.waiting:
                 return True
             self.found.target_only = 0
             target.again()
-        return self._align_to(theirs) if target.is_cut and theirs else True
-
-    def _align_to(self, theirs: Sequence[Record]) -> bool:
-        """Leave out what the target's retention has removed; otherwise the first pair will tell."""
-        source = self._source
-        young: list[Record] = []
-        self.found.source_only = _skip_to(source, theirs, lambda each: young.append(each) if each.timestamp >= self._span.expires else None)
-        if not _same(source.look(len(theirs)), theirs):
+        for wanted in (theirs, theirs[:1]) if target.is_cut and theirs else ():
+            young: list[Record] = []
+            self.found.source_only = _skip_to(source, wanted, young, self._span.expires)
+            if source.waiting:
+                return not young or self._is_too_young(young, theirs[0])
             self.found.source_only = 0
             source.again()
-            return True
-        if young:
-            self._differs(
-                f"source offset {young[0].offset}, of {_when(young[0])}, is missing: the target begins with offset {theirs[0].offset}. "
-                f"{len(young)} such records are younger than its retention allows to remove"
-            )
-        return not young
+        return True
+
+    def _is_too_young(self, young: Sequence[Record], first: Record) -> bool:
+        self._differs(
+            f"source offset {young[0].offset}, of {_when(young[0])}, is missing: the target begins with offset {first.offset}. "
+            f"{len(young)} such records are younger than its retention allows to remove"
+        )
+        return False
 
     # --- what is different ----------------------------------------------------------------------
 
@@ -197,10 +197,10 @@ def _same(ours: Sequence[Record], theirs: Sequence[Record]) -> bool:
     return len(ours) == len(theirs) and all(one[1:] == other[1:] for one, other in zip(ours, theirs, strict=True))
 
 
-def _skip_to(stream: Stream, wanted: Sequence[Record], hear: Callable[[Record], object] = lambda _: None) -> int:
+def _skip_to(stream: Stream, wanted: Sequence[Record], young: list[Record], expires: int) -> int:
     """Leave out records until those that come are the wanted ones; how many were left out.
 
-    All are left out where none of them are.
+    All are left out where none of them are. Those that are `expires` or later go into `young`.
     """
     count = 0
     while ahead := stream.look(BATCH):
@@ -212,8 +212,7 @@ def _skip_to(stream: Stream, wanted: Sequence[Record], hear: Callable[[Record], 
             if not found:
                 stream.drop(1)
                 begins += 1
-        for each in ahead[:begins]:
-            hear(each)
+        young += [each for each in ahead[:begins] if each.timestamp >= expires]
         count += begins
         if found:
             break

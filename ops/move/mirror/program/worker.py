@@ -98,11 +98,7 @@ class Worker:
             return "" if starting else f"it doesn't answer ({problem}): {self._last_error()}"
         for each in (status["connector"], *status["tasks"]):
             if each["state"] == "FAILED":
-                return (
-                    str(each.get("trace") or "a task has failed")
-                    .strip()
-                    .splitlines()[-1 if "Caused by" not in str(each.get("trace")) else 0]
-                )
+                return _cause(each.get("trace") or "it has failed, and doesn't say why")
         return ""
 
     def mirrored(self) -> list[list[Any]]:
