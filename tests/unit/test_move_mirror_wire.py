@@ -84,9 +84,7 @@ def answering(joined: Joined, answer: bytes) -> list[bytes]:
         (
             METADATA,
             wire.metadata,
-            wire.Metadata(
-                "9Yv0lGn1Q5mJw3H8d2kXTA", {0: Address("127.0.0.1", 49092)}, {"a": {0: 1, 1: 1}, "__consumer_offsets": {0: 1}}
-            ),
+            wire.Metadata("9Yv0lGn1Q5mJw3H8d2kXTA", {0: Address("127.0.0.1", 49092)}, {"a": {0: 1, 1: 1}, "__consumer_offsets": {0: 1}}),
         ),
         (GROUPS, wire.groups, {"g": "consumer"}),
         # An error, here UNKNOWN_TOPIC_OR_PARTITION, is no offset.

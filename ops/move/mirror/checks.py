@@ -94,7 +94,7 @@ def seen(source: Kafka, target: Kafka) -> dict[str, Any]:
 def warnings(known: dict[str, Any]) -> Iterator[str]:
     """What doesn't come along, of what `seen` has found."""
     for topic, why in known["notMirrored"].items():
-        yield f"Topic {topic} doesn't come along: it is {why}."
+        yield f"Topic {topic} doesn't come along: {why}."
     if known.get("shareGroups"):
         yield f"Share groups don't come along: {_several(known['shareGroups'])}."
     if known.get("sameId"):

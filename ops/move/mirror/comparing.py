@@ -11,10 +11,11 @@ from ops.move.conversation import Broken
 from ops.move.kept import KeptMove
 from ops.move.mirror.brokers import Kafka, Partition
 from ops.move.mirror.pairs import Compared
-from ops.move.mirror.pod import MirrorPod, Span, Topic
+from ops.move.mirror.pod import ANY_AGE, PATIENCE, MirrorPod, Span, Topic
 
 _STALLED = 180  # seconds without progress after which a mirror doesn't catch up
 _SETTLED = 5  # seconds in which nothing came: what is there is compared then
+_LAST = 10  # seconds without a record of a target to which nothing more is written
 _POLL = 1.0
 _ALIVE = 10.0  # seconds between two looks whether the mirror runs
 Told = Callable[[str, str], None]
@@ -91,19 +92,21 @@ class Comparison:
             time.sleep(_POLL)
 
     def _compare(self, ends: Mapping[Partition, int], check: Callable[[], None], *, last: bool) -> None:
-        topics = self._pod.topics(self._source.bootstrap)
+        topics, there = (self._pod.topics(each.bootstrap) for each in (self._source, self._target))
         names = sorted({topic for topic, _ in ends})
         for done, name in enumerate(names):
             if name not in topics:
                 raise UserError(f"{self._title}: topic {name} was deleted at the source meanwhile.", "Run the same command again.")
-            spans = {number: self._span((name, number), end, topics[name]) for (topic, number), end in ends.items() if topic == name}
+            if name not in there:
+                raise UserError(f"{self._title}: topic {name} was deleted at the target.", "Run the same command again: it is made anew.")
+            spans = {number: self._span((name, number), end, there[name], anew=topics[name].compacted) for (topic, number), end in ends.items() if topic == name}
             # Where there is nothing new, nothing is read.
             new = {number: each for number, each in spans.items() if last or topics[name].compacted or each.source_from < each.source_to}
             if new:
                 self._tell("comparing", f"topic {name}, {done + 1} of {len(names)}")
                 self._compare_topic(name, new, check, compacted=topics[name].compacted, last=last)
 
-    def _span(self, partition: Partition, end: int, topic: Topic) -> Span:
+    def _span(self, partition: Partition, end: int, there: Topic, *, anew: bool) -> Span:
         known = self.compared.of(partition)
         if end < known.source:
             raise UserError(
@@ -111,15 +114,17 @@ class Comparison:
                 f"compared up to {known.source}.",
                 "Begin anew: --live --cancel, then --live.",
             )
-        expires = int(time.time() * 1000) - topic.retention if topic.retention > 0 else 0
-        return Span(0, end, 0, expires) if topic.compacted else Span(known.source, end, known.target, expires)
+        expires = int(time.time() * 1000) - there.retention if there.retention >= 0 else 0
+        if there.retention_bytes >= 0:
+            expires = ANY_AGE
+        return Span(0, end, 0, expires) if anew else Span(known.source, end, known.target, expires)
 
     def _compare_topic(self, topic: str, spans: Mapping[int, Span], check: Callable[[], None], *, compacted: bool, last: bool) -> None:
         def hear(line: str) -> None:
             self._tell("comparing", line)
 
         ways = self._source.bootstrap, self._target.bootstrap
-        found = self._pod.compare(*ways, topic, compacted, spans, hear, check, last=last)
+        found = self._pod.compare(*ways, topic, compacted, spans, hear, check, last=last, patience=_LAST if last else PATIENCE)
         for number, one in found.items():
             pairs = self.compared.of((topic, number))
             if compacted:

@@ -1,0 +1,243 @@
+"""`python -m ops move --live`: a real Kafka goes to another stack's brokers while a producer writes
+to it, and every acknowledged record is there afterwards, once, in its order.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kubernetes import client
+from kubernetes.stream import stream
+
+from devkube import paths
+from devkube.cluster import Access, EmbeddedCluster
+from devkube.images import build_image, reference
+from tests.clean_up import remove_volumes
+from tests.conftest import eventually
+from tests.integration.move_stacks import LEVEL, OURS, SOURCE, TARGET, begin, bring_up_second, canary
+from tests.integration.page_consumers import CLIENT, HOSTS, PASSWORD, PROGRAMS, client_pod, engine_of, ready
+from tests.integration.test_docs import files
+from tests.program import Program
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+ARGUMENTS = ("move", "--from", "dev", "--to", "aws", "--service", "kafka", "--live")
+GROUP = "readers"
+Json = dict[str, Any]
+
+
+def documents(namespace: str, brokers: int, **variables: str) -> list[Json]:
+    """The page's Service and StatefulSet, with this machine's image, for so many brokers."""
+    found = [each for file in files("consumers.md").values() for each in yaml.safe_load_all(file) if each["metadata"]["name"] == "kafka"]
+    for each in found:
+        each["metadata"]["namespace"] = namespace
+        if each["kind"] == "StatefulSet":
+            engine_of(each)
+            each["spec"]["replicas"] = brokers
+            environment = {one["name"]: one for one in each["spec"]["template"]["spec"]["containers"][0]["env"]}
+            voters = ",".join(f"{number}@kafka-{number}.kafka:9093" for number in range(brokers))
+            counts = {"KAFKA_DEFAULT_REPLICATION_FACTOR": str(brokers), "KAFKA_MIN_INSYNC_REPLICAS": str(min(2, brokers))}
+            # The image's defaults for the topics of Kafka itself are for three brokers.
+            own = {
+                f"KAFKA_{name}": str(brokers) for name in ("OFFSETS_TOPIC_REPLICATION_FACTOR", "TRANSACTION_STATE_LOG_REPLICATION_FACTOR")
+            }
+            own["KAFKA_TRANSACTION_STATE_LOG_MIN_ISR"] = str(min(2, brokers))
+            for name, value in {"KAFKA_CONTROLLER_QUORUM_VOTERS": voters, **counts, **own, **variables}.items():
+                environment[name] = {"name": name, "value": value}
+            each["spec"]["template"]["spec"]["containers"][0]["env"] = list(environment.values())
+    return found
+
+
+@dataclass
+class Stacks:
+    """Two stacks that are up, with a Kafka each, and a client of both beside the first."""
+
+    program: Program
+    api: client.ApiClient
+    brokers: int
+    acknowledged: int = 0
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def core(self) -> client.CoreV1Api:
+        return client.CoreV1Api(self.api)
+
+    def start(self, namespace: str, **variables: str) -> None:
+        for document in documents(namespace, self.brokers, **variables):
+            if document["kind"] == "Service":
+                self.core.create_namespaced_service(namespace, document)
+            else:
+                client.AppsV1Api(self.api).create_namespaced_stateful_set(namespace, document)
+
+    def wait(self, namespace: str) -> None:
+        """All brokers run, and know one another's addresses: the cluster has no DNS."""
+
+        def run() -> bool:
+            pods = {each.metadata.name: each for each in self.core.list_namespaced_pod(namespace).items}
+            found = [pods.get(f"kafka-{number}") for number in range(self.brokers)]
+            if not all(each and each.status.pod_ip and not each.metadata.deletion_timestamp for each in found):
+                return False
+            lines = "".join(f"{each.status.pod_ip} {each.metadata.name}.kafka\n" for each in found if each)
+            for each in found:
+                if each and (each.metadata.annotations or {}).get(HOSTS) != lines:
+                    self.core.patch_namespaced_pod(each.metadata.name, namespace, {"metadata": {"annotations": {HOSTS: lines}}})
+            return all(ready(each) for each in found) and (namespace != SOURCE or CLIENT in pods and ready(pods[CLIENT]))
+
+        eventually(run, f"the brokers of {namespace} run", 120)
+
+    def bootstrap(self, namespace: str) -> str:
+        addresses = [self.core.read_namespaced_pod(f"kafka-{number}", namespace).status.pod_ip for number in range(self.brokers)]
+        return ",".join(f"{each}:9092" for each in addresses)
+
+    def ledger(self, step: str, namespace: str, *more: str) -> Any:
+        """What records.py says in its last line."""
+        command = ["python3", "-IB", "/programs/records.py", step, self.bootstrap(namespace), *more]
+        answer = stream(
+            *(self.core.connect_get_namespaced_pod_exec, CLIENT, SOURCE),
+            command=command,
+            stdout=True,
+            stderr=True,
+            tty=False,
+            _preload_content=False,
+        )
+        answer.run_forever(timeout=240)
+        said = answer.read_stdout()
+        assert answer.returncode == 0, said + answer.read_stderr()
+        return json.loads(said.strip().splitlines()[-1])
+
+    def write(self, seconds: float) -> threading.Thread:
+        """A producer; what it was told is kept."""
+
+        def load() -> None:
+            said = self.ledger("write", SOURCE, str(self.acknowledged + 1), str(seconds))
+            assert not said["problem"] and said["acknowledged"] == said["sent"], said
+            self.acknowledged = said["acknowledged"]
+
+        thread = threading.Thread(target=load, daemon=True)
+        thread.start()
+        return thread
+
+    def move(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.program.ops(*ARGUMENTS, *arguments)
+
+    def done(self, *arguments: str) -> str:
+        """A move that ends well."""
+        made = self.move(*arguments)
+        assert made.returncode == 0, made.stdout + made.stderr
+        return made.stdout
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return begin(self.program, *ARGUMENTS, *arguments, stderr=subprocess.STDOUT)
+
+    def clear(self) -> None:
+        """Nothing is in the namespaces but what is the stacks'."""
+        for namespace in (SOURCE, TARGET):
+            client.AppsV1Api(self.api).delete_collection_namespaced_stateful_set(namespace)
+            self.core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
+            self.core.delete_collection_namespaced_service(namespace)
+            self.core.delete_collection_namespaced_secret(namespace)
+            self.core.delete_collection_namespaced_config_map(namespace, field_selector=f"metadata.name={CLIENT}")
+
+        def gone() -> bool:
+            return not any(self.core.list_namespaced_pod(each).items for each in (SOURCE, TARGET))
+
+        eventually(gone, "their pods are gone", 60)
+
+    def left(self) -> list[str]:
+        found = [
+            *self.core.list_pod_for_all_namespaces(label_selector=OURS).items,
+            *self.core.list_config_map_for_all_namespaces(label_selector=OURS).items,
+        ]
+        return [each.metadata.name for each in found]
+
+    def check_target(self) -> None:
+        """Every acknowledged record is there, once, in its order, and nothing of the mirror is."""
+        found = self.ledger("read", TARGET)
+        assert found["records"] == found["last"] == self.acknowledged and not found["wrong"] and not found["unread"], found
+        assert not [each for each in self.ledger("topics", TARGET) if "storage-tiers" in each]
+        eventually(lambda: not self.left(), "nothing of the move is left", 30)
+
+
+def brought_up(
+    count: int, program_factory: Callable[..., Program], embedded: EmbeddedCluster, access: Access, api: client.ApiClient, folder: Path
+) -> Iterator[Stacks]:
+    for name in ("python", "clients", "kafka", "mirror"):
+        embedded.load_image(build_image(name))
+    first = program_factory(access=access)
+    engine = {"kafka": {"retentionBytes": "128Mi", "segmentBytes": "64Mi", "partitions": 2}}
+    kafka = {"tier": "streaming", "size": "1Gi", "replicas": count, "engine": engine}
+    engines = {"client": reference("clients"), "mirror": reference("mirror")}
+    first.configure(
+        cluster={"context": access.context, "identifier": access.context},
+        canary={**canary(first), "image": reference("python"), "engines": engines},
+        services={"kafka": kafka},
+    )
+    first = Program(first.folder, {**first.variables, "XDG_STATE_HOME": str(folder / "state")}, "dev")
+    second = bring_up_second(first, {"kafka": {**kafka, "tier": "other"}})
+    made = Stacks(first, api, count)
+    try:
+        made.core.patch_namespace(TARGET, {"metadata": {"labels": {LEVEL: "restricted"}}})
+        made.core.create_namespaced_secret(SOURCE, {"metadata": {"name": "postgres"}, "stringData": {"password": PASSWORD}})
+        programs = {path.name: path.read_text(encoding="utf-8") for path in PROGRAMS.glob("*.py")}
+        made.core.create_namespaced_config_map(SOURCE, {"metadata": {"name": CLIENT}, "data": programs})
+        made.core.create_namespaced_pod(SOURCE, client_pod())
+        for namespace in (SOURCE, TARGET):
+            made.start(namespace)
+        for namespace in (SOURCE, TARGET):
+            made.wait(namespace)
+        yield made
+    finally:
+        made.clear()
+        for each in (second, first):
+            each.pulumi("destroy", "--yes", "--skip-preview", "--stack", each.stack)
+        remove_volumes(made.core)
+
+
+@pytest.fixture
+def stacks(
+    *,
+    program_factory: Callable[..., Program],
+    embedded: EmbeddedCluster,
+    access: Access,
+    api: client.ApiClient,
+    tmp_path: Path,
+) -> Iterator[Stacks]:
+    """A broker each."""
+    yield from brought_up(1, program_factory, embedded, access, api, tmp_path)
+
+
+def test_a_producer_writes_until_the_switch_and_every_record_is_there(stacks: Stacks) -> None:
+    page = (paths.ROOT / "docs/migrate.md").read_text(encoding="utf-8")
+    run = [" ".join(("python -m ops", *ARGUMENTS, *more)) for more in (["--plan"], [], ["--switch"])]
+    shown = re.findall(r"^ *\$ (python -m ops move .*--service kafka --live.*)$", page, re.MULTILINE)
+    assert shown == run, "what the page shows is what is run here"
+    stacks.write(2).join()
+    assert stacks.ledger("commit", SOURCE, GROUP, "700") == 700
+    said = stacks.done("--plan")
+    assert "Topics: ledger (1)" in said and f"at the switch: {GROUP}" in said and "Nothing was moved." in said
+    refused = stacks.move("--switch")
+    assert refused.returncode == 1 and "there is no mirror that has caught up" in refused.stderr
+    writing = stacks.write(60)
+    verdict = json.loads(stacks.done("--json"))[0]
+    assert (verdict["verdict"], verdict["topics"]["ledger"]["partitions"]) == ("following", 1)
+    assert writing.is_alive() and verdict["records"] >= 1000, "the producer goes on"
+    refused = stacks.move("--switch")
+    assert refused.returncode == 1 and "still written to: ledger-0 grew" in refused.stderr, refused.stdout + refused.stderr
+    writing.join()
+    said = stacks.done()  # once more: it goes on, and compares what is new
+    assert "the target has caught up" in said and "starting the target's pod" not in said
+    said = stacks.done("--switch")
+    assert "everything is on stack aws" in said and stacks.bootstrap(TARGET) in said and GROUP in said
+    assert stacks.ledger("next", TARGET, GROUP) == 701, "the group goes on where it stood"
+    stacks.check_target()
+    again = json.loads(stacks.done("--switch", "--json"))[0]
+    assert (again["verdict"], again["done"], again["records"]) == ("proven", "before", stacks.acknowledged)
+    assert again["groups"][GROUP]["ledger-0"][0] == 700
