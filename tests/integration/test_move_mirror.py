@@ -89,7 +89,7 @@ class Stacks:
             for each in found:
                 if each and (each.metadata.annotations or {}).get(HOSTS) != lines:
                     self.core.patch_namespaced_pod(each.metadata.name, namespace, {"metadata": {"annotations": {HOSTS: lines}}})
-            return all(ready(each) for each in found) and (namespace != SOURCE or CLIENT in pods and ready(pods[CLIENT]))
+            return all(ready(each) for each in found) and (namespace != SOURCE or (CLIENT in pods and ready(pods[CLIENT])))
 
         eventually(run, f"the brokers of {namespace} run", 120)
 
@@ -167,7 +167,7 @@ class Stacks:
 
 
 def brought_up(
-    count: int, program_factory: Callable[..., Program], embedded: EmbeddedCluster, access: Access, api: client.ApiClient, folder: Path
+    count: int, *, program_factory: Callable[..., Program], embedded: EmbeddedCluster, access: Access, api: client.ApiClient, folder: Path
 ) -> Iterator[Stacks]:
     for name in ("python", "clients", "kafka", "mirror"):
         embedded.load_image(build_image(name))
@@ -211,7 +211,7 @@ def stacks(
     tmp_path: Path,
 ) -> Iterator[Stacks]:
     """A broker each."""
-    yield from brought_up(1, program_factory, embedded, access, api, tmp_path)
+    yield from brought_up(1, program_factory=program_factory, embedded=embedded, access=access, api=api, folder=tmp_path)
 
 
 def test_a_producer_writes_until_the_switch_and_every_record_is_there(stacks: Stacks) -> None:

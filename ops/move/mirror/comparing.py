@@ -99,12 +99,14 @@ class Comparison:
                 raise UserError(f"{self._title}: topic {name} was deleted at the source meanwhile.", "Run the same command again.")
             if name not in there:
                 raise UserError(f"{self._title}: topic {name} was deleted at the target.", "Run the same command again: it is made anew.")
-            spans = {number: self._span((name, number), end, there[name], anew=topics[name].compacted) for (topic, number), end in ends.items() if topic == name}
+            compacted = topics[name].compacted
+            its = {number: end for (topic, number), end in ends.items() if topic == name}
+            spans = {number: self._span((name, number), end, there[name], anew=compacted) for number, end in its.items()}
             # Where there is nothing new, nothing is read.
-            new = {number: each for number, each in spans.items() if last or topics[name].compacted or each.source_from < each.source_to}
+            new = {number: each for number, each in spans.items() if last or compacted or each.source_from < each.source_to}
             if new:
                 self._tell("comparing", f"topic {name}, {done + 1} of {len(names)}")
-                self._compare_topic(name, new, check, compacted=topics[name].compacted, last=last)
+                self._compare_topic(name, new, check, compacted=compacted, last=last)
 
     def _span(self, partition: Partition, end: int, there: Topic, *, anew: bool) -> Span:
         known = self.compared.of(partition)
