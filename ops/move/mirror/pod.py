@@ -6,6 +6,7 @@ admits it.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -22,6 +23,7 @@ from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.move import pods
 from ops.move.claims import ClaimSide
+from ops.move.conversation import Broken
 from ops.move.live.calls import call
 from ops.move.mirror.program.compare import Compared, Span
 from ops.move.mirror.program.worker import LOG, RUN
@@ -36,7 +38,9 @@ _FOLDER = Path(__file__).with_name("program")
 _STAY = Path(__file__).parents[1] / "live/pod/stay.py"
 _HOURS = 3600 * 24 * 7  # seconds that a comparison may take
 _LONGEST = 300  # seconds for any other answer
+_STARTING = 60  # seconds in which the second container runs as well
 _STOPPING = 90  # seconds for MirrorMaker to end cleanly with its pod
+_OTHER_IMAGE = "Its images are `canary.engines.mirror` and `canary.engines.client`, which the cluster's nodes must be able to pull."
 _JAVA = ("java", "-XX:MaxRAMPercentage=60", "-XX:+ExitOnOutOfMemoryError", f"-Dlog4j2.configurationFile={_PROGRAM}/log4j2.properties")
 _CONNECT = (*_JAVA, "-cp", "/opt/kafka/libs/*", "org.apache.kafka.connect.cli.ConnectDistributed", f"{RUN}/worker.properties")
 _MIRRORING = {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
@@ -144,7 +148,12 @@ class MirrorPod:
     def start(self) -> None:
         """Make the pod, and wait until it runs. Raises UserError and ApiError."""
         side = self.side
-        pods.start(side.api, side.settings, self._manifest(), files(), claim=side.claim, run=self._run)
+        pods.start(side.api, side.settings, self._manifest(), files(), claim=side.claim, run=self._run, other_image=_OTHER_IMAGE)
+        end = time.monotonic() + _STARTING
+        while not self.runs():
+            if time.monotonic() > end:
+                raise UserError(f"pod {self.name} in namespace {side.settings.namespace.name}: not all of its containers run.")
+            time.sleep(objects.POLL)
 
     def try_out(self) -> None:
         """Ask the API whether it would admit the pod. Raises ApiError."""
@@ -283,7 +292,10 @@ class MirrorPod:
     def _ask(self, question: str, asked: Mapping[str, Any] | None = None, **how: Any) -> Any:  # noqa: ANN401 - JSON, and as call has them
         command = [*PYTHON, f"{_PROGRAM}/main.py", question]
         line = json.dumps(asked or {}).encode() + b"\n"
-        return json.loads(call(self.side.api, self.path, COMPARE, command, stdin=line, **{"longest": _LONGEST, **how}))
+        said = json.loads(call(self.side.api, self.path, COMPARE, command, stdin=line, **{"longest": _LONGEST, **how}))
+        if "failed" in said:
+            raise Broken(str(said["failed"]))
+        return said["answer"]
 
     def _manifest(self) -> Json:
         return manifest(self.side, self.move, self._run, self.image)
