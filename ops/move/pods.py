@@ -17,6 +17,7 @@ from urllib.parse import quote
 from components.canary import objects
 from components.canary.events import events_about
 from components.canary.manifests import CONTAINER, MOUNT, container, metadata_of, pod_spec
+from components.canary.plan import OTHER_IMAGE
 from components.canary.pods import ProbePod
 from components.canary.watch import PodStart, StartWatch, Timeouts
 from components.canary.words import NotProven
@@ -152,10 +153,13 @@ class MovePod:
         self.api.delete(objects.namespaced(self.pod.namespace, "configmaps", self.pod.name))
 
 
-def start(api: KubeApi, settings: Settings, made: Json, data: Mapping[str, str], *, claim: Json, run: str) -> ProbePod:
+def start(
+    api: KubeApi, settings: Settings, made: Json, data: Mapping[str, str], *, claim: Json, run: str, other_image: str = OTHER_IMAGE
+) -> ProbePod:
     """Make a pod that mounts a claim, with its files `data`, and wait until it runs.
 
-    Raises UserError, also where another run has made it, and ApiError.
+    `other_image` is what to do about an image that can't be pulled. Raises UserError, also where
+    another run has made it, and ApiError.
     """
     namespace, name = settings.namespace.name, claim["metadata"]["name"]
     script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": made["metadata"], "data": data, "immutable": True}
@@ -165,7 +169,8 @@ def start(api: KubeApi, settings: Settings, made: Json, data: Mapping[str, str],
     except ApiError as problem:
         raise refused(problem, settings) from None
     _check_own(api.get(pod.path), run)
-    started = PodStart(api.context, namespace, name, claim["spec"].get("storageClassName", ""), settings.canary.image)
+    image = made["spec"]["containers"][0]["image"]
+    started = PodStart(api.context, namespace, name, claim["spec"].get("storageClassName", ""), image, other_image)
     uids = {pod.uid, claim["metadata"]["uid"]}
     watch = StartWatch(api, started, created=pod.created, timeouts=Timeouts(), events=lambda: events_about(api, namespace, uids))
     try:

@@ -478,10 +478,12 @@ def test_settings_write_nothing_to_the_source_and_nothing_twice() -> None:
     assert {found["worker"][f"{each}.storage.topic"] for each in ("config", "offset", "status")} == set(properties.internal_topics("abc"))
 
 
-@pytest.mark.parametrize("topic", ["__consumer_offsets", "mm2-offsets.a.internal", "a.checkpoints.internal", "heartbeats", "of.heartbeats"])
+@pytest.mark.parametrize(
+    "topic", ["__consumer_offsets", ".hidden", "mm2-offsets.a.internal", "a.checkpoints.internal", "heartbeats", "of.heartbeats"]
+)
 def test_a_topic_that_is_not_mirrored_is_excluded_and_told(topic: str) -> None:
     assert properties.left_out(topic)
 
 
 def test_any_other_topic_is_mirrored() -> None:
-    assert not [name for name in ("orders", "a.b-c_d", "heartbeats.of", ".hidden", "internal", "mm2") if properties.left_out(name)]
+    assert not [name for name in ("orders", "a.b-c_d", "heartbeats.of", "x.internal", "internal", "mm2") if properties.left_out(name)]

@@ -6,15 +6,14 @@ admits it.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
-from components.acceptance.manifests import PYTHON, SCRIPTS, TOOLS_RESOURCES, TOOLS_SIZE
+from components.acceptance.manifests import PYTHON
 from components.canary import objects
-from components.canary.manifests import CONTAINER, TOOLS, USER, container, metadata_of, pod_spec
 from components.canary.pods import ProbePod
 from components.canary.words import NotProven
 from components.kube.api import Json
@@ -22,25 +21,19 @@ from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.move import pods
 from ops.move.claims import ClaimSide
+from ops.move.conversation import Broken
 from ops.move.live.calls import call
+from ops.move.mirror.manifest import COMPARE, PROGRAM, STOPPING, files, manifest, name_of
 from ops.move.mirror.program.compare import Compared, Span
-from ops.move.mirror.program.worker import LOG, RUN
 
 __all__ = ["ANY_AGE", "COMPARE", "Compared", "Group", "MirrorPod", "Span", "Topic"]
 
-COMPARE = "compare"  # the container beside MirrorMaker's, which is CONTAINER
 PATIENCE = 120.0  # seconds without a new record of the target after which it is missing
 ANY_AGE = 2**62  # for Span.expires, where the target's retention goes by size
-_PROGRAM = "/mirror"  # where the program is in the pod
-_FOLDER = Path(__file__).with_name("program")
-_STAY = Path(__file__).parents[1] / "live/pod/stay.py"
 _HOURS = 3600 * 24 * 7  # seconds that a comparison may take
 _LONGEST = 300  # seconds for any other answer
-_STOPPING = 90  # seconds for MirrorMaker to end cleanly with its pod
-_JAVA = ("java", "-XX:MaxRAMPercentage=60", "-XX:+ExitOnOutOfMemoryError", f"-Dlog4j2.configurationFile={_PROGRAM}/log4j2.properties")
-_CONNECT = (*_JAVA, "-cp", "/opt/kafka/libs/*", "org.apache.kafka.connect.cli.ConnectDistributed", f"{RUN}/worker.properties")
-_MIRRORING = {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
-_COMPARING = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
+_STARTING = 60  # seconds in which the second container runs as well
+_OTHER_IMAGE = "Its images are `canary.engines.mirror` and `canary.engines.client`, which the cluster's nodes must be able to pull."
 
 
 @dataclass(frozen=True)
@@ -67,55 +60,6 @@ class Group:
     members: int
 
 
-def files() -> dict[str, str]:
-    """What is mounted into the pod, by its name there."""
-    found = [each for each in sorted(_FOLDER.iterdir()) if each.is_file()]
-    others = [SCRIPTS / "interpreter.py", SCRIPTS / "requirements.txt", _STAY]
-    return {each.name: each.read_text(encoding="utf-8") for each in [*found, *others]}
-
-
-def manifest(side: ClaimSide, move: str, run: str, image: str) -> Json:
-    """The pod."""
-    settings = side.settings
-    asked = settings.canary.pod.model_dump(by_alias=True, exclude_defaults=True)
-    name = f"move-{move}-mirror"
-    user = asked.get("runAsUser", USER)
-    own = {"runAsNonRoot": True, **({"runAsUser": user, "runAsGroup": user, "fsGroup": user} if user is not None else {})}
-    tools: Json = {"name": "tools", "mountPath": "/tools"}
-    mounts: list[Json] = [
-        {"name": "program", "mountPath": _PROGRAM, "readOnly": True},
-        {"name": "run", "mountPath": str(RUN)},
-        {"name": "tmp", "mountPath": "/tmp"},
-    ]
-    beside = [{**tools, "readOnly": True}, *mounts]
-    copying = ["python3", "-IB", f"{_PROGRAM}/interpreter.py", "--folder=/tools", "--package=confluent_kafka"]
-    first = container(
-        TOOLS, settings.canary.engines.client, [*copying, f"--requirements={_PROGRAM}/requirements.txt"], TOOLS_RESOURCES, [tools, *mounts]
-    )
-    keeping = [*PYTHON, f"{_PROGRAM}/keeper.py", str(RUN), f"{LOG}.java", *_CONNECT]
-    mirroring = container(CONTAINER, image, keeping, _MIRRORING, beside)
-    comparing = container(COMPARE, settings.canary.engines.client, ["python3", "-IB", f"{_PROGRAM}/stay.py"], _COMPARING, beside)
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": metadata_of(name, settings.namespace.name, pods.move_labels(settings.stack, move, run), asked),
-        "spec": {
-            **pod_spec(asked, own),
-            "restartPolicy": "Always",  # it goes on when the command has ended
-            "dnsPolicy": "ClusterFirst",  # brokers may be advertised by the names of Services
-            "terminationGracePeriodSeconds": _STOPPING,
-            "initContainers": [first],
-            "containers": [mirroring, comparing],
-            "volumes": [
-                {"name": "program", "configMap": {"name": name}},
-                {"name": "tools", "emptyDir": {"sizeLimit": TOOLS_SIZE}},
-                {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
-                {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
-            ],
-        },
-    }
-
-
 class MirrorPod:
     """The pod, there or not. `side` is a claim of the target, whose stack and namespace it is in.
 
@@ -126,7 +70,7 @@ class MirrorPod:
     def __init__(self, side: ClaimSide, move: str, run: str, image: str) -> None:
         self.side, self.move, self.image = side, move, image
         self._run = run
-        self.name = f"move-{move}-mirror"
+        self.name = name_of(move)
         self.path = objects.namespaced(side.settings.namespace.name, "pods", self.name)
 
     def runs(self) -> bool:
@@ -144,7 +88,12 @@ class MirrorPod:
     def start(self) -> None:
         """Make the pod, and wait until it runs. Raises UserError and ApiError."""
         side = self.side
-        pods.start(side.api, side.settings, self._manifest(), files(), claim=side.claim, run=self._run)
+        pods.start(side.api, side.settings, self._manifest(), files(), claim=side.claim, run=self._run, other_image=_OTHER_IMAGE)
+        end = time.monotonic() + _STARTING
+        while not self.runs():
+            if time.monotonic() > end:
+                raise UserError(f"pod {self.name} in namespace {side.settings.namespace.name}: not all of its containers run.")
+            time.sleep(objects.POLL)
 
     def try_out(self) -> None:
         """Ask the API whether it would admit the pod. Raises ApiError."""
@@ -162,7 +111,7 @@ class MirrorPod:
         if found is not None:
             pod = ProbePod(self.side.api, namespace, self.name, found["metadata"]["uid"], 0)
             try:
-                pod.remove(_STOPPING + pods.DELETION, grace=_STOPPING)
+                pod.remove(STOPPING + pods.DELETION, grace=STOPPING)
             except NotProven as problem:
                 raise UserError(problem.sentence) from None
         self.side.api.delete(objects.namespaced(namespace, "configmaps", self.name))
@@ -281,9 +230,12 @@ class MirrorPod:
         return self._ask(question, {"brokers": bootstrap, "side": bootstrap, **asked})
 
     def _ask(self, question: str, asked: Mapping[str, Any] | None = None, **how: Any) -> Any:  # noqa: ANN401 - JSON, and as call has them
-        command = [*PYTHON, f"{_PROGRAM}/main.py", question]
+        command = [*PYTHON, f"{PROGRAM}/main.py", question]
         line = json.dumps(asked or {}).encode() + b"\n"
-        return json.loads(call(self.side.api, self.path, COMPARE, command, stdin=line, **{"longest": _LONGEST, **how}))
+        said = json.loads(call(self.side.api, self.path, COMPARE, command, stdin=line, **{"longest": _LONGEST, **how}))
+        if "failed" in said:
+            raise Broken(str(said["failed"]))
+        return said["answer"]
 
     def _manifest(self) -> Json:
         return manifest(self.side, self.move, self._run, self.image)

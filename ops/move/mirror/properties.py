@@ -21,8 +21,8 @@ def internal_topics(move: str) -> tuple[str, ...]:
 
 def left_out(topic: str) -> str:
     """Why a topic isn't mirrored; empty where it is."""
-    if topic.startswith("__"):
-        return "it is internal to Kafka or a tool"
+    if topic.startswith(("__", ".")):
+        return "it is internal to Kafka or a tool, by its name's beginning"
     if (topic.startswith("mm2") and topic.endswith(".internal")) or topic.endswith(".checkpoints.internal"):
         return "it is internal to MirrorMaker"
     if topic.endswith("heartbeats"):

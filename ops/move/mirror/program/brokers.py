@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .records import Failed
+from .records import QUIET, Failed
 
 _WAITING = 60  # seconds for an answer
 _REACHING = 5  # seconds for a connection
@@ -34,7 +34,7 @@ class Brokers:
         from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
         self._side = side
-        self._admin: Any = AdminClient({"bootstrap.servers": bootstrap, "socket.connection.setup.timeout.ms": 10000})
+        self._admin: Any = AdminClient({**QUIET, "bootstrap.servers": bootstrap, "socket.connection.setup.timeout.ms": 10000})
 
     def topics(self) -> dict[str, Any]:
         """By name: partitions, replicas, settings that were set for it alone, some that count."""

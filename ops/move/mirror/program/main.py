@@ -1,8 +1,7 @@
 """Answers one question of the driver: its name is the argument, a line of JSON comes on stdin.
 
-The answer is JSON on stdout, progress is on stderr. Where stdin ends before, nobody waits for the
-answer any more, and it ends as well. Exit status: 0, or 1 with the reason as the last line of
-stderr.
+JSON comes on stdout: `{"answer": …}`, or `{"failed": "why"}`. Progress is on stderr, a line each.
+Where stdin ends before, nobody waits for the answer any more, and it ends as well.
 """
 
 from __future__ import annotations
@@ -97,17 +96,15 @@ QUESTIONS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 }
 
 
-def main() -> int:
+def main() -> None:
     """Answer."""
     asked = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
-        answer = QUESTIONS[sys.argv[1]](asked)
+        said = {"answer": QUESTIONS[sys.argv[1]](asked)}
     except Failed as problem:
-        print(problem, file=sys.stderr, flush=True)
-        return 1
-    print(json.dumps(answer), flush=True)
-    return 0
+        said = {"failed": str(problem)}
+    print(json.dumps(said), flush=True)
 
 
 def _end_with_stdin() -> None:
@@ -116,4 +113,4 @@ def _end_with_stdin() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,7 +14,10 @@ SILENCE = 120.0  # seconds in which brokers answer
 BATCH = 2000  # records that are taken at once
 _QUEUE = 16384  # KiB that wait in memory for each side, and a fetch beyond
 _POLL = 0.2  # seconds
+_APPEARING = 60.0  # seconds until a partition that was just made has a leader
 _LARGE = 2**23  # bytes after which no more is looked at
+# The library complains on stderr about each broken connection, and goes on.
+QUIET = {"log_level": 2, "error_cb": lambda _: None}
 # A transaction that was aborted is not there, as for any consumer that asks for committed records.
 # Offsets that are no longer there are an error: never a jump to somewhere else.
 _SETTINGS: dict[str, Any] = {
@@ -28,6 +31,7 @@ _SETTINGS: dict[str, Any] = {
     "check.crcs": True,
     "queued.max.messages.kbytes": _QUEUE,
     "fetch.wait.max.ms": 200,
+    **QUIET,
 }
 
 
@@ -90,16 +94,26 @@ class Reader:
 
     def seek(self, begin: int) -> None:
         """As Log has it."""
-        from confluent_kafka import KafkaException, TopicPartition  # noqa: PLC0415
+        from confluent_kafka import TopicPartition  # noqa: PLC0415
 
-        try:
-            low, _ = self._consumer.get_watermark_offsets(self._where, timeout=60)
-        except KafkaException as problem:
-            raise Failed(f"{self._side}, {self._name}: {problem.args[0].str()}") from None
-        self.low, self.next, self.at_end = low, max(begin, low), False
+        self.low = self._first()
+        self.next, self.at_end = max(begin, self.low), False
         self._where = TopicPartition(self._where.topic, self._where.partition, self.next)
         self._consumer.assign([self._where])
         self._heard = time.monotonic()
+
+    def _first(self) -> int:
+        """The log's first offset. A topic that isn't there yet is waited for."""
+        from confluent_kafka import KafkaException  # noqa: PLC0415
+
+        end = time.monotonic() + _APPEARING
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(self._where, timeout=10)[0])
+            except KafkaException as problem:
+                if time.monotonic() > end:
+                    raise Failed(f"{self._side}, {self._name}: {problem.args[0].str()}") from None
+            time.sleep(_POLL)
 
     def some(self, seconds: float) -> list[Record]:
         """As Log has it."""
