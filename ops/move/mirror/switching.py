@@ -57,7 +57,7 @@ def _bring_the_rest(move: MirrorMove) -> None:
     move.pod.stop_mirror()
     move.tell("comparing", "what is left")
     comparison.finish(ends)
-    move.tell("setting the groups' offsets", f"{len(groups)} groups")
+    move.tell("setting the groups' offsets", ", ".join(sorted(groups)[:10]))
     told, lost = _set_groups(move, _idle_groups(move), set(ends))
     _check_still(move, ends)
     verdict = {
