@@ -5,6 +5,7 @@ to it, and every acknowledged record is there afterwards, once, in its order.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import threading
@@ -34,7 +35,7 @@ GROUP = "readers"
 Json = dict[str, Any]
 
 
-def documents(namespace: str, brokers: int, **variables: str) -> list[Json]:
+def documents(namespace: str, brokers: int) -> list[Json]:
     """The page's Service and StatefulSet, with this machine's image, for so many brokers."""
     found = [each for file in files("consumers.md").values() for each in yaml.safe_load_all(file) if each["metadata"]["name"] == "kafka"]
     for each in found:
@@ -50,7 +51,13 @@ def documents(namespace: str, brokers: int, **variables: str) -> list[Json]:
                 f"KAFKA_{name}": str(brokers) for name in ("OFFSETS_TOPIC_REPLICATION_FACTOR", "TRANSACTION_STATE_LOG_REPLICATION_FACTOR")
             }
             own["KAFKA_TRANSACTION_STATE_LOG_MIN_ISR"] = str(min(2, brokers))
-            for name, value in {"KAFKA_CONTROLLER_QUORUM_VOTERS": voters, **counts, **own, **variables}.items():
+            # Beside the page's a listener whose address nobody has; no Service names its port.
+            gone = {
+                "KAFKA_LISTENERS": "PLAINTEXT://:9092,GONE://:9094,CONTROLLER://:9093",
+                "KAFKA_ADVERTISED_LISTENERS": "PLAINTEXT://$(POD_IP):9092,GONE://192.0.2.1:9094",
+                "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,GONE:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            }
+            for name, value in {"KAFKA_CONTROLLER_QUORUM_VOTERS": voters, **counts, **own, **gone}.items():
                 environment[name] = {"name": name, "value": value}
             each["spec"]["template"]["spec"]["containers"][0]["env"] = list(environment.values())
     return found
@@ -70,8 +77,8 @@ class Stacks:
     def core(self) -> client.CoreV1Api:
         return client.CoreV1Api(self.api)
 
-    def start(self, namespace: str, **variables: str) -> None:
-        for document in documents(namespace, self.brokers, **variables):
+    def start(self, namespace: str) -> None:
+        for document in documents(namespace, self.brokers):
             if document["kind"] == "Service":
                 self.core.create_namespaced_service(namespace, document)
             else:
@@ -133,6 +140,13 @@ class Stacks:
         made = self.move(*arguments)
         assert made.returncode == 0, made.stdout + made.stderr
         return made.stdout
+
+    def shell(self, line: str) -> None:
+        """A command as it was printed, which has to end well."""
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=self.program.folder, env=self.program.variables, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         return begin(self.program, *ARGUMENTS, *arguments, stderr=subprocess.STDOUT)
@@ -241,3 +255,131 @@ def test_a_producer_writes_until_the_switch_and_every_record_is_there(stacks: St
     again = json.loads(stacks.done("--switch", "--json"))[0]
     assert (again["verdict"], again["done"], again["records"]) == ("proven", "before", stacks.acknowledged)
     assert again["groups"][GROUP]["ledger-0"][0] == 700
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("number", [2, 9], ids=["interrupted", "killed"])
+def test_a_run_that_ends_early_goes_on(stacks: Stacks, number: int) -> None:
+    """In each phase of both steps, one after the other."""
+    stacks.write(2).join()
+    stacks.ledger("commit", SOURCE, GROUP, "1500")
+    writing = stacks.write(60)
+    for phase in ("starting the target's pod", "starting MirrorMaker", "catching up", "comparing"):
+        end_in(stacks, phase, number)
+        if phase == "starting the target's pod" and number == 2:
+            eventually(lambda: not stacks.left(), "what was made is removed", 60)
+    stacks.done()
+    writing.join()
+    stacks.done()
+    for phase in ("looking whether anything is still written to the source", "ending MirrorMaker", "setting the groups' offsets"):
+        end_in(stacks, phase, number, "--switch")
+    end_in(stacks, "removing MirrorMaker's topics and pod", number, "--switch")
+    stacks.done("--switch")
+    assert stacks.ledger("next", TARGET, GROUP) == 1501
+    stacks.check_target()
+
+
+def end_in(stacks: Stacks, phase: str, number: int, *step: str) -> None:
+    """Run a step until it comes to a phase, and end it there; it may have ended meanwhile."""
+    process = stacks.begin("--json", *step)
+    try:
+        wait_for(process, phase)
+        os.killpg(process.pid, number)
+        said = process.communicate(timeout=180)[0]
+    finally:
+        process.kill()
+    if number == 2:
+        assert process.returncode in (0, 130) and "Traceback" not in said, said
+
+
+@pytest.mark.soak
+def test_pods_that_go_lose_and_double_nothing(stacks: Stacks) -> None:
+    """The mirror's under load, and brokers of both sides, which come back at other addresses."""
+    writing = stacks.write(60)
+    stacks.done()
+    (pod,) = stacks.core.list_pod_for_all_namespaces(label_selector=OURS).items
+    stacks.core.delete_namespaced_pod(pod.metadata.name, TARGET, grace_period_seconds=0)
+    said = stacks.done()
+    assert "starting the target's pod" in said
+    writing.join()
+    for namespace in (SOURCE, TARGET):
+        uid = stacks.core.read_namespaced_pod("kafka-0", namespace).metadata.uid
+        stacks.core.delete_namespaced_pod("kafka-0", namespace, grace_period_seconds=5)
+        eventually(lambda: another(stacks, namespace, uid), "its StatefulSet has made another", 60)  # noqa: B023 - called in this turn
+        stacks.wait(namespace)
+        stacks.done()
+    stacks.done("--switch")
+    stacks.check_target()
+
+
+def another(stacks: Stacks, namespace: str, uid: str) -> bool:
+    found = {each.metadata.name: each.metadata.uid for each in stacks.core.list_namespaced_pod(namespace).items}
+    return found.get("kafka-0") not in (None, uid)
+
+
+@pytest.mark.soak
+def test_what_is_refused_names_a_command_that_mends_it(stacks: Stacks) -> None:
+    """Addresses that nobody answers, records of the target's own, and a move that is called off."""
+    stacks.write(2).join()
+    stacks.ledger("write", TARGET, "1", "1")
+    refused = stacks.move("--plan")
+    assert refused.returncode == 1 and "hold records already: ledger." in refused.stderr
+    stacks.shell(command_in(refused.stderr))
+    assert stacks.move("--plan").returncode == 0
+    # A listener that is advertised with an address of nobody's, and the only one that is known.
+    stacks.core.patch_namespaced_service("kafka", SOURCE, {"spec": {"ports": [{"name": "clients", "port": 9092, "$patch": "delete"}]}})
+    stacks.core.patch_namespaced_service("kafka", SOURCE, {"spec": {"ports": [{"name": "gone", "port": 9094}]}})
+    refused = stacks.move()
+    assert refused.returncode == 1 and "192.0.2.1:9094 (" in refused.stderr, refused.stdout + refused.stderr
+    assert "`python -m ops move --from dev --to aws --service kafka`" in refused.stderr
+    assert not stacks.left()
+    stacks.core.patch_namespaced_service("kafka", SOURCE, {"spec": {"ports": [{"name": "clients", "port": 9092}]}})
+    stacks.done()
+    said = stacks.done("--cancel")
+    assert "called off" in said and not stacks.left()
+    assert stacks.move().returncode == 1, "what was copied is the target's now"
+    stacks.shell(command_in(said))
+    stacks.done()
+    stacks.done("--switch")
+    stacks.check_target()
+
+
+def command_in(text: str) -> str:
+    """The one command for kubectl."""
+    (found,) = re.findall(r"kubectl [^`\n]*", text)
+    return str(found)
+
+
+def wait_for(process: subprocess.Popen[str], phase: str) -> None:
+    assert process.stdout
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("{") and json.loads(line)["phase"] == phase:
+            return
+    pytest.fail(f"it doesn't come to {phase}: {said}")
+
+
+@pytest.fixture
+def three(
+    *,
+    program_factory: Callable[..., Program],
+    embedded: EmbeddedCluster,
+    access: Access,
+    api: client.ApiClient,
+    tmp_path: Path,
+) -> Iterator[Stacks]:
+    """The page's three brokers each."""
+    yield from brought_up(3, program_factory=program_factory, embedded=embedded, access=access, api=api, folder=tmp_path)
+
+
+@pytest.mark.soak
+def test_three_brokers_to_three(three: Stacks) -> None:
+    three.write(5).join()
+    three.ledger("commit", SOURCE, GROUP, "3000")
+    three.done()
+    three.write(5).join()
+    verdict = json.loads(three.done("--switch", "--json"))[0]
+    assert (verdict["records"], verdict["copies"]) == (three.acknowledged, 3)
+    assert three.ledger("next", TARGET, GROUP) == 3001
+    three.check_target()

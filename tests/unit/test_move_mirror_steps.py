@@ -303,7 +303,7 @@ def test_a_source_that_still_grows_is_named_whenever_it_is(made: tuple[MirrorMov
         pod.on[when] = lambda: pod.source.logs.update({where: (0, next(grown))})
     with pytest.raises(UserError, match="still written to: a-0 grew"):
         switch(move)
-    assert move.state == FOLLOWING and "delete_topics" not in pod.done
+    assert move.state == FOLLOWING and pod.done.count("delete_topics") == 1, "the one before it began"
     pod.on.clear()
     if when == "mirror":
         pod.source.ends = known  # type: ignore[method-assign]
@@ -413,3 +413,21 @@ def test_what_the_source_lacks_of_rights_is_listed_first(made: tuple[MirrorMove,
     move, _ = made
     cast(Any, move.sources[0].api).denied = {"list services"}
     assert [each.endswith("list services") for each in move.problems()] == [True, True]
+
+
+def test_one_that_cannot_be_called_off_says_how_it_is_by_hand(made: tuple[MirrorMove, Pod]) -> None:
+    move, pod = made
+    following(move)
+    pod.fails["delete_topics"] = Broken("no broker answers")
+    with pytest.raises(UserError, match="isn't called off yet: no broker answers") as caught:
+        cancel(move)
+    assert f"delete pod,configmap {pod.name}" in caught.value.hint and str(move.kept.folder) in caught.value.hint
+    assert move.state == FOLLOWING
+    assert cancel(move)["found"]
+
+
+def test_what_a_lost_move_has_left_at_the_target_goes_before_the_mirror_begins(made: tuple[MirrorMove, Pod]) -> None:
+    move, pod = made
+    following(move)
+    assert pod.done.index("delete_topics") < pod.done.index("mirror")
+    assert pod.done.count("delete_topics") == 1

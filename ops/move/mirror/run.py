@@ -20,7 +20,7 @@ from ops.move.mirror import brokers, checks
 from ops.move.mirror.brokers import Kafka, Partition
 from ops.move.mirror.comparing import Comparison
 from ops.move.mirror.pod import MirrorPod
-from ops.move.mirror.properties import settings
+from ops.move.mirror.properties import internal_topics, settings
 from ops.move.mirror.topics import copies, mirrored, not_mirrored
 
 # The states: the pod may be there; MirrorMaker has begun to copy; it has caught up, and what it has
@@ -118,6 +118,8 @@ class MirrorMove:
         found = list(checks.of_target(source, target))  # as late as can be: what comes from here on is the mirror's
         if found:
             raise UserError("\n".join(found))
+        # Where one was begun elsewhere, and its record is lost, they would say that all was copied.
+        self.pod.delete_topics(target.bootstrap, internal_topics(self.id))
         self.comparison.begin(self.partitions())
         self.kept.save(state=MIRRORING, copies=copies(source.topics(), len(target.brokers)))
 

@@ -175,16 +175,24 @@ def cancel(move: MirrorMove) -> dict[str, Any]:
         if move.state == ENDING:
             raise UserError(f"{move.title}: everything was switched already.", "Run it with --live --switch to end it.")
         copied = move.state in (MIRRORING, FOLLOWING)
-        if copied:
-            _remove_topics(move)
         try:
+            if copied:
+                _remove_topics(move)
             move.pod.remove()
         except (UserError, Broken, ApiError) as problem:
-            raise UserError(
-                f"{move.title}: it isn't called off yet: pod {move.pod.name} is left ({problem}).", "Run the same command again."
-            ) from None
+            raise UserError(f"{move.title}: it isn't called off yet: {problem}", _by_hand(move)) from None
         compared = Compared(move.kept)
         topics = sorted({name for name, _ in compared} & set(move.target.topics())) if copied else []
         compared.forget()
         move.kept.forget()
         return {**found, "found": True, "topics": topics, "delete": delete_command(move.target, topics) if topics else ""}
+
+
+def _by_hand(move: MirrorMove) -> str:
+    """What ends a move whose target is gone."""
+    side = move.targets[0]
+    where = f"kubectl --context {side.api.context} -n {side.settings.namespace.name}"
+    return (
+        f"Run the same command again. If the target's brokers are gone for good: `{where} delete pod,configmap {move.pod.name} "
+        f"--ignore-not-found`, and remove the folder {move.kept.folder}."
+    )
