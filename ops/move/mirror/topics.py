@@ -12,7 +12,7 @@ STAYS = (
     "share groups, and groups of Kafka Streams and Connect beyond their offsets",
     "of topics' settings min.insync.replicas, unclean.leader.election.enable, message.timestamp.type and the throttles of replication "
     "(the target's defaults count)",
-    "the cluster's ID, offsets as numbers, and the epochs of transactional producers",
+    "the cluster's ID, offsets as numbers, and the state of transactional producers",
 )
 
 
