@@ -3,11 +3,11 @@
     mirrored.py make BOOTSTRAP
     mirrored.py write BOOTSTRAP SECONDS
     mirrored.py commit BOOTSTRAP GROUP TOPIC PARTITION OFFSET
-    mirrored.py again BOOTSTRAP TOPIC PARTITION HOW
+    mirrored.py again SOURCE TARGET TOPIC PARTITION HOW
     mirrored.py follow BOOTSTRAP GROUP TOPIC PARTITION
 
-`write` says `begun` first. HOW is `dropped`, `altered` or `doubled`: the partition's
-topic is made again with all its records, but for one. The last line is JSON.
+`write` says `begun` first. HOW is `dropped`, `altered` or `doubled`: the target's
+topic is made again with all the source's records, but for one. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def make(bootstrap: str) -> None:
 
 def write(bootstrap: str, seconds: float) -> dict[str, int]:
     """Plain, compressed, compacted records, and transactions of which every third is aborted."""
-    shared = {**SETTINGS, "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "linger.ms": 10}
+    lost: list[str] = []
+    heard = {"on_delivery": lambda error, _: lost.append(str(error)) if error else None}
+    shared = {**SETTINGS, **heard, "bootstrap.servers": bootstrap, "acks": "all", "enable.idempotence": True, "linger.ms": 10}
     plain, zipped = Producer({**shared, "compression.type": "lz4"}), Producer({**shared, "compression.type": "snappy"})
     within = Producer({**shared, "transactional.id": "mirrored"})
     within.init_transactions(STARTING)
@@ -74,7 +76,7 @@ def write(bootstrap: str, seconds: float) -> dict[str, int]:
                 "plain", random.choice((None, b"", os.urandom(8))), random.choice((None, b"", b"\t\n\x00" + os.urandom(40))), headers=odd
             )
             zipped.produce("zipped", value=b"much of the same " * 20 + b"%d" % count)
-            plain.produce("compacted", b"key %d" % random.randrange(KEYS), None if count % 11 == 0 else b"%d" % count)
+            plain.produce("compacted", None if count % 11 == 0 else b"%d" % count, b"key %d" % random.randrange(KEYS))
             within.produce("committed", b"%d" % count, b"within %d" % rounds)
         plain.poll(0)
         zipped.poll(0)
@@ -86,7 +88,7 @@ def write(bootstrap: str, seconds: float) -> dict[str, int]:
             within.commit_transaction(STARTING)
         time.sleep(0.05)
     left = plain.flush(STARTING) + zipped.flush(STARTING)
-    return {"sent": count, "left": left}
+    return {"sent": count, "left": left, "lost": len(lost)}
 
 
 def commit(bootstrap: str, group: str, place: TopicPartition) -> None:
@@ -111,11 +113,11 @@ def held(bootstrap: str, place: TopicPartition, group: str = "held") -> list[Any
     return found
 
 
-def again(bootstrap: str, topic: str, partition: int, how: str) -> dict[str, int]:
+def again(source: str, bootstrap: str, topic: str, partition: int, how: str) -> dict[str, int]:
     """Make a topic again, as if its mirror had gone wrong."""
     admin = AdminClient({**SETTINGS, "bootstrap.servers": bootstrap})
     partitions = TOPICS[topic][0]
-    records = {number: held(bootstrap, TopicPartition(topic, number, 0)) for number in range(partitions)}
+    records = {number: held(source, TopicPartition(topic, number, 0)) for number in range(partitions)}
     admin.delete_topics([topic], operation_timeout=30)[topic].result()
     end = time.monotonic() + STARTING
     while topic in admin.list_topics(timeout=5).topics:
@@ -155,7 +157,7 @@ if __name__ == "__main__":
     elif step == "commit":
         commit(servers, more[0], TopicPartition(more[1], int(more[2]), int(more[3])))
     elif step == "again":
-        answer = again(servers, more[0], int(more[1]), more[2])
+        answer = again(servers, more[0], more[1], int(more[2]), more[3])
     else:
         answer = follow(servers, more[0], more[1], int(more[2]))
     print(json.dumps(answer), flush=True)

@@ -178,6 +178,7 @@ class Comparison:
     def _words(self, one: Record, other: Record) -> str:
         """What is different at a pair of records."""
         where = f"source offset {one.offset}, target offset {other.offset}: "
+        self._target.patience = 0
         ours, theirs = self._source.look(_AHEAD), self._target.look(_AHEAD)
         if any(each[1:] == other[1:] for each in self._before):
             return f"{where}doubled: an earlier record comes again"

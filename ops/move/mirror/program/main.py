@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -113,4 +114,15 @@ def _end_with_stdin() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # Not by way of Python's own end: a thread that reads stdin then is ended by pthread_exit, which
+    # needs libgcc_s, and an image may not have that.
+    status = 1
+    try:
+        main()
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
