@@ -10,7 +10,7 @@ from ops.errors import UserError
 from ops.move.conversation import Broken
 from ops.move.kept import KeptMove
 from ops.move.mirror.brokers import Kafka, Partition
-from ops.move.mirror.pairs import Compared
+from ops.move.mirror.pairs import ComparedPartitions
 from ops.move.mirror.pod import ANY_AGE, PATIENCE, MirrorPod, Span, Topic
 
 _STALLED = 180  # seconds without progress after which a mirror doesn't catch up
@@ -21,7 +21,7 @@ _ALIVE = 10.0  # seconds between two looks whether the mirror runs
 Told = Callable[[str, str], None]
 
 
-class Comparison:
+class MirrorComparison:
     """Of the topics of a move. What was compared is kept: nothing is read twice.
 
     But for topics that are compacted: their records go by and by, and they are compared whole.
@@ -29,7 +29,7 @@ class Comparison:
 
     def __init__(self, title: str, kept: KeptMove, *, source: Kafka, target: Kafka, pod: MirrorPod, tell: Told) -> None:
         self._title, self._source, self._target, self._pod, self._tell = title, source, target, pod, tell
-        self.compared = Compared(kept)
+        self.compared = ComparedPartitions(kept)
 
     def begin(self, partitions: Iterable[Partition]) -> None:
         """Nothing is mirrored yet."""

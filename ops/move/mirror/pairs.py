@@ -16,7 +16,7 @@ _FILE = "compared.json"
 
 
 @dataclass
-class Pairs:
+class PartitionPairs:
     """Of one partition: `records` are the same up to `source` and `target`, the offsets from which
     to go on. `target_only` and `source_only` are records at the front that the other side's
     retention has removed. `marks` are offsets of one record on both sides, in order.
@@ -35,34 +35,34 @@ class Pairs:
         self.marks = []
 
 
-class Compared:
+class ComparedPartitions:
     """All partitions of a move."""
 
     def __init__(self, kept: KeptMove) -> None:
         self._file = kept.folder / _FILE
-        self._known: dict[Partition, Pairs] = {}
+        self._known: dict[Partition, PartitionPairs] = {}
         self._read = False
 
-    def _all(self) -> dict[Partition, Pairs]:
+    def _all(self) -> dict[Partition, PartitionPairs]:
         if not self._read and self._file.exists():
             try:
                 for topic, number, one in json.loads(self._file.read_text(encoding="utf-8")):
-                    self._known[topic, number] = Pairs(**{**one, "marks": [(source, target) for source, target in one["marks"]]})
+                    self._known[topic, number] = PartitionPairs(**{**one, "marks": [(source, target) for source, target in one["marks"]]})
             except (ValueError, TypeError, KeyError):
                 raise UserError(f"{self._file} isn't what this command wrote there.", "Begin anew: --live --cancel, then --live.") from None
         self._read = True
         return self._known
 
-    def of(self, partition: Partition) -> Pairs:
+    def of(self, partition: Partition) -> PartitionPairs:
         """What is known of one; from nothing on where that is nothing."""
-        return self._all().setdefault(partition, Pairs(0, 0))
+        return self._all().setdefault(partition, PartitionPairs(0, 0))
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(self._all())
 
     def begin(self, starts: Iterable[tuple[Partition, int]]) -> None:
         """Nothing was compared yet; the source's partitions begin here."""
-        self._known, self._read = {partition: Pairs(start, 0) for partition, start in starts}, True
+        self._known, self._read = {partition: PartitionPairs(start, 0) for partition, start in starts}, True
         self.save()
 
     def save(self) -> None:

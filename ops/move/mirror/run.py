@@ -18,7 +18,7 @@ from ops.move.conversation import Broken
 from ops.move.kept import PROVEN, KeptMove, move_id
 from ops.move.mirror import brokers, checks
 from ops.move.mirror.brokers import Kafka, Partition
-from ops.move.mirror.comparing import Comparison
+from ops.move.mirror.comparing import MirrorComparison
 from ops.move.mirror.pod import MirrorPod
 from ops.move.mirror.properties import internal_topics, settings
 from ops.move.mirror.topics import copies, mirrored, not_mirrored
@@ -62,9 +62,9 @@ class MirrorMove:
         return self._target
 
     @property
-    def comparison(self) -> Comparison:
+    def comparison(self) -> MirrorComparison:
         """Of what both have, as far as it is."""
-        return Comparison(self.title, self.kept, source=self.source, target=self.target, pod=self.pod, tell=self.tell)
+        return MirrorComparison(self.title, self.kept, source=self.source, target=self.target, pod=self.pod, tell=self.tell)
 
     def problems(self) -> list[str]:
         """All that keeps it from beginning, before anything is made. Raises ApiError."""

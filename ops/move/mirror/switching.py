@@ -18,7 +18,7 @@ from ops.move.conversation import Broken
 from ops.move.kept import PROVEN
 from ops.move.mirror.brokers import Partition
 from ops.move.mirror.checks import delete_command
-from ops.move.mirror.pairs import Compared
+from ops.move.mirror.pairs import ComparedPartitions
 from ops.move.mirror.pod import Group
 from ops.move.mirror.properties import internal_topics
 from ops.move.mirror.run import ENDING, FOLLOWING, MIRRORING, MirrorMove
@@ -151,7 +151,7 @@ def _clear_up(move: MirrorMove) -> dict[str, Any]:
     with deferred():
         move.kept.save(state=PROVEN)
         move.pod.remove()
-    Compared(move.kept).forget()
+    ComparedPartitions(move.kept).forget()
     return verdict
 
 
@@ -181,7 +181,7 @@ def cancel(move: MirrorMove) -> dict[str, Any]:
             move.pod.remove()
         except (UserError, Broken, ApiError) as problem:
             raise UserError(f"{move.title}: it isn't called off yet: {problem}", _by_hand(move)) from None
-        compared = Compared(move.kept)
+        compared = ComparedPartitions(move.kept)
         topics = sorted({name for name, _ in compared} & set(move.target.topics())) if copied else []
         compared.forget()
         move.kept.forget()

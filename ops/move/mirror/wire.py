@@ -25,7 +25,7 @@ class NoAnswer(Exception):
     """A port doesn't answer as a Kafka broker does to whoever gives no password."""
 
 
-class Connection(Protocol):
+class BrokerConnection(Protocol):
     """What brings bytes to a port and back, as components.kube.portforward.PortForward."""
 
     ended: bool
@@ -73,7 +73,7 @@ class Metadata:
     topics: Mapping[str, Mapping[int, int]]
 
 
-def metadata(connection: Connection) -> Metadata:
+def metadata(connection: BrokerConnection) -> Metadata:
     """Nodes and topics. Raises NoAnswer."""
     answer = _ask(connection, METADATA, _int32(-1) + b"\0")  # of all topics; none is made
     answer.int32()  # throttled so long
@@ -105,7 +105,7 @@ def _partition(answer: _Answer) -> tuple[int, int]:
 
 
 def offsets(
-    connection: Connection, partitions: Iterable[tuple[str, int]], when: int, *, committed: bool = False
+    connection: BrokerConnection, partitions: Iterable[tuple[str, int]], when: int, *, committed: bool = False
 ) -> dict[tuple[str, int], int]:
     """The offsets at LATEST or EARLIEST of the partitions whose leader this broker is.
 
@@ -133,7 +133,7 @@ def offsets(
     return found
 
 
-def groups(connection: Connection) -> dict[str, str]:
+def groups(connection: BrokerConnection) -> dict[str, str]:
     """The groups that this broker coordinates, with their protocol: consumer, connect, share, …
 
     Raises NoAnswer.
@@ -148,7 +148,7 @@ def groups(connection: Connection) -> dict[str, str]:
     return found
 
 
-def _ask(connection: Connection, api: tuple[int, int], body: bytes) -> _Answer:
+def _ask(connection: BrokerConnection, api: tuple[int, int], body: bytes) -> _Answer:
     number = 1
     head = struct.pack(">hhi", *api, number) + _text(CLIENT)
     connection.write(_int32(len(head) + len(body)) + head + body)
