@@ -37,6 +37,7 @@ class Joined:
     ended, reason, pending, wants_to_send = False, "", False, False
 
     def __init__(self) -> None:
+        self.broker: threading.Thread | None = None
         self.ours, self.theirs = socket.socketpair()
         self.ours.setblocking(False)
 
@@ -62,6 +63,8 @@ class Joined:
 def joined() -> Iterator[Joined]:
     made = Joined()
     yield made
+    if made.broker:
+        made.broker.join(10)
     made.ours.close()
     made.theirs.close()
 
@@ -75,7 +78,8 @@ def answering(joined: Joined, answer: bytes) -> list[bytes]:
         joined.theirs.sendall(answer)
         joined.theirs.shutdown(socket.SHUT_RDWR)
 
-    threading.Thread(target=serve, daemon=True).start()
+    joined.broker = threading.Thread(target=serve, daemon=True)
+    joined.broker.start()
     return asked
 
 
