@@ -10,7 +10,8 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,6 @@ class Stacks:
     api: client.ApiClient
     brokers: int
     acknowledged: int = 0
-    told: list[str] = field(default_factory=list)
 
     @property
     def core(self) -> client.CoreV1Api:
@@ -98,7 +98,16 @@ class Stacks:
                     self.core.patch_namespaced_pod(each.metadata.name, namespace, {"metadata": {"annotations": {HOSTS: lines}}})
             return all(ready(each) for each in found) and (namespace != SOURCE or (CLIENT in pods and ready(pods[CLIENT])))
 
-        eventually(run, f"the brokers of {namespace} run", 120)
+        eventually(run, f"the brokers of {namespace} run", 240)
+        if CLIENT in {each.metadata.name for each in self.core.list_namespaced_pod(SOURCE).items}:
+            eventually(lambda: self.count(namespace) == self.brokers, f"the brokers of {namespace} have found one another", 240)
+
+    def count(self, namespace: str) -> int:
+        """How many brokers there are, by themselves."""
+        try:
+            return int(self.ledger("brokers", namespace))
+        except AssertionError:  # none answers yet
+            return 0
 
     def bootstrap(self, namespace: str) -> str:
         addresses = [self.core.read_namespaced_pod(f"kafka-{number}", namespace).status.pod_ip for number in range(self.brokers)]
@@ -107,8 +116,10 @@ class Stacks:
     def ledger(self, step: str, namespace: str, *more: str) -> Any:
         """What records.py says in its last line."""
         command = ["python3", "-IB", "/programs/records.py", step, self.bootstrap(namespace), *more]
+        # Of its own: while `stream` opens one, its client can't be used by another thread.
+        core = client.CoreV1Api(client.ApiClient(self.api.configuration))
         answer = stream(
-            *(self.core.connect_get_namespaced_pod_exec, CLIENT, SOURCE),
+            *(core.connect_get_namespaced_pod_exec, CLIENT, SOURCE),
             command=command,
             stdout=True,
             stderr=True,
@@ -120,17 +131,32 @@ class Stacks:
         assert answer.returncode == 0, said + answer.read_stderr()
         return json.loads(said.strip().splitlines()[-1])
 
-    def write(self, seconds: float) -> threading.Thread:
+    def write(self, seconds: float) -> None:
         """A producer; what it was told is kept."""
+        said = self.ledger("write", SOURCE, str(self.acknowledged + 1), str(seconds))
+        assert not said["problem"] and said["acknowledged"] == said["sent"], said
+        self.acknowledged = said["acknowledged"]
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Producers, one after the other, all the while."""
+        stop, failed = threading.Event(), []
 
         def load() -> None:
-            said = self.ledger("write", SOURCE, str(self.acknowledged + 1), str(seconds))
-            assert not said["problem"] and said["acknowledged"] == said["sent"], said
-            self.acknowledged = said["acknowledged"]
+            try:
+                while not stop.is_set():
+                    self.write(4)
+            except Exception as problem:
+                failed.append(problem)
 
         thread = threading.Thread(target=load, daemon=True)
         thread.start()
-        return thread
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+        assert not failed, failed
 
     def move(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.program.ops(*ARGUMENTS, *arguments)
@@ -233,19 +259,18 @@ def test_a_producer_writes_until_the_switch_and_every_record_is_there(stacks: St
     run = [" ".join(("python -m ops", *ARGUMENTS, *more)) for more in (["--plan"], [], ["--switch"])]
     shown = re.findall(r"^ *\$ (python -m ops move .*--service kafka --live.*)$", page, re.MULTILINE)
     assert shown == run, "what the page shows is what is run here"
-    stacks.write(2).join()
+    stacks.write(2)
     assert stacks.ledger("commit", SOURCE, GROUP, "700") == 700
     said = stacks.done("--plan")
     assert "Topics: ledger (1)" in said and f"at the switch: {GROUP}" in said and "Nothing was moved." in said
     refused = stacks.move("--switch")
     assert refused.returncode == 1 and "there is no mirror that has caught up" in refused.stderr
-    writing = stacks.write(60)
-    verdict = json.loads(stacks.done("--json"))[0]
-    assert (verdict["verdict"], verdict["topics"]["ledger"]["partitions"]) == ("following", 1)
-    assert writing.is_alive() and verdict["records"] >= 1000, "the producer goes on"
-    refused = stacks.move("--switch")
-    assert refused.returncode == 1 and "still written to: ledger-0 grew" in refused.stderr, refused.stdout + refused.stderr
-    writing.join()
+    with stacks.writing():
+        verdict = json.loads(stacks.done("--json"))[0]
+        assert (verdict["verdict"], verdict["topics"]["ledger"]["partitions"]) == ("following", 1)
+        refused = stacks.move("--switch")
+        assert refused.returncode == 1 and "still written to: ledger-0 grew" in refused.stderr, refused.stdout + refused.stderr
+    assert 700 <= verdict["records"] < stacks.acknowledged, "the producers went on"
     said = stacks.done()  # once more: it goes on, and compares what is new
     assert "the target has caught up" in said and "starting the target's pod" not in said
     said = stacks.done("--switch")
@@ -261,15 +286,14 @@ def test_a_producer_writes_until_the_switch_and_every_record_is_there(stacks: St
 @pytest.mark.parametrize("number", [2, 9], ids=["interrupted", "killed"])
 def test_a_run_that_ends_early_goes_on(stacks: Stacks, number: int) -> None:
     """In each phase of both steps, one after the other."""
-    stacks.write(2).join()
+    stacks.write(2)
     stacks.ledger("commit", SOURCE, GROUP, "1500")
-    writing = stacks.write(60)
-    for phase in ("starting the target's pod", "starting MirrorMaker", "catching up", "comparing"):
-        end_in(stacks, phase, number)
-        if phase == "starting the target's pod" and number == 2:
-            eventually(lambda: not stacks.left(), "what was made is removed", 60)
-    stacks.done()
-    writing.join()
+    with stacks.writing():
+        for phase in ("starting the target's pod", "starting MirrorMaker", "catching up", "comparing"):
+            end_in(stacks, phase, number)
+            if phase == "starting the target's pod" and number == 2:
+                eventually(lambda: not stacks.left(), "what was made is removed", 60)
+        stacks.done()
     stacks.done()
     for phase in ("looking whether anything is still written to the source", "ending MirrorMaker", "setting the groups' offsets"):
         end_in(stacks, phase, number, "--switch")
@@ -295,13 +319,12 @@ def end_in(stacks: Stacks, phase: str, number: int, *step: str) -> None:
 @pytest.mark.soak
 def test_pods_that_go_lose_and_double_nothing(stacks: Stacks) -> None:
     """The mirror's under load, and brokers of both sides, which come back at other addresses."""
-    writing = stacks.write(60)
-    stacks.done()
-    (pod,) = stacks.core.list_pod_for_all_namespaces(label_selector=OURS).items
-    stacks.core.delete_namespaced_pod(pod.metadata.name, TARGET, grace_period_seconds=0)
-    said = stacks.done()
-    assert "starting the target's pod" in said
-    writing.join()
+    with stacks.writing():
+        stacks.done()
+        (pod,) = stacks.core.list_pod_for_all_namespaces(label_selector=OURS).items
+        stacks.core.delete_namespaced_pod(pod.metadata.name, TARGET, grace_period_seconds=0)
+        said = stacks.done()
+        assert "starting the target's pod" in said
     for namespace in (SOURCE, TARGET):
         uid = stacks.core.read_namespaced_pod("kafka-0", namespace).metadata.uid
         stacks.core.delete_namespaced_pod("kafka-0", namespace, grace_period_seconds=5)
@@ -320,7 +343,7 @@ def another(stacks: Stacks, namespace: str, uid: str) -> bool:
 @pytest.mark.soak
 def test_what_is_refused_names_a_command_that_mends_it(stacks: Stacks) -> None:
     """Addresses that nobody answers, records of the target's own, and a move that is called off."""
-    stacks.write(2).join()
+    stacks.write(2)
     stacks.ledger("write", TARGET, "1", "1")
     refused = stacks.move("--plan")
     assert refused.returncode == 1 and "hold records already: ledger." in refused.stderr
@@ -375,10 +398,10 @@ def three(
 
 @pytest.mark.soak
 def test_three_brokers_to_three(three: Stacks) -> None:
-    three.write(5).join()
+    three.write(5)
     three.ledger("commit", SOURCE, GROUP, "3000")
     three.done()
-    three.write(5).join()
+    three.write(5)
     verdict = json.loads(three.done("--switch", "--json"))[0]
     assert (verdict["records"], verdict["copies"]) == (three.acknowledged, 3)
     assert three.ledger("next", TARGET, GROUP) == 3001

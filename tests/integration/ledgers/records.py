@@ -5,12 +5,13 @@
     records.py commit BOOTSTRAP GROUP COUNT
     records.py next BOOTSTRAP GROUP
     records.py topics BOOTSTRAP
+    records.py brokers BOOTSTRAP
 
 `write` says `begun` at its first acknowledgement. The last line is JSON: of `write` how many
 records the brokers have acknowledged from FIRST on, and what else the producer was told; of `read`
 how many there are, the highest number, and those that come twice, late or with another content.
 `commit` has a group read so many records, and says the last one's number; `next` says the number of
-the record that the group reads next; `topics` says all names.
+the record that the group reads next; `topics` says all names, `brokers` how many there are.
 """
 
 from __future__ import annotations
@@ -162,8 +163,9 @@ def main(step: str, servers: str, *more: str) -> object:
         return write(servers, int(more[0]), float(more[1]))
     if step in ("commit", "next"):
         return of_group(servers, more[0], int(more[1]) if step == "commit" else 1, commits=step == "commit")
-    if step == "topics":
-        return sorted(AdminClient({**SETTINGS, "bootstrap.servers": servers}).list_topics(timeout=10).topics)
+    if step in ("topics", "brokers"):
+        found = AdminClient({**SETTINGS, "bootstrap.servers": servers}).list_topics(timeout=10)
+        return sorted(found.topics) if step == "topics" else len(found.brokers)
     return read(servers)
 
 
