@@ -78,7 +78,7 @@ class Marks:
             self._every *= 2
 
 
-class Comparison:
+class PartitionComparison:
     """Of one partition. `tell` hears how many records are compared.
 
     With `last` nothing more may be at the target's end.
@@ -95,7 +95,7 @@ class Comparison:
         self.found = Compared(source_to=span.source_from, target_to=span.target_from)
 
     def run(self) -> Compared:
-        """Compare. Raises Failed, and Removed where retention has been quicker."""
+        """Compare. Raises MirrorFault, and Removed where retention has been quicker."""
         if not self._align():
             return self.found
         while ours := self._source.look(BATCH):

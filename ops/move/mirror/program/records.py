@@ -35,7 +35,7 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-class Failed(Exception):
+class MirrorFault(Exception):
     """It can't be read, in words."""
 
 
@@ -72,8 +72,8 @@ class Log(Protocol):
         """What comes next; nothing where nothing comes in so many seconds, or it is at its end."""
 
 
-class Reader:
-    """A Log of brokers, without a consumer group. Raises Failed and Removed."""
+class PartitionReader:
+    """A Log of brokers, without a consumer group. Raises MirrorFault and Removed."""
 
     def __init__(self, bootstrap: str, side: str) -> None:
         from confluent_kafka import Consumer  # noqa: PLC0415 - only where it is used
@@ -85,7 +85,7 @@ class Reader:
         self._where: Any = None
         self._heard = 0.0
 
-    def of(self, topic: str, partition: int) -> Reader:
+    def of(self, topic: str, partition: int) -> PartitionReader:
         """This one, for another partition."""
         from confluent_kafka import TopicPartition  # noqa: PLC0415
 
@@ -112,7 +112,7 @@ class Reader:
                 return int(self._consumer.get_watermark_offsets(self._where, timeout=10)[0])
             except KafkaException as problem:
                 if time.monotonic() > end:
-                    raise Failed(f"{self._side}, {self._name}: {problem.args[0].str()}") from None
+                    raise MirrorFault(f"{self._side}, {self._name}: {problem.args[0].str()}") from None
             time.sleep(_POLL)
 
     def some(self, seconds: float) -> list[Record]:
@@ -120,7 +120,7 @@ class Reader:
         first = self._consumer.poll(seconds)
         if first is None:
             if not self.at_end and time.monotonic() - self._heard > SILENCE:
-                raise Failed(f"{self._side}, {self._name}: nothing comes from its broker for {SILENCE:.0f} s")
+                raise MirrorFault(f"{self._side}, {self._name}: nothing comes from its broker for {SILENCE:.0f} s")
             return []
         messages = [first, *self._consumer.consume(BATCH, 0)]
         found = []
@@ -143,7 +143,7 @@ class Reader:
         elif error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
             raise Removed(self._name)
         elif not error.retriable() and error.code() not in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE):
-            raise Failed(f"{self._side}, {self._name}: {error.str()}")
+            raise MirrorFault(f"{self._side}, {self._name}: {error.str()}")
 
     @property
     def _name(self) -> str:
@@ -194,7 +194,7 @@ class Stream:
                 if self._end is None:
                     break
                 if time.monotonic() - waited > SILENCE:
-                    raise Failed(f"the log ends at offset {self.log.next}, before {self._end}: is a transaction open?")
+                    raise MirrorFault(f"the log ends at offset {self.log.next}, before {self._end}: is a transaction open?")
         return list(islice(self.waiting, count))
 
     def drop(self, count: int) -> None:
