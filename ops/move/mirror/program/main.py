@@ -45,7 +45,7 @@ def _compare(asked: Mapping[str, Any]) -> dict[str, Any]:
                 made: Compared = kind(ours, theirs, Span(*span), asked["patience"], tell, last=asked["last"]).run()
             except Removed:
                 if not left:
-                    raise MirrorFault(f"{topic}-{number}: retention removes records more quickly than they are read") from None
+                    raise
                 continue
             found[number] = made.as_json()
             break
@@ -105,6 +105,8 @@ def main() -> None:
         said = {"answer": QUESTIONS[sys.argv[1]](asked)}
     except MirrorFault as problem:
         said = {"failed": str(problem)}
+    except Removed as problem:
+        said = {"failed": f"{problem}: retention removes records more quickly than they are read"}
     print(json.dumps(said), flush=True)
 
 

@@ -29,6 +29,7 @@ _SETTINGS: dict[str, Any] = {
     "enable.partition.eof": True,
     "allow.auto.create.topics": False,
     "check.crcs": True,
+    "max.poll.interval.ms": 86400000,  # one side may wait while the other is read
     "queued.max.messages.kbytes": _QUEUE,
     "fetch.wait.max.ms": 200,
     **QUIET,
@@ -83,7 +84,7 @@ class PartitionReader:
         self._side = side
         self._consumer = Consumer({**_SETTINGS, "bootstrap.servers": bootstrap})
         self._where: Any = None
-        self._heard = 0.0
+        self._silent = 0.0  # seconds
 
     def of(self, topic: str, partition: int) -> PartitionReader:
         """This one, for another partition."""
@@ -100,7 +101,7 @@ class PartitionReader:
         self.next, self.at_end = max(begin, self.low), False
         self._where = TopicPartition(self._where.topic, self._where.partition, self.next)
         self._consumer.assign([self._where])
-        self._heard = time.monotonic()
+        self._silent = 0.0
 
     def _first(self) -> int:
         """The log's first offset. A topic that isn't there yet is waited for."""
@@ -117,12 +118,9 @@ class PartitionReader:
 
     def some(self, seconds: float) -> list[Record]:
         """As Log has it."""
+        began = time.monotonic()
         first = self._consumer.poll(seconds)
-        if first is None:
-            if not self.at_end and time.monotonic() - self._heard > SILENCE:
-                raise MirrorFault(f"{self._side}, {self._name}: nothing comes from its broker for {SILENCE:.0f} s")
-            return []
-        messages = [first, *self._consumer.consume(BATCH, 0)]
+        messages = [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
         found = []
         for each in messages:
             if each.error() is not None:
@@ -130,7 +128,10 @@ class PartitionReader:
             elif each.partition() == self._where.partition and each.topic() == self._where.topic and each.offset() >= self.next:
                 found.append(Record(each.offset(), each.timestamp()[1], each.key(), each.value(), tuple(each.headers() or ())))
                 self.next, self.at_end = each.offset() + 1, False
-        self._heard = time.monotonic()
+        # A complaint about a connection is no sign of life.
+        self._silent = 0.0 if found or self.at_end else self._silent + time.monotonic() - began
+        if self._silent > SILENCE:
+            raise MirrorFault(f"{self._side}, {self._name}: nothing comes from its broker for {SILENCE:.0f} s")
         return found
 
     def _look_at(self, message: Any) -> None:  # noqa: ANN401 - of a library without types
