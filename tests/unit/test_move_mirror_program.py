@@ -185,6 +185,11 @@ def test_all_that_the_source_has_removed_meanwhile() -> None:
     assert (found.difference, found.target_only, found.target_to) == ("", 6, 10)
 
 
+def test_what_was_compared_before_it_was_removed_is_not_there_again() -> None:
+    found = compared(log(low=10, end=10), log(*range(11)), to=10, begin=(10, 10), last=True)
+    assert found.difference == "target offset 10, behind the source's last record, the source has no such record"
+
+
 def test_without_retention_no_record_may_be_left_out() -> None:
     assert "missing" in compared(log(*range(10)), log(*range(3, 10)), to=10).difference
     assert "more here" in compared(log(*range(3, 10)), log(*range(10)), to=10).difference

@@ -122,10 +122,11 @@ class PartitionComparison:
         return self.found
 
     def _look_for_more(self) -> None:
-        gone = not self.found.records and self._source.log.low >= self._span.source_to > 0
+        span = self._span
+        gone = not self.found.records and span.source_from < span.source_to <= self._source.log.low
         self._target.patience = 0
         while more := self._target.look(BATCH):
-            if not gone:  # otherwise all that is there was removed from the source meanwhile
+            if not gone:  # otherwise what is there was removed from the source before it was compared
                 again = any(each[1:] == more[0][1:] for each in self._before)
                 what = "doubled: an earlier record comes again" if again else "the source has no such record"
                 self._differs(f"target offset {more[0].offset}, behind the source's last record, {what}")
