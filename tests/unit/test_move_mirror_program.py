@@ -190,6 +190,31 @@ def test_what_was_compared_before_it_was_removed_is_not_there_again() -> None:
     assert found.difference == "target offset 10, behind the source's last record, the source has no such record"
 
 
+def test_no_more_may_be_at_the_front_than_retention_has_removed() -> None:
+    """A log that begins behind 0, of which nothing was removed since: no record is retention's."""
+    target = Memory([record(0, 99), *(record(number - 4, number) for number in range(5, 20))])
+    found = compared(log(*range(5, 20), low=5), target, to=20, begin=(5, 0), last=True)
+    assert "1 more here, which the source has not" in found.difference
+    twice = Memory([record(0, 99), record(1, 98), *(record(number - 4, number) for number in range(6, 20))])
+    found = compared(log(*range(6, 20), low=6), twice, to=20, begin=(5, 0), last=True)
+    assert found.difference.startswith("target offset 2: 2 records before it are there alone, and retention has removed at most 1")
+    # The target's log begins where the comparison goes on: the record that lacks was never there.
+    target = Memory([record(number, number + 1) for number in range(4, 9)], low=4)
+    found = compared(log(*range(10)), target, to=10, begin=(4, 4), expires=2**62, last=True)
+    assert "missing: the target lacks 1 record here" in found.difference
+
+
+def test_of_a_source_that_was_emptied_meanwhile_nothing_is_known_before_more_comes() -> None:
+    """Groups would go on from a place before what they have read."""
+    found = compared(log(low=10, end=10), log(*range(10)), to=10, begin=(4, 4))
+    assert (found.is_gone, found.source_to, found.target_to, found.runs, found.difference) == (True, 4, 4, [], "")
+    more = compared(log(10, 11, low=10), log(*range(12)), to=12, begin=(found.source_to, found.target_to), last=True)
+    assert (more.difference, more.target_only, more.runs) == ("", 6, [(10, 10), (12, 12)])
+    target = log(*range(11))  # one more than the source has ever had
+    found = compared(log(low=10, end=10), target, to=10, begin=(4, 4), last=True)
+    assert found.difference == "target offset 10, behind the source's last record, the source has no such record"
+
+
 def test_without_retention_no_record_may_be_left_out() -> None:
     assert "missing" in compared(log(*range(10)), log(*range(3, 10)), to=10).difference
     assert "more here" in compared(log(*range(3, 10)), log(*range(10)), to=10).difference
@@ -483,6 +508,7 @@ def test_settings_write_nothing_to_the_source_and_nothing_twice() -> None:
     assert connector["exactly.once.support"] == "required"
     assert connector["source.consumer.isolation.level"] == "read_committed"
     assert connector["emit.offset-syncs.enabled"] == "false"
+    assert found["connector"]["source.consumer.allow.auto.create.topics"] == "false", "the source makes no topic anew for it"
     assert {found["worker"][f"{each}.storage.topic"] for each in ("config", "offset", "status")} == set(properties.internal_topics("abc"))
 
 

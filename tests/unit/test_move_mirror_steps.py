@@ -214,6 +214,19 @@ def test_retention_at_the_target_is_told_to_the_comparison(made: tuple[MirrorMov
     assert pod.spans()[1][1][0].expires == ANY_AGE
 
 
+def test_what_the_source_has_removed_all_of_is_compared_with_what_comes_next(
+    made: tuple[MirrorMove, Pod], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, pod = made
+    compare = pod.compare
+    gone = {0: Compared(source_to=0, target_to=0, is_gone=True)}
+    with monkeypatch.context() as patch:
+        patch.setattr(pod, "compare", lambda *asked, **how: {**compare(*asked, **how), **gone})
+        following(move)
+    following(move)
+    assert pod.spans()[-1][1][0].source_from == 0
+
+
 def test_compacted_topics_are_compared_whole_each_time(made: tuple[MirrorMove, Pod]) -> None:
     move, pod = made
     pod.compacted = True

@@ -140,7 +140,7 @@ class MirrorComparison:
         different = [f"topic {topic}, partition {number}: {one.difference}" for number, one in found.items() if one.difference]
         if different:
             raise Differs(f"{self._title}: source and target differ. {'; '.join(different)}")
-        short = [f"{topic}-{number}" for number, span in spans.items() if self.compared.of((topic, number)).source < span.source_to]
+        short = [f"{topic}-{number}" for number, one in found.items() if not one.is_gone and one.source_to < spans[number].source_to]
         if short:
             raise Broken(f"the comparison has ended before the end of {', '.join(short)}", passing=True)
 

@@ -83,6 +83,7 @@ def settings(source: str, target: str, replication: int, move: str) -> str:
         "transaction.boundary.interval.ms": "1000",  # of every poll one would be slow
         "source.consumer.isolation.level": "read_committed",  # an aborted record is none
         "source.consumer.auto.offset.reset": "earliest",
+        "source.consumer.allow.auto.create.topics": "false",  # a topic that was deleted there stays deleted
         "source.consumer.max.poll.records": "5000",
     }
     return json.dumps({"worker": worker, "connector": connector})

@@ -41,7 +41,8 @@ class Compared:
 
     `runs` are places of both sides from which on both have the same records.
     `target_only` are records at the front that the source's retention has removed meanwhile,
-    `source_only` those that the target's has.
+    `source_only` those that the target's has. Where the source's has removed all, `is_gone`: which
+    of the target's records these are isn't known before there are more, or no more may come.
     """
 
     records: int = 0
@@ -51,6 +52,7 @@ class Compared:
     target_only: int = 0
     source_only: int = 0
     difference: str = ""
+    is_gone: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For the driver."""
@@ -115,6 +117,9 @@ class PartitionComparison:
                 self.found.source_to, self.found.target_to = one.offset + 1, other.offset + 1
             self._before = [*self._before, *ours][-_AHEAD:]
             self._tell(self.found.records)
+        self.found.is_gone = not self.found.records and self._source.removed > 0
+        if self.found.is_gone and not self._last:
+            return self.found
         self.found.source_to = max(self._span.source_to, self.found.source_to)
         if self._last:
             self._look_for_more()
@@ -122,15 +127,16 @@ class PartitionComparison:
         return self.found
 
     def _look_for_more(self) -> None:
-        span = self._span
-        gone = not self.found.records and span.source_from < span.source_to <= self._source.log.low
+        # What the source has removed before it was compared may be there.
+        room = self._source.removed if self.found.is_gone else 0
         self._target.patience = 0
         while more := self._target.look(BATCH):
-            if not gone:  # otherwise what is there was removed from the source before it was compared
-                again = any(each[1:] == more[0][1:] for each in self._before)
+            if len(more) > room:
+                again = any(each[1:] == more[room][1:] for each in self._before)
                 what = "doubled: an earlier record comes again" if again else "the source has no such record"
-                self._differs(f"target offset {more[0].offset}, behind the source's last record, {what}")
+                self._differs(f"target offset {more[room].offset}, behind the source's last record, {what}")
                 return
+            room -= len(more)
             self.found.target_only += len(more)
             self._target.drop(len(more))
         self.found.target_to = max(self.found.target_to, self._target.log.next)
@@ -146,26 +152,38 @@ class PartitionComparison:
         """Leave out what retention has removed at one side's beginning; False where it differs."""
         source, target = self._source, self._target
         ours = source.look(_WINDOW)
-        if not ours or not (source.is_cut or target.is_cut):
+        if not ours or not (source.removed or target.removed):
             return True
         theirs = target.look(len(ours))
         if _same(ours, theirs):
             return True
         # Where a record soon after the first is another one, the first alone says where both begin.
-        for wanted in (ours, ours[:1]) if source.is_cut else ():
+        for wanted in (ours, ours[:1]) if source.removed else ():
             self.found.target_only = _skip_to(target, wanted, [], _NEVER)
             if target.waiting:
-                return True
+                return self._are_few(self.found.target_only, source, "target", target.waiting[0])
             self.found.target_only = 0
             target.again()
-        for wanted in (theirs, theirs[:1]) if target.is_cut and theirs else ():
+        for wanted in (theirs, theirs[:1]) if target.removed and theirs else ():
             young: list[Record] = []
             self.found.source_only = _skip_to(source, wanted, young, self._span.expires)
             if source.waiting:
-                return not young or self._is_too_young(young, theirs[0])
+                if young:
+                    return self._is_too_young(young, theirs[0])
+                return self._are_few(self.found.source_only, target, "source", source.waiting[0])
             self.found.source_only = 0
             source.again()
         return True
+
+    def _are_few(self, count: int, other: Stream, side: str, first: Record) -> bool:
+        """Whether these records before `first` can be those that the other side has removed."""
+        if count <= other.removed:
+            return True
+        self._differs(
+            f"{side} offset {first.offset}: {count} records before it are there alone, and retention has removed at most {other.removed} "
+            "at the other side"
+        )
+        return False
 
     def _is_too_young(self, young: Sequence[Record], first: Record) -> bool:
         self._differs(

@@ -166,9 +166,10 @@ class Stream:
         log.seek(begin)
 
     @property
-    def is_cut(self) -> bool:
-        """Whether retention may have removed records where it begins."""
-        return self.log.low > 0 and self.log.low >= self.begin
+    def removed(self) -> int:
+        """How many records retention has removed where it begins, at most: each had an offset."""
+        low = self.log.low if self._end is None else min(self.log.low, self._end)
+        return max(0, low - self.begin)
 
     @property
     def _ended(self) -> bool:
