@@ -95,7 +95,8 @@ def test_listeners_are_told_apart_by_what_they_advertise(said: Brokers) -> None:
     assert found.listeners[1].ports == {"/kafka-0": 9094, "/kafka-1": 9094}
     assert found.silent == [f"port 9093 of pod {pod}: it closes the connection" for pod in ("kafka-0", "kafka-1")]
 
-    def reaches(addresses: Any) -> dict[Any, str]:
+    def reaches(addresses: Any, cluster: str) -> dict[Any, str]:
+        assert cluster == "c"
         return {each: "" if each.port == 443 else "timed out" for each in addresses}
 
     brokers.choose(found, "a pod", reaches, "python -m ops move")
@@ -107,7 +108,10 @@ def test_addresses_that_are_not_reached_are_told_with_the_cold_way(said: Brokers
     found = brokers.look("dev", two(9092))
     with pytest.raises(UserError) as caught:
         brokers.choose(
-            found, "kafka: a pod", lambda each: {one: "timed out" if one[0] == "10.0.0.2" else "" for one in each}, "python -m ops move X"
+            found,
+            "kafka: a pod",
+            lambda each, _: {one: "timed out" if one[0] == "10.0.0.2" else "" for one in each},
+            "python -m ops move X",
         )
     assert "kafka: a pod doesn't reach" in caught.value.message and "10.0.0.2:9092 (timed out)" in caught.value.message
     assert "10.0.0.1" not in caught.value.message
@@ -156,10 +160,15 @@ def test_offsets_come_from_whoever_leads(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_one_kafka_is_not_mirrored_to_itself() -> None:
-    assert not list(checks.of_both(kafka("a", "b"), kafka("c", "d")))
-    for other in (kafka("b"), kafka("b", cluster="d")):  # an address that both have is the target's own, from its pod
-        (problem,) = checks.of_both(kafka("a", "b"), other)
-        assert "(b:9092)" in problem
+    assert not list(checks.of_both(kafka("a", "b"), kafka("c", "d", cluster="d")))
+    (problem,) = checks.of_both(kafka("a", "b"), kafka("b", cluster="d"))  # it is the target's own, from its pod
+    assert "(b:9092)" in problem
+    (problem,) = checks.of_both(kafka("a", "b"), kafka("c", "d"))
+    assert "have one cluster ID, c:" in problem and "CLUSTER_ID" in problem
+    both = kafka("a", "b")
+    both.listeners = [*kafka("localhost", "localhost").listeners, *both.listeners]  # one of its listeners is enough
+    other = kafka("localhost", "localhost", cluster="d")
+    assert not list(checks.of_both(both, other))
 
 
 def test_an_address_is_written_as_clients_take_it() -> None:

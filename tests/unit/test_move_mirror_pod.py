@@ -46,7 +46,7 @@ def test_all_that_the_program_imports_is_in_the_pod(tmp_path: Path) -> None:
     folder.mkdir()
     for name, text in files().items():
         (folder / name).write_text(text)
-    line = json.dumps({"addresses": [["127.0.0.1", 1]]})
+    line = json.dumps({"addresses": [["127.0.0.1", 1]], "cluster": "c"})
     done = ask([sys.executable, "-IB", str(folder / "main.py"), "reaches"], line)
     assert json.loads(done.stdout) == {"answer": ["Connection refused"]}, done.stderr
     assert {"keeper.py", "stay.py", "interpreter.py", "requirements.txt", "log4j2.properties"} <= files().keys()

@@ -21,7 +21,7 @@ import pytest
 
 from ops.move.mirror import properties
 from ops.move.mirror.program import compare, keeper, records, worker
-from ops.move.mirror.program.brokers import reaches
+from ops.move.mirror.program.brokers import Brokers, reaches
 from ops.move.mirror.program.compacted import CompactedComparison
 from ops.move.mirror.program.compare import Compared, Marks, PartitionComparison, Span
 from ops.move.mirror.program.places import translate, translate_compacted
@@ -494,6 +494,18 @@ def test_addresses_that_nobody_answers_are_told() -> None:
         server.server_close()
     assert found[:2] == ["", "Connection refused"]
     assert found[2]
+
+
+def test_an_address_that_leads_to_another_kafka_is_not_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In another network the same name may be somebody else's: they would be mirrored and compared."""
+    asked = []
+    monkeypatch.setattr(Brokers, "__init__", lambda _, bootstrap, side: asked.append(bootstrap))
+    monkeypatch.setattr(Brokers, "cluster", lambda _: "theirs")
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        address = ("127.0.0.1", server.server_port)
+        assert reaches([address], "theirs") == reaches([address]) == [""]
+        assert reaches([address], "ours") == ["from there it leads to another Kafka, of cluster theirs"]
+    assert asked == [f"127.0.0.1:{server.server_port}"] * 2, "each address is asked alone"
 
 
 # --- its settings --------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ class Pod:
     def mirrored(self) -> dict[tuple[str, int], int]:
         return {each: end for each, (_, end) in self.source.logs.items()} if self.running else {}
 
-    def reaches(self, addresses: Any) -> dict[Any, str]:
+    def reaches(self, addresses: Any, cluster: str) -> dict[Any, str]:
         return dict.fromkeys(addresses, self.unreached)
 
     def topics(self, bootstrap: str) -> dict[str, Topic]:

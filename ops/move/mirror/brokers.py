@@ -216,14 +216,15 @@ def _through(broker: Broker, port: int, question: Callable[[Any], T]) -> T:
         forward.close()
 
 
-def choose(kafka: Kafka, of: str, reaches: Callable[[Sequence[tuple[str, int]]], Mapping[tuple[str, int], str]], cold: str) -> None:
+def choose(kafka: Kafka, of: str, reaches: Callable[[Sequence[tuple[str, int]], str], Mapping[tuple[str, int], str]], cold: str) -> None:
     """The first listener all of whose addresses are reached. Raises UserError.
 
-    `of` says from where; `cold` is the command for a move while all is stopped.
+    `of` says from where; `cold` is the command for a move while all is stopped. `reaches` gets the
+    cluster's ID as well: an address may lead to another Kafka there.
     """
     unreached = []
     for listener in kafka.listeners:
-        answers = reaches(listener.addresses)
+        answers = reaches(listener.addresses, kafka.cluster)
         failed = [f"{address} ({answers[address]})" for address in listener.addresses if answers[address]]
         if not failed:
             kafka.listener = listener

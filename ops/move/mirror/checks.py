@@ -30,13 +30,18 @@ def lacking(side: ClaimSide, *, at_target: bool) -> list[str]:
 
 def of_both(source: Kafka, target: Kafka) -> Iterator[str]:
     """What they are to one another."""
-    same = {each for listener in source.listeners for each in listener.addresses} & {
-        each for listener in target.listeners for each in listener.addresses
-    }
-    if same:  # of two networks they may be the same by chance: from the target's pod they are the target
+    if source.cluster == target.cluster:
+        yield (
+            f"the brokers of stacks {source.stack} and {target.stack} have one cluster ID, {source.cluster}: they are one Kafka, or nothing "
+            "tells them apart, and MirrorMaker might copy a Kafka to itself. Give the new one an ID of its own (CLUSTER_ID, of "
+            "`kafka-storage.sh random-uuid`): its empty volumes have to be formatted anew with it"
+        )
+    theirs = {each for listener in target.listeners for each in listener.addresses}
+    same = [theirs.intersection(each.addresses) for each in source.listeners]
+    if all(same):  # of two networks they may be the same by chance: from the target's pod they are the target
         yield (
             f"the brokers of stacks {source.stack} and {target.stack} send clients to the same addresses "
-            f"({', '.join(map(str, sorted(same)))}): MirrorMaker would copy a Kafka to itself"
+            f"({', '.join(map(str, sorted(set().union(*same))))}): MirrorMaker would copy a Kafka to itself"
         )
 
 
@@ -87,7 +92,6 @@ def seen(source: Kafka, target: Kafka) -> dict[str, Any]:
         "groups": sorted(name for name, protocol in groups.items() if protocol != _SHARE),
         "shareGroups": sorted(name for name, protocol in groups.items() if protocol == _SHARE),
         "notMirrored": not_mirrored(topics),
-        "sameId": source.cluster == target.cluster,
     }
 
 
@@ -97,8 +101,6 @@ def warnings(known: dict[str, Any]) -> Iterator[str]:
         yield f"Topic {topic} doesn't come along: {why}."
     if known.get("shareGroups"):
         yield f"Share groups don't come along: {_several(known['shareGroups'])}."
-    if known.get("sameId"):
-        yield f"Both clusters have the ID {known['cluster']}: give the new one its own (CLUSTER_ID), best before it holds anything."
     yield f"What stays: {'; '.join(STAYS)}."
 
 

@@ -164,9 +164,11 @@ class MirrorPod:
 
     # --- brokers --------------------------------------------------------------------------------
 
-    def reaches(self, addresses: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
-        """Of each address why it can't be reached from the pod; empty where it can."""
-        answers = self._ask("reaches", {"addresses": addresses})
+    def reaches(self, addresses: Sequence[tuple[str, int]], cluster: str = "") -> dict[tuple[str, int], str]:
+        """Of each address why it can't be reached from the pod, or leads to a Kafka of another
+        cluster there; empty where it can.
+        """
+        answers = self._ask("reaches", {"addresses": addresses, "cluster": cluster})
         return dict(zip(addresses, answers, strict=True))
 
     def topics(self, bootstrap: str) -> dict[str, Topic]:

@@ -11,17 +11,27 @@ from .records import QUIET, MirrorFault
 
 _WAITING = 60  # seconds for an answer
 _REACHING = 5  # seconds for a connection
+_ANSWERING = 15  # seconds for the one answer of an address that was reached
 
 
-def reaches(addresses: Sequence[Sequence[Any]]) -> list[str]:
-    """Of each address (host, port) why it can't be reached from here; empty where it can."""
+def reaches(addresses: Sequence[Sequence[Any]], cluster: str = "") -> list[str]:
+    """Of each address (host, port) why it can't be reached from here; empty where it can.
+
+    In another network the same name may lead to another Kafka: it has to be of this cluster.
+    """
 
     def one(address: Sequence[Any]) -> str:
         try:
             socket.create_connection((address[0], int(address[1])), _REACHING).close()
         except OSError as problem:
             return problem.strerror or str(problem) or type(problem).__name__
-        return ""
+        if not cluster:
+            return ""
+        try:
+            found = Brokers(f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}", "no answer").cluster()
+        except MirrorFault as problem:
+            return str(problem)
+        return "" if found == cluster else f"from there it leads to another Kafka, of cluster {found}"
 
     with ThreadPoolExecutor(16) as pool:
         return list(pool.map(one, addresses))
@@ -35,6 +45,10 @@ class Brokers:
 
         self._side = side
         self._admin: Any = AdminClient({**QUIET, "bootstrap.servers": bootstrap, "socket.connection.setup.timeout.ms": 10000})
+
+    def cluster(self) -> str:
+        """The ID of its cluster."""
+        return str(self._ask(lambda: self._admin.list_topics(timeout=_ANSWERING)).cluster_id)
 
     def topics(self) -> dict[str, Any]:
         """By name: partitions, replicas, settings that were set for it alone, some that count."""

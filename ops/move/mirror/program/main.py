@@ -82,7 +82,7 @@ def _progress(what: str) -> Callable[[int], None]:
 
 
 QUESTIONS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "reaches": lambda asked: reaches(asked["addresses"]),
+    "reaches": lambda asked: reaches(asked["addresses"], asked["cluster"]),
     "topics": lambda asked: Brokers(asked["brokers"], asked["side"]).topics(),
     "offsets": lambda asked: Brokers(asked["brokers"], asked["side"]).offsets(asked["topics"]),
     "groups": lambda asked: Brokers(asked["brokers"], asked["side"]).groups(),
