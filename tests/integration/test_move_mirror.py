@@ -58,7 +58,7 @@ def documents(namespace: str, brokers: int) -> list[Json]:
                 "KAFKA_ADVERTISED_LISTENERS": "PLAINTEXT://$(POD_IP):9092,GONE://192.0.2.1:9094",
                 "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,GONE:PLAINTEXT,CONTROLLER:PLAINTEXT",
             }
-            # As `kafka-storage.sh random-uuid` makes them: the new Kafka has another than the page's.
+            # The new Kafka has another than the page's, of `kafka-storage.sh random-uuid`.
             cluster = {} if namespace == SOURCE else {"CLUSTER_ID": "kq3Zt0sVQ3eX1n8Jr5WbLA"}
             for name, value in {"KAFKA_CONTROLLER_QUORUM_VOTERS": voters, **counts, **own, **gone, **cluster}.items():
                 environment[name] = {"name": name, "value": value}

@@ -497,7 +497,7 @@ def test_addresses_that_nobody_answers_are_told() -> None:
 
 
 def test_an_address_that_leads_to_another_kafka_is_not_the_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In another network the same name may be somebody else's: they would be mirrored and compared."""
+    """In another network the same name may be somebody else's, whose records would be mirrored."""
     asked = []
     monkeypatch.setattr(Brokers, "__init__", lambda _, bootstrap, side: asked.append(bootstrap))
     monkeypatch.setattr(Brokers, "cluster", lambda _: "theirs")

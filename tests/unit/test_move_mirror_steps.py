@@ -4,8 +4,10 @@ that write down what is asked.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -158,6 +160,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[MirrorMove, P
     monkeypatch.setattr(switching, "_STILL", 0.01)
     monkeypatch.setattr(comparing, "_POLL", 0.01)
     monkeypatch.setattr(comparing, "_STALLED", 0.2)
+    monkeypatch.setattr(comparing, "_SYNCED", 0.1)
     cluster = cast(KubeApi, Cluster({}))
     sources, targets = (
         [ClaimSide(cluster, DEV, "kafka", 0, {**claim("data-kafka-0"), "metadata": {**claim()["metadata"], "uid": uid}})]
@@ -225,6 +228,78 @@ def test_what_the_source_has_removed_all_of_is_compared_with_what_comes_next(
         following(move)
     following(move)
     assert pod.spans()[-1][1][0].source_from == 0
+
+
+@pytest.mark.parametrize(
+    ("there", "says"),
+    [
+        ({"retention": 500}, "retention.ms is 500 there, and 1000 at the source"),
+        ({"retention_bytes": 9}, "retention.bytes is 9 there, and -1 at the source"),
+        ({"compacted": True}, "cleanup.policy compacts there"),
+        ({"stamped": True}, "message.timestamp.type is LogAppendTime there"),
+        ({"partitions": 3}, "it has 3 partitions there, and 2 at the source"),
+    ],
+)
+def test_a_target_that_would_lose_what_is_mirrored_is_refused(
+    made: tuple[MirrorMove, Pod], monkeypatch: pytest.MonkeyPatch, there: dict[str, Any], says: str
+) -> None:
+    """MirrorMaker doesn't bring the defaults of a source's brokers."""
+    move, pod = made
+    known = pod.topics
+
+    def topics(bootstrap: str) -> dict[str, Topic]:
+        return {name: replace(each, **(there if bootstrap == "new:9092" else {})) for name, each in known(bootstrap).items()}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pod, "topics", topics)
+        with pytest.raises(UserError, match=f"topic a: {re.escape(says)}") as caught:
+            move.follow()
+        assert "log.retention.ms" in caught.value.hint and not pod.spans(), "before it is compared"
+    following(move)
+    # Somebody has made it so since: the mirror is stopped by then.
+    pod.on["stop_mirror"] = lambda: monkeypatch.setattr(pod, "topics", topics)
+    with pytest.raises(UserError, match=re.escape(says)):
+        switch(move)
+    assert move.state == FOLLOWING
+
+
+def test_settings_of_a_topic_may_come_in_a_while(made: tuple[MirrorMove, Pod], monkeypatch: pytest.MonkeyPatch) -> None:
+    move, pod = made
+    known, asked = pod.topics, iter(range(99))
+
+    def topics(bootstrap: str) -> dict[str, Topic]:
+        less = bootstrap == "new:9092" and next(asked) < 2
+        return {name: replace(each, retention=5 if less else 1000) for name, each in known(bootstrap).items()}
+
+    monkeypatch.setattr(pod, "topics", topics)
+    following(move)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_topic_that_was_made_anew_and_grew_past_what_was_compared_is_named(
+    made: tuple[MirrorMove, Pod], monkeypatch: pytest.MonkeyPatch, side: str
+) -> None:
+    """By its offsets it is the one that was compared: what the new one begins with isn't there."""
+    move, pod = made
+    known, ids = pod.topics, {"old:9092": "a", "new:9092": "b"}
+    monkeypatch.setattr(pod, "topics", lambda way: {name: replace(each, id=ids[way]) for name, each in known(way).items()})
+    following(move)
+    following(move)
+    ids["old:9092" if side == "source" else "new:9092"] = "c"
+    pod.source.logs["a", 0] = (0, 99)
+    for step in (MirrorMove.follow, switch):
+        with pytest.raises(UserError, match=f"topic a was deleted and made anew at the {side}"):
+            step(move)
+    assert move.state == FOLLOWING
+
+
+def test_a_mirror_that_says_more_and_less_by_turns_does_not_catch_up(made: tuple[MirrorMove, Pod], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that ends and is started again and again."""
+    move, pod = made
+    turns = iter(range(10_000))
+    monkeypatch.setattr(pod, "mirrored", lambda: {("a", 0): 4} if next(turns) % 2 else {})
+    with pytest.raises(Broken, match="doesn't catch up"):
+        move.follow()
 
 
 def test_compacted_topics_are_compared_whole_each_time(made: tuple[MirrorMove, Pod]) -> None:

@@ -32,8 +32,8 @@ def of_both(source: Kafka, target: Kafka) -> Iterator[str]:
     """What they are to one another."""
     if source.cluster == target.cluster:
         yield (
-            f"the brokers of stacks {source.stack} and {target.stack} have one cluster ID, {source.cluster}: they are one Kafka, or nothing "
-            "tells them apart, and MirrorMaker might copy a Kafka to itself. Give the new one an ID of its own (CLUSTER_ID, of "
+            f"the brokers of stacks {source.stack} and {target.stack} have one cluster ID, {source.cluster}: they are one Kafka, or "
+            "nothing tells them apart, and MirrorMaker might copy a Kafka to itself. Give the new one an ID of its own (CLUSTER_ID, of "
             "`kafka-storage.sh random-uuid`): its empty volumes have to be formatted anew with it"
         )
     theirs = {each for listener in target.listeners for each in listener.addresses}

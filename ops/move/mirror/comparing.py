@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ops.errors import UserError
@@ -12,8 +12,10 @@ from ops.move.kept import KeptMove
 from ops.move.mirror.brokers import Kafka, Partition
 from ops.move.mirror.pairs import ComparedPartitions
 from ops.move.mirror.pod import ANY_AGE, PATIENCE, MirrorPod, Span, Topic
+from ops.move.mirror.retaining import losses
 
 _STALLED = 180  # seconds without progress after which a mirror doesn't catch up
+_SYNCED = 90  # seconds in which MirrorMaker has brought a topic's settings: it looks each 30
 _SETTLED = 5  # seconds in which nothing came: what is there is compared then
 _LAST = 10  # seconds without a record of a target to which nothing more is written
 _POLL = 1.0
@@ -73,15 +75,18 @@ class MirrorComparison:
         Markers of transactions have offsets as well, so a mirror that has everything may seem to be
         a little behind: only a comparison is sure.
         """
-        before, since = -1, time.monotonic()
+        least, since, checked = -1, time.monotonic(), False
         while True:
             topics = self._target.topics()
             lacking = [f"{topic}-{number}" for topic, number in ends if number not in topics.get(topic, {})]
             read = self._pod.mirrored()
             behind = sum(max(0, end - max(read.get(each, 0), self.compared.of(each).source)) for each, end in ends.items())
             self._tell("catching up", f"{len(lacking)} partitions to make" if lacking else f"{behind} records behind" if behind else "")
-            if behind + len(lacking) != before:
-                before, since = behind + len(lacking), time.monotonic()
+            if not (lacking or checked):  # before all is copied to where it doesn't stay
+                self._check_settings({topic for topic, _ in ends}, check)
+                checked, since = True, time.monotonic()
+            if least < 0 or behind + len(lacking) < least:  # one that begins again and again says less and more by turns
+                least, since = behind + len(lacking), time.monotonic()
             still = time.monotonic() - since
             if not lacking and (not behind or (still > _SETTLED and read)):
                 return
@@ -91,15 +96,48 @@ class MirrorComparison:
                 raise Broken(f"MirrorMaker doesn't catch up: {what}, and nothing has changed in {_STALLED} s", passing=True)
             time.sleep(_POLL)
 
+    def _check_settings(self, names: Iterable[str], check: Callable[[], None]) -> None:
+        """No topic of the target loses by its settings what it got; they may come in a while."""
+        end = time.monotonic() + _SYNCED
+        while found := list(losses(*(self._pod.topics(each.bootstrap) for each in (self._source, self._target)), names)):
+            if time.monotonic() >= end:
+                raise self._loses(found)
+            check()
+            self._tell("waiting for the topics' settings", found[0])
+            time.sleep(_POLL)
+
+    def _loses(self, found: Sequence[str]) -> UserError:
+        return UserError(
+            f"{self._title}: settings at stack {self._target.stack} would lose or alter what is mirrored: {'; '.join(found[:10])}.",
+            "MirrorMaker brings the settings that a topic has of its own, not the brokers' defaults. Give the target's brokers the "
+            "source's: `kafka-configs.sh --bootstrap-server … --alter --entity-type brokers --entity-default --add-config "
+            "log.retention.ms=…` (log.retention.bytes, log.cleanup.policy, log.message.timestamp.type). Then run the same command again.",
+        )
+
+    def _check_not_anew(self, partitions: Iterable[Partition], topics: Mapping[str, Topic], there: Mapping[str, Topic]) -> None:
+        """What was compared is still of these topics."""
+        for topic, number in partitions:
+            known, now = self.compared.of((topic, number)).ids, [topics[topic].id, there[topic].id]
+            for side, before, after in zip(("source", "target"), known, now, strict=False):
+                if before and after and before != after:
+                    raise UserError(
+                        f"{self._title}: topic {topic} was deleted and made anew at the {side}, after it was compared.",
+                        "Begin anew: --live --cancel, then delete the target's topics, then --live.",
+                    )
+
     def _compare(self, ends: Mapping[Partition, int], check: Callable[[], None], *, last: bool) -> None:
         topics, there = (self._pod.topics(each.bootstrap) for each in (self._source, self._target))
         names = sorted({topic for topic, _ in ends})
+        losing = list(losses(topics, there, names)) if last else []
+        if losing:
+            raise self._loses(losing)
         for done, name in enumerate(names):
             if name not in topics:
                 raise UserError(f"{self._title}: topic {name} was deleted at the source meanwhile.", "Run the same command again.")
             if name not in there:
                 raise UserError(f"{self._title}: topic {name} was deleted at the target.", "Run the same command again: it is made anew.")
             compacted = topics[name].compacted
+            self._check_not_anew([each for each in ends if each[0] == name], topics, there)
             its = {number: end for (topic, number), end in ends.items() if topic == name}
             spans = {number: self._span((name, number), end, there[name], anew=compacted) for number, end in its.items()}
             # Where there is nothing new, nothing is read.
@@ -107,6 +145,9 @@ class MirrorComparison:
             if new:
                 self._tell("comparing", f"topic {name}, {done + 1} of {len(names)}")
                 self._compare_topic(name, new, check, compacted=compacted, last=last)
+            for number in its:
+                self.compared.of((name, number)).ids = [topics[name].id, there[name].id]
+        self.compared.save()
 
     def _span(self, partition: Partition, end: int, there: Topic, *, anew: bool) -> Span:
         known = self.compared.of(partition)

@@ -19,7 +19,8 @@ _FILE = "compared.json"
 class PartitionPairs:
     """Of one partition: `records` are the same up to `source` and `target`, the offsets from which
     to go on. `target_only` and `source_only` are records at the front that the other side's
-    retention has removed. `marks` are offsets of one record on both sides, in order.
+    retention has removed. `marks` are offsets of one record on both sides, in order. `ids` are
+    those of the topics that were compared.
     """
 
     source: int
@@ -28,6 +29,7 @@ class PartitionPairs:
     target_only: int = 0
     source_only: int = 0
     marks: list[tuple[int, int]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
 
     def clear(self) -> None:
         """It is compared from the beginning again."""

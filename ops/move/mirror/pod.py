@@ -44,7 +44,8 @@ class Topic:
     """A topic. `configs` are the settings that were set for it alone.
 
     `retention` is in milliseconds and `retention_bytes` in bytes of a partition, as they count
-    for it; -1 where there is none.
+    for it; -1 where there is none. `stamped` is one that gives records the time of their arrival
+    (LogAppendTime). A topic that is made anew has another `id`; empty where brokers have none.
     """
 
     partitions: int
@@ -53,6 +54,8 @@ class Topic:
     retention: int
     retention_bytes: int
     configs: dict[str, str]
+    stamped: bool = False
+    id: str = ""
 
 
 @dataclass(frozen=True)

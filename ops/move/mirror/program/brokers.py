@@ -52,11 +52,13 @@ class Brokers:
 
     def topics(self) -> dict[str, Any]:
         """By name: partitions, replicas, settings that were set for it alone, some that count."""
+        from confluent_kafka import TopicCollection  # noqa: PLC0415
         from confluent_kafka.admin import ConfigResource, ConfigSource  # noqa: PLC0415
 
         listed = self._ask(lambda: self._admin.list_topics(timeout=_WAITING)).topics
         resources = {name: ConfigResource(ConfigResource.Type.TOPIC, name) for name in listed}
         answers = self._admin.describe_configs(list(resources.values()), request_timeout=_WAITING) if resources else {}
+        described = self._admin.describe_topics(TopicCollection(list(listed)), request_timeout=_WAITING) if listed else {}
         found = {}
         for name, topic in listed.items():
             values = self._ask(answers[resources[name]].result)
@@ -69,6 +71,8 @@ class Brokers:
                 "compacted": "compact" in policy,
                 "retention": int(values["retention.ms"].value) if deletes else -1,
                 "retention_bytes": int(values["retention.bytes"].value) if deletes else -1,
+                "stamped": values["message.timestamp.type"].value == "LogAppendTime",
+                "id": _id(self._ask(described[name].result).topic_id),
                 "configs": {each.name: each.value for each in values.values() if _number(each.source) == set_here},
             }
         return found
@@ -147,6 +151,11 @@ class Brokers:
             return question()
         except KafkaException as problem:
             raise MirrorFault(f"{self._side}: {problem.args[0].str()}") from None
+
+
+def _id(topic: Any) -> str:  # noqa: ANN401 - a UUID of the library
+    text = str(topic or "")
+    return "" if set(text) <= {"A", "="} else text  # all zero: its brokers know of none
 
 
 def _number(source: Any) -> int:  # noqa: ANN401 - an enum's member in some versions
