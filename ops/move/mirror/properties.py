@@ -83,6 +83,7 @@ def settings(source: str, target: str, replication: int, move: str) -> str:
         "transaction.boundary.interval.ms": "1000",  # of every poll one would be slow
         "source.consumer.isolation.level": "read_committed",  # an aborted record is none
         "source.consumer.auto.offset.reset": "earliest",
-        "source.consumer.max.poll.records": "5000",
+        # By default it fetches 50 MiB of each broker for each task, and as much again ahead.
+        "source.consumer.fetch.max.bytes": str(2**24),
     }
     return json.dumps({"worker": worker, "connector": connector})
