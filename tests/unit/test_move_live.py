@@ -292,7 +292,7 @@ def test_a_volume_is_not_pruned_before_its_live_move_is_proven(tmp_path: Path, m
     ("arguments", "says"),
     [
         (["--from", "dev", "--to", "aws", "--switch"], "--switch is a step of a live move"),
-        (["--from", "dev", "--to-folder", "x", "--live"], "a folder runs no PostgreSQL"),
+        (["--from", "dev", "--to-folder", "x", "--live"], "a folder runs nothing"),
         (["--from", "dev", "--to", "aws", "--live", "--plan", "--switch"], "can't be given with --switch and --plan"),
         (["--from", "dev", "--to", "aws", "--live", "--verify"], "can't be given with --verify"),
     ],

@@ -1,0 +1,180 @@
+"""Waiting until the target has what the source has, and comparing both, record by record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ops.errors import UserError
+from ops.move.conversation import Broken
+from ops.move.kept import KeptMove
+from ops.move.mirror.brokers import Kafka, Partition
+from ops.move.mirror.pairs import ComparedPartitions
+from ops.move.mirror.pod import ANY_AGE, PATIENCE, MirrorPod, Span, Topic
+
+_STALLED = 180  # seconds without progress after which a mirror doesn't catch up
+_SETTLED = 5  # seconds in which nothing came: what is there is compared then
+_LAST = 10  # seconds without a record of a target to which nothing more is written
+_POLL = 1.0
+_ALIVE = 10.0  # seconds between two looks whether the mirror runs
+Told = Callable[[str, str], None]
+
+
+class MirrorComparison:
+    """Of the topics of a move. What was compared is kept: nothing is read twice.
+
+    But for topics that are compacted: their records go by and by, and they are compared whole.
+    """
+
+    def __init__(self, title: str, kept: KeptMove, *, source: Kafka, target: Kafka, pod: MirrorPod, tell: Told) -> None:
+        self._title, self._source, self._target, self._pod, self._tell = title, source, target, pod, tell
+        self.compared = ComparedPartitions(kept)
+
+    def begin(self, partitions: Iterable[Partition]) -> None:
+        """Nothing is mirrored yet."""
+        self.compared.begin(self._source.starts(partitions).items())
+
+    def catch_up(self, ends: Mapping[Partition, int], check: Callable[[], None]) -> None:
+        """Wait until the target has all before these offsets of the source, and compare it.
+
+        `check` raises where the mirror doesn't run. Raises UserError where both differ, Broken,
+        also where the target doesn't catch up, and ApiError.
+        """
+        check = _now_and_then(check)
+        self._wait(ends, check)
+        self._compare(ends, check, last=False)
+
+    def finish(self, ends: Mapping[Partition, int]) -> None:
+        """Compare what is left, once the mirror was stopped: the target may not have more.
+
+        Raises as catch_up does.
+        """
+        self._compare(ends, lambda: None, last=True)
+
+    def translated(self, wanted: Mapping[Partition, Iterable[int]]) -> dict[Partition, dict[int, int]]:
+        """The target's offsets for these of the source, each of which a group has committed.
+
+        Raises Broken and ApiError.
+        """
+        topics = self._pod.topics(self._source.bootstrap)
+        found: dict[Partition, dict[int, int]] = {}
+        for name in sorted({topic for topic, _ in wanted}):
+            offsets = {number: sorted(set(each)) for (topic, number), each in wanted.items() if topic == name}
+            marks = {number: self.compared.of((name, number)).marks for number in offsets}
+            compacted = topics[name].compacted
+            said = self._pod.translate(self._source.bootstrap, self._target.bootstrap, name, compacted, marks, offsets)
+            found |= {(name, number): each for number, each in said.items()}
+        return found
+
+    def _wait(self, ends: Mapping[Partition, int], check: Callable[[], None]) -> None:
+        """Until all partitions are at the target, and what MirrorMaker has read stands still.
+
+        Markers of transactions have offsets as well, so a mirror that has everything may seem to be
+        a little behind: only a comparison is sure.
+        """
+        before, since = -1, time.monotonic()
+        while True:
+            topics = self._target.topics()
+            lacking = [f"{topic}-{number}" for topic, number in ends if number not in topics.get(topic, {})]
+            read = self._pod.mirrored()
+            behind = sum(max(0, end - max(read.get(each, 0), self.compared.of(each).source)) for each, end in ends.items())
+            self._tell("catching up", f"{len(lacking)} partitions to make" if lacking else f"{behind} records behind" if behind else "")
+            if behind + len(lacking) != before:
+                before, since = behind + len(lacking), time.monotonic()
+            still = time.monotonic() - since
+            if not lacking and (not behind or (still > _SETTLED and read)):
+                return
+            check()
+            if still > _STALLED:
+                what = f"it hasn't made {', '.join(lacking[:10])}" if lacking else f"{behind} records behind"
+                raise Broken(f"MirrorMaker doesn't catch up: {what}, and nothing has changed in {_STALLED} s", passing=True)
+            time.sleep(_POLL)
+
+    def _compare(self, ends: Mapping[Partition, int], check: Callable[[], None], *, last: bool) -> None:
+        topics, there = (self._pod.topics(each.bootstrap) for each in (self._source, self._target))
+        names = sorted({topic for topic, _ in ends})
+        for done, name in enumerate(names):
+            if name not in topics:
+                raise UserError(f"{self._title}: topic {name} was deleted at the source meanwhile.", "Run the same command again.")
+            if name not in there:
+                raise UserError(f"{self._title}: topic {name} was deleted at the target.", "Run the same command again: it is made anew.")
+            compacted = topics[name].compacted
+            its = {number: end for (topic, number), end in ends.items() if topic == name}
+            spans = {number: self._span((name, number), end, there[name], anew=compacted) for number, end in its.items()}
+            # Where there is nothing new, nothing is read.
+            new = {number: each for number, each in spans.items() if last or compacted or each.source_from < each.source_to}
+            if new:
+                self._tell("comparing", f"topic {name}, {done + 1} of {len(names)}")
+                self._compare_topic(name, new, check, compacted=compacted, last=last)
+
+    def _span(self, partition: Partition, end: int, there: Topic, *, anew: bool) -> Span:
+        known = self.compared.of(partition)
+        if end < known.source:
+            raise UserError(
+                f"{self._title}: topic {partition[0]} was made anew at the source: partition {partition[1]} ends at {end}, and was "
+                f"compared up to {known.source}.",
+                "Begin anew: --live --cancel, then --live.",
+            )
+        expires = int(time.time() * 1000) - there.retention if there.retention >= 0 else 0
+        if there.retention_bytes >= 0:
+            expires = ANY_AGE
+        return Span(0, end, 0, expires) if anew else Span(known.source, end, known.target, expires)
+
+    def _compare_topic(self, topic: str, spans: Mapping[int, Span], check: Callable[[], None], *, compacted: bool, last: bool) -> None:
+        def hear(line: str) -> None:
+            self._tell("comparing", line)
+
+        ways = self._source.bootstrap, self._target.bootstrap
+        found = self._pod.compare(*ways, topic, compacted, spans, hear, check, last=last, patience=_LAST if last else PATIENCE)
+        for number, one in found.items():
+            pairs = self.compared.of((topic, number))
+            if compacted:
+                pairs.clear()
+            pairs.marks += one.runs
+            pairs.source, pairs.target = one.source_to, one.target_to
+            pairs.records += one.records
+            pairs.target_only += one.target_only
+            pairs.source_only += one.source_only
+        self.compared.save()
+        different = [f"topic {topic}, partition {number}: {one.difference}" for number, one in found.items() if one.difference]
+        if different:
+            raise Differs(f"{self._title}: source and target differ. {'; '.join(different)}")
+        short = [f"{topic}-{number}" for number, span in spans.items() if self.compared.of((topic, number)).source < span.source_to]
+        if short:
+            raise Broken(f"the comparison has ended before the end of {', '.join(short)}", passing=True)
+
+    def figures(self) -> dict[str, Any]:
+        """What was compared, by topic."""
+        found: dict[str, dict[str, int]] = {}
+        for partition in self.compared:
+            pairs = self.compared.of(partition)
+            one = found.setdefault(partition[0], {"partitions": 0, "records": 0, "targetOnly": 0, "sourceOnly": 0})
+            one["partitions"] += 1
+            one["records"] += pairs.records
+            one["targetOnly"] += pairs.target_only
+            one["sourceOnly"] += pairs.source_only
+        return {"topics": found, "records": sum(each["records"] for each in found.values())}
+
+
+class Differs(UserError):
+    """Both have something else: nothing is proven."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            text,
+            "The move isn't proven, and the source is as it was. Did somebody write to the target? To begin anew: --live --cancel, then "
+            "delete the target's topics, then --live.",
+        )
+
+
+def _now_and_then(check: Callable[[], None]) -> Callable[[], None]:
+    last = 0.0
+
+    def called() -> None:
+        nonlocal last
+        if time.monotonic() - last > _ALIVE:
+            check()
+            last = time.monotonic()
+
+    return called
