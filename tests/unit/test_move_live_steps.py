@@ -18,6 +18,7 @@ from ops.move.live import run as steps
 from ops.move.live.calling_off import cancel
 from ops.move.live.run import BEGUN, CLOSING, FOLLOWING, PROMOTED, PROMOTING, LiveMove
 from ops.move.live.switching import switch
+from ops.move.live.told import PostgresqlMove
 from tests.unit.test_move_live import FACTS
 from tests.unit.test_move_plan import Cluster, claim, pod, side
 
@@ -260,6 +261,37 @@ def test_once_the_promotion_was_asked_for_there_is_only_forward(made: tuple[Live
     assert (verdict["verdict"], verdict["databases"]) == ("proven", ["shop"])
     assert [each for each in ends.done if each in ("make_its_own", "stop", "drop_slot", "remove")][-3:] == ["drop_slot", "stop", "remove"]
     assert switch(move)["done"] == "before"
+
+
+@pytest.mark.parametrize("came", [True, False])
+def test_a_promotion_of_which_no_answer_came_is_told_without_its_pause(made: tuple[LiveMove, Ends, Cluster], *, came: bool) -> None:
+    move, ends, _ = made
+    following(move)
+    ends.fails["promote"] = Broken("the network is gone")
+    with pytest.raises(Broken):
+        switch(move)
+    ends.standby = not came
+    verdict = switch(move)
+    assert (verdict["verdict"], verdict["lsn"]) == ("proven", "0/1")
+    said = " ".join(PostgresqlMove(move).said("switch", {**verdict, "version": 170002}, "move"))
+    assert ("s after the source was closed" in said) is not came
+
+
+def test_a_full_disk_of_this_machine_opens_the_source_again(made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
+    move, ends, _ = made
+    following(move)
+    save = move.kept.save
+
+    def full(**changes: Any) -> None:
+        if changes.get("state") == PROMOTING:
+            raise OSError(28, "No space left on device")
+        save(**changes)
+
+    monkeypatch.setattr(move.kept, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        switch(move)
+    assert ends.open == ["shop"]
+    assert "promote" not in ends.done
 
 
 def test_one_that_somebody_else_has_promoted_is_refused(made: tuple[LiveMove, Ends, Cluster]) -> None:

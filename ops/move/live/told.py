@@ -90,8 +90,9 @@ class PostgresqlMove:
             yield f"  To move it once more: empty the target, and remove {self.move.kept.folder}"
             return
         names = ", ".join(verdict["databases"])
-        pause = verdict["pauseSeconds"]
-        yield f"{self.title}: promoted {pause:.1f} s after the source was closed. Everything up to {verdict['lsn']} is there."
+        pause = verdict["pauseSeconds"]  # of a run that was cut in it nobody knows
+        promoted = "promoted" if pause is None else f"promoted {pause:.1f} s after the source was closed"
+        yield f"{self.title}: {promoted}. Everything up to {verdict['lsn']} is there."
         yield f"The claim is free. Start PostgreSQL {verdict['version'] // 10000} on stack {side.settings.stack} (docs/consumers.md)."
         yield "Where it is a StatefulSet that has 0 replicas:"
         where = f"--context {side.api.context} -n {side.settings.namespace.name}"
