@@ -26,7 +26,7 @@ from ops.kube import open_api
 from ops.move.claims import ClaimSide
 from ops.move.live.calls import call
 from ops.move.mirror import properties
-from ops.move.mirror.pod import Compared, MirrorPod, Span
+from ops.move.mirror.pod import ANY_AGE, Compared, MirrorPod, Span
 from tests.conftest import TOLD, eventually
 from tests.integration.move_stacks import LEVEL
 
@@ -118,11 +118,11 @@ class Ends:
         """As the kernel would: without a word."""
         assert call(self.mirror.side.api, self.mirror.path, CONTAINER, [*PYTHON, "-c", KILL]).split() == ["killed"]
 
-    def compare(self, topic: str, **how: Any) -> dict[int, Compared]:
+    def compare(self, topic: str, expires: int = 0, **how: Any) -> dict[int, Compared]:
         """All of a topic from its beginning to its end by now."""
         ends = {number: end for (_, number), (_, end) in self.mirror.offsets(self.source, [topic]).items()}
         compacted = self.mirror.topics(self.source)[topic].compacted
-        spans = {number: Span(0, end, 0) for number, end in ends.items()}
+        spans = {number: Span(0, end, 0, expires) for number, end in ends.items()}
         return self.mirror.compare(self.source, self.target, topic, compacted, spans, lambda _: None, lambda: None, **how)
 
     def begin(self) -> None:
@@ -214,6 +214,14 @@ def test_a_mirror_is_whole_and_whatever_is_different_is_named(both: Ends, reques
         if topic != "compacted":
             assert (ours["first"], ours["left"]) == (theirs["first"], theirs["left"])
     assert both.run("follow", target, "all", "committed", "0")["left"] == 0
+
+    both.run("trim", source, "zipped", "0", "100")
+    left = both.compare("zipped", last=True, patience=5)[0]
+    assert (left.difference, left.target_only, left.records) == ("", 100, writing["sent"] - 100)
+    both.run("trim", target, "zipped", "0", str(found["zipped"][0].source_to // 2))
+    assert "is missing" in both.compare("zipped", last=True, patience=5)[0].difference
+    left = both.compare("zipped", expires=ANY_AGE, last=True, patience=5)[0]
+    assert not left.difference and left.source_only and left.records + left.source_only == writing["sent"] - 100
 
     for how, words in (("dropped", "missing: the target lacks 1 record"), ("altered", "value differs"), ("doubled", "doubled: an earlier")):
         at = both.run("again", source, target, "plain", "1", how)["at"]

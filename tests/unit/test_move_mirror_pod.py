@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from ops.errors import UserError
+from ops.move import pods
 from ops.move.conversation import Broken
 from ops.move.mirror import pod as driver
 from ops.move.mirror.manifest import COMPARE, files, manifest
@@ -135,3 +137,19 @@ def test_every_question_is_known_to_the_program() -> None:
     source = Path(driver.__file__).read_text()
     for name in main.QUESTIONS:
         assert f'"{name}"' in source, name
+
+
+def test_a_client_that_cannot_be_got_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = MirrorPod(side(Cluster({})), "m", "r", "kafka:4")
+    said = ["Looking in indexes", 'fault {"errno":"pip","message":"ERROR: no way to a package index"}']
+    monkeypatch.setattr(pod.side.api, "lines", lambda path, _: iter(said if path.endswith("/log?container=tools") else []), raising=False)
+    monkeypatch.setattr(pods, "start", lambda *_, look, **__: look(first(lastState={"terminated": {"exitCode": 1}})))
+    with pytest.raises(
+        UserError, match=r"could not be had from the image \S+: ERROR: no way to a package index\.?\n.*canary\.engines\.client"
+    ):
+        pod.start()
+
+
+def first(**state: object) -> dict[str, Any]:
+    """A pod whose first container is in this state."""
+    return {"status": {"initContainerStatuses": [{"name": "tools", **state}]}}

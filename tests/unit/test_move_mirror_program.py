@@ -23,9 +23,9 @@ from ops.move.mirror import properties
 from ops.move.mirror.program import compare, keeper, records, worker
 from ops.move.mirror.program.brokers import reaches
 from ops.move.mirror.program.compacted import CompactedComparison
-from ops.move.mirror.program.compare import Compared, Comparison, Marks, Span
+from ops.move.mirror.program.compare import Compared, Marks, PartitionComparison, Span
 from ops.move.mirror.program.places import translate, translate_compacted
-from ops.move.mirror.program.records import Failed, Record
+from ops.move.mirror.program.records import MirrorFault, Record
 from tests.conftest import eventually
 
 
@@ -68,7 +68,7 @@ def log(*numbers: int, shift: int = 0, **how: Any) -> Memory:
 
 
 def compared(source: Memory, target: Memory, *, to: int, begin: tuple[int, int] = (0, 0), expires: int = 0, **how: Any) -> Compared:
-    return Comparison(source, target, Span(begin[0], to, begin[1], expires), how.pop("patience", 0), lambda _: None, **how).run()
+    return PartitionComparison(source, target, Span(begin[0], to, begin[1], expires), how.pop("patience", 0), lambda _: None, **how).run()
 
 
 def test_the_same_records_are_the_same() -> None:
@@ -185,6 +185,11 @@ def test_all_that_the_source_has_removed_meanwhile() -> None:
     assert (found.difference, found.target_only, found.target_to) == ("", 6, 10)
 
 
+def test_what_was_compared_before_it_was_removed_is_not_there_again() -> None:
+    found = compared(log(low=10, end=10), log(*range(11)), to=10, begin=(10, 10), last=True)
+    assert found.difference == "target offset 10, behind the source's last record, the source has no such record"
+
+
 def test_without_retention_no_record_may_be_left_out() -> None:
     assert "missing" in compared(log(*range(10)), log(*range(3, 10)), to=10).difference
     assert "more here" in compared(log(*range(3, 10)), log(*range(10)), to=10).difference
@@ -207,7 +212,10 @@ def test_a_difference_behind_the_front_is_named_in_spite_of_retention() -> None:
 
 
 def test_an_open_transaction_is_named() -> None:
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Failed, match="the log ends at offset 2, before 5: is a transaction open"):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(MirrorFault, match="the log ends at offset 2, before 5: is a transaction open"),
+    ):
         patch.setattr(records, "SILENCE", 0.0)
         compared(log(0, 1), log(0, 1), to=5)
 
@@ -424,7 +432,7 @@ def test_a_worker_is_told_its_settings_once(tmp_path: Path, connect: tuple[type[
 def test_a_wrong_setting_is_told_at_once(tmp_path: Path, connect: tuple[type[Connect], int]) -> None:
     kept(tmp_path)
     (tmp_path / "worker.properties").write_text("a=b\n")
-    with pytest.raises(Failed, match="MirrorMaker refuses its settings: topics: it is wrong"):
+    with pytest.raises(MirrorFault, match="MirrorMaker refuses its settings: topics: it is wrong"):
         worker.Worker(tmp_path, tmp_path / "log", connect[1]).begin({"a": "b"}, {"topics": "wrong"})
 
 

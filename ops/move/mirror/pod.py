@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from components.acceptance.engine_run import LAST_LINES, NO_CLIENT
 from components.acceptance.manifests import PYTHON
 from components.canary import objects
+from components.canary.manifests import TOOLS
 from components.canary.pods import ProbePod
 from components.canary.words import NotProven
 from components.kube.api import Json
@@ -88,12 +91,31 @@ class MirrorPod:
     def start(self) -> None:
         """Make the pod, and wait until it runs. Raises UserError and ApiError."""
         side = self.side
-        pods.start(side.api, side.settings, self._manifest(), files(), claim=side.claim, run=self._run, other_image=_OTHER_IMAGE)
+        made = self._manifest()
+        pods.start(
+            side.api, side.settings, made, files(), claim=side.claim, run=self._run, other_image=_OTHER_IMAGE, look=self._look_at_start
+        )
         end = time.monotonic() + _STARTING
         while not self.runs():
             if time.monotonic() > end:
                 raise UserError(f"pod {self.name} in namespace {side.settings.namespace.name}: not all of its containers run.")
             time.sleep(objects.POLL)
+
+    def _look_at_start(self, found: Json) -> None:
+        """The container that comes first gets Python and the brokers' client, or fails."""
+        first: Json = next((each for each in found["status"].get("initContainerStatuses") or [] if each["name"] == TOOLS), {})
+        states = [each.get("terminated") or {} for each in (first.get("state") or {}, first.get("lastState") or {})]
+        if any(each.get("exitCode") for each in states):
+            image = self.side.settings.canary.engines.client
+            raise UserError(f"Python and confluent-kafka could not be had from the image {image}: {self._said_first()}", NO_CLIENT)
+
+    def _said_first(self) -> str:
+        with suppress(ApiError):  # reading a log is a right of its own
+            for line in self.side.api.lines(f"{self.path}/log?container={TOOLS}", LAST_LINES):
+                word, _, value = line.partition(" ")
+                if word == "fault":
+                    return str(json.loads(value)["message"])
+        return f"`kubectl logs {self.name} -c {TOOLS}` says why"
 
     def try_out(self) -> None:
         """Ask the API whether it would admit the pod. Raises ApiError."""

@@ -4,6 +4,7 @@
     mirrored.py write BOOTSTRAP SECONDS
     mirrored.py commit BOOTSTRAP GROUP TOPIC PARTITION OFFSET
     mirrored.py again SOURCE TARGET TOPIC PARTITION HOW
+    mirrored.py trim BOOTSTRAP TOPIC PARTITION OFFSET
     mirrored.py follow BOOTSTRAP GROUP TOPIC PARTITION
 
 `write` says `begun` first. HOW is `dropped`, `altered` or `doubled`: the target's
@@ -137,6 +138,11 @@ def again(source: str, bootstrap: str, topic: str, partition: int, how: str) -> 
     return {"at": records[partition][which].offset()}
 
 
+def trim(bootstrap: str, place: TopicPartition) -> None:
+    """Remove the records before a place, as retention does."""
+    AdminClient({**SETTINGS, "bootstrap.servers": bootstrap}).delete_records([place])[place].result()
+
+
 def follow(bootstrap: str, group: str, topic: str, partition: int) -> dict[str, Any]:
     """What a group gets next: the offset, and the record's timestamp and value."""
     place = TopicPartition(topic, partition)
@@ -156,6 +162,8 @@ if __name__ == "__main__":
         answer = write(servers, float(more[0]))
     elif step == "commit":
         commit(servers, more[0], TopicPartition(more[1], int(more[2]), int(more[3])))
+    elif step == "trim":
+        trim(servers, TopicPartition(more[0], int(more[1]), int(more[2])))
     elif step == "again":
         answer = again(servers, more[0], more[1], int(more[2]), more[3])
     else:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .records import QUIET, Failed
+from .records import QUIET, MirrorFault
 
 _WAITING = 60  # seconds for an answer
 _REACHING = 5  # seconds for a connection
@@ -28,7 +28,7 @@ def reaches(addresses: Sequence[Sequence[Any]]) -> list[str]:
 
 
 class Brokers:
-    """One side. Raises Failed."""
+    """One side. Raises MirrorFault."""
 
     def __init__(self, bootstrap: str, side: str) -> None:
         from confluent_kafka.admin import AdminClient  # noqa: PLC0415
@@ -69,7 +69,7 @@ class Brokers:
         listed = self._ask(lambda: self._admin.list_topics(timeout=_WAITING)).topics
         gone = [name for name in topics if name not in listed]
         if gone:
-            raise Failed(f"{self._side}: there is no topic {', '.join(gone)}")
+            raise MirrorFault(f"{self._side}: there is no topic {', '.join(gone)}")
         places = [TopicPartition(name, number) for name in topics for number in listed[name].partitions]
         found: dict[tuple[str, int], list[int]] = {(each.topic, each.partition): [] for each in places}
         questions = (
@@ -89,7 +89,7 @@ class Brokers:
 
         listed = self._ask(self._admin.list_consumer_groups(request_timeout=_WAITING).result)
         for problem in listed.errors:
-            raise Failed(f"{self._side}: {problem}")
+            raise MirrorFault(f"{self._side}: {problem}")
         names = [each.group_id for each in listed.valid]
         described = self._admin.describe_consumer_groups(names, request_timeout=_WAITING) if names else {}
         found = {}
@@ -110,7 +110,7 @@ class Brokers:
         asked = self._admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)], request_timeout=_WAITING)
         for each in self._ask(asked[group].result).topic_partitions:
             if each.error is not None:
-                raise Failed(f"{self._side}, group {group}, {each.topic}-{each.partition}: {each.error.str()}")
+                raise MirrorFault(f"{self._side}, group {group}, {each.topic}-{each.partition}: {each.error.str()}")
 
     def delete_topics(self, names: Sequence[str]) -> None:
         """They may be gone already."""
@@ -124,7 +124,7 @@ class Brokers:
                 answer.result()
             except KafkaException as problem:
                 if problem.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise Failed(f"{self._side}, topic {name}: {problem.args[0].str()}") from None
+                    raise MirrorFault(f"{self._side}, topic {name}: {problem.args[0].str()}") from None
 
     def _ask(self, question: Callable[[], Any]) -> Any:  # noqa: ANN401 - of a library without types
         from confluent_kafka import KafkaException  # noqa: PLC0415
@@ -132,7 +132,7 @@ class Brokers:
         try:
             return question()
         except KafkaException as problem:
-            raise Failed(f"{self._side}: {problem.args[0].str()}") from None
+            raise MirrorFault(f"{self._side}: {problem.args[0].str()}") from None
 
 
 def _number(source: Any) -> int:  # noqa: ANN401 - an enum's member in some versions

@@ -46,7 +46,7 @@ class CompactedComparison:
         self.found = Compared(source_to=span.source_to)
 
     def run(self) -> Compared:
-        """Compare. Raises Failed, and Removed."""
+        """Compare. Raises MirrorFault, and Removed."""
         self._read_source()
         self._read_target()
         self.found.records = len(self._keys)

@@ -78,7 +78,7 @@ class Marks:
             self._every *= 2
 
 
-class Comparison:
+class PartitionComparison:
     """Of one partition. `tell` hears how many records are compared.
 
     With `last` nothing more may be at the target's end.
@@ -95,7 +95,7 @@ class Comparison:
         self.found = Compared(source_to=span.source_from, target_to=span.target_from)
 
     def run(self) -> Compared:
-        """Compare. Raises Failed, and Removed where retention has been quicker."""
+        """Compare. Raises MirrorFault, and Removed where retention has been quicker."""
         if not self._align():
             return self.found
         while ours := self._source.look(BATCH):
@@ -122,10 +122,11 @@ class Comparison:
         return self.found
 
     def _look_for_more(self) -> None:
-        gone = not self.found.records and self._source.log.low >= self._span.source_to > 0
+        span = self._span
+        gone = not self.found.records and span.source_from < span.source_to <= self._source.log.low
         self._target.patience = 0
         while more := self._target.look(BATCH):
-            if not gone:  # otherwise all that is there was removed from the source meanwhile
+            if not gone:  # otherwise what is there was removed from the source before it was compared
                 again = any(each[1:] == more[0][1:] for each in self._before)
                 what = "doubled: an earlier record comes again" if again else "the source has no such record"
                 self._differs(f"target offset {more[0].offset}, behind the source's last record, {what}")

@@ -23,9 +23,9 @@ if __name__ == "__main__" and not __package__:  # started as a file: its folder 
 
 from .brokers import Brokers, reaches
 from .compacted import CompactedComparison
-from .compare import Compared, Comparison, Span
+from .compare import Compared, PartitionComparison, Span
 from .places import translate, translate_compacted
-from .records import Failed, Reader, Removed
+from .records import MirrorFault, PartitionReader, Removed
 from .worker import Worker
 
 _TELLING = 1.0  # seconds between two lines of progress
@@ -33,9 +33,9 @@ _AGAIN = 5  # times that retention may be quicker
 
 
 def _compare(asked: Mapping[str, Any]) -> dict[str, Any]:
-    source, target = Reader(asked["source"], "source"), Reader(asked["target"], "target")
+    source, target = PartitionReader(asked["source"], "source"), PartitionReader(asked["target"], "target")
     topic = asked["topic"]
-    kind = CompactedComparison if asked["compacted"] else Comparison
+    kind = CompactedComparison if asked["compacted"] else PartitionComparison
     found = {}
     for number, span in sorted(asked["spans"].items(), key=lambda each: int(each[0])):
         tell = _progress(f"{topic}-{number}")
@@ -45,7 +45,7 @@ def _compare(asked: Mapping[str, Any]) -> dict[str, Any]:
                 made: Compared = kind(ours, theirs, Span(*span), asked["patience"], tell, last=asked["last"]).run()
             except Removed:
                 if not left:
-                    raise Failed(f"{topic}-{number}: retention removes records more quickly than they are read") from None
+                    raise
                 continue
             found[number] = made.as_json()
             break
@@ -53,7 +53,7 @@ def _compare(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _translate(asked: Mapping[str, Any]) -> dict[str, Any]:
-    source, target = Reader(asked["source"], "source"), Reader(asked["target"], "target")
+    source, target = PartitionReader(asked["source"], "source"), PartitionReader(asked["target"], "target")
     topic: str = asked["topic"]
     found: dict[str, Any] = {}
     ends = [{each[1]: each[3] for each in Brokers(asked[side], side).offsets([topic])} for side in ("source", "target")]
@@ -103,8 +103,10 @@ def main() -> None:
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         said = {"answer": QUESTIONS[sys.argv[1]](asked)}
-    except Failed as problem:
+    except MirrorFault as problem:
         said = {"failed": str(problem)}
+    except Removed as problem:
+        said = {"failed": f"{problem}: retention removes records more quickly than they are read"}
     print(json.dumps(said), flush=True)
 
 

@@ -29,13 +29,14 @@ _SETTINGS: dict[str, Any] = {
     "enable.partition.eof": True,
     "allow.auto.create.topics": False,
     "check.crcs": True,
+    "max.poll.interval.ms": 86400000,  # one side may wait while the other is read
     "queued.max.messages.kbytes": _QUEUE,
     "fetch.wait.max.ms": 200,
     **QUIET,
 }
 
 
-class Failed(Exception):
+class MirrorFault(Exception):
     """It can't be read, in words."""
 
 
@@ -72,8 +73,8 @@ class Log(Protocol):
         """What comes next; nothing where nothing comes in so many seconds, or it is at its end."""
 
 
-class Reader:
-    """A Log of brokers, without a consumer group. Raises Failed and Removed."""
+class PartitionReader:
+    """A Log of brokers, without a consumer group. Raises MirrorFault and Removed."""
 
     def __init__(self, bootstrap: str, side: str) -> None:
         from confluent_kafka import Consumer  # noqa: PLC0415 - only where it is used
@@ -83,9 +84,9 @@ class Reader:
         self._side = side
         self._consumer = Consumer({**_SETTINGS, "bootstrap.servers": bootstrap})
         self._where: Any = None
-        self._heard = 0.0
+        self._silent = 0.0  # seconds
 
-    def of(self, topic: str, partition: int) -> Reader:
+    def of(self, topic: str, partition: int) -> PartitionReader:
         """This one, for another partition."""
         from confluent_kafka import TopicPartition  # noqa: PLC0415
 
@@ -100,7 +101,7 @@ class Reader:
         self.next, self.at_end = max(begin, self.low), False
         self._where = TopicPartition(self._where.topic, self._where.partition, self.next)
         self._consumer.assign([self._where])
-        self._heard = time.monotonic()
+        self._silent = 0.0
 
     def _first(self) -> int:
         """The log's first offset. A topic that isn't there yet is waited for."""
@@ -112,17 +113,14 @@ class Reader:
                 return int(self._consumer.get_watermark_offsets(self._where, timeout=10)[0])
             except KafkaException as problem:
                 if time.monotonic() > end:
-                    raise Failed(f"{self._side}, {self._name}: {problem.args[0].str()}") from None
+                    raise MirrorFault(f"{self._side}, {self._name}: {problem.args[0].str()}") from None
             time.sleep(_POLL)
 
     def some(self, seconds: float) -> list[Record]:
         """As Log has it."""
+        began = time.monotonic()
         first = self._consumer.poll(seconds)
-        if first is None:
-            if not self.at_end and time.monotonic() - self._heard > SILENCE:
-                raise Failed(f"{self._side}, {self._name}: nothing comes from its broker for {SILENCE:.0f} s")
-            return []
-        messages = [first, *self._consumer.consume(BATCH, 0)]
+        messages = [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
         found = []
         for each in messages:
             if each.error() is not None:
@@ -130,7 +128,10 @@ class Reader:
             elif each.partition() == self._where.partition and each.topic() == self._where.topic and each.offset() >= self.next:
                 found.append(Record(each.offset(), each.timestamp()[1], each.key(), each.value(), tuple(each.headers() or ())))
                 self.next, self.at_end = each.offset() + 1, False
-        self._heard = time.monotonic()
+        # A complaint about a connection is no sign of life.
+        self._silent = 0.0 if found or self.at_end else self._silent + time.monotonic() - began
+        if self._silent > SILENCE:
+            raise MirrorFault(f"{self._side}, {self._name}: nothing comes from its broker for {SILENCE:.0f} s")
         return found
 
     def _look_at(self, message: Any) -> None:  # noqa: ANN401 - of a library without types
@@ -143,7 +144,7 @@ class Reader:
         elif error.code() in (KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET):
             raise Removed(self._name)
         elif not error.retriable() and error.code() not in (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE):
-            raise Failed(f"{self._side}, {self._name}: {error.str()}")
+            raise MirrorFault(f"{self._side}, {self._name}: {error.str()}")
 
     @property
     def _name(self) -> str:
@@ -194,7 +195,7 @@ class Stream:
                 if self._end is None:
                     break
                 if time.monotonic() - waited > SILENCE:
-                    raise Failed(f"the log ends at offset {self.log.next}, before {self._end}: is a transaction open?")
+                    raise MirrorFault(f"the log ends at offset {self.log.next}, before {self._end}: is a transaction open?")
         return list(islice(self.waiting, count))
 
     def drop(self, count: int) -> None:

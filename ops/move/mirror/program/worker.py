@@ -15,7 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from .records import Failed
+from .records import MirrorFault
 
 RUN = Path("/run/move")
 ON = "on"  # while this file is there, the worker is to run
@@ -37,7 +37,7 @@ class Worker:
         self._url = f"http://127.0.0.1:{port}/connectors/{NAME}"
 
     def begin(self, worker: Mapping[str, str], connector: Mapping[str, str]) -> None:
-        """Have it run with these settings, from wherever it is. Raises Failed."""
+        """Have it run with these settings, from wherever it is. Raises MirrorFault."""
         lines = "".join(f"{key}={value}\n" for key, value in sorted(worker.items()))
         file = self._folder / WORKER
         if not file.exists() or file.read_text(encoding="utf-8") != lines:
@@ -47,20 +47,20 @@ class Worker:
         end = time.monotonic() + _STARTING
         while not self._is_configured(connector):
             if time.monotonic() > end:
-                raise Failed(f"MirrorMaker doesn't start in {_STARTING} s: {self.fault() or self._last_error() or 'it says nothing'}")
+                raise MirrorFault(f"MirrorMaker doesn't start in {_STARTING} s: {self.fault() or self._last_error() or 'it says nothing'}")
             time.sleep(_POLL)
         if "FAILED" in self._states(self._ask("GET", "/status")):
             self._ask("POST", "/restart?includeTasks=true&onlyFailed=true")
 
     def _is_configured(self, connector: Mapping[str, str]) -> bool:
-        """It has its settings, and runs. Raises Failed where it refuses them."""
+        """It has its settings, and runs. Raises MirrorFault where it refuses them."""
         try:
             if self._settings() != {**connector, "name": NAME}:
                 self._ask("PUT", "/config", connector)
             return bool(self._states(self._ask("GET", "/status")))
         except urllib.error.HTTPError as problem:
             if problem.code == HTTPStatus.BAD_REQUEST:
-                raise Failed(f"MirrorMaker refuses its settings: {_message(problem)}") from None
+                raise MirrorFault(f"MirrorMaker refuses its settings: {_message(problem)}") from None
             return False
         except (OSError, ValueError):  # it is starting
             return False
@@ -75,12 +75,12 @@ class Worker:
             raise
 
     def stop(self) -> None:
-        """End it cleanly; it may have ended. Raises Failed."""
+        """End it cleanly; it may have ended. Raises MirrorFault."""
         (self._folder / ON).unlink(missing_ok=True)
         end = time.monotonic() + _STOPPING
         while self._state().get("runs"):
             if time.monotonic() > end:
-                raise Failed(f"MirrorMaker doesn't end in {_STOPPING} s")
+                raise MirrorFault(f"MirrorMaker doesn't end in {_STOPPING} s")
             time.sleep(_POLL)
 
     def fault(self) -> str:
