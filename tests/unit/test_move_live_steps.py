@@ -398,6 +398,15 @@ def test_a_copy_whose_pod_is_lost_is_removed_when_the_move_is_called_off(made: t
     assert ends.done[:5] == ["runs", "remove", "start", "stop", "volume"]
 
 
+def test_a_copy_that_a_killed_run_has_begun_ends_with_its_pod_before_it_is_removed(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    following(move)
+    move.kept.save(state=BEGUN)
+    ends.done.clear()
+    assert cancel(move)
+    assert ends.done[:4] == ["remove", "start", "stop", "volume"]
+
+
 def test_a_promoted_target_is_handed_over_without_the_source(made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
     move, ends, _ = made
     following(move)
