@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Callable
@@ -382,6 +383,22 @@ def test_without_the_sources_pod_the_target_is_emptied_and_the_rest_is_said(
     assert cancel(move)
     assert {"reopen", "drop_slot"} <= set(ends.done)
     assert not move.state
+
+
+def test_a_source_that_was_stopped_meanwhile_is_said_with_what_helps(
+    made: tuple[LiveMove, Ends, Cluster],
+) -> None:
+    move, _, _ = made
+    for state, says in (
+        ("", "move without --live"),
+        (FOLLOWING, "Start it again, or .*--live --cancel"),
+        (PROMOTING, "--live --switch then"),
+    ):
+        move.kept.save(state=state)
+        move._source = None
+        with pytest.raises(UserError, match="takes one running pod") as caught:
+            switch(move) if state else move.source
+        assert re.search(says, caught.value.hint), caught.value.hint
 
 
 def test_a_copy_whose_pod_is_lost_is_removed_when_the_move_is_called_off(made: tuple[LiveMove, Ends, Cluster]) -> None:

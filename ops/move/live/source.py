@@ -19,6 +19,10 @@ POD = Path(__file__).with_name("pod")
 PORT = 5432  # where the server's own postmaster.pid doesn't say it
 
 
+class NotRunning(UserError):
+    """No pod runs on the claim, or more than one does."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A running PostgreSQL.
@@ -112,7 +116,7 @@ def find(side: ClaimSide) -> Source:
     running = [each for each in pods if each["status"].get("phase") == "Running" and not each["metadata"].get("deletionTimestamp")]
     if len(pods) != 1 or len(running) != 1:
         names = ", ".join(each["metadata"]["name"] for each in pods)
-        raise UserError(
+        raise NotRunning(
             f"{where}: a live move takes one running pod that mounts it, and there is {names or 'none'}.",
             "Where PostgreSQL is stopped, move without --live.",
         )
