@@ -12,6 +12,7 @@ from components.kube.api import Json
 from components.kube.mounts import claims_mounted_by
 from ops.errors import UserError
 from ops.move.claims import ClaimSide
+from ops.move.conversation import Broken
 from ops.move.live.calls import call
 from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, OLDEST, OPEN, OPTIONS, WHO, answer, drop_slot, literal, reopen, script
 
@@ -54,7 +55,7 @@ class Source:
 
     def password(self) -> str:
         """The superuser's password, which is kept nowhere; empty where the image has none."""
-        return call(self.side.api, self.path, self.container, _command("password"))
+        return _lines(call(self.side.api, self.path, self.container, _command("password")), 1)[0]
 
     def facts(self) -> dict[str, Any]:
         """What has to be known of it (sql.FACTS). Raises UserError, Broken and ApiError."""
@@ -124,7 +125,7 @@ def find(side: ClaimSide) -> Source:
     name = pod["metadata"]["name"]
     path = objects.namespaced(namespace, "pods", name)
     container, mount = _mounting(pod, side.name)
-    data, user, owner, port = [*call(side.api, path, container["name"], _command("variables")).split("\n"), *[""] * 4][:4]
+    data, user, owner, port = _lines(call(side.api, path, container["name"], _command("variables")), 4)
     if not data or Path(mount["mountPath"]) not in Path(data).parents:
         raise UserError(
             f"pod {name}: PGDATA ({data or 'which is not set'}) isn't a folder below {mount['mountPath']}, where the claim is mounted.",
@@ -142,6 +143,14 @@ def find(side: ClaimSide) -> Source:
         _owner(pod, container, owner),
         int(port) if port.isdigit() else 5432,
     )
+
+
+def _lines(said: str, number: int) -> list[str]:
+    """So many lines of an answer. Raises Broken where one was lost on the way: exec may do that."""
+    *lines, rest = said.split("\n")
+    if len(lines) < number or rest:
+        raise Broken("what the source's container answers was lost on the way", passing=True)
+    return lines[:number]
 
 
 def _mounting(pod: Json, claim: str) -> tuple[Json, Json]:

@@ -100,7 +100,10 @@ class Target:
         """A step of volume.py's: `look`, `begin` or `finish`. Raises Broken and ApiError."""
         root = self.source.mount["mountPath"]
         said = self._in_tunnel("python3", "-IB", "/move/volume.py", step, root, self.source.data, self.move, longest=600)
-        found: dict[str, Any] = json.loads(said)
+        try:
+            found: dict[str, Any] = json.loads(said)
+        except ValueError:
+            raise Broken("what the target's volume has was lost on the way", passing=True) from None
         return found
 
     def keep_password(self, password: str) -> None:
