@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Callable
@@ -385,6 +386,22 @@ def test_without_the_sources_pod_the_target_is_emptied_and_the_rest_is_said(
     assert not move.state
 
 
+def test_a_source_that_was_stopped_meanwhile_is_said_with_what_helps(
+    made: tuple[LiveMove, Ends, Cluster],
+) -> None:
+    move, _, _ = made
+    for state, says in (
+        ("", "move without --live"),
+        (FOLLOWING, "Start it again, or .*--live --cancel"),
+        (PROMOTING, "--live --switch then"),
+    ):
+        move.kept.save(state=state)
+        move._source = None
+        with pytest.raises(UserError, match="takes one running pod") as caught:
+            switch(move) if state else move.source
+        assert re.search(says, caught.value.hint), caught.value.hint
+
+
 def test_a_copy_whose_pod_is_lost_is_removed_when_the_move_is_called_off(made: tuple[LiveMove, Ends, Cluster]) -> None:
     move, ends, cluster = made
     following(move)
@@ -397,6 +414,15 @@ def test_a_copy_whose_pod_is_lost_is_removed_when_the_move_is_called_off(made: t
     ends.done.clear()
     assert cancel(move)
     assert ends.done[:5] == ["runs", "remove", "start", "stop", "volume"]
+
+
+def test_a_copy_that_a_killed_run_has_begun_ends_with_its_pod_before_it_is_removed(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    following(move)
+    move.kept.save(state=BEGUN)
+    ends.done.clear()
+    assert cancel(move)
+    assert ends.done[:4] == ["remove", "start", "stop", "volume"]
 
 
 def test_a_promoted_target_is_handed_over_without_the_source(made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
