@@ -134,8 +134,11 @@ class Pod:
     def delete_topics(self, bootstrap: str, names: Any) -> None:
         self._do("delete_topics", names)
 
-    def compare(self, source: str, target: str, topic: str, compacted: bool, spans: Mapping[int, Span], *_: Any, **how: Any) -> Any:
-        self._do("compare", (topic, dict(spans), how["last"]))
+    def compare_topics(self, source: str, target: str, topics: Any, *_: Any, **how: Any) -> Any:
+        return {name: self._compared(name, spans, last=how["last"]) for name, (_, spans) in topics.items()}
+
+    def _compared(self, topic: str, spans: Mapping[int, Span], *, last: bool) -> dict[int, Compared]:
+        self._do("compare", (topic, dict(spans), last))
         return {
             number: Compared(
                 span.source_to - span.source_from, span.source_to, span.source_to + 1, [(span.source_from, 1)], 0, 0, self.difference
