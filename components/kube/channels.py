@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _PART = 2**18  # bytes that are read at once
 _TURN = 2**22  # bytes that are read before somebody else has a turn
 _FRAME = 2**16  # bytes of one message that is sent
+_PING = 10  # seconds without anything after which the other end is asked for a sign of life
+_SILENCE = 30  # seconds after that in which it gives one, or is gone
 _SENDING = 30  # seconds for one write through TLS within TLS, which can't be had without blocking
 
 
@@ -47,6 +50,7 @@ class Channels:
         self._connecting, self._closed = State.CONNECTING, State.CLOSED
         self._out: deque[memoryview] = deque()
         self._otherwise = self._channel = otherwise
+        self._heard = self._asked = time.monotonic()
         self.backlog = 0  # bytes that wait to be sent
         self.reason = ""
         self.ended = False
@@ -103,6 +107,24 @@ class Channels:
         """Whether it waits until the socket takes more."""
         return bool(self._out) and not self.ended
 
+    def keep_alive(self, *, reads: bool = True) -> None:
+        """To be called again and again: a way that is silent isn't forgotten by what is between.
+
+        It has `ended` where the other end answers no ping. `reads`: whether it is read just now;
+        what isn't may be full of answers.
+        """
+        now = time.monotonic()
+        if not reads:
+            self._heard = self._asked = now
+        elif self._asked > self._heard:
+            if now - self._asked > _SILENCE:
+                self._end(f"no sign of life for {_SILENCE + _PING} s: the connection to the API is lost")
+        elif now - self._heard > _PING and not self.ended:
+            self._asked = now
+            self._protocol.send_ping(b"")
+            self._take_out()
+            self.send()
+
     def _write(self, channel: int, data: bytes) -> None:
         """Send `data` on a channel, as soon as the way is free."""
         if self.ended:
@@ -151,6 +173,7 @@ class Channels:
                 broken = "the server closed the connection"
                 break
             taken += len(part)
+            self._heard = time.monotonic()
             parts.append(part)
         if parts:
             self._protocol.receive_data(b"".join(parts))

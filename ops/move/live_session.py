@@ -8,9 +8,12 @@ from typing import Any, Protocol
 
 from rich.markup import escape
 
+from components.canary.signals import raise_on_hangup
+from components.kube.errors import ApiError
 from components.settings import KafkaEngine, PostgresqlEngine, Settings
 from ops.console import errors, say
 from ops.errors import UserError
+from ops.kube import explained
 from ops.move import claims, showing
 from ops.move.conversation import Broken
 from ops.move.live.run import LiveMove
@@ -134,16 +137,18 @@ def _problems(move: Live) -> list[str]:
 def run(found: Sequence[Live], step: str, command: str, *, as_json: bool) -> None:
     """Do a step for each. `command` is how the move is asked for.
 
-    Raises UserError, Broken and ApiError of the first that fails: the others are as they were.
+    Raises UserError of the first that fails: the others are as they were.
     """
     if step == "follow":
         refuse([problem for each in found if each.begins for problem in _problems(each)])
+    raise_on_hangup()
     verdicts = []
     for each in found:
         try:
             verdicts.append(each.do(step))
-        except Broken as problem:
-            raise UserError(f"{each.title}: {problem}", each.after(command)) from None
+        except (Broken, ApiError) as problem:
+            said = explained(problem) if isinstance(problem, ApiError) else UserError(str(problem))
+            raise UserError(f"{each.title}: {said}", each.after(command)) from None
         except KeyboardInterrupt:
             errors.print(f"{each.title}: {each.after(command)}", markup=False)
             raise

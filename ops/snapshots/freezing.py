@@ -12,9 +12,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import FrameType, TracebackType
+from types import TracebackType
 
-from components.canary.signals import undisturbed
+from components.canary.signals import raise_on_hangup, undisturbed
 from ops.console import say
 from ops.errors import UserError
 
@@ -41,9 +41,7 @@ class Freeze:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Freeze:
-        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-            # A terminal that is closed would end the program with no way out.
-            signal.signal(signal.SIGHUP, _hung_up)
+        raise_on_hangup()
         if self.before:
             try:
                 failed = self._run(self.before)
@@ -84,12 +82,6 @@ class Freeze:
                 return f"`{line}` has not ended in {SECONDS} s"
             raise
         return f"`{line}` ended with exit status {status}" if status else ""
-
-
-def _hung_up(_signal: int, _frame: FrameType | None) -> None:
-    """The shell and the kernel may both send it: the second one must not end the way out."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _end(run: subprocess.Popen[bytes]) -> None:

@@ -73,14 +73,18 @@ def begin(program: Program, *arguments: str, stderr: int = subprocess.PIPE) -> s
     )
 
 
-def bring_up_second(first: Program, services: dict[str, Any]) -> Program:
-    """Both come up: the first, and beside it stack aws, with its own namespace and class."""
+def bring_up_second(first: Program, services: dict[str, Any], **settings: Any) -> Program:
+    """Both come up: the first, and beside it stack aws, with its own namespace and class.
+
+    `settings` are others of its own.
+    """
     second = Program(first.folder, first.variables, "aws")
     document = yaml.safe_load(first.stack_file.read_text())
     document["config"] |= {
         "storage-tiers:namespace": {"name": TARGET},
         "storage-tiers:tiers": {"other": {"kind": "database"}},
         "storage-tiers:services": services,
+        **{f"storage-tiers:{name}": value for name, value in settings.items()},
     }
     second.stack_file.write_text(yaml.safe_dump(document, sort_keys=False))
     second.pulumi("stack", "init", "aws")

@@ -51,6 +51,7 @@ class Stacks:
     program: Program
     api: client.ApiClient
     acknowledged: int = 0
+    document: Callable[[], Json] = stateful_set
 
     @property
     def core(self) -> client.CoreV1Api:
@@ -58,7 +59,7 @@ class Stacks:
 
     def start(self, namespace: str) -> None:
         """As a person does on a new stack, with the page's StatefulSet."""
-        document = stateful_set()
+        document = self.document()
         document["metadata"]["namespace"] = namespace
         client.AppsV1Api(self.api).create_namespaced_stateful_set(namespace, document)
         self.wait(namespace)
@@ -118,6 +119,7 @@ class Stacks:
             self.core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
             self.core.delete_collection_namespaced_secret(namespace)
             self.core.delete_collection_namespaced_config_map(namespace, field_selector=f"metadata.name={CLIENT}")
+            self.core.delete_collection_namespaced_config_map(namespace, label_selector=OURS)
 
         def gone() -> bool:
             return not any(self.core.list_namespaced_pod(each).items for each in (SOURCE, TARGET))

@@ -6,23 +6,25 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from ops.errors import UserError
 from ops.move.conversation import Broken
 from ops.move.kept import KeptMove, unproven_from
-from ops.move.live import checks, sql
+from ops.move.live import catching_up, checks, sql
+from ops.move.live.manifest import manifest
 from ops.move.live.pod import volume
 from ops.move.live.source import Source
-from ops.move.live.target import manifest
+from ops.move.live.target import Target
 from tests.unit.test_move_plan import Cluster, pod, side
 
 GIB = 2**30
 FACTS: dict[str, Any] = {
     "version": 170002,
     "standby": False,
-    "superuser": True,
     "walLevel": "replica",
     "senders": 10,
     "slots": None,
@@ -31,9 +33,13 @@ FACTS: dict[str, Any] = {
     "slotKeep": "1GB",
     "tablespaces": [],
     "subscriptions": 0,
+    "unlogged": [],
+    "prepared": 0,
+    "archives": False,
+    "dataDirectory": "/data/pgdata",
+    "built": "PostgreSQL 17.2 on x86_64-pc-linux-gnu",
     "bytes": GIB,
     "walBytes": 0,
-    "port": 5432,
     "listens": "*",
     "settings": {},
 }
@@ -51,13 +57,13 @@ def test_a_postgresql_that_can_be_moved_has_no_problem() -> None:
 @pytest.mark.parametrize(
     ("facts", "says"),
     [
-        ({"version": 130009}, "is of version 13: a live move takes 14 or newer"),
         ({"standby": True}, "move from its primary"),
-        ({"superuser": False}, "user postgres is no superuser"),
         ({"walLevel": "minimal"}, "wal_level = minimal"),
         ({"senders": 1}, "has 1 free of max_wal_senders, and 2 are needed"),
         ({"freeSlots": 0}, "no free replication slot"),
         ({"tablespaces": ["fast"]}, r"tablespaces of its own \(fast\)"),
+        ({"unlogged": ["shop"]}, "unlogged tables, in shop.*SET LOGGED"),
+        ({"dataDirectory": "/other"}, "has its data in /other, and not where PGDATA says: /data/pgdata"),
         ({"listens": ""}, "listens on its socket alone"),
         ({"listens": "10.0.0.7"}, r"listens on 10\.0\.0\.7"),
     ],
@@ -65,6 +71,18 @@ def test_a_postgresql_that_can_be_moved_has_no_problem() -> None:
 def test_what_has_to_be_otherwise_is_said(facts: dict[str, Any], says: str) -> None:
     (problem,) = checks.of_source(source(), {**FACTS, **facts}, "mine")
     assert re.search(says, problem), problem
+
+
+@pytest.mark.parametrize(
+    ("answered", "says"),
+    [("120009|t", "is of version 12: a live move takes 14 or newer"), ("170002|f", "user postgres is no superuser")],
+)
+def test_an_old_version_and_another_user_are_asked_nothing_that_they_do_not_know(
+    answered: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Source, "sql", lambda _, text: answered if text == sql.WHO else pytest.fail(text))
+    with pytest.raises(UserError, match=says):
+        source().facts()
 
 
 def test_the_moves_own_slot_takes_no_other() -> None:
@@ -114,12 +132,87 @@ def test_names_and_strings_are_quoted() -> None:
 
 
 def test_an_answer_without_its_end_is_none() -> None:
-    assert sql.arguments(["SELECT 1"])[:2] == ["-c", "SELECT 1"]
+    assert sql.script(["SELECT 1"]) == f"SELECT 1;\n\\echo {sql.END}\n\\q\n".encode()
     assert sql.answer(f"1\n2\n{sql.END}\n") == "1\n2"
     assert sql.answer(f"{sql.END}\n") == ""
     for said in ("", "1\n"):
         with pytest.raises(Broken, match="lost on the way"):
             sql.answer(said)
+
+
+def test_thousands_of_databases_are_no_part_of_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is run in a pod is in the request's address, of which servers take a few KiB."""
+    seen: list[bytes] = []
+
+    def call(_api: Any, _pod: str, _container: str, command: list[str], *, stdin: bytes, longest: float) -> str:
+        assert sum(map(len, command)) < 4096
+        seen.append(stdin)
+        return f"[]\n{sql.END}\n"
+
+    monkeypatch.setattr("ops.move.live.source.call", call)
+    names = [f"tenant-{number:05}" for number in range(5000)]
+    assert source().close(names) == []
+    assert b"'tenant-00000', " in seen[0] and b"'tenant-04999']" in seen[0]
+
+
+def test_a_connection_string_takes_any_value() -> None:
+    assert sql.conninfo(user="o'brien \\ x", dbname="a=b") == "user='o\\'brien \\\\ x' dbname='a=b'"
+
+
+def test_another_architecture_is_refused_before_anything_is_copied() -> None:
+    found = {"others": [], "move": "", "writable": True, "begun": False, "freeBytes": 2**40, "machine": "aarch64"}
+    with pytest.raises(UserError, match="architecture aarch64, and the source's PostgreSQL is built for x86_64"):
+        checks.check_volume(found, side(Cluster({})), FACTS, "m")
+    for machine, built in (("aarch64", "on aarch64-unknown-linux-gnu"), ("ppc64le", "on powerpc64le-unknown-linux-gnu")):
+        checks.check_volume({**found, "machine": machine}, side(Cluster({})), {**FACTS, "built": built}, "m")
+
+
+class Standby(Target):
+    """Answers as a standby does that isn't promoted in time."""
+
+    def sql(self, *statements: str, database: str = "template1") -> str:
+        return "f" if "pg_promote" in statements[0] else "t"
+
+
+def test_a_promotion_that_does_not_come_is_none() -> None:
+    with pytest.raises(Broken, match="hasn't been promoted"):
+        Standby(side(Cluster({})), source(), "m", "r").promote()
+
+
+def test_whether_postgresql_runs_is_not_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Target(side(Cluster({})), source(), "m", "r")
+
+    def fails(passing: bool) -> None:
+        def call(*_: Any, **__: Any) -> str:
+            raise Broken("no", passing=passing)
+
+        monkeypatch.setattr("ops.move.live.target.call", call)
+
+    fails(passing=False)
+    assert not made.answers()
+    fails(passing=True)
+    with pytest.raises(Broken):
+        made.answers()
+
+
+def test_a_standby_of_a_busy_source_has_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source writes 10 MiB while either is asked, and the standby has it at once."""
+    written = 0
+
+    def ask(text: str) -> str:
+        nonlocal written
+        written += 10 * 2**20
+        if "wal_receiver" in text:
+            return "1"
+        if "pg_wal_lsn_diff" in text:
+            known = re.search(r"'0/([0-9A-F]+)'", text)
+            assert known
+            return str(int(known[1], 16) - written)
+        return f"0/{written:X}"
+
+    monkeypatch.setattr(catching_up, "_STALLED", 0)
+    end = SimpleNamespace(sql=ask, start_standby=lambda *_: None, is_standby=lambda: True, log=lambda: "")
+    catching_up.catch_up(cast(Any, end), cast(Any, end), {}, cast(Any, SimpleNamespace(check=lambda: None)), lambda *_: None)
 
 
 DATA = "pgdata"
@@ -144,11 +237,29 @@ def test_only_what_the_move_has_written_is_removed(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["lost+found"]
 
 
+def test_what_is_called_off_leaves_the_volume_empty_for_another_move(tmp_path: Path) -> None:
+    data = tmp_path / "below/pgdata"
+    volume.begin(tmp_path, data, "m")
+    data.mkdir()
+    (data / "PG_VERSION").write_text("17")
+    assert volume.main("clear", str(tmp_path), str(data), "m") == 0
+    assert not list(tmp_path.iterdir())
+    volume.begin(tmp_path, data, "another")
+
+
 def test_a_strangers_file_keeps_a_move_from_beginning(tmp_path: Path) -> None:
     (tmp_path / DATA).mkdir()
     with pytest.raises(ValueError, match="isn't empty: pgdata"):
         volume.begin(tmp_path, tmp_path / DATA, "m")
     assert not (tmp_path / volume.MARKER).exists()
+
+
+def test_what_was_lost_on_the_way_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("source", "target"):
+        monkeypatch.setattr(f"ops.move.live.{module}.call", lambda *_, **__: "")
+    for ask in (source().password, lambda: Target(side(Cluster({})), source(), "m", "r").volume("look")):
+        with pytest.raises(Broken, match="lost on the way"):
+            ask()
 
 
 def test_a_password_is_kept_for_one_user_alone(tmp_path: Path) -> None:
@@ -170,8 +281,10 @@ def test_the_shell_of_the_source_gives_what_the_images_variables_say(tmp_path: P
         return subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
 
     found = tmp_path.stat()
-    assert run("variables") == f"{tmp_path}\nme\n{found.st_uid}:{found.st_gid}\n"
-    assert run("password") == "of a file"
+    assert run("variables") == f"{tmp_path}\nme\n{found.st_uid}:{found.st_gid}\n\n"
+    (tmp_path / "postmaster.pid").write_text(f"1\n{tmp_path}\n1700000000\n5433\n/tmp\n*\n")
+    assert run("variables").splitlines()[3] == "5433"
+    assert run("password") == "of a file\n"
 
 
 def test_a_volume_is_not_pruned_before_its_live_move_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

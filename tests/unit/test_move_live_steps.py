@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,9 +14,12 @@ import pytest
 
 from ops.errors import UserError
 from ops.move.conversation import Broken
+from ops.move.live import calling_off, switching
 from ops.move.live import run as steps
+from ops.move.live.calling_off import cancel
 from ops.move.live.run import BEGUN, CLOSING, FOLLOWING, PROMOTED, PROMOTING, LiveMove
-from ops.move.live.switching import cancel, switch
+from ops.move.live.switching import switch
+from ops.move.live.told import PostgresqlMove
 from tests.unit.test_move_live import FACTS
 from tests.unit.test_move_plan import Cluster, claim, pod, side
 
@@ -20,32 +27,47 @@ from tests.unit.test_move_plan import Cluster, claim, pod, side
 class Ends:
     """Source and target at once. `fails` names the step that fails, and how."""
 
-    pod, container, user, image, path = "postgres-0", "postgres", "postgres", "postgres:17", "/pods/x"
+    pod, container, user, image, path, port = "postgres-0", "postgres", "postgres", "postgres:17", "/pods/x", 5432
 
     def __init__(self, slot: str) -> None:
         self.done: list[str] = []
         self.fails: dict[str, BaseException] = {}
+        self.always: dict[str, BaseException] = {}
         self.standby = True
         self.slot: dict[str, str] | None = None
         self._own = {slot: "physical"}
         self.name = "move-live"
+        self.open = ["shop"]
+        self.made_meanwhile: list[str] = []
+        self.is_there = True  # the target's pod
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def step(*arguments: Any, **_: Any) -> Any:
             self.done.append(name)
             if name in self.fails:
                 raise self.fails.pop(name)
+            if name in self.always:
+                raise self.always[name]
             if name in ("make_slot", "drop_slot"):
                 self.slot = self._own if name == "make_slot" else None
             if name == "promote":
                 self.standby = False
+            if name == "close":
+                self.open = [each for each in self.open if each not in arguments[0]] + self.made_meanwhile
+                self.made_meanwhile = []
+            if name == "reopen":
+                self.open = sorted({*self.open, *arguments[0]})
+            if name in ("start", "remove"):
+                self.is_there = name == "start"
             answers = {
                 "facts": {**FACTS, "slots": self.slot},
-                "databases": ["shop"],
+                "databases": list(self.open),
+                "known": {"pod": "postgres-0"},
                 "flushed": "0/1",
-                "runs": True,
+                "runs": self.is_there,
                 "is_standby": self.standby,
-                "volume": {"others": [], "move": "", "writable": True, "begun": False, "freeBytes": 2**40},
+                "close": list(self.open),
+                "volume": {"others": [], "move": "", "writable": True, "begun": False, "freeBytes": 2**40, "machine": "x86_64"},
                 "password": "",
                 "has_amcheck": False,
                 "sql": self._sql(arguments),
@@ -77,6 +99,9 @@ class Way:
 
     def close(self) -> None:
         pass
+
+    def explaining(self) -> Any:
+        return nullcontext()
 
 
 @pytest.fixture
@@ -169,16 +194,52 @@ def test_until_the_promotion_a_failure_opens_the_source_again(
     assert switch(move)["verdict"] == "proven"
 
 
-def test_a_source_that_cannot_be_opened_again_is_said_with_the_commands(made: tuple[LiveMove, Ends, Cluster]) -> None:
+def test_opening_the_source_again_is_tried_until_what_was_in_its_way_has_passed(
+    made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
     move, ends, _ = made
     following(move)
-    ends.fails |= {"flushed": Broken("it is gone"), "reopen": Broken("no way")}
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    ends.fails |= {"flushed": Broken("the network is gone"), "reopen": Broken("the network is gone")}
+    with pytest.raises(Broken):
+        switch(move)
+    assert ends.done[-2:] == ["reopen", "reopen"]
+    assert (move.state, ends.open) == (FOLLOWING, ["shop"])
+
+
+def test_a_source_that_cannot_be_opened_again_is_said_with_the_commands(
+    made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, ends, _ = made
+    following(move)
+    monkeypatch.setattr(switching, "_LAST", 0)
+    ends.fails["flushed"] = Broken("it is gone")
+    ends.always["reopen"] = Broken("no way")
     with pytest.raises(UserError, match="couldn't be opened again: no way") as caught:
         switch(move)
     assert 'ALTER DATABASE "shop" ALLOW_CONNECTIONS true' in caught.value.hint
     assert move.state == CLOSING
+    ends.always.clear()
     assert cancel(move)
-    assert "reopen" in ends.done
+    assert ends.open == ["shop"]
+
+
+def test_a_database_that_is_made_while_they_are_closed_is_closed_as_well(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    following(move)
+    ends.made_meanwhile = ["new"]
+    assert switch(move)["databases"] == ["new", "shop"]
+    assert ends.open == []
+
+
+def test_databases_that_do_not_stay_closed_are_no_switch(made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
+    move, ends, _ = made
+    following(move)
+    monkeypatch.setattr(ends, "close", lambda found: found, raising=False)
+    with pytest.raises(Broken, match="don't stay closed: shop"):
+        switch(move)
+    assert ends.done[-1] == "reopen"
+    assert "promote" not in ends.done
 
 
 def test_once_the_promotion_was_asked_for_there_is_only_forward(made: tuple[LiveMove, Ends, Cluster]) -> None:
@@ -203,12 +264,44 @@ def test_once_the_promotion_was_asked_for_there_is_only_forward(made: tuple[Live
     assert switch(move)["done"] == "before"
 
 
+@pytest.mark.parametrize("came", [True, False])
+def test_a_promotion_of_which_no_answer_came_is_told_without_its_pause(made: tuple[LiveMove, Ends, Cluster], *, came: bool) -> None:
+    move, ends, _ = made
+    following(move)
+    ends.fails["promote"] = Broken("the network is gone")
+    with pytest.raises(Broken):
+        switch(move)
+    ends.standby = not came
+    verdict = switch(move)
+    assert (verdict["verdict"], verdict["lsn"]) == ("proven", "0/1")
+    said = " ".join(PostgresqlMove(move).said("switch", {**verdict, "version": 170002}, "move"))
+    assert ("s after the source was closed" in said) is not came
+
+
+def test_a_full_disk_of_this_machine_opens_the_source_again(made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
+    move, ends, _ = made
+    following(move)
+    save = move.kept.save
+
+    def full(**changes: Any) -> None:
+        if changes.get("state") == PROMOTING:
+            raise OSError(28, "No space left on device")
+        save(**changes)
+
+    monkeypatch.setattr(move.kept, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        switch(move)
+    assert ends.open == ["shop"]
+    assert "promote" not in ends.done
+
+
 def test_one_that_somebody_else_has_promoted_is_refused(made: tuple[LiveMove, Ends, Cluster]) -> None:
     move, ends, _ = made
     following(move)
     ends.standby = False
-    with pytest.raises(UserError, match="promoted by somebody else"):
-        switch(move)
+    for step in (move.follow, lambda: switch(move)):
+        with pytest.raises(UserError, match="promoted by somebody else"):
+            step()
     assert move.state == FOLLOWING
     assert PROMOTED not in move.kept.record().values()
 
@@ -229,3 +322,150 @@ def test_what_another_machine_has_begun_is_left_alone(made: tuple[LiveMove, Ends
         move.follow()
     assert f"pg_drop_replication_slot('{move.slot}')" in caught.value.hint
     assert ends.done == ["facts"]
+
+
+def test_what_a_standby_would_lack_is_looked_for_before_the_source_is_closed(
+    made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, ends, _ = made
+    following(move)
+    monkeypatch.setattr(ends, "facts", lambda: {**FACTS, "slots": ends.slot, "unlogged": ["shop"]}, raising=False)
+    with pytest.raises(UserError, match="unlogged tables, in shop"):
+        switch(move)
+    assert "close" not in ends.done
+
+
+def test_a_slot_that_is_gone_once_the_promotion_was_asked_for_is_made_again(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    """Neither way would be left: the source is closed, and the move can't be called off."""
+    move, ends, _ = made
+    following(move)
+    ends.fails["promote"] = Broken("it is gone")
+    with pytest.raises(Broken):
+        switch(move)
+    ends.slot = None
+    ends.done.clear()
+    assert switch(move)["verdict"] == "proven"
+    assert ends.done.index("make_slot") < ends.done.index("start_standby")
+
+
+def lose_source(move: LiveMove, ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pod is gone; what is known of it is what was kept."""
+
+    def find(_: Any) -> Any:
+        raise UserError("a live move takes one running pod", "move without --live")
+
+    def remembered(_: Any, known: Any) -> Any:
+        assert known == {"pod": "postgres-0"}
+        return ends
+
+    move._source, move.facts = None, {}
+    monkeypatch.setattr(steps, "find", find)
+    monkeypatch.setattr(steps, "remembered", remembered)
+
+
+def test_without_the_sources_pod_the_target_is_emptied_and_the_rest_is_said(
+    made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, ends, _ = made
+    following(move)
+    move.kept.save(state=CLOSING, databases=['odd "name"'])
+    lose_source(move, ends, monkeypatch)
+    ends.done.clear()
+    with pytest.raises(UserError, match="isn't called off yet") as caught:
+        cancel(move)
+    assert ends.done == ["runs", "stop", "volume", "remove"], "the source isn't asked"
+    said = caught.value.message
+    assert 'ALTER DATABASE "odd ""name""" ALLOW_CONNECTIONS true' in said
+    assert f"pg_drop_replication_slot('\"'\"'{move.slot}'\"'\"')" in said
+    for step in (move.follow, lambda: switch(move)):
+        with pytest.raises(UserError, match=r"calling it off has begun|no standby that follows"):
+            step()
+    move._source = cast(Any, ends)
+    assert cancel(move)
+    assert {"reopen", "drop_slot"} <= set(ends.done)
+    assert not move.state
+
+
+def test_a_source_that_was_stopped_meanwhile_is_said_with_what_helps(
+    made: tuple[LiveMove, Ends, Cluster],
+) -> None:
+    move, _, _ = made
+    for state, says in (
+        ("", "move without --live"),
+        (FOLLOWING, "Start it again, or .*--live --cancel"),
+        (PROMOTING, "--live --switch then"),
+    ):
+        move.kept.save(state=state)
+        move._source = None
+        with pytest.raises(UserError, match="takes one running pod") as caught:
+            switch(move) if state else move.source
+        assert re.search(says, caught.value.hint), caught.value.hint
+
+
+def test_a_copy_whose_pod_is_lost_is_removed_when_the_move_is_called_off(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, cluster = made
+    following(move)
+    ends.is_there = False
+    cluster.found = {"pods": [pod("stranger")]}
+    with pytest.raises(UserError, match=r"the copy on claim data-postgres-0 .*is used by pod stranger"):
+        cancel(move)
+    assert ends.slot is None, "what can be removed is"
+    cluster.found = {}
+    ends.done.clear()
+    assert cancel(move)
+    assert ends.done[:5] == ["runs", "remove", "start", "stop", "volume"]
+
+
+def test_a_copy_that_a_killed_run_has_begun_ends_with_its_pod_before_it_is_removed(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    following(move)
+    move.kept.save(state=BEGUN)
+    ends.done.clear()
+    assert cancel(move)
+    assert ends.done[:4] == ["remove", "start", "stop", "volume"]
+
+
+def test_a_promoted_target_is_handed_over_without_the_source(made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
+    move, ends, _ = made
+    following(move)
+    ends.fails["make_its_own"] = Broken("it is gone")
+    with pytest.raises(Broken):
+        switch(move)
+    assert move.state == PROMOTED
+    lose_source(move, ends, monkeypatch)
+    ends.is_there = False
+    ends.done.clear()
+    verdict = switch(move)
+    assert verdict["verdict"] == "proven"
+    assert f"replication slot {move.slot} of the source" in verdict["left"][0]
+    assert not {"facts", "promote", "drop_slot", "close"} & set(ends.done)
+
+
+def test_a_claim_that_came_into_use_beside_the_moves_pod_gets_no_second_postgresql(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, cluster = made
+    following(move)
+    cluster.found = {"pods": [pod("stranger")]}
+    ends.done.clear()
+    for step in (move.follow, lambda: switch(move)):
+        with pytest.raises(UserError, match="is used by pod stranger"):
+            step()
+    assert "start_standby" not in ends.done
+
+
+def test_a_standby_whose_slot_is_lost_is_never_promoted(made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
+    move, ends, _ = made
+    following(move)
+    monkeypatch.setattr(ends, "facts", lambda: {**FACTS, "slots": ends.slot, "lost": [move.slot]}, raising=False)
+    with pytest.raises(UserError, match="or lost: the standby may lack WAL"):
+        switch(move)
+    assert "close" not in ends.done
+
+
+def test_the_commands_for_the_source_are_words_of_a_shell_whatever_the_names_are(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, _, _ = made
+    move.kept.save(databases=["o'clock", 'a "b" $c'])
+    words = shlex.split(calling_off.way_back(move)[0])
+    assert words[-4:] == [
+        *("-c", 'ALTER DATABASE "o\'clock" ALLOW_CONNECTIONS true'),
+        *("-c", 'ALTER DATABASE "a ""b"" $c" ALLOW_CONNECTIONS true'),
+    ]

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 import ops.move.live.pod.tunnel as program
+from components.kube import channels
 from components.kube.api import KubeApi
 from components.kube.kubeconfig import Kubeconfig
 from components.kube.portforward import PortForward
@@ -26,6 +28,7 @@ from ops.move.conversation import Broken
 from ops.move.live.bridge import Bridge
 from ops.move.live.pod.tunnel import CLOSE, DATA, HEADER, OPEN, TAKEN, WINDOW, Frames, Tunnel, frame
 from ops.move.process import OnThisMachine
+from tests.faults.relay import Relay
 
 POD = "/api/v1/namespaces/data/pods/x"
 PORT = (5432).to_bytes(2, "little")
@@ -205,3 +208,34 @@ def test_a_tunnel_that_is_gone_is_told(bridge: tuple[Bridge, int], tmp_path: Pat
     os.kill(int((tmp_path / "pid").read_text()), 9)
     with pytest.raises(Broken, match="the tunnel in the target's pod is gone"):
         until(bridge[0].check)
+
+
+def test_a_way_that_falls_silent_is_noticed_and_one_that_is_idle_is_kept(
+    kubelet: tuple[Kubelet, KubeApi], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "_PING", 0.1)
+    monkeypatch.setattr(channels, "_SILENCE", 1.5)
+    document = yaml.safe_load((tmp_path / "config").read_text())
+    address = urlsplit(document["clusters"][0]["cluster"]["server"])
+    assert address.hostname and address.port
+    with Relay((address.hostname, address.port)) as relay:
+        document["clusters"][0]["cluster"]["server"] = f"http://127.0.0.1:{relay.port}"
+        (tmp_path / "config").write_text(yaml.safe_dump(document))
+        forward = PortForward(KubeApi(Kubeconfig.load(tmp_path / "config"), "x", timeout=5), POD, 5432)
+        server, _ = kubelet[0].listener.accept()
+
+        def is_over() -> bool:
+            forward.receive()
+            forward.keep_alive()
+            return forward.ended
+
+        end = time.monotonic() + 3  # twice as long as it would take to be given up
+        while time.monotonic() < end:
+            assert not is_over(), forward.reason
+            time.sleep(0.01)
+        server.sendall(b"there")
+        assert until(forward.receive) == b"there"
+        relay.fall_silent()
+        until(is_over)
+        assert "no sign of life" in forward.reason
+        forward.close()

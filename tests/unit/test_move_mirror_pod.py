@@ -108,7 +108,7 @@ def test_questions_and_answers_have_the_programs_form(answering: Callable[[Answe
             "offsets": {"answer": [["a", 0, 1, 5, 8], ["a", 1, 0, 2, 2]]},
             "groups": {"answer": {"g": {"offsets": [["a", 0, 3]], "members": 2}}},
             "mirrored": {"answer": [["a", 0, 4]]},
-            "compare": {"answer": {"1": compared}},
+            "compare": {"answer": {"a": {"1": compared}}},
             "translate": {"answer": {"1": [[3, 4]]}},
             "set-group": {"answer": None},
         }
@@ -121,7 +121,8 @@ def test_questions_and_answers_have_the_programs_form(answering: Callable[[Answe
     found = pod.compare("s:1", "t:1", "a", False, {1: Span(0, 9, 0)}, heard.append, lambda: None, last=True)
     assert found[1].runs == [(0, 0)] and found[1].source_to == 9
     assert heard == ["orders-0: 5 records"]
-    assert asked.asked["compare"]["spans"] == {"1": [0, 9, 0, 0]} and asked.asked["compare"]["last"] is True
+    assert asked.asked["compare"]["topics"] == {"a": {"compacted": False, "spans": {"1": [0, 9, 0, 0]}}}
+    assert asked.asked["compare"]["last"] is True
     assert pod.translate("s:1", "t:1", "a", False, {1: [(0, 0)]}, {1: [3]}) == {1: {3: 4}}
     pod.set_group("t:1", "g", {("a", 0): 3})
     assert asked.asked["set-group"]["offsets"] == [["a", 0, 3]]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ops.move.mirror.program import records
-from ops.move.mirror.program.records import MirrorFault, PartitionReader, Removed
+from ops.move.mirror.program.records import MirrorFault, PartitionReader, Removed, Stream
 
 
 class TopicPartition(NamedTuple):
@@ -128,13 +128,20 @@ def end(offset: int) -> Message:
 def test_records_come_in_their_order_until_the_end(library: type[Consumer]) -> None:
     library.coming = deque([Message(3), Message(5), end(7), None, Message(8)])
     reader = reading(3)
-    assert library.assigned[0].offset == 3
     assert [each.offset for each in reader.some(0.1)] == [3, 5]
+    assert library.assigned[0].offset == 3
     assert (reader.next, reader.at_end) == (7, True)
     assert reader.some(0.1) == []
     assert reader.at_end
     assert [(each.offset, each.timestamp, each.key, each.value, each.headers) for each in reader.some(0.1)] == [(8, 7, None, b"v", ())]
     assert not reader.at_end
+
+
+def test_an_empty_rest_is_seen_at_once(library: type[Consumer]) -> None:
+    assert not reading(99).at_end
+    assert reading(100).at_end
+    assert Stream(reading(100), 100, None).look() == []
+    assert Stream(reading(100), 100, 100).look() == []
 
 
 def test_what_still_comes_of_another_partition_or_place_is_left_out(library: type[Consumer]) -> None:
@@ -147,7 +154,10 @@ def test_what_still_comes_of_another_partition_or_place_is_left_out(library: typ
 def test_it_begins_where_the_log_does(library: type[Consumer]) -> None:
     library.lows = deque([40])
     reader = reading(3)
-    assert (reader.low, reader.next, library.assigned[0].offset) == (40, 40, 40)
+    assert (reader.low, reader.next) == (40, 40)
+    assert not library.assigned  # before something is wanted
+    reader.some(0.1)
+    assert library.assigned[0].offset == 40
 
 
 @pytest.mark.parametrize("code", [KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET])

@@ -136,8 +136,11 @@ class Pod:
     def delete_topics(self, bootstrap: str, names: Any) -> None:
         self._do("delete_topics", names)
 
-    def compare(self, source: str, target: str, topic: str, compacted: bool, spans: Mapping[int, Span], *_: Any, **how: Any) -> Any:
-        self._do("compare", (topic, dict(spans), how["last"]))
+    def compare_topics(self, source: str, target: str, topics: Any, *_: Any, **how: Any) -> Any:
+        return {name: self._compared(name, spans, last=how["last"]) for name, (_, spans) in topics.items()}
+
+    def _compared(self, topic: str, spans: Mapping[int, Span], *, last: bool) -> dict[int, Compared]:
+        self._do("compare", (topic, dict(spans), last))
         return {
             number: Compared(
                 span.source_to - span.source_from, span.source_to, span.source_to + 1, [(span.source_from, 1)], 0, 0, self.difference
@@ -221,10 +224,10 @@ def test_what_the_source_has_removed_all_of_is_compared_with_what_comes_next(
     made: tuple[MirrorMove, Pod], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     move, pod = made
-    compare = pod.compare
-    gone = {0: Compared(source_to=0, target_to=0, is_gone=True)}
+    compare = pod.compare_topics
+    gone = Compared(source_to=0, target_to=0, is_gone=True)
     with monkeypatch.context() as patch:
-        patch.setattr(pod, "compare", lambda *asked, **how: {**compare(*asked, **how), **gone})
+        patch.setattr(pod, "compare_topics", lambda *asked, **how: {"a": {**compare(*asked, **how)["a"], 0: gone}})
         following(move)
     following(move)
     assert pod.spans()[-1][1][0].source_from == 0

@@ -8,8 +8,8 @@ import json
 import select
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
@@ -37,6 +37,7 @@ class Bridge:
         self._failure: Broken | None = None
         self._thread: threading.Thread | None = None
         self.bytes = 0
+        self.ended = ""  # why the last connection to the source has
 
     def open(self, container: str, command: Sequence[str]) -> None:
         """Run the tunnel, and wait until it listens. Raises Broken and ApiError."""
@@ -55,6 +56,15 @@ class Bridge:
         if self._failure:
             raise self._failure
 
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """What fails meanwhile is told with the reason why its connection to the source ended."""
+        try:
+            yield
+        except Broken as problem:
+            why = f"; its connection to the source ended: {self.ended}" if self.ended else ""
+            raise Broken(f"{problem}{why}", problem.failures, passing=problem.passing) from None
+
     def close(self) -> None:
         """End all connections."""
         self._stop.set()
@@ -69,6 +79,8 @@ class Bridge:
         except (ApiError, OSError, ValueError) as problem:
             self._failure = Broken(f"the way to the source is broken: {problem}", passing=True)
         finally:
+            if not self._stop.is_set() and self._failure is None:
+                self._failure = Broken("the way to the source has ended", passing=True)
             tunnel.close()
             for each in self._forwards.values():
                 each.close()
@@ -132,7 +144,9 @@ class Bridge:
     def _bring(self, tunnel: InPod, number: int) -> None:
         forward = self._forwards[number]
         forward.send()
-        if not self._has_room(tunnel, number):
+        has_room = self._has_room(tunnel, number)
+        forward.keep_alive(reads=has_room)
+        if not has_room:
             return
         data = forward.receive()
         if data:
@@ -140,6 +154,7 @@ class Bridge:
             self._on_the_way[number] += len(data)
             tunnel.write(frame(DATA, number, data))
         if forward.ended:
+            self.ended = forward.reason
             self._forwards.pop(number).close()
             tunnel.write(frame(CLOSE, number))
 

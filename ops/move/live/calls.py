@@ -42,6 +42,7 @@ def call(
             select.select(running.reads(), running.writes(), [], 0 if running.pending else _LOOK)
             running.send()
             said = running.receive()
+            running.keep_alive()
             output += said.stdout
             *lines, rest = (rest + said.stderr.replace(b"\r", b"\n")).split(b"\n")
             for line in (each.decode(errors="replace").strip() for each in lines):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ops.errors import UserError
 from ops.move.claims import ClaimSide, refusals
 from ops.move.live.source import Source
-from ops.move.live.sql import OLDEST
 from ops.move.pods import RIGHTS, missing_rights
 from ops.volumes.listing import readable
 
@@ -18,6 +18,7 @@ SOURCE_RIGHTS = (
     *((verb, f"pods/{sub}", "") for verb in ("create", "get") for sub in ("exec", "portforward")),
 )
 _SENDERS = 2  # the base backup's own, and that of its WAL
+_MACHINES = ("x86_64", "aarch64")  # as Linux and PostgreSQL's version() name them
 _SPARE = 1.1  # the WAL that comes while it is copied needs room as well
 
 
@@ -32,12 +33,8 @@ def lacking(side: ClaimSide, *, writes: bool) -> list[str]:
 def of_source(source: Source, facts: dict[str, Any], slot: str) -> Iterator[str]:
     """What PostgreSQL would have to be otherwise."""
     where = f"PostgreSQL in pod {source.pod}"
-    if facts["version"] < OLDEST:
-        yield f"{where} is of version {facts['version'] // 10000}: a live move takes {OLDEST // 10000} or newer"
     if facts["standby"]:
         yield f"{where} is a standby itself: move from its primary"
-    if not facts["superuser"]:
-        yield f"{where}: user {source.user} is no superuser; POSTGRES_USER in the pod's variables names one"
     if facts["walLevel"] == "minimal":
         yield f"{where} has wal_level = minimal: a live move takes replica or logical (and a restart of it)"
     if facts["senders"] < _SENDERS:
@@ -47,8 +44,21 @@ def of_source(source: Source, facts: dict[str, Any], slot: str) -> Iterator[str]
         yield f"{where} has no free replication slot: max_replication_slots is too small, or drop one that nobody uses"
     if facts["tablespaces"]:
         yield f"{where} has tablespaces of its own ({', '.join(facts['tablespaces'])}), which aren't on the volume's PGDATA"
+    yield from unlogged(source, facts)
+    if Path(facts["dataDirectory"]) != Path(source.data):
+        yield f"{where} has its data in {facts['dataDirectory']}, and not where PGDATA says: {source.data}"
     if not re.search(r"(^|,)\s*(\*|localhost|127\.0\.0\.1|0\.0\.0\.0)\s*(,|$)", facts["listens"]):
         yield f"{where} listens on {facts['listens'] or 'its socket alone'}, not on its loopback: listen_addresses takes localhost as well"
+
+
+def unlogged(source: Source, facts: dict[str, Any]) -> Iterator[str]:
+    """What would be lost, because it isn't in the WAL."""
+    if facts["unlogged"]:
+        names = ", ".join(facts["unlogged"])
+        yield (
+            f"PostgreSQL in pod {source.pod} has unlogged tables, in {names}: what is in them isn't in the WAL, and a standby has them "
+            "empty. `ALTER TABLE … SET LOGGED` each (pg_class has them with relpersistence = 'u'), or move without --live"
+        )
 
 
 def of_target(side: ClaimSide, facts: dict[str, Any], move: str) -> Iterator[str]:
@@ -74,9 +84,26 @@ def check_volume(found: dict[str, Any], side: ClaimSide, facts: dict[str, Any], 
         raise UserError(f"{where} isn't empty: {', '.join(found['others']) or 'another move is under way'}.", "A move takes an empty one.")
     if not found["writable"]:
         raise UserError(f"{where} can't be written by PostgreSQL's user: its file system takes no fsGroup.", "Move without --live.")
+    other = next((each for each in _MACHINES if each != found["machine"] and each in facts["built"]), "")
+    if found["machine"] in _MACHINES and other:
+        raise UserError(
+            f"the target's node is of architecture {found['machine']}, and the source's PostgreSQL is built for {other}: replication "
+            "takes the same on both.",
+            "Have nodes of the source's architecture (`canary.pod.nodeSelector`), or move by pg_dump.",
+        )
     needed = _needed(facts)
     if not found["begun"] and found["freeBytes"] < needed:
         raise UserError(f"{where} has {readable(found['freeBytes'])} free, and {readable(needed)} are needed.", "Make it larger.")
+
+
+def begun_elsewhere(title: str, side: ClaimSide, pod: str, slot: str) -> UserError:
+    """What is said of a move of which this machine knows nothing, at the target `side`."""
+    where = f"kubectl --context {side.api.context} -n {side.settings.namespace.name}"
+    return UserError(
+        f"{title}: this move was begun on another machine, or its record here is lost: pod {pod} or replication slot {slot} is there.",
+        f"Go on where it was begun. If nobody will: `{where} delete pod,configmap {pod} --ignore-not-found`, and on the source "
+        f"`SELECT pg_drop_replication_slot('{slot}')`.",
+    )
 
 
 def warnings(facts: dict[str, Any]) -> Iterator[str]:
@@ -86,6 +113,10 @@ def warnings(facts: dict[str, Any]) -> Iterator[str]:
         yield f"Logical replication slots don't come along: {', '.join(logical)}. Whoever reads from them begins anew on the new stack."
     if facts["subscriptions"]:
         yield f"{facts['subscriptions']} subscriptions come along, and need the slots of their publisher: look at them after the switch."
+    if facts["prepared"]:
+        yield f"{facts['prepared']} prepared transactions (PREPARE TRANSACTION) come along, prepared: end them on the new stack."
+    if facts["archives"]:
+        yield "What the move itself writes isn't archived: where the new stack archives its WAL, begin there with a new base backup."
     if facts["slotKeep"] == "-1":
         yield "max_slot_wal_keep_size is -1: what the source writes until the switch is kept for the standby, and may fill its volume."
     else:

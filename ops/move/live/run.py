@@ -5,7 +5,6 @@ Nothing is written to the source but a replication slot.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,17 +20,13 @@ from ops.move.ends import describe_claim
 from ops.move.kept import PROVEN, KeptMove, move_id
 from ops.move.live import checks
 from ops.move.live.bridge import Bridge
-from ops.move.live.source import Source, find
-from ops.move.live.sql import literal
-from ops.move.live.target import TUNNEL, Target
-from ops.volumes.listing import readable
+from ops.move.live.catching_up import Told, catch_up, check_indexes
+from ops.move.live.manifest import TUNNEL
+from ops.move.live.source import NotRunning, Source, find, remembered
+from ops.move.live.target import Target, copied
 
 BEGUN, FOLLOWING, CLOSING, PROMOTING, PROMOTED = "begun", "following", "closing", "promoting", "promoted"
-_NEAR = 2**20  # bytes of WAL behind the source that count as caught up
-_STALLED = 120  # seconds without progress after which a standby doesn't catch up
-_POLL = 0.2
-_PROGRESS = re.compile(r"(\d+)/(\d+) kB")
-Told = Callable[[str, str], None]  # a step, and how far it is
+CANCELLING = "cancelling"
 
 
 class LiveMove:
@@ -57,8 +52,30 @@ class LiveMove:
     def source(self) -> Source:
         """The source's pod, found once. Raises UserError, Broken and ApiError."""
         if self._source is None:
-            self._source = find(self.source_side)
+            try:
+                self._source = find(self.source_side)
+            except NotRunning as problem:
+                if self.state in ("", PROVEN):
+                    raise
+                promoting = self.state in (PROMOTING, PROMOTED)
+                how = "--live --switch then goes on" if promoting else "or call the move off: --live --cancel, which empties the target"
+                raise UserError(problem.message, f"Start it again, {how}.") from None
         return self._source
+
+    def reach(self) -> str:
+        """Find the source; where that fails it is taken as it was when the move began.
+
+        Why it failed, empty where it didn't. Raises UserError where nothing was kept of it.
+        """
+        try:
+            self._source = self.source
+        except (UserError, Broken, ApiError) as problem:
+            known = self.kept.record().get("engine")
+            if not known:
+                raise
+            self._source = remembered(self.source_side, known)
+            return str(problem).replace("\n", " ")
+        return ""
 
     @property
     def target(self) -> Target:
@@ -76,6 +93,7 @@ class LiveMove:
             self.facts = self.source.facts()
             found += checks.of_source(self.source, self.facts, self.slot)
             found += checks.of_target(self.target_side, self.facts, self.id)
+            self.source.check_replication()
             self.target.try_out()
         except (UserError, Broken) as problem:
             found.append(str(problem).replace("\n", " "))
@@ -91,11 +109,15 @@ class LiveMove:
         with self.kept.alone():
             if self.state in (CLOSING, PROMOTING, PROMOTED):
                 raise UserError(f"{self.title}: its switch has begun.", "Run it with --live --switch to end it.")
+            if self.state == CANCELLING:
+                raise UserError(f"{self.title}: calling it off has begun.", "Run it with --live --cancel to end it.")
             if self.state == PROVEN:
                 return {**self.kept.record()["verdict"], "done": "before"}
             try:
                 if self._can_go_on():
                     with self.following():
+                        if not self.target.is_standby():
+                            raise self.promoted_by_others()
                         self.target.stop()
                     return self.report()
                 self._check_nobody_elses()
@@ -111,18 +133,18 @@ class LiveMove:
         self.facts = self.source.facts()
         return self.state == FOLLOWING and self.slot in (self.facts["slots"] or {}) and self.slot not in self.facts["lost"]
 
+    def promoted_by_others(self) -> UserError:
+        """What is said where this move hasn't asked for it."""
+        return UserError(
+            f"{self.title}: the target was promoted by somebody else, while the source took transactions.",
+            "Begin anew: --live --cancel, then --live.",
+        )
+
     def _check_nobody_elses(self) -> None:
         """What isn't known here may be another machine's, and be promoted already."""
         if self.state or not (self.slot in (self.facts["slots"] or {}) or self.target.exists()):
             return
-        side = self.target_side
-        where = f"kubectl --context {side.api.context} -n {side.settings.namespace.name}"
-        raise UserError(
-            f"{self.title}: this move was begun on another machine, or its record here is lost: pod {self.target.name} or replication "
-            f"slot {self.slot} is there.",
-            f"Go on where it was begun. If nobody will: `{where} delete pod,configmap {self.target.name} --ignore-not-found`, and on the "
-            f"source `SELECT pg_drop_replication_slot('{self.slot}')`.",
-        )
+        raise checks.begun_elsewhere(self.title, self.target_side, self.target.name, self.slot)
 
     def _begin(self) -> dict[str, Any]:
         source, target = self.source, self.target
@@ -132,6 +154,9 @@ class LiveMove:
             source=describe_claim(self.source_side),
             target=describe_claim(self.target_side),
             slot=self.slot,
+            engine=source.known(),
+            settings=self.facts["settings"],
+            version=self.facts["version"],
         )
         self.tell("removing what a run before has left", "")
         self.check_unused()
@@ -145,13 +170,14 @@ class LiveMove:
         with self._bridge() as bridge:
             self.tell("copying", "")
             began = time.monotonic()
-            target.copy(self.slot, self._hear, bridge.check)
+            with bridge.explaining():
+                target.copy(self.slot, self._hear, bridge.check)
             seconds = time.monotonic() - began
             self.kept.save(bytes=bridge.bytes, copySeconds=round(seconds, 1))
             self.tell("verifying every file (SHA-256)", "")
             target.verify(bridge.check)
-            self._start_and_catch_up(bridge)
-            self._check_indexes(bridge)
+            self._catch_up(bridge)
+            self.kept.save(amcheck=check_indexes(source, target, bridge, self.tell))
             self.kept.save(state=FOLLOWING)
             target.stop()  # without this way it would only complain, until the next command
         return self.report()
@@ -163,10 +189,8 @@ class LiveMove:
             raise UserError("; ".join(users))
 
     def _hear(self, line: str) -> None:
-        found = _PROGRESS.search(line)
-        if found:
-            done, whole = (int(each) * 1024 for each in found.groups())
-            self.tell("copying", f"{readable(done)} of {readable(max(done, whole))}")
+        if how_far := copied(line):
+            self.tell("copying", how_far)
 
     @contextmanager
     def _bridge(self) -> Iterator[Bridge]:
@@ -174,7 +198,7 @@ class LiveMove:
         source, target = self.source, self.target
         target.keep_password(source.password())
         apis = [side.api.of_context(side.api.context) for side in (self.source_side, self.target_side)]
-        bridge = Bridge(apis[0], source.path, int(self.facts["port"]), apis[1], target.path)
+        bridge = Bridge(apis[0], source.path, source.port, apis[1], target.path)
         try:
             bridge.open(TUNNEL, target.tunnel)
             yield bridge
@@ -184,44 +208,21 @@ class LiveMove:
     @contextmanager
     def following(self) -> Iterator[Bridge]:
         """A standby that was there before follows again, and has caught up."""
-        if not self.target.runs():
-            self.tell("starting the target's pod", "")
-            self.check_unused()
-            self.target.remove()
-            self.target.start()
+        self.have_pod()
         with self._bridge() as bridge:
-            self._start_and_catch_up(bridge)
+            self._catch_up(bridge)
             yield bridge
 
-    def _start_and_catch_up(self, bridge: Bridge) -> None:
-        self.tell("starting the standby", "")
-        self.target.start_standby(self.facts["settings"])
-        if not self.target.is_standby():
-            return
-        least, since = None, time.monotonic()
-        while True:
-            bridge.check()
-            replayed = self.target.sql("SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')")
-            behind = int(self.source.sql(f"SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), {literal(replayed)})"))
-            streams = self.target.sql("SELECT count(*) FROM pg_stat_wal_receiver WHERE status = 'streaming'") == "1"
-            self.tell("catching up", f"{readable(max(behind, 0))} behind")
-            if streams and behind < _NEAR:
-                return
-            if least is None or behind < least:
-                least, since = behind, time.monotonic()
-            if time.monotonic() - since > _STALLED:
-                raise Broken(f"the standby doesn't catch up: {readable(behind)} behind. It says: {self.target.log()[-500:]}", passing=True)
-            time.sleep(_POLL)
+    def have_pod(self) -> None:
+        """The target's pod runs, and nothing else is on its claim."""
+        self.check_unused()
+        if not self.target.runs():
+            self.tell("starting the target's pod", "")
+            self.target.remove()
+            self.target.start()
 
-    def _check_indexes(self, bridge: Bridge) -> None:
-        """By amcheck, in databases that have it, on the standby: it makes the pause no longer."""
-        checked = []
-        for name in self.source.databases():
-            if self.target.has_amcheck(name):
-                self.tell("checking tables and indexes (amcheck)", name)
-                self.target.check_indexes(name, bridge.check)
-                checked.append(name)
-        self.kept.save(amcheck=checked)
+    def _catch_up(self, bridge: Bridge) -> None:
+        catch_up(self.source, self.target, self.facts["settings"], bridge, self.tell)
 
     def report(self) -> dict[str, Any]:
         """What is known of the standby, for people and programs."""
@@ -232,7 +233,7 @@ class LiveMove:
             "volume": self.title,
             "source": record["source"],
             "target": record["target"],
-            "version": self.facts["version"],
+            "version": record.get("version"),
             "bytes": record.get("bytes"),
             "copySeconds": record.get("copySeconds"),
             "amcheck": record.get("amcheck", []),
@@ -241,16 +242,20 @@ class LiveMove:
 
     def remove(self) -> list[str]:
         """Pod and slot. What is left of them is returned."""
-        left = []
-        for what, remove in (
-            (f"pod {self.target.name} in namespace {self.target_side.settings.namespace.name}", self.target.remove),
-            (f"replication slot {self.slot} of the source, which keeps its WAL", lambda: self.source.drop_slot(self.slot)),
-        ):
-            try:
-                remove()
-            except (UserError, Broken, ApiError) as problem:
-                left.append(f"{what} ({problem})")
-        return left
+        where = self.target_side.settings.namespace.name
+        return [
+            *self.tried(f"pod {self.target.name} in namespace {where}", self.target.remove),
+            *self.tried(f"replication slot {self.slot} of the source, which keeps its WAL", lambda: self.source.drop_slot(self.slot)),
+        ]
+
+    @staticmethod
+    def tried(what: str, remove: Callable[[], None]) -> list[str]:
+        """`what` where removing it fails, and why."""
+        try:
+            remove()
+        except (UserError, Broken, ApiError) as problem:
+            return [f"{what} ({problem})".replace("\n", " ")]
+        return []
 
     @staticmethod
     def to_remove(left: list[str]) -> str:

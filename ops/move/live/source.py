@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,16 @@ from components.kube.api import Json
 from components.kube.mounts import claims_mounted_by
 from ops.errors import UserError
 from ops.move.claims import ClaimSide
+from ops.move.conversation import Broken
 from ops.move.live.calls import call
-from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, answer, arguments, drop_slot, literal, reopen
+from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, OLDEST, OPEN, OPTIONS, WHO, answer, drop_slot, literal, reopen, script
 
 POD = Path(__file__).with_name("pod")
-CLOSING = 60  # seconds in which all sessions have ended
+PORT = 5432  # where the server's own postmaster.pid doesn't say it
+
+
+class NotRunning(UserError):
+    """No pod runs on the claim, or more than one does."""
 
 
 @dataclass(frozen=True)
@@ -35,17 +40,35 @@ class Source:
     data: str
     user: str
     owner: tuple[int, int]
+    port: int = PORT
 
     def sql(self, *statements: str, longest: float = 60) -> str:
         """What psql says to these, each a transaction. Raises Broken and ApiError."""
-        return answer(call(self.side.api, self.path, self.container, _command("sql", *arguments(statements)), longest=longest))
+        return answer(call(self.side.api, self.path, self.container, _command("sql", OPTIONS), stdin=script(statements), longest=longest))
+
+    def check_replication(self) -> None:
+        """A standby may connect from the loopback, with this user and password.
+
+        Raises Broken and ApiError.
+        """
+        call(self.side.api, self.path, self.container, _command("replication"))
 
     def password(self) -> str:
         """The superuser's password, which is kept nowhere; empty where the image has none."""
-        return call(self.side.api, self.path, self.container, _command("password"))
+        return _lines(call(self.side.api, self.path, self.container, _command("password")), 1)[0]
 
     def facts(self) -> dict[str, Any]:
-        """What has to be known of it (sql.FACTS)."""
+        """What has to be known of it (sql.FACTS). Raises UserError, Broken and ApiError."""
+        version, superuser = self.sql(WHO).split("|")
+        if int(version) < OLDEST:
+            raise UserError(
+                f"PostgreSQL in pod {self.pod} is of version {int(version) // 10000}: a live move takes {OLDEST // 10000} or newer.",
+                "Stop it, and move without --live.",
+            )
+        if superuser != "t":
+            raise UserError(
+                f"PostgreSQL in pod {self.pod}: user {self.user} is no superuser.", "POSTGRES_USER in the container's variables names one."
+            )
         found: dict[str, Any] = json.loads(self.sql(FACTS))
         return found
 
@@ -59,15 +82,14 @@ class Source:
 
     def databases(self) -> list[str]:
         """Those that take connections, but for template1, through which this goes on."""
-        found: list[str] = json.loads(
-            self.sql("SELECT coalesce(json_agg(datname), '[]') FROM pg_database WHERE datallowconn AND datname <> 'template1'")
-        )
+        found: list[str] = json.loads(self.sql(OPEN))
         return found
 
-    def close(self, databases: list[str]) -> None:
-        """Nobody can connect to these any more, and every session there is ended."""
-        self.sql(CLOSE.replace("DATABASES", f"ARRAY[{', '.join(map(literal, databases))}]::text[]"))
-        self.sql(END_SESSIONS, longest=CLOSING)
+    def close(self, databases: list[str]) -> list[str]:
+        """Nobody can connect to these any more, and all sessions are ended. What is open still."""
+        closing = CLOSE.replace("DATABASES", f"ARRAY[{', '.join(map(literal, databases))}]::text[]")
+        found: list[str] = json.loads(self.sql(closing, END_SESSIONS, OPEN))
+        return found
 
     def flushed(self) -> str:
         """An LSN behind everything that was acknowledged, which is on the source's disk."""
@@ -76,6 +98,15 @@ class Source:
     def reopen(self, databases: list[str]) -> None:
         """Undo `close`."""
         self.sql(reopen(databases))
+
+    def known(self) -> Json:
+        """What is kept of it on this machine: for when its pod is gone."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "side"}
+
+
+def remembered(side: ClaimSide, known: Json) -> Source:
+    """As it was kept."""
+    return Source(side, **{**known, "owner": tuple(known["owner"])})
 
 
 def find(side: ClaimSide) -> Source:
@@ -86,7 +117,7 @@ def find(side: ClaimSide) -> Source:
     running = [each for each in pods if each["status"].get("phase") == "Running" and not each["metadata"].get("deletionTimestamp")]
     if len(pods) != 1 or len(running) != 1:
         names = ", ".join(each["metadata"]["name"] for each in pods)
-        raise UserError(
+        raise NotRunning(
             f"{where}: a live move takes one running pod that mounts it, and there is {names or 'none'}.",
             "Where PostgreSQL is stopped, move without --live.",
         )
@@ -94,13 +125,32 @@ def find(side: ClaimSide) -> Source:
     name = pod["metadata"]["name"]
     path = objects.namespaced(namespace, "pods", name)
     container, mount = _mounting(pod, side.name)
-    data, user, owner = [*call(side.api, path, container["name"], _command("variables")).split("\n"), "", "", ""][:3]
+    data, user, owner, port = _lines(call(side.api, path, container["name"], _command("variables")), 4)
     if not data or Path(mount["mountPath"]) not in Path(data).parents:
         raise UserError(
             f"pod {name}: PGDATA ({data or 'which is not set'}) isn't a folder below {mount['mountPath']}, where the claim is mounted.",
             "A live move needs a subdirectory (docs/consumers.md). Otherwise move without --live.",
         )
-    return Source(side, path, name, container["name"], _image(pod, container), mount, data, user, _owner(pod, container, owner))
+    return Source(
+        side,
+        path,
+        name,
+        container["name"],
+        _image(pod, container),
+        mount,
+        data,
+        user,
+        _owner(pod, container, owner),
+        int(port) if port.isdigit() else 5432,
+    )
+
+
+def _lines(said: str, number: int) -> list[str]:
+    """So many lines of an answer. Raises Broken where one was lost on the way: exec may do that."""
+    *lines, rest = said.split("\n")
+    if len(lines) < number or rest:
+        raise Broken("what the source's container answers was lost on the way", passing=True)
+    return lines[:number]
 
 
 def _mounting(pod: Json, claim: str) -> tuple[Json, Json]:
@@ -116,6 +166,11 @@ def _mounting(pod: Json, claim: str) -> tuple[Json, Json]:
         names = ", ".join(container["name"] for container, _ in found)
         raise UserError(
             f"pod {pod['metadata']['name']} mounts claim {claim} {len(found)} times ({names}): which is PostgreSQL isn't known.",
+            "Stop it, and move without --live.",
+        )
+    if "subPathExpr" in found[0][1]:
+        raise UserError(
+            f"pod {pod['metadata']['name']} mounts claim {claim} with subPathExpr: what it is on the new stack isn't known.",
             "Stop it, and move without --live.",
         )
     return found[0]

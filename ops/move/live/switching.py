@@ -1,4 +1,4 @@
-"""The switch of a live move, and calling one off.
+"""The switch of a live move.
 
 Nothing is written to the source but that its databases take no connections. Until the promotion has
 been asked for, whatever fails opens them again.
@@ -15,12 +15,16 @@ from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.move.conversation import Broken
 from ops.move.kept import PROVEN
+from ops.move.live import checks
 from ops.move.live.bridge import Bridge
+from ops.move.live.calling_off import slot_left, way_back
 from ops.move.live.run import CLOSING, FOLLOWING, PROMOTED, PROMOTING, LiveMove
 from ops.move.live.sql import literal
+from ops.move.planning import refuse
 from ops.move.pods import sweep
 
-_LAST = 60  # seconds in which the standby gets the last of the WAL, with the source closed
+_LAST = 60  # seconds in which the standby gets the last of the WAL, with the source closed, and it is opened
+_TURNS = 5  # of closing, while databases are made
 
 
 def switch(move: LiveMove) -> dict[str, Any]:
@@ -34,43 +38,66 @@ def switch(move: LiveMove) -> dict[str, Any]:
             return {**move.kept.record()["verdict"], "done": "before"}
         if move.state not in (FOLLOWING, CLOSING, PROMOTING, PROMOTED):
             raise UserError(f"{move.title}: there is no standby that follows.", "Run it with --live first.")
+        if move.state == PROMOTED:  # the source has nothing more to give, and may be gone
+            unreached = move.reach()
+            move.have_pod()
+            move.target.start_standby(move.kept.record().get("settings", {}), lambda: None)
+            return _hand_over(move, unreached)
         move.facts = move.source.facts()
-        if move.state != PROMOTED and move.slot not in (move.facts["slots"] or {}):
-            raise UserError(
-                f"{move.title}: replication slot {move.slot} is gone from the source: the standby may lack WAL.",
-                "Begin anew: --live --cancel, then --live.",
-            )
+        _check_nothing_lacks(move)
         with move.following() as bridge:
             if move.target.is_standby():
                 _promote(move, bridge)
-            elif move.state not in (PROMOTING, PROMOTED):
-                raise UserError(
-                    f"{move.title}: the target was promoted by somebody else, while the source took transactions.",
-                    "Begin anew: --live --cancel, then --live.",
-                )
+            elif move.state != PROMOTING:
+                raise move.promoted_by_others()
             move.kept.save(state=PROMOTED)
             return _hand_over(move)
 
 
+def _check_nothing_lacks(move: LiveMove) -> None:
+    """The standby has, or gets, all that the source has. Raises UserError."""
+    refuse(list(checks.unlogged(move.source, move.facts)))
+    if move.slot in (move.facts["slots"] or {}) and move.slot not in move.facts["lost"]:
+        return
+    if move.state != PROMOTING:
+        raise UserError(
+            f"{move.title}: replication slot {move.slot} is gone from the source, or lost: the standby may lack WAL.",
+            "Begin anew: --live --cancel, then --live.",
+        )
+    move.source.drop_slot(move.slot)  # the source has been closed since: what it has written is there
+    move.source.make_slot(move.slot)
+
+
 def _promote(move: LiveMove, bridge: Bridge) -> None:
-    databases = sorted({*move.kept.record().get("databases", []), *move.source.databases()})
     asked = move.state == PROMOTING  # by a run before, and it may come at any moment
-    move.kept.save(state=PROMOTING if asked else CLOSING, databases=databases)
     began = time.monotonic()
     try:
-        move.tell("closing the source", ", ".join(databases))
-        move.source.close(databases)
+        move.kept.save(state=PROMOTING if asked else CLOSING)
+        _close(move)
         flushed = move.source.flushed()
         _wait_for(move, flushed, bridge)
+        move.kept.save(state=PROMOTING, lsn=flushed)
     except BaseException:
         if not asked:
             with undisturbed():
-                _open_again(move, databases)
+                _open_again(move)
         raise
     with deferred():  # from here on there is one way: forward
-        move.kept.save(state=PROMOTING)
         move.target.promote()
-        move.kept.save(state=PROMOTED, pauseSeconds=round(time.monotonic() - began, 2), lsn=flushed)
+        move.kept.save(state=PROMOTED, pauseSeconds=round(time.monotonic() - began, 2))
+
+
+def _close(move: LiveMove) -> None:
+    """Every database of the source, those as well that a session has made or opened meanwhile."""
+    found = move.source.databases()
+    for _ in range(_TURNS):
+        closed = sorted({*move.kept.record().get("databases", []), *found})
+        move.kept.save(databases=closed)
+        move.tell("closing the source", ", ".join(closed))
+        found = move.source.close(found)
+        if not found:
+            return
+    raise Broken(f"databases of the source don't stay closed: {', '.join(found)}", passing=True)
 
 
 def _wait_for(move: LiveMove, lsn: str, bridge: Bridge) -> None:
@@ -81,21 +108,29 @@ def _wait_for(move: LiveMove, lsn: str, bridge: Bridge) -> None:
             raise Broken(f"the standby hasn't replayed the source's last WAL ({lsn}) in {_LAST} s", passing=True)
 
 
-def _open_again(move: LiveMove, databases: list[str]) -> None:
-    try:
-        move.source.reopen(databases)
-        move.kept.save(state=FOLLOWING, databases=[])
-    except (Broken, ApiError) as problem:
-        raise UserError(
-            f"{move.title}: the source's databases are closed, and couldn't be opened again: {problem}", "\n".join(way_back(move))
-        ) from None
+def _open_again(move: LiveMove) -> None:
+    """What has made the switch fail may pass: it is tried for a while."""
+    end = time.monotonic() + _LAST
+    while True:
+        try:
+            move.source.reopen(move.kept.record().get("databases", []))
+            move.kept.save(state=FOLLOWING, databases=[])
+            return
+        except (Broken, ApiError) as problem:
+            if time.monotonic() > end:
+                raise UserError(
+                    f"{move.title}: the source's databases are closed, and couldn't be opened again: {problem}",
+                    f"--live --cancel opens them, --live --switch goes on. By hand: {way_back(move)[0]}",
+                ) from None
+        time.sleep(1)
 
 
-def _hand_over(move: LiveMove) -> dict[str, Any]:
+def _hand_over(move: LiveMove, unreached: str = "") -> dict[str, Any]:
+    """Free the target's claim. `unreached`: why the source can't be asked any more."""
     record, target = move.kept.record(), move.target
     move.tell("ending PostgreSQL in the target's pod", "")
     target.make_its_own(record.get("databases", []))
-    move.source.drop_slot(move.slot)
+    left = slot_left(move, unreached)
     target.stop()
     target.volume("finish")
     verdict = {
@@ -105,41 +140,8 @@ def _hand_over(move: LiveMove) -> dict[str, Any]:
         "lsn": record.get("lsn"),
         "databases": record.get("databases", []),
         "provenAt": datetime.now(UTC).isoformat(timespec="seconds"),
+        "left": left,
     }
     move.kept.save(state=PROVEN, verdict=verdict)  # before the claim is free: nothing may start there again
     target.remove()
     return verdict
-
-
-def way_back(move: LiveMove) -> list[str]:
-    """The commands with which the source takes connections again."""
-    side, source = move.source_side, move.source
-    where = f"kubectl --context {side.api.context} -n {side.settings.namespace.name} exec {source.pod} -c {source.container}"
-    return [
-        f"{where} -- psql -h 127.0.0.1 -U {source.user} -d template1 -c 'ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS true'"
-        for name in move.kept.record().get("databases", [])
-    ]
-
-
-def cancel(move: LiveMove) -> bool:
-    """Remove standby, copy and slot; the source takes connections as before.
-
-    False where there was nothing. Raises UserError where the target was promoted, Broken and
-    ApiError.
-    """
-    with move.kept.alone():
-        if move.state in ("", PROVEN):
-            return False
-        if move.state in (PROMOTING, PROMOTED):
-            raise UserError(f"{move.title}: the target was promoted already.", "Run it with --live --switch to end it.")
-        databases = move.kept.record().get("databases", [])
-        if databases:
-            move.source.reopen(databases)
-        if move.target.runs():
-            move.target.stop()
-            move.target.volume("clear")
-        left = move.remove()
-        if left:
-            raise UserError(f"{move.title}: it isn't called off yet.", move.to_remove(left))
-        move.kept.forget()
-        return True

@@ -1,97 +1,47 @@
-"""The target of a live move: a pod with the source's own image on the claim, and a tunnel beside
-PostgreSQL. Pod Security level `restricted` admits it.
-"""
+"""The target of a live move: PostgreSQL in its pod, and what is done with it."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
+import time
 from collections.abc import Callable
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from components.canary import objects
-from components.canary.manifests import CONTAINER, container, metadata_of, pod_spec
+from components.canary.manifests import CONTAINER
 from components.canary.pods import ProbePod
 from components.canary.words import NotProven
-from components.kube.api import Json
 from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.move import pods
 from ops.move.claims import ClaimSide
 from ops.move.conversation import Broken
 from ops.move.live.calls import call
+from ops.move.live.manifest import FIXED, RUN, STOPPING, TUNNEL, files, manifest
 from ops.move.live.source import Source
-from ops.move.live.sql import answer, arguments, reopen
+from ops.move.live.sql import ENCODING, OPTIONS, answer, conninfo, reopen, script
+from ops.volumes.listing import readable
 
-TUNNEL = "tunnel"  # the container
 PORT = 15432  # of the tunnel, on the pod's loopback
-RUN = "/run/move"
 LOG = "/tmp/log"
 HOURS = 3600 * 24 * 7  # seconds that copying and checking may take
-_FILES = Path(__file__).with_name("pod")
-_RESOURCES = {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
-_STOPPING = 90  # seconds for PostgreSQL to end cleanly with its pod
-# Beyond these the source's own settings count, which ALTER SYSTEM has kept beside the data: none of
-# them may reach out of the pod, or need more than it has.
-_FIXED = {
-    "config_file": "/move/standby.conf",
-    "listen_addresses": "",
-    "unix_socket_directories": RUN,
-    "port": "5432",
-    "shared_buffers": "128MB",
-    "huge_pages": "off",
-    "ssl": "off",
-    "archive_mode": "off",
-    "restore_command": "",
-    "synchronous_standby_names": "",
-    "autovacuum": "off",
-    "logging_collector": "off",
-}
+_STARTING = 3600 * 6  # seconds in which the standby has replayed what was written while it was copied
+_PROMOTING = 45  # seconds for the promotion, before the statement ends by itself
+_PROGRESS = re.compile(r"(\d+)/(\d+) kB")
+_OTHER_IMAGE = "It is the source's own: the target's nodes have to get it as well."
+_BOTH = 30  # seconds from one container's start to the other's
 
 
-def files() -> dict[str, str]:
-    """What is mounted into the pod."""
-    return {each.name: each.read_text(encoding="utf-8") for each in sorted(_FILES.iterdir()) if each.is_file() and each.name != "source.sh"}
-
-
-def manifest(side: ClaimSide, source: Source, move: str, run: str) -> Json:
-    """The pod."""
-    settings = side.settings
-    asked = settings.canary.pod.model_dump(by_alias=True, exclude_defaults=True)
-    name = f"move-{move}-live"
-    user, group = source.owner
-    volume: Json = {key: source.mount[key] for key in ("mountPath", "subPath") if key in source.mount}
-    mounts = [
-        {"name": "volume", **volume},
-        {"name": "program", "mountPath": "/move", "readOnly": True},
-        {"name": "run", "mountPath": RUN},
-        {"name": "tmp", "mountPath": "/tmp"},
-    ]
-    python = settings.canary.image
-    engine = container(CONTAINER, source.image, ["sh", "/move/keep.sh"], _RESOURCES, mounts)
-    engine["env"] = [{"name": "PGDATA", "value": source.data}]
-    tunnel = container(TUNNEL, python, ["python3", "-IB", "/move/stay.py"], asked.get("resources", pods.RESOURCES), mounts)
-    first = container("prepare", python, ["python3", "-IB", "/move/volume.py", "prepare"], asked.get("resources", pods.RESOURCES), mounts)
-    own = {"runAsNonRoot": True, "runAsUser": user, "runAsGroup": group, "fsGroup": group, "fsGroupChangePolicy": "OnRootMismatch"}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": metadata_of(name, settings.namespace.name, pods.move_labels(settings.stack, move, run), asked),
-        "spec": {
-            **pod_spec(asked, own),
-            "terminationGracePeriodSeconds": _STOPPING,
-            "initContainers": [first],
-            "containers": [engine, tunnel],
-            "volumes": [
-                {"name": "volume", "persistentVolumeClaim": {"claimName": side.name}},
-                {"name": "program", "configMap": {"name": name}},
-                {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
-                {"name": "tmp", "emptyDir": {}},
-            ],
-        },
-    }
+def copied(line: str) -> str:
+    """How far pg_basebackup is, by a line of it; empty where it says something else."""
+    found = _PROGRESS.search(line)
+    if not found:
+        return ""
+    done, whole = (int(each) * 1024 for each in found.groups())
+    return f"{readable(done)} of {readable(max(done, whole))}"
 
 
 class Target:
@@ -117,8 +67,13 @@ class Target:
 
     def start(self) -> None:
         """Make the pod, and wait until it runs. Raises UserError and ApiError."""
-        side = self.side
-        pods.start(side.api, side.settings, manifest(side, self.source, self.move, self._run), files(), claim=side.claim, run=self._run)
+        side, made = self.side, manifest(self.side, self.source, self.move, self._run)
+        pods.start(side.api, side.settings, made, files(), claim=side.claim, run=self._run, other_image=_OTHER_IMAGE)
+        end = time.monotonic() + _BOTH
+        while not self.runs():
+            if time.monotonic() > end:
+                raise UserError(f"pod {self.name} in namespace {side.settings.namespace.name} doesn't run with both its containers.")
+            time.sleep(objects.POLL)
 
     def try_out(self) -> None:
         """Ask the API whether it would admit the pod. Raises ApiError."""
@@ -136,7 +91,7 @@ class Target:
         if found is not None:
             pod = ProbePod(self.side.api, namespace, self.name, found["metadata"]["uid"], 0)
             try:
-                pod.remove(_STOPPING + pods.DELETION, grace=_STOPPING)
+                pod.remove(STOPPING + pods.DELETION, grace=STOPPING)
             except NotProven as problem:
                 raise UserError(problem.sentence) from None
         self.side.api.delete(objects.namespaced(namespace, "configmaps", self.name))
@@ -145,7 +100,10 @@ class Target:
         """A step of volume.py's: `look`, `begin` or `finish`. Raises Broken and ApiError."""
         root = self.source.mount["mountPath"]
         said = self._in_tunnel("python3", "-IB", "/move/volume.py", step, root, self.source.data, self.move, longest=600)
-        found: dict[str, Any] = json.loads(said)
+        try:
+            found: dict[str, Any] = json.loads(said)
+        except ValueError:
+            raise Broken("what the target's volume has was lost on the way", passing=True) from None
         return found
 
     def keep_password(self, password: str) -> None:
@@ -154,7 +112,7 @@ class Target:
 
     def copy(self, slot: str, hear: Callable[[str], None], check: Callable[[], None]) -> None:
         """The base backup, with the WAL that it needs. Raises Broken and ApiError."""
-        where = f"host=127.0.0.1 port={PORT} user={self.source.user} passfile={RUN}/passfile gssencmode=disable"
+        where = conninfo(host="127.0.0.1", port=str(PORT), user=self.source.user, passfile=f"{RUN}/passfile", gssencmode="disable")
         options = ["--checkpoint=fast", "--wal-method=stream", f"--slot={slot}", "--manifest-checksums=SHA256", "--write-recovery-conf"]
         shown = ["--no-password", "--progress", f"--pgdata={self.source.data}", f"--dbname={where}"]
         self._in_engine("pg_basebackup", *options, *shown, longest=HOURS, hear=hear, check=check)
@@ -163,22 +121,24 @@ class Target:
         """Every file against the manifest that came with them. Raises Broken and ApiError."""
         self._in_engine("pg_verifybackup", "--exit-on-error", self.source.data, longest=HOURS, check=check)
 
-    def start_standby(self, settings: dict[str, str]) -> None:
+    def start_standby(self, settings: dict[str, str], check: Callable[[], None]) -> None:
         """PostgreSQL, which follows the source. `settings` have to be as there.
 
         Nothing is done where it runs already.
         """
-        values = {**settings, **_FIXED}
-        options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in values.items() if value or name in _FIXED)
+        values = {**settings, **FIXED}
+        options = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in values.items() if value or name in FIXED)
         if not self.answers():
-            log = f"--log={LOG}"
-            self._in_engine("pg_ctl", "start", "--wait", "--timeout=600", log, f"--options={options}", longest=660)
+            how = ["--wait", f"--timeout={_STARTING}", f"--log={LOG}", f"--options={options}"]
+            self._in_engine("pg_ctl", "start", *how, longest=_STARTING + 60, check=check)
 
     def answers(self) -> bool:
-        """Whether PostgreSQL runs there."""
+        """Whether PostgreSQL runs there. Raises Broken where that can't be known, and ApiError."""
         try:
             self._in_engine("pg_ctl", "status")
-        except Broken:
+        except Broken as problem:
+            if problem.passing:
+                raise
             return False
         return True
 
@@ -188,8 +148,11 @@ class Target:
 
     def sql(self, *statements: str, database: str = "template1") -> str:
         """As Source.sql, by the socket that only the pod has."""
-        fixed = ["-XAtqw", "-v", "ON_ERROR_STOP=1", "-h", RUN, "-p", "5432", "-U", self.source.user, "-d", database]
-        return answer(self._in_engine("psql", *fixed, *arguments(statements)))
+        shown = ["-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", self._by_socket(database)]
+        return answer(self._in_engine("psql", *shown, stdin=script(statements)))
+
+    def _by_socket(self, database: str) -> str:
+        return conninfo(host=RUN, port="5432", user=self.source.user, dbname=database, client_encoding=ENCODING, options=OPTIONS)
 
     def has_amcheck(self, database: str) -> bool:
         """Whether the extension was made in a database."""
@@ -197,13 +160,14 @@ class Target:
 
     def check_indexes(self, database: str, check: Callable[[], None]) -> None:
         """Tables and indexes of a database, by amcheck, which it has. Raises Broken."""
-        where = [f"--host={RUN}", "--port=5432", f"--username={self.source.user}", "--no-password"]
-        self._in_engine("pg_amcheck", *where, "--heapallindexed", f"--database={database}", longest=HOURS, check=check)
+        # A name after --database would be a pattern.
+        where = self._by_socket(database).replace("statement_timeout=50s", "statement_timeout=0")
+        self._in_engine("pg_amcheck", "--no-password", "--heapallindexed", where, longest=HOURS, check=check)
 
     def promote(self) -> None:
-        """It takes transactions of its own from now on. Raises Broken."""
-        if self.is_standby():
-            self.sql("SELECT pg_promote(true, 60)")
+        """It takes transactions of its own from now on. Raises Broken, and then it may later."""
+        if self.is_standby() and self.sql(f"SELECT pg_promote(true, {_PROMOTING})") != "t":
+            raise Broken(f"the standby hasn't been promoted in {_PROMOTING} s", passing=True)
 
     def is_standby(self) -> bool:
         """Whether it still follows."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from ops.console import duration
 from ops.move.live import checks
-from ops.move.live.run import BEGUN, FOLLOWING, PROMOTED, PROMOTING, LiveMove
-from ops.move.live.switching import cancel, switch, way_back
+from ops.move.live.calling_off import cancel, way_back
+from ops.move.live.run import BEGUN, CLOSING, FOLLOWING, PROMOTED, PROMOTING, LiveMove
+from ops.move.live.switching import switch
 from ops.volumes.listing import readable
 
 
@@ -58,7 +59,11 @@ class PostgresqlMove:
             return f"The source is open. The standby and its slot {slot} stay: `{command}` goes on, `{command} --cancel` removes both."
         if state in (PROMOTING, PROMOTED):
             return f"The source's databases are closed. `{command} --switch` goes on."
-        return f"The source is as it was. `{command}` begins anew."
+        if state == CLOSING:
+            return f"The source's databases may be closed. `{command} --switch` goes on, `{command} --cancel` opens them."
+        if state == BEGUN:
+            return f"The source is as it was. `{command}` begins anew, `{command} --cancel` empties the target."
+        return "The source is as it was."
 
     def said(self, step: str, verdict: dict[str, Any], command: str) -> Iterator[str]:
         """What a person reads after a step."""
@@ -81,11 +86,13 @@ class PostgresqlMove:
     def _switched(self, verdict: dict[str, Any]) -> Iterator[str]:
         side = self.move.target_side
         if verdict.get("done"):
-            yield f"{self.title} was switched before ({verdict['provenAt']}), and nothing was done."
+            yield f"{self.title} was switched before ({verdict['provenAt']}), and nothing was done: what was written since isn't moved."
+            yield f"  To move it once more: empty the target, and remove {self.move.kept.folder}"
             return
         names = ", ".join(verdict["databases"])
-        pause = verdict["pauseSeconds"]
-        yield f"{self.title}: promoted {pause:.1f} s after the source was closed. Everything up to {verdict['lsn']} is there."
+        pause = verdict["pauseSeconds"]  # of a run that was cut in it nobody knows
+        promoted = "promoted" if pause is None else f"promoted {pause:.1f} s after the source was closed"
+        yield f"{self.title}: {promoted}. Everything up to {verdict['lsn']} is there."
         yield f"The claim is free. Start PostgreSQL {verdict['version'] // 10000} on stack {side.settings.stack} (docs/consumers.md)."
         yield "Where it is a StatefulSet that has 0 replicas:"
         where = f"--context {side.api.context} -n {side.settings.namespace.name}"
@@ -93,3 +100,5 @@ class PostgresqlMove:
         yield f"The source is whole, and its databases ({names}) take no connections. To go back to it, as it was at the switch:"
         for line in way_back(self.move):
             yield f"  {line}"
+        for each in verdict.get("left", []):
+            yield f"Left at the source: {each}"

@@ -21,6 +21,7 @@ _LAST = 10  # seconds without a record of a target to which nothing more is writ
 _POLL = 1.0
 _ALIVE = 10.0  # seconds between two looks whether the mirror runs
 Told = Callable[[str, str], None]
+Asked = dict[str, tuple[bool, dict[int, Span]]]  # of each topic whether it is compacted, and what is compared
 
 
 class MirrorComparison:
@@ -99,7 +100,7 @@ class MirrorComparison:
     def _check_settings(self, names: Iterable[str], check: Callable[[], None]) -> None:
         """No topic of the target loses by its settings what it got; they may come in a while."""
         end = time.monotonic() + _SYNCED
-        while found := list(losses(*(self._pod.topics(each.bootstrap) for each in (self._source, self._target)), names)):
+        while found := list(losses(self._pod.topics(self._source.bootstrap), self._pod.topics(self._target.bootstrap), names)):
             if time.monotonic() >= end:
                 raise self._loses(found)
             check()
@@ -114,16 +115,17 @@ class MirrorComparison:
             "log.retention.ms=…` (log.retention.bytes, log.cleanup.policy, log.message.timestamp.type). Then run the same command again.",
         )
 
-    def _check_not_anew(self, partitions: Iterable[Partition], topics: Mapping[str, Topic], there: Mapping[str, Topic]) -> None:
-        """What was compared is still of these topics."""
-        for topic, number in partitions:
-            known, now = self.compared.of((topic, number)).ids, [topics[topic].id, there[topic].id]
-            for side, before, after in zip(("source", "target"), known, now, strict=False):
-                if before and after and before != after:
+    def _check_not_anew(self, topic: str, numbers: Iterable[int], ids: Sequence[str]) -> None:
+        """What was compared is still of these topics, of the source and of the target."""
+        for number in numbers:
+            known = self.compared.of((topic, number))
+            for side, before, now in zip(("source", "target"), known.ids, ids, strict=False):
+                if before and now and before != now:
                     raise UserError(
                         f"{self._title}: topic {topic} was deleted and made anew at the {side}, after it was compared.",
                         "Begin anew: --live --cancel, then delete the target's topics, then --live.",
                     )
+            known.ids = list(ids)
 
     def _compare(self, ends: Mapping[Partition, int], check: Callable[[], None], *, last: bool) -> None:
         topics, there = (self._pod.topics(each.bootstrap) for each in (self._source, self._target))
@@ -131,23 +133,24 @@ class MirrorComparison:
         losing = list(losses(topics, there, names)) if last else []
         if losing:
             raise self._loses(losing)
-        for done, name in enumerate(names):
+        asked: Asked = {}
+        for name in names:
             if name not in topics:
                 raise UserError(f"{self._title}: topic {name} was deleted at the source meanwhile.", "Run the same command again.")
             if name not in there:
                 raise UserError(f"{self._title}: topic {name} was deleted at the target.", "Run the same command again: it is made anew.")
             compacted = topics[name].compacted
-            self._check_not_anew([each for each in ends if each[0] == name], topics, there)
             its = {number: end for (topic, number), end in ends.items() if topic == name}
+            self._check_not_anew(name, its, (topics[name].id, there[name].id))
             spans = {number: self._span((name, number), end, there[name], anew=compacted) for number, end in its.items()}
             # Where there is nothing new, nothing is read.
             new = {number: each for number, each in spans.items() if last or compacted or each.source_from < each.source_to}
             if new:
-                self._tell("comparing", f"topic {name}, {done + 1} of {len(names)}")
-                self._compare_topic(name, new, check, compacted=compacted, last=last)
-            for number in its:
-                self.compared.of((name, number)).ids = [topics[name].id, there[name].id]
-        self.compared.save()
+                asked[name] = compacted, new
+        # What is compared of a topic is kept. At the end, when clients wait, all are asked at once.
+        for batch in [asked] if last else [{name: each} for name, each in asked.items()]:
+            if batch:
+                self._compare_topics(batch, check, last=last)
 
     def _span(self, partition: Partition, end: int, there: Topic, *, anew: bool) -> Span:
         known = self.compared.of(partition)
@@ -162,26 +165,25 @@ class MirrorComparison:
             expires = ANY_AGE
         return Span(0, end, 0, expires) if anew else Span(known.source, end, known.target, expires)
 
-    def _compare_topic(self, topic: str, spans: Mapping[int, Span], check: Callable[[], None], *, compacted: bool, last: bool) -> None:
+    def _compare_topics(self, asked: Asked, check: Callable[[], None], *, last: bool) -> None:
         def hear(line: str) -> None:
             self._tell("comparing", line)
 
-        ways = self._source.bootstrap, self._target.bootstrap
-        found = self._pod.compare(*ways, topic, compacted, spans, hear, check, last=last, patience=_LAST if last else PATIENCE)
-        for number, one in found.items():
-            pairs = self.compared.of((topic, number))
-            if compacted:
-                pairs.clear()
-            pairs.marks += one.runs
-            pairs.source, pairs.target = one.source_to, one.target_to
-            pairs.records += one.records
-            pairs.target_only += one.target_only
-            pairs.source_only += one.source_only
+        self._tell("comparing", f"topic {', '.join(asked)}" if len(asked) == 1 else f"{len(asked)} topics")
+        ways, patience = (self._source.bootstrap, self._target.bootstrap), _LAST if last else PATIENCE
+        found = self._pod.compare_topics(*ways, asked, hear, check, last=last, patience=patience)
+        different, short = [], []
+        for topic, (compacted, spans) in asked.items():
+            for number, span in spans.items():
+                one, pairs = found[topic][number], self.compared.of((topic, number))
+                pairs.add(one, anew=compacted)
+                if one.difference:
+                    different.append(f"topic {topic}, partition {number}: {one.difference}")
+                elif pairs.source < span.source_to and not one.is_gone:
+                    short.append(f"{topic}-{number}")
         self.compared.save()
-        different = [f"topic {topic}, partition {number}: {one.difference}" for number, one in found.items() if one.difference]
         if different:
             raise Differs(f"{self._title}: source and target differ. {'; '.join(different)}")
-        short = [f"{topic}-{number}" for number, one in found.items() if not one.is_gone and one.source_to < spans[number].source_to]
         if short:
             raise Broken(f"the comparison has ended before the end of {', '.join(short)}", passing=True)
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from ops.errors import UserError
 from ops.move.kept import KeptMove, write
 from ops.move.mirror.brokers import Partition
+from ops.move.mirror.pod import Compared
 
 _FILE = "compared.json"
 
@@ -31,10 +32,16 @@ class PartitionPairs:
     marks: list[tuple[int, int]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
 
-    def clear(self) -> None:
-        """It is compared from the beginning again."""
-        self.source = self.target = self.records = self.target_only = self.source_only = 0
-        self.marks = []
+    def add(self, found: Compared, *, anew: bool) -> None:
+        """What was compared; `anew` from the beginning."""
+        if anew:
+            self.records = self.target_only = self.source_only = 0
+            self.marks = []
+        self.source, self.target = found.source_to, found.target_to
+        self.records += found.records
+        self.target_only += found.target_only
+        self.source_only += found.source_only
+        self.marks += found.runs
 
 
 class ComparedPartitions:

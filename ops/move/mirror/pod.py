@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -223,17 +223,33 @@ class MirrorPod:
         `hear` gets how far it is, `check` is called all the time and may raise. With `last` the
         source stands still, and the target may have nothing behind its last record.
         """
+        topics = {topic: (compacted, spans)}
+        return self.compare_topics(source, target, topics, hear, check, last=last, patience=patience)[topic]
+
+    def compare_topics(
+        self,
+        source: str,
+        target: str,
+        topics: Mapping[str, tuple[bool, Mapping[int, Span]]],
+        hear: Callable[[str], None],
+        check: Callable[[], None],
+        *,
+        last: bool = False,
+        patience: float = PATIENCE,
+    ) -> dict[str, dict[int, Compared]]:
+        """As compare, of many topics: whether each is compacted, and its spans."""
         asked = {
             "source": source,
             "target": target,
-            "topic": topic,
-            "compacted": compacted,
-            "spans": {number: [span.source_from, span.source_to, span.target_from, span.expires] for number, span in spans.items()},
+            "topics": {
+                name: {"compacted": compacted, "spans": {number: list(astuple(span)) for number, span in spans.items()}}
+                for name, (compacted, spans) in topics.items()
+            },
             "patience": patience,
             "last": last,
         }
         found = self._ask("compare", asked, longest=_HOURS, hear=hear, check=check)
-        return {int(number): Compared(**{**each, "runs": [(one, other) for one, other in each["runs"]]}) for number, each in found.items()}
+        return {name: {int(number): _compared(one) for number, one in each.items()} for name, each in found.items()}
 
     def translate(  # noqa: PLR0917 - as compare has them
         self,
@@ -266,3 +282,7 @@ class MirrorPod:
 
     def _manifest(self) -> Json:
         return manifest(self.side, self.move, self._run, self.image)
+
+
+def _compared(said: Mapping[str, Any]) -> Compared:
+    return Compared(**{**said, "runs": [(one, other) for one, other in said["runs"]]})

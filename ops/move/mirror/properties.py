@@ -84,6 +84,7 @@ def settings(source: str, target: str, replication: int, move: str) -> str:
         "source.consumer.isolation.level": "read_committed",  # an aborted record is none
         "source.consumer.auto.offset.reset": "earliest",
         "source.consumer.allow.auto.create.topics": "false",  # a topic that was deleted there stays deleted
-        "source.consumer.max.poll.records": "5000",
+        # By default it fetches 50 MiB of each broker for each task, and as much again ahead.
+        "source.consumer.fetch.max.bytes": str(2**24),
     }
     return json.dumps({"worker": worker, "connector": connector})

@@ -140,7 +140,8 @@ def again(source: str, bootstrap: str, topic: str, partition: int, how: str) -> 
 
 def trim(bootstrap: str, place: TopicPartition) -> None:
     """Remove the records before a place, as retention does."""
-    AdminClient({**SETTINGS, "bootstrap.servers": bootstrap}).delete_records([place])[place].result()
+    admin = AdminClient({**SETTINGS, "bootstrap.servers": bootstrap})
+    admin.delete_records([place])[place].result()  # with an owner: without one it would never end
 
 
 def follow(bootstrap: str, group: str, topic: str, partition: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -40,11 +41,18 @@ def look(root: Path, data: Path, move: str) -> dict[str, Any]:
         "freeBytes": system.f_bavail * system.f_frsize,
         "begun": data.exists(),
         "writable": os.access(root, os.W_OK),
+        "machine": platform.machine(),
     }
 
 
 def begin(root: Path, data: Path, move: str) -> None:
-    """Mark the volume as this move's; what a run before has written is removed.
+    """Mark the volume as this move's; what a run before has written is removed."""
+    empty(root, data, move)
+    data.parent.mkdir(parents=True, exist_ok=True)
+
+
+def empty(root: Path, data: Path, move: str) -> None:
+    """Remove what the move has written, all but its marker, which is there afterwards.
 
     Raises ValueError where anything else is there.
     """
@@ -55,7 +63,6 @@ def begin(root: Path, data: Path, move: str) -> None:
     top = root / data.relative_to(root).parts[0]
     if top.exists():
         shutil.rmtree(top)
-    data.parent.mkdir(parents=True, exist_ok=True)
 
 
 def finish(root: Path, move: str) -> None:
@@ -90,8 +97,10 @@ def main(step: str, *arguments: str) -> int:
             password(sys.stdin.readline().rstrip("\n"))
         else:
             root, data, move = Path(arguments[0]), Path(arguments[1]), arguments[2]
-            if step in ("begin", "clear"):
+            if step == "begin":
                 begin(root, data, move)
+            elif step == "clear":
+                empty(root, data, move)
             if step in ("finish", "clear"):
                 finish(root, move)
             print(json.dumps(look(root, data, move)))

@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,26 +30,39 @@ from .records import MirrorFault, PartitionReader, Removed
 from .worker import Worker
 
 _TELLING = 1.0  # seconds between two lines of progress
+_AT_ONCE = 4  # partitions that are compared: each has up to 50 MB of memory
 _AGAIN = 5  # times that retention may be quicker
 
 
 def _compare(asked: Mapping[str, Any]) -> dict[str, Any]:
-    source, target = PartitionReader(asked["source"], "source"), PartitionReader(asked["target"], "target")
-    topic = asked["topic"]
-    kind = CompactedComparison if asked["compacted"] else PartitionComparison
-    found = {}
-    for number, span in sorted(asked["spans"].items(), key=lambda each: int(each[0])):
+    """Partitions of topics, several at once: for most of them it is waiting that takes time."""
+    of_thread = threading.local()
+    jobs = [(topic, number) for topic, each in asked["topics"].items() for number in each["spans"]]
+
+    def one(job: tuple[str, str]) -> dict[str, Any]:
+        if not hasattr(of_thread, "readers"):
+            of_thread.readers = [PartitionReader(asked[side], side) for side in ("source", "target")]
+        topic, number = job
+        compacted, spans = asked["topics"][topic]["compacted"], asked["topics"][topic]["spans"]
+        source, target = (each.of(topic, int(number)) for each in of_thread.readers)
+        kind = CompactedComparison if compacted else PartitionComparison
         tell = _progress(f"{topic}-{number}")
         for left in reversed(range(_AGAIN)):
-            ours, theirs = source.of(topic, int(number)), target.of(topic, int(number))
             try:
-                made: Compared = kind(ours, theirs, Span(*span), asked["patience"], tell, last=asked["last"]).run()
+                found: Compared = kind(source, target, Span(*spans[number]), asked["patience"], tell, last=asked["last"]).run()
+                break
             except Removed:
                 if not left:
                     raise
-                continue
-            found[number] = made.as_json()
-            break
+        return found.as_json()
+
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    found: dict[str, Any] = {topic: {} for topic in asked["topics"]}
+    try:
+        for (topic, number), made in zip(jobs, pool.map(one, jobs), strict=True):
+            found[topic][number] = made
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return found
 
 

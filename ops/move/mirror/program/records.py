@@ -31,7 +31,8 @@ _SETTINGS: dict[str, Any] = {
     "check.crcs": True,
     "max.poll.interval.ms": 86400000,  # one side may wait while the other is read
     "queued.max.messages.kbytes": _QUEUE,
-    "fetch.wait.max.ms": 200,
+    "fetch.wait.max.ms": 50,  # at a log's end
+    "fetch.queue.backoff.ms": 10,  # while as much as that waits; by default a second
     **QUIET,
 }
 
@@ -85,6 +86,7 @@ class PartitionReader:
         self._consumer = Consumer({**_SETTINGS, "bootstrap.servers": bootstrap})
         self._where: Any = None
         self._silent = 0.0  # seconds
+        self._is_assigned = False
 
     def of(self, topic: str, partition: int) -> PartitionReader:
         """This one, for another partition."""
@@ -97,20 +99,25 @@ class PartitionReader:
         """As Log has it."""
         from confluent_kafka import TopicPartition  # noqa: PLC0415
 
-        self.low = self._first()
-        self.next, self.at_end = max(begin, self.low), False
+        self.low, end = self._ends()
+        self.next = max(begin, self.low)
+        self.at_end = self.next >= end
         self._where = TopicPartition(self._where.topic, self._where.partition, self.next)
-        self._consumer.assign([self._where])
+        self._is_assigned = False  # until something is wanted
         self._silent = 0.0
 
-    def _first(self) -> int:
-        """The log's first offset. A topic that isn't there yet is waited for."""
+    def _ends(self) -> tuple[int, int]:
+        """The log's first offset, and that behind its last committed record.
+
+        A topic that isn't there yet is waited for.
+        """
         from confluent_kafka import KafkaException  # noqa: PLC0415
 
         end = time.monotonic() + _APPEARING
         while True:
             try:
-                return int(self._consumer.get_watermark_offsets(self._where, timeout=10)[0])
+                low, end = self._consumer.get_watermark_offsets(self._where, timeout=10)
+                return low, end
             except KafkaException as problem:
                 if time.monotonic() > end:
                     raise MirrorFault(f"{self._side}, {self._name}: {problem.args[0].str()}") from None
@@ -118,6 +125,9 @@ class PartitionReader:
 
     def some(self, seconds: float) -> list[Record]:
         """As Log has it."""
+        if not self._is_assigned:
+            self._consumer.assign([self._where])
+            self._is_assigned = True
         began = time.monotonic()
         first = self._consumer.poll(seconds)
         messages = [] if first is None else [first, *self._consumer.consume(BATCH, 0)]
@@ -164,6 +174,7 @@ class Stream:
         self._end = end
         self.patience = patience
         log.seek(begin)
+        self._has_nothing = log.at_end  # as was just seen
 
     @property
     def removed(self) -> int:
@@ -179,6 +190,7 @@ class Stream:
         """From the beginning."""
         self.waiting.clear()
         self.log.seek(self.begin)
+        self._has_nothing = self.log.at_end
 
     def look(self, count: int = 1) -> list[Record]:
         """The next records: so many, or fewer where there are no more or they are large."""
@@ -186,8 +198,9 @@ class Stream:
         while not self._ended:
             size += sum(each.size for each in islice(self.waiting, seen, None))
             seen = len(self.waiting)
-            if seen >= count or size > _LARGE:
+            if seen >= count or size > _LARGE or (self._has_nothing and self._end is None and not self.patience):
                 break
+            self._has_nothing = False
             came = self.log.some(_POLL)
             self.waiting += [each for each in came if self._end is None or each.offset < self._end]
             if came:
