@@ -36,10 +36,11 @@ class Memory:
         self._held, self.low = list(held), low
         self._end = end
         self._grows = list(grows)
-        self.next = 0
+        self.next = self.end = 0
         self.at_end = False
 
     def seek(self, begin: int) -> None:
+        self.end = self._end if self._end is not None else max((each.offset + 1 for each in self._held), default=self.low)
         self.next, self.at_end = max(begin, self.low), False
 
     def some(self, seconds: float) -> list[Record]:
@@ -213,6 +214,13 @@ def test_of_a_source_that_was_emptied_meanwhile_nothing_is_known_before_more_com
     target = log(*range(11))  # one more than the source has ever had
     found = compared(log(low=10, end=10), target, to=10, begin=(4, 4), last=True)
     assert found.difference == "target offset 10, behind the source's last record, the source has no such record"
+
+
+def test_what_the_target_has_lost_of_what_was_compared_is_named() -> None:
+    """A broker that has lost its volume begins again at 0, and the source has nothing new."""
+    found = compared(log(*range(10)), log(), to=10, begin=(10, 10), last=True)
+    assert found.difference == "the target's log ends at offset 0: what was compared up to its offset 10 is lost there"
+    assert compared(log(*range(10)), log(*range(10)), to=10, begin=(10, 10), last=True).difference == ""
 
 
 def test_without_retention_no_record_may_be_left_out() -> None:

@@ -98,6 +98,11 @@ class PartitionComparison:
 
     def run(self) -> Compared:
         """Compare. Raises MirrorFault, and Removed where retention has been quicker."""
+        end = self._target.log.end
+        if end < self._span.target_from:
+            return self._differs(
+                f"the target's log ends at offset {end}: what was compared up to its offset {self.found.target_to} is lost there"
+            )
         if not self._align():
             return self.found
         while ours := self._source.look(BATCH):

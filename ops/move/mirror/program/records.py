@@ -64,6 +64,7 @@ class Log(Protocol):
     """Reads one partition."""
 
     low: int  # the log's first offset
+    end: int  # that behind its last committed record, when it was sought
     next: int  # where it goes on
     at_end: bool  # whether nothing more was there when it last looked
 
@@ -80,7 +81,7 @@ class PartitionReader:
     def __init__(self, bootstrap: str, side: str) -> None:
         from confluent_kafka import Consumer  # noqa: PLC0415 - only where it is used
 
-        self.low = self.next = 0
+        self.low = self.next = self.end = 0
         self.at_end = False
         self._side = side
         self._consumer = Consumer({**_SETTINGS, "bootstrap.servers": bootstrap})
@@ -99,9 +100,9 @@ class PartitionReader:
         """As Log has it."""
         from confluent_kafka import TopicPartition  # noqa: PLC0415
 
-        self.low, end = self._ends()
+        self.low, self.end = self._ends()
         self.next = max(begin, self.low)
-        self.at_end = self.next >= end
+        self.at_end = self.next >= self.end
         self._where = TopicPartition(self._where.topic, self._where.partition, self.next)
         self._is_assigned = False  # until something is wanted
         self._silent = 0.0
