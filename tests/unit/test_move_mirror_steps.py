@@ -4,6 +4,7 @@ that write down what is asked.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -107,7 +108,9 @@ class Pod:
     def mirror(self, properties: str) -> None:
         self._do("mirror", properties)
         self.running = True
-        for each in self.source.logs:
+        worker = json.loads(properties)["worker"]
+        own = [(worker[f"{each}.storage.topic"], 0) for each in ("config", "offset", "status")]
+        for each in [*self.source.logs, *own]:
             self.target.logs.setdefault(each, (0, 0))
 
     def stop_mirror(self) -> None:
@@ -135,6 +138,8 @@ class Pod:
 
     def delete_topics(self, bootstrap: str, names: Any) -> None:
         self._do("delete_topics", names)
+        for each in [each for each in self.target.logs if each[0] in names]:
+            del self.target.logs[each]
 
     def compare_topics(self, source: str, target: str, topics: Any, *_: Any, **how: Any) -> Any:
         return {name: self._compared(name, spans, last=how["last"]) for name, (_, spans) in topics.items()}
@@ -513,8 +518,45 @@ def test_one_that_cannot_be_called_off_says_how_it_is_by_hand(made: tuple[Mirror
     with pytest.raises(UserError, match="isn't called off yet: no broker answers") as caught:
         cancel(move)
     assert f"delete pod,configmap {pod.name}" in caught.value.hint and str(move.kept.folder) in caught.value.hint
-    assert move.state == FOLLOWING
+    # Some of MirrorMaker's topics may be gone: another would copy everything again.
+    assert "--cancel` goes on" in KafkaMove(move).after(COMMAND)
+    for step in (MirrorMove.follow, switch):
+        with pytest.raises(UserError, match="is being called off"):
+            step(move)
+    assert cancel(move)["topics"] == ["a"]
+
+
+def test_a_mirror_that_has_lost_where_it_was_is_not_started(made: tuple[MirrorMove, Pod]) -> None:
+    move, pod = made
+    following(move)
+    before = pod.done.count("mirror")
+    pod.delete_topics("new:9092", internal_topics(move.id)[1:2])
+    for step in (MirrorMove.follow, switch):
+        with pytest.raises(UserError, match=r"own topics are gone at the target: .*-offsets\. It would copy all again"):
+            step(move)
+    assert pod.done.count("mirror") == before
     assert cancel(move)["found"]
+
+
+def test_a_group_that_reads_on_while_the_offsets_are_set_is_named(made: tuple[MirrorMove, Pod]) -> None:
+    """It was there and gone again between two looks."""
+    move, pod = made
+    following(move)
+    pod.on["set_group"] = lambda: pod.at_source.update(g=Group({("a", 0): 9}, 0))
+    with pytest.raises(UserError, match="groups of the source have read on meanwhile: g"):
+        switch(move)
+    assert move.state == FOLLOWING
+    assert switch(move)["groups"] == {"g": {"a-0": [9, 109]}}
+
+
+def test_a_topic_that_was_deleted_at_the_source_is_told_and_not_counted(made: tuple[MirrorMove, Pod]) -> None:
+    move, pod = made
+    following(move)
+    pod.source.logs = {("b", 0): (0, 1), ("my.heartbeats", 0): (0, 1)}
+    verdict = switch(move)
+    assert list(verdict["topics"]) == ["b"] and verdict["deletedAtSource"] == ["a"]
+    said = "\n".join(KafkaMove(move).said("switch", verdict, COMMAND))
+    assert "at the target still: a." in said and "Topic my.heartbeats hasn't come along" in said
 
 
 def test_what_a_lost_move_has_left_at_the_target_goes_before_the_mirror_begins(made: tuple[MirrorMove, Pod]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any
 
 from ops.errors import UserError
@@ -187,10 +187,10 @@ class MirrorComparison:
         if short:
             raise Broken(f"the comparison has ended before the end of {', '.join(short)}", passing=True)
 
-    def figures(self) -> dict[str, Any]:
-        """What was compared, by topic."""
+    def figures(self, topics: Container[str]) -> dict[str, Any]:
+        """What was compared of these topics, by topic."""
         found: dict[str, dict[str, int]] = {}
-        for partition in self.compared:
+        for partition in (each for each in self.compared if each[0] in topics):
             pairs = self.compared.of(partition)
             one = found.setdefault(partition[0], {"partitions": 0, "records": 0, "targetOnly": 0, "sourceOnly": 0})
             one["partitions"] += 1

@@ -24,8 +24,8 @@ from ops.move.mirror.properties import internal_topics, settings
 from ops.move.mirror.topics import copies, mirrored, not_mirrored
 
 # The states: the pod may be there; MirrorMaker has begun to copy; it has caught up, and what it has
-# copied was compared; everything is there, and what is left is to clear up.
-BEGUN, MIRRORING, FOLLOWING, ENDING = "begun", "mirroring", "following", "ending"
+# copied was compared; everything is there, and what is left is to clear up; it is being called off.
+BEGUN, MIRRORING, FOLLOWING, ENDING, CANCELLING = "begun", "mirroring", "following", "ending", "cancelling"
 Told = Callable[[str, str], None]  # a step, and how far it is
 
 
@@ -93,6 +93,7 @@ class MirrorMove:
                 raise UserError(f"{self.title}: its switch has begun.", "Run it with --live --switch to end it.")
             if self.state == PROVEN:
                 return {**self.kept.record()["verdict"], "done": "before"}
+            self.check_not_cancelled()
             try:
                 self._check_nobody_elses()
                 if self.state in ("", BEGUN):
@@ -107,6 +108,11 @@ class MirrorMove:
                 if left:
                     raise UserError(f"{self.title}: {problem or 'interrupted'}", left) from problem
                 raise
+
+    def check_not_cancelled(self) -> None:
+        """Raises UserError where it is being called off: MirrorMaker may have lost where it was."""
+        if self.state == CANCELLING:
+            raise UserError(f"{self.title}: it is being called off.", "Run it with --live --cancel to end that.")
 
     def _begin(self) -> None:
         source, target = self.source, self.target
@@ -126,6 +132,12 @@ class MirrorMove:
     def mirror(self) -> None:
         """MirrorMaker runs in the target's pod, between the addresses of now."""
         source, target = self.source, self.target
+        lost = set(internal_topics(self.id)) - set(target.topics()) if self.state == FOLLOWING else set()
+        if lost:
+            raise UserError(
+                f"{self.title}: MirrorMaker's own topics are gone at the target: {', '.join(sorted(lost))}. It would copy all again.",
+                "Begin anew: --live --cancel, then delete the target's topics, then --live.",
+            )
         self.has_pod()
         self.choose(source, target)
         record = self.kept.record()
@@ -186,6 +198,7 @@ class MirrorMove:
         """What is known of the mirror, for people and programs."""
         record = self.kept.record()
         topics = self.source.topics()
+        compared = self.comparison
         return {
             "verdict": FOLLOWING,
             "move": self.id,
@@ -194,7 +207,8 @@ class MirrorMove:
             "target": record["target"],
             "copies": record["copies"],
             "notMirrored": not_mirrored(topics),
-            **self.comparison.figures(),
+            "deletedAtSource": sorted({topic for topic, _ in compared.compared} - set(topics)),
+            **compared.figures(topics),
         }
 
 

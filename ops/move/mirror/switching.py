@@ -21,7 +21,7 @@ from ops.move.mirror.checks import delete_command
 from ops.move.mirror.pairs import ComparedPartitions
 from ops.move.mirror.pod import Group
 from ops.move.mirror.properties import internal_topics
-from ops.move.mirror.run import ENDING, FOLLOWING, MIRRORING, MirrorMove
+from ops.move.mirror.run import CANCELLING, ENDING, FOLLOWING, MIRRORING, MirrorMove
 from ops.move.pods import sweep
 
 _STILL = 5.0  # seconds in which no record may come
@@ -37,6 +37,7 @@ def switch(move: MirrorMove) -> dict[str, Any]:
         if move.state == PROVEN:
             sweep(move.targets[0].api, move.targets[0].settings.namespace.name, move.id)  # a cut run's
             return {**move.kept.record()["verdict"], "done": "before"}
+        move.check_not_cancelled()
         if move.state not in (FOLLOWING, ENDING):
             raise UserError(f"{move.title}: there is no mirror that has caught up.", "Run it with --live first.")
         if move.state == FOLLOWING:
@@ -58,7 +59,9 @@ def _bring_the_rest(move: MirrorMove) -> None:
     move.tell("comparing", "what is left")
     comparison.finish(ends)
     move.tell("setting the groups' offsets", ", ".join(sorted(groups)[:10]))
-    told, lost = _set_groups(move, _idle_groups(move), set(ends))
+    groups = _idle_groups(move)
+    told, lost = _set_groups(move, groups, set(ends))
+    _check_unmoved(move, groups)
     _check_still(move, ends)
     verdict = {
         **move.report(),
@@ -118,6 +121,17 @@ def _idle_groups(move: MirrorMove) -> dict[str, Group]:
     return groups
 
 
+def _check_unmoved(move: MirrorMove, before: Mapping[str, Group]) -> None:
+    """The groups stand where they stood when their offsets were taken. Raises UserError."""
+    now = _idle_groups(move)
+    moved = sorted(name for name in {*before, *now} if name not in before or name not in now or before[name].offsets != now[name].offsets)
+    if moved:
+        raise UserError(
+            f"{move.title}: groups of the source have read on meanwhile: {', '.join(moved[:10])}.",
+            "Stop these consumers, and run it again: what they have read would be read twice.",
+        )
+
+
 def _set_groups(
     move: MirrorMove, groups: Mapping[str, Group], mirrored: Set[Partition]
 ) -> tuple[dict[str, dict[str, list[int]]], dict[str, list[str]]]:
@@ -174,9 +188,10 @@ def cancel(move: MirrorMove) -> dict[str, Any]:
             return found
         if move.state == ENDING:
             raise UserError(f"{move.title}: everything was switched already.", "Run it with --live --switch to end it.")
-        copied = move.state in (MIRRORING, FOLLOWING)
+        copied = move.state in (MIRRORING, FOLLOWING, CANCELLING)
         try:
             if copied:
+                move.kept.save(state=CANCELLING)  # without its topics MirrorMaker would copy all anew
                 _remove_topics(move)
             move.pod.remove()
         except (UserError, Broken, ApiError) as problem:

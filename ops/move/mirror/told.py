@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ops.move.mirror import checks
-from ops.move.mirror.run import BEGUN, ENDING, FOLLOWING, MIRRORING, MirrorMove
+from ops.move.mirror.run import BEGUN, CANCELLING, ENDING, FOLLOWING, MIRRORING, MirrorMove
 from ops.move.mirror.switching import cancel, switch
 
 _NAMED = 10  # of many
@@ -62,6 +62,8 @@ class KafkaMove:
         state = self.move.state
         if state == ENDING:
             return f"Everything is at the target, and compared. `{command} --switch` goes on."
+        if state == CANCELLING:
+            return f"The source is as it was. `{command} --cancel` goes on."
         if state in (MIRRORING, FOLLOWING):
             step = f"`{command}` goes on" + (f", and so does `{command} --switch`" if state == FOLLOWING else "")
             return f"The source is as it was, and what was copied stays. {step}; `{command} --cancel` ends the mirror."
@@ -77,6 +79,7 @@ class KafkaMove:
             yield f"  Each partition that it makes has {_count(verdict['copies'], 'copy', 'copies')}."
             for warning in checks.warnings(verdict):
                 yield f"  {warning}"
+            yield from _deleted(verdict)
             yield "Next: stop the producers, then the consumers, and switch:"
             yield f"  {command} --switch"
             yield f"To call it off: {command} --cancel"
@@ -98,6 +101,9 @@ class KafkaMove:
             return
         target = verdict["target"]
         yield f"{self.title}: everything is on stack {target['stack']}. {_compared(verdict)}"
+        yield from _deleted(verdict)
+        for topic, why in verdict["notMirrored"].items():
+            yield f"  Topic {topic} hasn't come along: {why}."
         for name, partitions in verdict["offsetsNotSet"].items():
             yield f"  Group {name}: offsets of {_several(partitions)} have nowhere to go: these partitions weren't mirrored."
         yield f"Groups that go on where they stood: {_several(verdict['groups']) or 'none'}"
@@ -108,6 +114,11 @@ class KafkaMove:
         yield f"Later, when nobody wants stack {source} back (its volumes are retained until they are pruned):"
         yield f"  pulumi destroy --stack {source}"
         yield f"  python -m ops volumes prune --stack {source}"
+
+
+def _deleted(verdict: dict[str, Any]) -> Iterator[str]:
+    if verdict["deletedAtSource"]:
+        yield f"  Deleted at the source meanwhile, and at the target still: {_several(verdict['deletedAtSource'])}."
 
 
 def _compared(verdict: dict[str, Any]) -> str:
