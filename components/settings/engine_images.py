@@ -1,4 +1,6 @@
-"""The images of the engines that accept a tier, as the settings name them: `canary.engines`."""
+"""The images of the engines that accept a tier, and of live moves, as the settings name
+them: `canary.engines`.
+"""
 
 from typing import Annotated
 
@@ -10,10 +12,13 @@ from components.settings.section import More, Section
 DEFAULT_CLIENT = "docker.io/library/python:3.13-slim"
 DEFAULT_POSTGRESQL = "docker.io/library/postgres:17"
 DEFAULT_KAFKA = "docker.io/apache/kafka:4.4.0"
+DEFAULT_MIRROR = "docker.io/apache/kafka:4.3.1"
 
 
 class EngineImages(Section):
-    """The images for `python -m ops accept`, which the cluster's nodes can pull or have."""
+    """The images for `python -m ops accept` and for live moves, which the cluster's nodes can pull
+    or have.
+    """
 
     client: Annotated[
         str,
@@ -33,3 +38,9 @@ class EngineImages(Section):
         AfterValidator(values.image),
         More("With a digest it is always the same one"),
     ] = DEFAULT_KAFKA
+    mirror: Annotated[
+        str,
+        Field(description="an image with Java 17 or newer, and MirrorMaker 2 of Kafka 4 in /opt/kafka", examples=[DEFAULT_MIRROR]),
+        AfterValidator(values.image),
+        More("It runs in live moves of Kafka, at the target. See [docs/migrate.md](docs/migrate.md#kafka-while-it-runs)"),
+    ] = DEFAULT_MIRROR

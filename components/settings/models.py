@@ -168,7 +168,10 @@ class CanarySettings(Section):
     ] = None
     engines: Annotated[
         EngineImages,
-        Field(description="a mapping with the images of `python -m ops accept`", examples=["{postgresql: docker.io/library/postgres:17}"]),
+        Field(
+            description="a mapping with the images of `python -m ops accept` and of live moves",
+            examples=["{postgresql: docker.io/library/postgres:17}"],
+        ),
         More("See [docs/accept.md](docs/accept.md)"),
     ] = EngineImages.model_construct()
     engine: Annotated[

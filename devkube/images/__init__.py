@@ -109,6 +109,7 @@ _RECIPES: dict[str, tuple[Callable[[], Path], Callable[[Path, Path], ImageConfig
     "postgresql": (engines.postgresql_source, engines.postgresql),
     "kafka": (kafka.kafka_source, kafka.kafka),
     "connect": (kafka.connect_source, kafka.kafka),  # of one test, tests/integration/test_cdc.py
+    "mirror": (kafka.mirror_source, kafka.kafka),  # of live moves of Kafka
 }
 
 

@@ -1,4 +1,6 @@
-"""The images of Kafka and of Connect with Debezium: jars by Maven, Java from Debian's packages."""
+"""The images of Kafka, of Connect with Debezium, and of MirrorMaker: jars by Maven, Java from
+Debian's packages.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +35,11 @@ def connect_source() -> Path:
     Raises MachineError.
     """
     return _source("Connect", POM.with_name("connect-pom.xml"), JARS.with_name("connect-jars.txt"))
+
+
+def mirror_source() -> Path:
+    """A folder with Java's unpacked packages, and the jars of MirrorMaker. Raises MachineError."""
+    return _source("MirrorMaker", POM.with_name("mirror-pom.xml"), JARS.with_name("mirror-jars.txt"))
 
 
 def _source(of: str, pom: Path, written: Path) -> Path:

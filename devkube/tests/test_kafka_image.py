@@ -74,9 +74,10 @@ def test_the_image_finds_java_wherever_its_package_has_it(tmp_path: Path) -> Non
 
 KAFKA = {"kafka_2.13": "4.4.0", "kafka-tools": "4.4.0", "log4j-slf4j-impl": "2.25.5"}
 CONNECT = {"debezium-connector-postgres": "3.6.1.Final", "connect-runtime": "4.3.1", "connect-json": "4.3.1", "log4j-slf4j-impl": "2.25.5"}
+MIRROR = {"connect-mirror": "4.3.1", "log4j-slf4j-impl": "2.25.5"}
 
 
-@pytest.mark.parametrize(("image", "versions"), [("kafka", KAFKA), ("connect", CONNECT)])
+@pytest.mark.parametrize(("image", "versions"), [("kafka", KAFKA), ("connect", CONNECT), ("mirror", MIRROR)])
 def test_every_jar_has_one_digest_and_the_versions_are_those_that_are_asked_for(image: str, versions: dict[str, str]) -> None:
     lines = [line.split() for line in kafka.JARS.with_name(f"{image}-jars.txt").read_text().splitlines()]
     names = [name for _, name in lines]

@@ -30,9 +30,9 @@ _MOST = 32  # moves side by side
 @click.option("--parallel", type=click.IntRange(1, _MOST), default=3, show_default=True, help="How many volumes at a time.")
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would be done, and what keeps it from being done; copy nothing.")
 @click.option("--verify", is_flag=True, help="Of a move that is done: read the target again, and compare.")
-@click.option("--live", is_flag=True, help="PostgreSQL, while it runs: a standby on the target that follows the source.")
-@click.option("--switch", is_flag=True, help="With --live: close the source, promote the standby, and free the target's claim.")
-@click.option("--cancel", is_flag=True, help="With --live: remove the standby, its copy and its replication slot.")
+@click.option("--live", is_flag=True, help="PostgreSQL or Kafka, while it runs: a standby, or MirrorMaker 2, that follows the source.")
+@click.option("--switch", is_flag=True, help="With --live: bring the last of the source, and end the standby or the mirror.")
+@click.option("--cancel", is_flag=True, help="With --live: remove the standby with its copy, or the mirror.")
 @click.option("--json", "as_json", is_flag=True, help="The verdicts as JSON, and progress as JSON lines to standard error.")
 def move(
     *,
@@ -56,8 +56,8 @@ def move(
     is. What was copied is read back by another pod, and compared: contents, owners, modes, times,
     links, holes, attributes. A move that was cut goes on when it is run again.
 
-    With --live PostgreSQL goes on while it is copied, for services whose settings have
-    engine.postgresql. The switch is a step of its own: --live --switch.
+    With --live PostgreSQL or Kafka goes on while it is copied, for services whose settings have
+    engine.postgresql or engine.kafka. The switch is a step of its own: --live --switch.
 
     Exit status: 0 everything is there, 1 something isn't, or could not be moved.
     """
@@ -121,11 +121,11 @@ def _live(
     if not live:
         raise UserError(f"--{given[0]} is a step of a live move.", f"Works: --live --{given[0]}")
     if source is None or target is None:
-        raise UserError("--live is from a stack to a stack: a folder runs no PostgreSQL.", "Works: --from dev --to aws --live")
+        raise UserError("--live is from a stack to a stack: a folder runs nothing.", "Works: --from dev --to aws --live")
     if len(given) > 1 or "verify" in given:
         named = " and ".join(f"--{each}" for each in given)
         raise UserError(f"--live can't be given with {named}.", "Give --live alone, or with one of --plan, --switch, --cancel.")
-    from ops.move.live import session  # noqa: PLC0415
+    from ops.move import live_session as session  # noqa: PLC0415
 
     found = session.moves(_stack(source), _stack(target), service, ordinal, as_json=as_json)
     if given == ["plan"]:

@@ -50,11 +50,14 @@ def unproven_from(claim: str) -> str:
     """
     for record in all_records():
         with suppress(KeyError, TypeError):
-            if record["state"] != PROVEN and record["source"].get("uid") == claim:
+            source = record["source"]
+            # A live move of Kafka is of all brokers' claims.
+            if record["state"] != PROVEN and claim in (source.get("uid"), *(each["uid"] for each in source.get("claims", []))):
                 target = record["target"]
                 where = f"--to {target['stack']}" if "stack" in target else f"--to-folder {shlex.quote(str(Path(target['folder']).parent))}"
+                service = f" --service {source['service']}" if "service" in source else ""
                 live = " --live" if record.get("live") else ""
-                return f"python -m ops move --from {record['source']['stack']} {where}{live}"
+                return f"python -m ops move --from {source['stack']} {where}{service}{live}"
     return ""
 
 

@@ -7,7 +7,7 @@ They are root, because a volume's files are anybody's, with as few capabilities 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -154,12 +154,21 @@ class MovePod:
 
 
 def start(
-    api: KubeApi, settings: Settings, made: Json, data: Mapping[str, str], *, claim: Json, run: str, other_image: str = OTHER_IMAGE
+    api: KubeApi,
+    settings: Settings,
+    made: Json,
+    data: Mapping[str, str],
+    *,
+    claim: Json,
+    run: str,
+    other_image: str = OTHER_IMAGE,
+    look: Callable[[Json], None] = lambda _: None,
 ) -> ProbePod:
-    """Make a pod that mounts a claim, with its files `data`, and wait until it runs.
+    """Make a pod for a claim, with its files `data`, and wait until it runs.
 
-    `other_image` is what to do about an image that can't be pulled. Raises UserError, also where
-    another run has made it, and ApiError.
+    `other_image` is what to do about an image that can't be pulled. `look` gets the pod as long as
+    it doesn't run, and may raise. Raises UserError, also where another run has made it, and
+    ApiError.
     """
     namespace, name = settings.namespace.name, claim["metadata"]["name"]
     script = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": made["metadata"], "data": data, "immutable": True}
@@ -174,7 +183,8 @@ def start(
     uids = {pod.uid, claim["metadata"]["uid"]}
     watch = StartWatch(api, started, created=pod.created, timeouts=Timeouts(), events=lambda: events_about(api, namespace, uids))
     try:
-        while not watch.has_started(pod.read()):
+        while not watch.has_started(found := pod.read()):
+            look(found)
             time.sleep(objects.POLL)
     except NotProven as problem:
         raise UserError(f"claim {namespace}/{name}: {problem.sentence}", problem.hint) from None

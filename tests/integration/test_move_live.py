@@ -189,7 +189,9 @@ def check_target(stacks: Stacks) -> None:
 def test_a_client_writes_until_the_switch_and_everything_is_there(stacks: Stacks) -> None:
     page = (paths.ROOT / "docs/migrate.md").read_text(encoding="utf-8")
     run = [" ".join(("python -m ops", *ARGUMENTS, *more)) for more in (["--plan"], [], ["--switch"])]
-    assert re.findall(r"^ *\$ (python -m ops move .*--live.*)$", page, re.MULTILINE) == run, "what the page shows is what is run here"
+    assert re.findall(r"^ *\$ (python -m ops move .*--service postgres --live.*)$", page, re.MULTILINE) == run, (
+        "what the page shows is what is run here"
+    )
     stacks.sql(SOURCE, "CREATE DATABASE shop")
     stacks.sql(SOURCE, "CREATE EXTENSION amcheck", "shop")
     done = stacks.move("--plan")

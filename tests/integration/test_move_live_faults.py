@@ -11,6 +11,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,18 @@ import yaml
 from kubernetes import client
 from kubernetes.stream import stream
 
+from components.kube.portforward import PortForward
 from devkube import paths
 from devkube.cluster import Access, EmbeddedCluster
-from devkube.images import build_image
+from devkube.images import build_image, reference
+from ops.kube import open_api
+from ops.move.live.calls import call
 from tests import kubeconfig
 from tests.conftest import eventually
 from tests.faults.relay import Relay
 from tests.integration import test_move_live as live
 from tests.integration.move_stacks import LEVEL, MIB, OURS, SOURCE, TARGET, begin, directory_of
-from tests.integration.page_consumers import PASSWORD
+from tests.integration.page_consumers import PASSWORD, ready
 from tests.integration.test_move_live import Stacks, check_target, fill, slots, wait_for
 from tests.program import Program
 
@@ -99,6 +103,32 @@ def test_a_connection_to_the_source_that_drops_in_mid_copy_is_named(relayed: tup
     assert not [each for each in directory_of(behind.core, TARGET).iterdir() if each.name != "lost+found"]
     to_the_end(behind)
     check_target(behind)
+
+
+def test_what_is_silent_for_a_minute_is_alive(embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api) -> None:
+    """The API server, kubelet and container runtime answer pings: a long check says nothing."""
+    del embedded  # its image is the canary's, which is there
+    server = ["python3", "-m", "http.server", "8000", "--bind", "127.0.0.1"]
+    container = {"name": "c", "image": reference("python"), "command": server}
+    pod = {"metadata": {"name": "silent"}, "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]}}
+    core.create_namespaced_pod("default", pod)
+    path = "/api/v1/namespaces/default/pods/silent"
+    try:
+        eventually(lambda: ready(core.read_namespaced_pod("silent", "default")), "it runs", 60)
+        with ThreadPoolExecutor() as pool:
+            sleep = ["python3", "-c", "import time; time.sleep(60); print('awake')"]
+            said = pool.submit(call, open_api(access.context, str(access.kubeconfig)), path, "c", sleep, longest=90)
+            forward = PortForward(open_api(access.context, str(access.kubeconfig)), path, 8000)
+            end = time.monotonic() + 60
+            while time.monotonic() < end:
+                forward.keep_alive()
+                assert forward.receive() == b"" and not forward.ended, forward.reason
+                time.sleep(0.2)
+            forward.write(b"GET / HTTP/1.0\r\n\r\n")
+            eventually(lambda: forward.receive().startswith(b"HTTP/1.0 200"), "it answers", 20)
+            assert said.result() == "awake\n"
+    finally:
+        core.delete_namespaced_pod("silent", "default", grace_period_seconds=0)
 
 
 def test_a_source_that_cannot_be_reached_in_the_switch_is_opened_once_it_can(relayed: tuple[Relay, Stacks]) -> None:

@@ -254,6 +254,14 @@ def test_a_strangers_file_keeps_a_move_from_beginning(tmp_path: Path) -> None:
     assert not (tmp_path / volume.MARKER).exists()
 
 
+def test_what_was_lost_on_the_way_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("source", "target"):
+        monkeypatch.setattr(f"ops.move.live.{module}.call", lambda *_, **__: "")
+    for ask in (source().password, lambda: Target(side(Cluster({})), source(), "m", "r").volume("look")):
+        with pytest.raises(Broken, match="lost on the way"):
+            ask()
+
+
 def test_a_password_is_kept_for_one_user_alone(tmp_path: Path) -> None:
     for text, kept in (("a:b\\c", "*:*:*:*:a\\:b\\\\c\n"), ("", "")):
         volume.password(text, tmp_path)
@@ -276,7 +284,7 @@ def test_the_shell_of_the_source_gives_what_the_images_variables_say(tmp_path: P
     assert run("variables") == f"{tmp_path}\nme\n{found.st_uid}:{found.st_gid}\n\n"
     (tmp_path / "postmaster.pid").write_text(f"1\n{tmp_path}\n1700000000\n5433\n/tmp\n*\n")
     assert run("variables").splitlines()[3] == "5433"
-    assert run("password") == "of a file"
+    assert run("password") == "of a file\n"
 
 
 def test_a_volume_is_not_pruned_before_its_live_move_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +300,7 @@ def test_a_volume_is_not_pruned_before_its_live_move_is_proven(tmp_path: Path, m
     ("arguments", "says"),
     [
         (["--from", "dev", "--to", "aws", "--switch"], "--switch is a step of a live move"),
-        (["--from", "dev", "--to-folder", "x", "--live"], "a folder runs no PostgreSQL"),
+        (["--from", "dev", "--to-folder", "x", "--live"], "a folder runs nothing"),
         (["--from", "dev", "--to", "aws", "--live", "--plan", "--switch"], "can't be given with --switch and --plan"),
         (["--from", "dev", "--to", "aws", "--live", "--verify"], "can't be given with --verify"),
     ],

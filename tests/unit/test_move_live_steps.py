@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Callable
@@ -11,13 +12,16 @@ from typing import Any, cast
 
 import pytest
 
+from components.kube.errors import ApiError
 from ops.errors import UserError
+from ops.move import live_session as session
 from ops.move.conversation import Broken
 from ops.move.live import calling_off, switching
 from ops.move.live import run as steps
 from ops.move.live.calling_off import cancel
 from ops.move.live.run import BEGUN, CLOSING, FOLLOWING, PROMOTED, PROMOTING, LiveMove
 from ops.move.live.switching import switch
+from ops.move.live.told import PostgresqlMove
 from tests.unit.test_move_live import FACTS
 from tests.unit.test_move_plan import Cluster, claim, pod, side
 
@@ -262,6 +266,49 @@ def test_once_the_promotion_was_asked_for_there_is_only_forward(made: tuple[Live
     assert switch(move)["done"] == "before"
 
 
+@pytest.mark.parametrize("came", [True, False])
+def test_a_promotion_of_which_no_answer_came_is_told_without_its_pause(made: tuple[LiveMove, Ends, Cluster], *, came: bool) -> None:
+    move, ends, _ = made
+    following(move)
+    ends.fails["promote"] = Broken("the network is gone")
+    with pytest.raises(Broken):
+        switch(move)
+    ends.standby = not came
+    verdict = switch(move)
+    assert (verdict["verdict"], verdict["lsn"]) == ("proven", "0/1")
+    said = " ".join(PostgresqlMove(move).said("switch", {**verdict, "version": 170002}, "move"))
+    assert ("s after the source was closed" in said) is not came
+
+
+def test_a_full_disk_of_this_machine_opens_the_source_again(made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch) -> None:
+    move, ends, _ = made
+    following(move)
+    save = move.kept.save
+
+    def full(**changes: Any) -> None:
+        if changes.get("state") == PROMOTING:
+            raise OSError(28, "No space left on device")
+        save(**changes)
+
+    monkeypatch.setattr(move.kept, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        switch(move)
+    assert ends.open == ["shop"]
+    assert "promote" not in ends.done
+
+
+def test_what_the_api_refuses_in_a_switch_is_told_with_what_is_so_then(
+    made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, ends, _ = made
+    following(move)
+    monkeypatch.setattr(session, "raise_on_hangup", lambda: None)
+    ends.fails["flushed"] = ApiError("the API answered 500", 500, "no")
+    with pytest.raises(UserError, match="answered") as caught:
+        session.run([PostgresqlMove(move)], "switch", "move", as_json=True)
+    assert "The source is open." in caught.value.hint
+
+
 def test_one_that_somebody_else_has_promoted_is_refused(made: tuple[LiveMove, Ends, Cluster]) -> None:
     move, ends, _ = made
     following(move)
@@ -353,6 +400,22 @@ def test_without_the_sources_pod_the_target_is_emptied_and_the_rest_is_said(
     assert not move.state
 
 
+def test_a_source_that_was_stopped_meanwhile_is_said_with_what_helps(
+    made: tuple[LiveMove, Ends, Cluster],
+) -> None:
+    move, _, _ = made
+    for state, says in (
+        ("", "move without --live"),
+        (FOLLOWING, "Start it again, or .*--live --cancel"),
+        (PROMOTING, "--live --switch then"),
+    ):
+        move.kept.save(state=state)
+        move._source = None
+        with pytest.raises(UserError, match="takes one running pod") as caught:
+            switch(move) if state else move.source
+        assert re.search(says, caught.value.hint), caught.value.hint
+
+
 def test_a_copy_whose_pod_is_lost_is_removed_when_the_move_is_called_off(made: tuple[LiveMove, Ends, Cluster]) -> None:
     move, ends, cluster = made
     following(move)
@@ -365,6 +428,15 @@ def test_a_copy_whose_pod_is_lost_is_removed_when_the_move_is_called_off(made: t
     ends.done.clear()
     assert cancel(move)
     assert ends.done[:5] == ["runs", "remove", "start", "stop", "volume"]
+
+
+def test_a_copy_that_a_killed_run_has_begun_ends_with_its_pod_before_it_is_removed(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, ends, _ = made
+    following(move)
+    move.kept.save(state=BEGUN)
+    ends.done.clear()
+    assert cancel(move)
+    assert ends.done[:4] == ["remove", "start", "stop", "volume"]
 
 
 def test_a_promoted_target_is_handed_over_without_the_source(made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import shlex
 from ops.errors import UserError
 from ops.move.claims import refusals
 from ops.move.kept import PROVEN
-from ops.move.live.run import CANCELLING, PROMOTED, PROMOTING, LiveMove
+from ops.move.live.run import BEGUN, CANCELLING, PROMOTED, PROMOTING, LiveMove
 from ops.move.live.sql import OPTIONS, identifier, literal
 
 
@@ -23,8 +23,9 @@ def cancel(move: LiveMove) -> bool:
         if move.state in (PROMOTING, PROMOTED):
             raise UserError(f"{move.title}: the target was promoted already.", "Run it with --live --switch to end it.")
         unreached = move.reach()
+        copying = move.state == BEGUN  # a copy that a killed run has begun may go on there
         move.kept.save(state=CANCELLING)
-        left = [*_closed(move, unreached), *_copied(move), *slot_left(move, unreached)]
+        left = [*_closed(move, unreached), *_copied(move, copying=copying), *slot_left(move, unreached)]
         if left:
             raise UserError(
                 f"{move.title}: it isn't called off yet. This is left:\n" + "\n".join(f"  {each}" for each in left),
@@ -49,13 +50,13 @@ def _closed(move: LiveMove, unreached: str) -> list[str]:
     return move.tried(f"closed databases of the source, which `{way_back(move)[0]}` opens", reopen)
 
 
-def _copied(move: LiveMove) -> list[str]:
+def _copied(move: LiveMove, *, copying: bool) -> list[str]:
     """Pod and copy of the target, removed; what is left of them."""
     target, side = move.target, move.target_side
 
     def clear() -> None:
         if side.is_bound:  # else nothing was ever written
-            if not target.runs():
+            if copying or not target.runs():
                 users = list(refusals(side, writes=True, move=move.id))
                 if users:
                     raise UserError("; ".join(users))

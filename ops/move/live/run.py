@@ -5,7 +5,6 @@ Nothing is written to the source but a replication slot.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,13 +22,11 @@ from ops.move.live import checks
 from ops.move.live.bridge import Bridge
 from ops.move.live.catching_up import Told, catch_up, check_indexes
 from ops.move.live.manifest import TUNNEL
-from ops.move.live.source import Source, find, remembered
-from ops.move.live.target import Target
-from ops.volumes.listing import readable
+from ops.move.live.source import NotRunning, Source, find, remembered
+from ops.move.live.target import Target, copied
 
 BEGUN, FOLLOWING, CLOSING, PROMOTING, PROMOTED = "begun", "following", "closing", "promoting", "promoted"
 CANCELLING = "cancelling"
-_PROGRESS = re.compile(r"(\d+)/(\d+) kB")
 
 
 class LiveMove:
@@ -55,7 +52,14 @@ class LiveMove:
     def source(self) -> Source:
         """The source's pod, found once. Raises UserError, Broken and ApiError."""
         if self._source is None:
-            self._source = find(self.source_side)
+            try:
+                self._source = find(self.source_side)
+            except NotRunning as problem:
+                if self.state in ("", PROVEN):
+                    raise
+                promoting = self.state in (PROMOTING, PROMOTED)
+                how = "--live --switch then goes on" if promoting else "or call the move off: --live --cancel, which empties the target"
+                raise UserError(problem.message, f"Start it again, {how}.") from None
         return self._source
 
     def reach(self) -> str:
@@ -185,10 +189,8 @@ class LiveMove:
             raise UserError("; ".join(users))
 
     def _hear(self, line: str) -> None:
-        found = _PROGRESS.search(line)
-        if found:
-            done, whole = (int(each) * 1024 for each in found.groups())
-            self.tell("copying", f"{readable(done)} of {readable(max(done, whole))}")
+        if how_far := copied(line):
+            self.tell("copying", how_far)
 
     @contextmanager
     def _bridge(self) -> Iterator[Bridge]:

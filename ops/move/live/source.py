@@ -12,11 +12,16 @@ from components.kube.api import Json
 from components.kube.mounts import claims_mounted_by
 from ops.errors import UserError
 from ops.move.claims import ClaimSide
+from ops.move.conversation import Broken
 from ops.move.live.calls import call
 from ops.move.live.sql import CLOSE, END_SESSIONS, FACTS, FLUSHED, OLDEST, OPEN, OPTIONS, WHO, answer, drop_slot, literal, reopen, script
 
 POD = Path(__file__).with_name("pod")
 PORT = 5432  # where the server's own postmaster.pid doesn't say it
+
+
+class NotRunning(UserError):
+    """No pod runs on the claim, or more than one does."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class Source:
 
     def password(self) -> str:
         """The superuser's password, which is kept nowhere; empty where the image has none."""
-        return call(self.side.api, self.path, self.container, _command("password"))
+        return _lines(call(self.side.api, self.path, self.container, _command("password")), 1)[0]
 
     def facts(self) -> dict[str, Any]:
         """What has to be known of it (sql.FACTS). Raises UserError, Broken and ApiError."""
@@ -112,7 +117,7 @@ def find(side: ClaimSide) -> Source:
     running = [each for each in pods if each["status"].get("phase") == "Running" and not each["metadata"].get("deletionTimestamp")]
     if len(pods) != 1 or len(running) != 1:
         names = ", ".join(each["metadata"]["name"] for each in pods)
-        raise UserError(
+        raise NotRunning(
             f"{where}: a live move takes one running pod that mounts it, and there is {names or 'none'}.",
             "Where PostgreSQL is stopped, move without --live.",
         )
@@ -120,7 +125,7 @@ def find(side: ClaimSide) -> Source:
     name = pod["metadata"]["name"]
     path = objects.namespaced(namespace, "pods", name)
     container, mount = _mounting(pod, side.name)
-    data, user, owner, port = [*call(side.api, path, container["name"], _command("variables")).split("\n"), *[""] * 4][:4]
+    data, user, owner, port = _lines(call(side.api, path, container["name"], _command("variables")), 4)
     if not data or Path(mount["mountPath"]) not in Path(data).parents:
         raise UserError(
             f"pod {name}: PGDATA ({data or 'which is not set'}) isn't a folder below {mount['mountPath']}, where the claim is mounted.",
@@ -138,6 +143,14 @@ def find(side: ClaimSide) -> Source:
         _owner(pod, container, owner),
         int(port) if port.isdigit() else 5432,
     )
+
+
+def _lines(said: str, number: int) -> list[str]:
+    """So many lines of an answer. Raises Broken where one was lost on the way: exec may do that."""
+    *lines, rest = said.split("\n")
+    if len(lines) < number or rest:
+        raise Broken("what the source's container answers was lost on the way", passing=True)
+    return lines[:number]
 
 
 def _mounting(pod: Json, claim: str) -> tuple[Json, Json]:

@@ -76,15 +76,15 @@ def _promote(move: LiveMove, bridge: Bridge) -> None:
         _close(move)
         flushed = move.source.flushed()
         _wait_for(move, flushed, bridge)
+        move.kept.save(state=PROMOTING, lsn=flushed)
     except BaseException:
         if not asked:
             with undisturbed():
                 _open_again(move)
         raise
     with deferred():  # from here on there is one way: forward
-        move.kept.save(state=PROMOTING)
         move.target.promote()
-        move.kept.save(state=PROMOTED, pauseSeconds=round(time.monotonic() - began, 2), lsn=flushed)
+        move.kept.save(state=PROMOTED, pauseSeconds=round(time.monotonic() - began, 2))
 
 
 def _close(move: LiveMove) -> None:

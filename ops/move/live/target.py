@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 from collections.abc import Callable
@@ -22,14 +23,25 @@ from ops.move.live.calls import call
 from ops.move.live.manifest import FIXED, RUN, STOPPING, TUNNEL, files, manifest
 from ops.move.live.source import Source
 from ops.move.live.sql import ENCODING, OPTIONS, answer, conninfo, reopen, script
+from ops.volumes.listing import readable
 
 PORT = 15432  # of the tunnel, on the pod's loopback
 LOG = "/tmp/log"
 HOURS = 3600 * 24 * 7  # seconds that copying and checking may take
 _STARTING = 3600 * 6  # seconds in which the standby has replayed what was written while it was copied
 _PROMOTING = 45  # seconds for the promotion, before the statement ends by itself
+_PROGRESS = re.compile(r"(\d+)/(\d+) kB")
 _OTHER_IMAGE = "It is the source's own: the target's nodes have to get it as well."
 _BOTH = 30  # seconds from one container's start to the other's
+
+
+def copied(line: str) -> str:
+    """How far pg_basebackup is, by a line of it; empty where it says something else."""
+    found = _PROGRESS.search(line)
+    if not found:
+        return ""
+    done, whole = (int(each) * 1024 for each in found.groups())
+    return f"{readable(done)} of {readable(max(done, whole))}"
 
 
 class Target:
@@ -88,7 +100,10 @@ class Target:
         """A step of volume.py's: `look`, `begin` or `finish`. Raises Broken and ApiError."""
         root = self.source.mount["mountPath"]
         said = self._in_tunnel("python3", "-IB", "/move/volume.py", step, root, self.source.data, self.move, longest=600)
-        found: dict[str, Any] = json.loads(said)
+        try:
+            found: dict[str, Any] = json.loads(said)
+        except ValueError:
+            raise Broken("what the target's volume has was lost on the way", passing=True) from None
         return found
 
     def keep_password(self, password: str) -> None:

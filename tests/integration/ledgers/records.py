@@ -2,10 +2,16 @@
 
     records.py write BOOTSTRAP FIRST SECONDS
     records.py read BOOTSTRAP
+    records.py commit BOOTSTRAP GROUP COUNT
+    records.py next BOOTSTRAP GROUP
+    records.py topics BOOTSTRAP
+    records.py brokers BOOTSTRAP
 
 `write` says `begun` at its first acknowledgement. The last line is JSON: of `write` how many
 records the brokers have acknowledged from FIRST on, and what else the producer was told; of `read`
 how many there are, the highest number, and those that come twice, late or with another content.
+`commit` has a group read so many records, and says the last one's number; `next` says the number of
+the record that the group reads next; `topics` says all names, `brokers` how many there are.
 """
 
 from __future__ import annotations
@@ -32,12 +38,12 @@ def content(number: int) -> str:
 
 
 def make_topic(bootstrap: str) -> None:
-    """With the brokers' own settings, as soon as all three are there; it may be there already."""
+    """With the brokers' own settings, as soon as all are there; it may be there already."""
     admin, end = AdminClient({**SETTINGS, "bootstrap.servers": bootstrap}), time.monotonic() + STARTING
     while True:
         try:
             found = admin.list_topics(timeout=5)
-            if len(found.brokers) == 3 and TOPIC not in found.topics:
+            if len(found.brokers) == len(bootstrap.split(",")) and TOPIC not in found.topics:
                 for future in admin.create_topics([NewTopic(TOPIC, num_partitions=1)]).values():
                     future.result()
             elif TOPIC in found.topics and all(each.leader >= 0 for each in found.topics[TOPIC].partitions.values()):
@@ -128,6 +134,40 @@ def read(bootstrap: str) -> dict[str, object]:
     return {"records": count, "last": last, "wrong": wrong[:10], "unread": end - offset}
 
 
+def of_group(bootstrap: str, group: str, count: int, *, commits: bool) -> int:
+    """Read so many records as a member of a group; the number of the last one."""
+    consumer = Consumer(
+        {**SETTINGS, "bootstrap.servers": bootstrap, "group.id": group, "auto.offset.reset": "error", "enable.auto.commit": False}
+    )
+    if commits:  # from the beginning
+        consumer.assign([TopicPartition(TOPIC, 0, 0)])
+    else:
+        consumer.subscribe([TOPIC])
+    last, left, patience = 0, count, time.monotonic() + STARTING
+    while left and time.monotonic() < patience:
+        for message in consumer.consume(min(left, 500), timeout=1):
+            if message.error():
+                sys.exit(str(message.error()))
+            last, left = int(message.value().split()[0]), left - 1
+            if commits and not left:
+                consumer.commit(message, asynchronous=False)
+    consumer.close()
+    if left:
+        sys.exit(f"{left} records didn't come")
+    return last
+
+
+def main(step: str, servers: str, *more: str) -> object:
+    """What a step says in its last line."""
+    if step == "write":
+        return write(servers, int(more[0]), float(more[1]))
+    if step in ("commit", "next"):
+        return of_group(servers, more[0], int(more[1]) if step == "commit" else 1, commits=step == "commit")
+    if step in ("topics", "brokers"):
+        found = AdminClient({**SETTINGS, "bootstrap.servers": servers}).list_topics(timeout=10)
+        return sorted(found.topics) if step == "topics" else len(found.brokers)
+    return read(servers)
+
+
 if __name__ == "__main__":
-    step, servers, *more = sys.argv[1:]
-    print(json.dumps(write(servers, int(more[0]), float(more[1])) if step == "write" else read(servers)), flush=True)
+    print(json.dumps(main(*sys.argv[1:])), flush=True)

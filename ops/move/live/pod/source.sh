@@ -23,7 +23,7 @@ case $step in
     printf '%s\n' "$port"
     ;;
   password)
-    printf '%s' "${POSTGRES_PASSWORD:-}"
+    printf '%s\n' "${POSTGRES_PASSWORD:-}"
     ;;
   sql)
     export PGOPTIONS="$1" PGCLIENTENCODING=UTF8
