@@ -182,17 +182,18 @@ class PartitionComparison:
         where = f"source offset {one.offset}, target offset {other.offset}: "
         self._target.patience = 0
         ours, theirs = self._source.look(_AHEAD), self._target.look(_AHEAD)
-        lacking, more = _shift(ours, theirs), _shift(theirs, ours)
-        if lacking and (not more or lacking <= more):
-            return f"{where}missing: the target lacks {lacking} {'record' if lacking == 1 else 'records'} here"
-        if more:
-            before = {each[1:] for each in self._before}
-            if all(each[1:] in before for each in theirs[:more]):
-                return f"{where}doubled: an earlier record comes again"
-            return f"{where}the target has {more} more here, which the source has not"
-        later = next((each for each in theirs if each[1:] == one[1:]), None)
-        if later and any(each[1:] == other[1:] for each in ours):
-            return f"{where}another order: the source's record is at the target's offset {later.offset}"
+        if not _same(ours[1:_ALIKE], theirs[1:_ALIKE]):  # it isn't one record that is another
+            lacking, more = _shift(ours, theirs), _shift(theirs, ours)
+            if lacking and (not more or lacking <= more):
+                return f"{where}missing: the target lacks {lacking} {'record' if lacking == 1 else 'records'} here"
+            if more:
+                before = {each[1:] for each in self._before}
+                if all(each[1:] in before for each in theirs[:more]):
+                    return f"{where}doubled: an earlier record comes again"
+                return f"{where}the target has {more} more here, which the source has not"
+            later = next((each for each in theirs if each[1:] == one[1:]), None)
+            if later and any(each[1:] == other[1:] for each in ours):
+                return f"{where}another order: the source's record is at the target's offset {later.offset}"
         fields = [name for name in _FIELDS if getattr(one, name) != getattr(other, name)]
         return f"{where}{', '.join(fields)} {'differs' if len(fields) == 1 else 'differ'}"
 
