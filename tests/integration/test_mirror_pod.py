@@ -30,7 +30,7 @@ from ops.move.mirror.pod import ANY_AGE, Compared, MirrorPod, Span
 from tests.conftest import TOLD, eventually
 from tests.integration.move_stacks import LEVEL
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.soak, pytest.mark.timeout(900)]
 
 NAMESPACE, MOVE = "mirrored", "0123456789ab"
 PROGRAMS = Path(__file__).with_name("ledgers")
@@ -232,8 +232,6 @@ def test_a_mirror_is_whole_and_whatever_is_different_is_named(both: Ends, reques
     request.node.user_properties.append((TOLD, f"{writing['sent']} records of each kind: {time.monotonic() - began:.0f} s"))
 
 
-@pytest.mark.faults
-@pytest.mark.soak
 def test_a_mirror_that_is_killed_under_load_loses_and_doubles_nothing(both: Ends, request: pytest.FixtureRequest) -> None:
     mirror = both.mirror
     both.begin()

@@ -155,6 +155,14 @@ def test_one_more_in_between_is_named() -> None:
     assert found.difference == "source offset 1, target offset 1: the target has 1 more here, which the source has not"
 
 
+def test_twins_elsewhere_do_not_hide_what_is_different() -> None:
+    source = [record(number, number % 5) for number in range(40)]
+    found = compared(Memory(source), Memory([*source[:17], *source[18:]]), to=40)
+    assert found.difference == "source offset 17, target offset 18: missing: the target lacks 1 record here"
+    changed = [*source[:17], source[17]._replace(value=b"x"), *source[18:]]
+    assert compared(Memory(source), Memory(changed), to=40).difference == "source offset 17, target offset 17: value differs"
+
+
 def test_another_order_is_named() -> None:
     found = compared(log(0, 1, 2), Memory([record(0), record(1, 2), record(2, 1)]), to=3)
     assert found.difference == "source offset 1, target offset 1: another order: the source's record is at the target's offset 2"

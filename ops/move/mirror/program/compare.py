@@ -15,6 +15,7 @@ from .records import BATCH, Log, Record, Stream
 
 MARKS = 4000  # of a partition, at most
 _WINDOW = 64  # records that say where both sides begin
+_ALIKE = 8  # records that go on alike
 _AHEAD = 1000  # records that are looked at to say what is different
 _NEVER = 2**63
 _FIELDS = ("timestamp", "key", "value", "headers")
@@ -204,18 +205,27 @@ class PartitionComparison:
         where = f"source offset {one.offset}, target offset {other.offset}: "
         self._target.patience = 0
         ours, theirs = self._source.look(_AHEAD), self._target.look(_AHEAD)
-        if any(each[1:] == other[1:] for each in self._before):
-            return f"{where}doubled: an earlier record comes again"
-        found_ours = next((count for count, each in enumerate(theirs) if each[1:] == one[1:]), None)
-        found_theirs = next((count for count, each in enumerate(ours) if each[1:] == other[1:]), None)
-        if found_ours is not None and found_theirs is not None:
-            return f"{where}another order: the source's record is at the target's offset {theirs[found_ours].offset}"
-        if found_theirs is not None:
-            return f"{where}missing: the target lacks {found_theirs} {'record' if found_theirs == 1 else 'records'} here"
-        if found_ours is not None:
-            return f"{where}the target has {found_ours} more here, which the source has not"
+        if not _same(ours[1:_ALIKE], theirs[1:_ALIKE]):  # it isn't one record that is another
+            lacking, more = _shift(ours, theirs), _shift(theirs, ours)
+            if lacking and (not more or lacking <= more):
+                return f"{where}missing: the target lacks {lacking} {'record' if lacking == 1 else 'records'} here"
+            if more:
+                before = {each[1:] for each in self._before}
+                if all(each[1:] in before for each in theirs[:more]):
+                    return f"{where}doubled: an earlier record comes again"
+                return f"{where}the target has {more} more here, which the source has not"
+            later = next((each for each in theirs if each[1:] == one[1:]), None)
+            if later and any(each[1:] == other[1:] for each in ours):
+                return f"{where}another order: the source's record is at the target's offset {later.offset}"
         fields = [name for name in _FIELDS if getattr(one, name) != getattr(other, name)]
         return f"{where}{', '.join(fields)} {'differs' if len(fields) == 1 else 'differ'}"
+
+
+def _shift(ahead: Sequence[Record], behind: Sequence[Record]) -> int:
+    """How many of the first have to go for both to go on alike; 0 where that doesn't help."""
+    wanted = [each[1:] for each in behind[:_ALIKE]]
+    contents = [each[1:] for each in ahead]
+    return next((count for count in range(1, len(contents)) if contents[count : count + _ALIKE] == wanted), 0)
 
 
 def _same(ours: Sequence[Record], theirs: Sequence[Record]) -> bool:
