@@ -159,6 +159,17 @@ def test_offsets_come_from_whoever_leads(monkeypatch: pytest.MonkeyPatch) -> Non
         kafka("a", "b").starts([("t", 0), ("t", 2)])
 
 
+def test_what_is_written_is_what_any_broker_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = {"kafka-0": {("t", 0): 7}, "kafka-1": {("t", 0): 9, ("t", 1): 1}}
+
+    def through(broker: Broker, port: int, question: Any) -> Any:
+        assert question.keywords == {"partitions": [("t", 0), ("t", 1)], "when": wire.LATEST, "written": True}
+        return ends[broker.pod]
+
+    monkeypatch.setattr(brokers, "_through", through)
+    assert kafka("a", "b").written_ends([("t", 0), ("t", 1)]) == {("t", 0): 9, ("t", 1): 1}
+
+
 def test_one_kafka_is_not_mirrored_to_itself() -> None:
     assert not list(checks.of_both(kafka("a", "b"), kafka("c", "d", cluster="d")))
     (problem,) = checks.of_both(kafka("a", "b"), kafka("b", cluster="d"))  # it is the target's own, from its pod

@@ -41,6 +41,7 @@ class FakeKafka(Kafka):
         super().__init__("dev", [broker], host, [Listener((Address(host, 9092),), {"/kafka-0": 9092})], [])
         self.logs: dict[tuple[str, int], tuple[int, int]] = {}
         self.open: dict[tuple[str, int], int] = {}  # where a transaction begins
+        self.lacking: dict[tuple[str, int], int] = {}  # records that not all replicas have
 
     def topics(self) -> Mapping[str, Mapping[int, int]]:
         found: dict[str, dict[int, int]] = {}
@@ -56,6 +57,9 @@ class FakeKafka(Kafka):
 
     def ends(self, partitions: Iterable[Any]) -> dict[Any, int]:
         return {each: self.logs[each][1] for each in partitions}
+
+    def written_ends(self, partitions: Iterable[Any]) -> dict[Any, int]:
+        return {each: self.logs[each][1] + self.lacking.get(each, 0) for each in partitions}
 
     def committed_ends(self, partitions: Iterable[Any]) -> dict[Any, int]:
         return {each: self.open.get(each, self.logs[each][1]) for each in partitions}
@@ -413,6 +417,10 @@ def test_open_transactions_and_members_are_refused(made: tuple[MirrorMove, Pod])
     with pytest.raises(UserError, match="transactions are open at the source: a-0 from offset 8 on"):
         switch(move)
     pod.source.open.clear()
+    pod.source.lacking["a", 0] = 2
+    with pytest.raises(UserError, match=r"not all of its replicas have yet, so that nobody can read them: a-0\."):
+        switch(move)
+    pod.source.lacking.clear()
     pod.at_source["g"] = Group({("a", 0): 7}, 2)
     with pytest.raises(UserError, match="groups of the source have members still: g"):
         switch(move)

@@ -114,6 +114,12 @@ def test_the_end_of_what_is_committed_is_asked_with_its_isolation_level(joined: 
     assert asked[0] == bytes.fromhex(OFFSETS[0]).replace(b"\xff\xff\xff\xff\0\0\0\0\3", b"\xff\xff\xff\xff\1\0\0\0\3")
 
 
+def test_the_end_of_what_is_written_is_asked_as_of_one_log(joined: Joined) -> None:
+    asked = answering(joined, bytes.fromhex(OFFSETS[1]))
+    wire.offsets(joined, ASKED, wire.LATEST, written=True)
+    assert asked[0] == bytes.fromhex(OFFSETS[0]).replace(b"\xff\xff\xff\xff\0\0\0\0\3", b"\xff\xff\xff\xfe\0\0\0\0\3")
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [

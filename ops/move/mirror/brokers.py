@@ -96,6 +96,18 @@ class Kafka:
         """The same, as far as no transaction is open: all before it can be read. Raises Broken."""
         return self._offsets(list(partitions), when=wire.LATEST, committed=True)
 
+    def written_ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The offset behind the last that any broker has, though other replicas lack it yet.
+
+        With acks=1 a producer was told that it is there. Raises Broken.
+        """
+        wanted = list(partitions)
+        found: dict[Partition, int] = {}
+        for each in self.brokers:
+            said = self._ask(each, partial(wire.offsets, partitions=wanted, when=wire.LATEST, written=True))
+            found |= {one: max(end, found.get(one, 0)) for one, end in said.items()}
+        return found
+
     def _offsets(self, partitions: list[Partition], **which: Any) -> dict[Partition, int]:  # noqa: ANN401 - as wire.offsets has them
         found: dict[Partition, int] = {}
         for each in self.brokers:  # each answers for what it leads

@@ -88,6 +88,14 @@ def _check_still(move: MirrorMove, before: Mapping[Partition, int]) -> None:
             f"{move.title}: the source is still written to: {'; '.join(what)}.",
             "Stop the producers, and whoever else writes (Streams, Connect), and run it again.",
         )
+    written = move.source.written_ends(partitions)
+    unseen = [f"{topic}-{number}" for (topic, number), end in now.items() if written.get((topic, number), end) > end]
+    if unseen:
+        raise UserError(
+            f"{move.title}: records were written to the source that not all of its replicas have yet, so that nobody can read them: "
+            f"{', '.join(unseen[:10])}.",
+            "Look why a broker lags (`kafka-topics.sh --describe --under-replicated-partitions`), and run it again.",
+        )
     held = [
         f"{topic}-{number} from offset {readable[topic, number]} on"
         for topic, number in now

@@ -17,6 +17,8 @@ from typing import NamedTuple, Protocol
 LIST_OFFSETS, METADATA, LIST_GROUPS = (2, 2), (3, 7), (16, 2)  # API key and version
 CLIENT = "storage-tiers-move"
 LATEST, EARLIEST = -1, -2  # timestamps of ListOffsets that stand for the log's end and start
+# In place of a replica's number (ListOffsetsRequest.json): a client, and whoever looks at one log.
+_CONSUMER, _DEBUGGING = -1, -2
 _LONGEST = 2**26  # bytes of an answer: whatever says more is no broker
 _ANSWER = 10.0  # seconds
 
@@ -105,17 +107,18 @@ def _partition(answer: _Answer) -> tuple[int, int]:
 
 
 def offsets(
-    connection: BrokerConnection, partitions: Iterable[tuple[str, int]], when: int, *, committed: bool = False
+    connection: BrokerConnection, partitions: Iterable[tuple[str, int]], when: int, *, committed: bool = False, written: bool = False
 ) -> dict[tuple[str, int], int]:
     """The offsets at LATEST or EARLIEST of the partitions whose leader this broker is.
 
     The latest is the high watermark; of what is `committed` it is where the first transaction
-    begins that is open. Raises NoAnswer.
+    begins that is open. Of what is `written` it is the end of this broker's log, whoever leads:
+    records count that other replicas lack yet. Raises NoAnswer.
     """
     by_topic: dict[str, list[int]] = {}
     for topic, number in partitions:
         by_topic.setdefault(topic, []).append(number)
-    asked = [_int32(-1), bytes([committed]), _int32(len(by_topic))]
+    asked = [_int32(_DEBUGGING if written else _CONSUMER), bytes([committed]), _int32(len(by_topic))]
     for topic, numbers in by_topic.items():
         asked += [_text(topic), _int32(len(numbers)), *(_int32(number) + struct.pack(">q", when) for number in numbers)]
     answer = _ask(connection, LIST_OFFSETS, b"".join(asked))
