@@ -11,7 +11,7 @@ STAYS = (
     "ACLs, quotas, SCRAM users and delegation tokens",
     "share groups, and groups of Kafka Streams and Connect beyond their offsets",
     "of topics' settings min.insync.replicas, unclean.leader.election.enable, message.timestamp.type and the throttles of replication "
-    "(the target's defaults count)",
+    "and what is only a default of the source's brokers (the target's count)",
     "the cluster's ID, offsets as numbers, and the state of transactional producers",
 )
 
