@@ -14,7 +14,7 @@ import pytest
 
 from components.kube.errors import ApiError
 from ops.errors import UserError
-from ops.move import live_session as session
+from ops.move import live_session
 from ops.move.conversation import Broken
 from ops.move.live import calling_off, switching
 from ops.move.live import run as steps
@@ -302,10 +302,10 @@ def test_what_the_api_refuses_in_a_switch_is_told_with_what_is_so_then(
 ) -> None:
     move, ends, _ = made
     following(move)
-    monkeypatch.setattr(session, "raise_on_hangup", lambda: None)
+    monkeypatch.setattr(live_session, "raise_on_hangup", lambda: None)
     ends.fails["flushed"] = ApiError("the API answered 500", 500, "no")
     with pytest.raises(UserError, match="answered") as caught:
-        session.run([PostgresqlMove(move)], "switch", "move", as_json=True)
+        live_session.run([PostgresqlMove(move)], "switch", "move", as_json=True)
     assert "The source is open." in caught.value.hint
 
 

@@ -10,7 +10,7 @@ from ops.move.mirror.properties import left_out
 STAYS = (
     "ACLs, quotas, SCRAM users and delegation tokens",
     "share groups, and groups of Kafka Streams and Connect beyond their offsets",
-    "of topics' settings min.insync.replicas, unclean.leader.election.enable, message.timestamp.type and the throttles of replication "
+    "of topics' settings min.insync.replicas, unclean.leader.election.enable, message.timestamp.type, the throttles of replication, "
     "and what is only a default of the source's brokers (the target's count)",
     "the cluster's ID, offsets as numbers, and the state of transactional producers",
 )
