@@ -12,7 +12,9 @@ from typing import Any, cast
 
 import pytest
 
+from components.kube.errors import ApiError
 from ops.errors import UserError
+from ops.move import live_session
 from ops.move.conversation import Broken
 from ops.move.live import calling_off, switching
 from ops.move.live import run as steps
@@ -293,6 +295,18 @@ def test_a_full_disk_of_this_machine_opens_the_source_again(made: tuple[LiveMove
         switch(move)
     assert ends.open == ["shop"]
     assert "promote" not in ends.done
+
+
+def test_what_the_api_refuses_in_a_switch_is_told_with_what_is_so_then(
+    made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, ends, _ = made
+    following(move)
+    monkeypatch.setattr(live_session, "raise_on_hangup", lambda: None)
+    ends.fails["flushed"] = ApiError("the API answered 500", 500, "no")
+    with pytest.raises(UserError, match="answered") as caught:
+        live_session.run([PostgresqlMove(move)], "switch", "move", as_json=True)
+    assert "The source is open." in caught.value.hint
 
 
 def test_one_that_somebody_else_has_promoted_is_refused(made: tuple[LiveMove, Ends, Cluster]) -> None:
