@@ -101,6 +101,11 @@ class KeptMove:
             ) from None
         return found
 
+    @property
+    def state(self) -> str:
+        """How far the move is, by what was saved last; empty where nothing was."""
+        return str(self.record().get("state") or "")
+
     def save(self, **changes: Any) -> None:  # noqa: ANN401 - JSON
         """Add to what is known of the move."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

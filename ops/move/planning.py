@@ -13,7 +13,7 @@ from ops.errors import UserError
 from ops.move import claims, sizes
 from ops.move.claims import ClaimSide
 from ops.move.ends import ClaimEnd, End, FolderEnd, check_root
-from ops.move.pods import missing_rights, try_out
+from ops.move.pods import lacking, try_out
 from ops.move.run import VolumeMove
 
 
@@ -92,9 +92,9 @@ def problems(sides: Sides, made: Sequence[VolumeMove], *, verify: bool) -> list[
             where = side.api.context, side.settings.namespace.name
             if where not in seen:
                 seen.add(where)
-                lacking = missing_rights(side.api, where[1])
-                if lacking:
-                    found.append(f"context {where[0]!r} lacks rights in namespace {where[1]} that a move takes: {', '.join(lacking)}")
+                missing = lacking(side.api, where[1], "a move")
+                if missing:
+                    found += missing
                     continue
             found += claims.refusals(side, writes=writes, move=move.id)
             try:
@@ -156,6 +156,11 @@ def next_steps(sides: Sides, source: str | None, target: str | None, *, verified
         yield f"  kubectl {where} scale statefulset {name} --replicas={replicas}"
     if source is None:
         return
+    yield from letting_go(source)
+
+
+def letting_go(source: str) -> Iterator[str]:
+    """How the old stack goes, once everything is on the new one."""
     yield f"Later, when nobody wants stack {source} back (its volumes are retained until they are pruned):"
     yield f"  pulumi destroy --stack {source}"
     yield f"  python -m ops volumes prune --stack {source}"

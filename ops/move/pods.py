@@ -256,6 +256,13 @@ def missing_rights(api: KubeApi, namespace: str, rights: Sequence[tuple[str, str
     return lacking
 
 
+def lacking(api: KubeApi, namespace: str, what: str, rights: Sequence[tuple[str, str, str]] = RIGHTS) -> list[str]:
+    """A sentence where the user lacks rights that `what` takes in a namespace. Raises ApiError."""
+    missing = missing_rights(api, namespace, rights)
+    where = f"context {api.context!r} lacks rights in namespace {namespace}"
+    return [f"{where} that {what} takes: {', '.join(missing)}"] if missing else []
+
+
 def claim_path(namespace: str, claim: str) -> str:
     """Where a claim is in the API."""
     return objects.namespaced(namespace, "persistentvolumeclaims", quote(claim))

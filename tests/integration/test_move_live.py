@@ -25,7 +25,8 @@ from devkube.cluster import Access, EmbeddedCluster
 from devkube.images import build_image, reference
 from tests.clean_up import remove_volumes
 from tests.conftest import eventually
-from tests.integration.move_stacks import LEVEL, OURS, SOURCE, TARGET, begin, bring_up_second, canary
+from tests.integration.live_stacks import LiveStacks
+from tests.integration.move_stacks import LEVEL, OURS, SOURCE, TARGET, bring_up_second, canary
 from tests.integration.page_consumers import CLIENT, PASSWORD, PROGRAMS, client_pod, engine_of, ready
 from tests.integration.test_docs import files
 from tests.program import Program
@@ -45,17 +46,12 @@ def stateful_set() -> Json:
 
 
 @dataclass
-class Stacks:
+class Stacks(LiveStacks):
     """Two stacks that are up; PostgreSQL and a client of it run on the first."""
 
-    program: Program
-    api: client.ApiClient
+    arguments = ARGUMENTS
     acknowledged: int = 0
     document: Callable[[], Json] = stateful_set
-
-    @property
-    def core(self) -> client.CoreV1Api:
-        return client.CoreV1Api(self.api)
 
     def start(self, namespace: str) -> None:
         """As a person does on a new stack, with the page's StatefulSet."""
@@ -105,33 +101,6 @@ class Stacks:
             self.core.connect_get_namespaced_pod_exec, "postgres-0", namespace, command=command, stdout=True, stderr=True, tty=False
         )
         return str(made).strip()
-
-    def move(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.program.ops(*ARGUMENTS, *arguments)
-
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        return begin(self.program, *ARGUMENTS, *arguments, stderr=subprocess.STDOUT)
-
-    def clear(self) -> None:
-        """Nothing is in the namespaces but what is the stacks'."""
-        for namespace in (SOURCE, TARGET):
-            client.AppsV1Api(self.api).delete_collection_namespaced_stateful_set(namespace)
-            self.core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
-            self.core.delete_collection_namespaced_secret(namespace)
-            self.core.delete_collection_namespaced_config_map(namespace, field_selector=f"metadata.name={CLIENT}")
-            self.core.delete_collection_namespaced_config_map(namespace, label_selector=OURS)
-
-        def gone() -> bool:
-            return not any(self.core.list_namespaced_pod(each).items for each in (SOURCE, TARGET))
-
-        eventually(gone, "their pods are gone", 60)
-
-    def left(self) -> list[str]:
-        found = [
-            *self.core.list_pod_for_all_namespaces(label_selector=OURS).items,
-            *self.core.list_config_map_for_all_namespaces(label_selector=OURS).items,
-        ]
-        return [each.metadata.name for each in found]
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ from devkube.cluster import Access, EmbeddedCluster
 from devkube.images import build_image, reference
 from tests.clean_up import remove_volumes
 from tests.conftest import eventually
-from tests.integration.move_stacks import LEVEL, OURS, SOURCE, TARGET, begin, bring_up_second, canary
+from tests.integration.live_stacks import LiveStacks
+from tests.integration.move_stacks import LEVEL, OURS, SOURCE, TARGET, bring_up_second, canary
 from tests.integration.page_consumers import CLIENT, HOSTS, PASSWORD, PROGRAMS, client_pod, engine_of, ready
 from tests.integration.test_docs import files
 from tests.program import Program
@@ -67,17 +68,12 @@ def documents(namespace: str, brokers: int) -> list[Json]:
 
 
 @dataclass
-class Stacks:
+class Stacks(LiveStacks):
     """Two stacks that are up, with a Kafka each, and a client of both beside the first."""
 
-    program: Program
-    api: client.ApiClient
+    arguments = ARGUMENTS
     brokers: int
     acknowledged: int = 0
-
-    @property
-    def core(self) -> client.CoreV1Api:
-        return client.CoreV1Api(self.api)
 
     def start(self, namespace: str) -> None:
         for document in documents(namespace, self.brokers):
@@ -160,9 +156,6 @@ class Stacks:
             thread.join()
         assert not failed, failed
 
-    def move(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.program.ops(*ARGUMENTS, *arguments)
-
     def done(self, *arguments: str) -> str:
         """A move that ends well."""
         made = self.move(*arguments)
@@ -175,30 +168,6 @@ class Stacks:
             ["bash", "-c", line], cwd=self.program.folder, env=self.program.variables, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stdout + done.stderr
-
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        return begin(self.program, *ARGUMENTS, *arguments, stderr=subprocess.STDOUT)
-
-    def clear(self) -> None:
-        """Nothing is in the namespaces but what is the stacks'."""
-        for namespace in (SOURCE, TARGET):
-            client.AppsV1Api(self.api).delete_collection_namespaced_stateful_set(namespace)
-            self.core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
-            self.core.delete_collection_namespaced_service(namespace)
-            self.core.delete_collection_namespaced_secret(namespace)
-            self.core.delete_collection_namespaced_config_map(namespace, field_selector=f"metadata.name={CLIENT}")
-
-        def gone() -> bool:
-            return not any(self.core.list_namespaced_pod(each).items for each in (SOURCE, TARGET))
-
-        eventually(gone, "their pods are gone", 60)
-
-    def left(self) -> list[str]:
-        found = [
-            *self.core.list_pod_for_all_namespaces(label_selector=OURS).items,
-            *self.core.list_config_map_for_all_namespaces(label_selector=OURS).items,
-        ]
-        return [each.metadata.name for each in found]
 
     def check_target(self) -> None:
         """Every acknowledged record is there, once, in its order, and nothing of the mirror is."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ops.errors import UserError
+from ops.move import pods
 from ops.move.claims import ClaimSide, refusals
 from ops.move.live.source import Source
-from ops.move.pods import RIGHTS, missing_rights
 from ops.volumes.listing import readable
 
 SOURCE_RIGHTS = (
@@ -24,10 +24,7 @@ _SPARE = 1.1  # the WAL that comes while it is copied needs room as well
 
 def lacking(side: ClaimSide, *, writes: bool) -> list[str]:
     """The rights that are missing in the namespace of one end. Raises ApiError."""
-    namespace = side.settings.namespace.name
-    missing = missing_rights(side.api, namespace, RIGHTS if writes else SOURCE_RIGHTS)
-    what = f"context {side.api.context!r} lacks rights in namespace {namespace} that a live move takes: "
-    return [what + ", ".join(missing)] if missing else []
+    return pods.lacking(side.api, side.settings.namespace.name, "a live move", pods.RIGHTS if writes else SOURCE_RIGHTS)
 
 
 def of_source(source: Source, facts: dict[str, Any], slot: str) -> Iterator[str]:

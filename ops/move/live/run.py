@@ -46,7 +46,7 @@ class LiveMove:
     @property
     def state(self) -> str:
         """How far it is by what is kept on this machine; empty where nothing is."""
-        return str(self.kept.record().get("state") or "")
+        return self.kept.state
 
     @property
     def source(self) -> Source:

@@ -5,24 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import time
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any
 
-from components.canary import objects
 from components.canary.manifests import CONTAINER
-from components.canary.pods import ProbePod
-from components.canary.words import NotProven
-from components.kube.errors import ApiError
-from ops.errors import UserError
-from ops.move import pods
+from components.kube.api import Json
 from ops.move.claims import ClaimSide
 from ops.move.conversation import Broken
 from ops.move.live.calls import call
 from ops.move.live.manifest import FIXED, RUN, STOPPING, TUNNEL, files, manifest
 from ops.move.live.source import Source
 from ops.move.live.sql import ENCODING, OPTIONS, answer, conninfo, reopen, script
+from ops.move.live_pod import LivePod
 from ops.volumes.listing import readable
 
 PORT = 15432  # of the tunnel, on the pod's loopback
@@ -44,57 +38,19 @@ def copied(line: str) -> str:
     return f"{readable(done)} of {readable(max(done, whole))}"
 
 
-class Target:
+class Target(LivePod):
     """The pod, there or not."""
 
     def __init__(self, side: ClaimSide, source: Source, move: str, run: str) -> None:
-        self.side, self.source, self.move = side, source, move
-        self._run = run
-        self.name = f"move-{move}-live"
-        self.path = objects.namespaced(side.settings.namespace.name, "pods", self.name)
+        super().__init__(side, f"move-{move}-live", run, stopping=STOPPING)
+        self.source, self.move = source, move
 
-    def runs(self) -> bool:
-        """Whether the pod is there with all its containers."""
-        found = self.side.api.find(self.path)
-        if found is None or found["metadata"].get("deletionTimestamp"):
-            return False
-        statuses = found["status"].get("containerStatuses") or []
-        return len(statuses) == 2 and all("running" in (each.get("state") or {}) for each in statuses)
-
-    def exists(self) -> bool:
-        """Whether a pod of its name is there, in whatever state."""
-        return self.side.api.find(self.path) is not None
+    def _manifest(self) -> Json:
+        return manifest(self.side, self.source, self.move, self._run)
 
     def start(self) -> None:
         """Make the pod, and wait until it runs. Raises UserError and ApiError."""
-        side, made = self.side, manifest(self.side, self.source, self.move, self._run)
-        pods.start(side.api, side.settings, made, files(), claim=side.claim, run=self._run, other_image=_OTHER_IMAGE)
-        end = time.monotonic() + _BOTH
-        while not self.runs():
-            if time.monotonic() > end:
-                raise UserError(f"pod {self.name} in namespace {side.settings.namespace.name} doesn't run with both its containers.")
-            time.sleep(objects.POLL)
-
-    def try_out(self) -> None:
-        """Ask the API whether it would admit the pod. Raises ApiError."""
-        where = objects.namespaced(self.side.settings.namespace.name, "pods")
-        try:
-            self.side.api.create(f"{where}?dryRun=All", manifest(self.side, self.source, self.move, self._run))
-        except ApiError as problem:
-            if problem.status != HTTPStatus.CONFLICT:
-                raise
-
-    def remove(self) -> None:
-        """End PostgreSQL cleanly and the pod, until its volume is unmounted. Raises UserError."""
-        namespace = self.side.settings.namespace.name
-        found = self.side.api.find(self.path)
-        if found is not None:
-            pod = ProbePod(self.side.api, namespace, self.name, found["metadata"]["uid"], 0)
-            try:
-                pod.remove(STOPPING + pods.DELETION, grace=STOPPING)
-            except NotProven as problem:
-                raise UserError(problem.sentence) from None
-        self.side.api.delete(objects.namespaced(namespace, "configmaps", self.name))
+        self._make(files(), _OTHER_IMAGE, _BOTH)
 
     def volume(self, step: str) -> dict[str, Any]:
         """A step of volume.py's: `look`, `begin` or `finish`. Raises Broken and ApiError."""

@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ops.move import pods
 from ops.move.claims import ClaimSide
 from ops.move.mirror.brokers import Kafka, Partition
 from ops.move.mirror.topics import STAYS, mirrored, not_mirrored
-from ops.move.pods import RIGHTS, missing_rights
 
 _SOURCE_RIGHTS = (
     *((verb, "pods", "") for verb in ("get", "list")),
     ("list", "services", ""),
     *((verb, "pods/portforward", "") for verb in ("create", "get")),
 )
-_TARGET_RIGHTS = tuple(dict.fromkeys((*RIGHTS, *_SOURCE_RIGHTS)))
+_TARGET_RIGHTS = tuple(dict.fromkeys((*pods.RIGHTS, *_SOURCE_RIGHTS)))
 _SHARE = "share"  # the protocol of share groups
 _NAMED = 10  # of many
 
 
 def lacking(side: ClaimSide, *, at_target: bool) -> list[str]:
     """The rights that are missing in the namespace of one end. Raises ApiError."""
-    namespace = side.settings.namespace.name
-    missing = missing_rights(side.api, namespace, _TARGET_RIGHTS if at_target else _SOURCE_RIGHTS)
-    what = f"context {side.api.context!r} lacks rights in namespace {namespace} that a live move of Kafka takes: "
-    return [what + ", ".join(missing)] if missing else []
+    rights = _TARGET_RIGHTS if at_target else _SOURCE_RIGHTS
+    return pods.lacking(side.api, side.settings.namespace.name, "a live move of Kafka", rights)
 
 
 def of_both(source: Kafka, target: Kafka) -> Iterator[str]:

@@ -6,26 +6,21 @@ admits it.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
-from http import HTTPStatus
 from typing import Any
 
 from components.acceptance.engine_run import LAST_LINES, NO_CLIENT
 from components.acceptance.manifests import PYTHON
-from components.canary import objects
 from components.canary.manifests import TOOLS
-from components.canary.pods import ProbePod
-from components.canary.words import NotProven
 from components.kube.api import Json
 from components.kube.errors import ApiError
 from ops.errors import UserError
-from ops.move import pods
 from ops.move.claims import ClaimSide
 from ops.move.conversation import Broken
 from ops.move.live.calls import call
+from ops.move.live_pod import LivePod
 from ops.move.mirror.manifest import COMPARE, PROGRAM, STOPPING, files, manifest, name_of
 from ops.move.mirror.program.compare import Compared, Span
 
@@ -66,7 +61,7 @@ class Group:
     members: int
 
 
-class MirrorPod:
+class MirrorPod(LivePod):
     """The pod, there or not. `side` is a claim of the target, whose stack and namespace it is in.
 
     `image` has Kafka Connect and MirrorMaker in /opt/kafka/libs, as Apache's has them. All that
@@ -74,35 +69,12 @@ class MirrorPod:
     """
 
     def __init__(self, side: ClaimSide, move: str, run: str, image: str) -> None:
-        self.side, self.move, self.image = side, move, image
-        self._run = run
-        self.name = name_of(move)
-        self.path = objects.namespaced(side.settings.namespace.name, "pods", self.name)
-
-    def runs(self) -> bool:
-        """Whether the pod is there with all its containers."""
-        found = self.side.api.find(self.path)
-        if found is None or found["metadata"].get("deletionTimestamp"):
-            return False
-        statuses = found["status"].get("containerStatuses") or []
-        return len(statuses) == 2 and all("running" in (each.get("state") or {}) for each in statuses)
-
-    def exists(self) -> bool:
-        """Whether a pod of its name is there, in whatever state."""
-        return self.side.api.find(self.path) is not None
+        super().__init__(side, name_of(move), run, stopping=STOPPING)
+        self.move, self.image = move, image
 
     def start(self) -> None:
         """Make the pod, and wait until it runs. Raises UserError and ApiError."""
-        side = self.side
-        made = self._manifest()
-        pods.start(
-            side.api, side.settings, made, files(), claim=side.claim, run=self._run, other_image=_OTHER_IMAGE, look=self._look_at_start
-        )
-        end = time.monotonic() + _STARTING
-        while not self.runs():
-            if time.monotonic() > end:
-                raise UserError(f"pod {self.name} in namespace {side.settings.namespace.name}: not all of its containers run.")
-            time.sleep(objects.POLL)
+        self._make(files(), _OTHER_IMAGE, _STARTING, self._look_at_start)
 
     def _look_at_start(self, found: Json) -> None:
         """The container that comes first gets Python and the brokers' client, or fails."""
@@ -119,27 +91,6 @@ class MirrorPod:
                 if word == "fault":
                     return str(json.loads(value)["message"])
         return f"`kubectl logs {self.name} -c {TOOLS}` says why"
-
-    def try_out(self) -> None:
-        """Ask the API whether it would admit the pod. Raises ApiError."""
-        where = objects.namespaced(self.side.settings.namespace.name, "pods")
-        try:
-            self.side.api.create(f"{where}?dryRun=All", self._manifest())
-        except ApiError as problem:
-            if problem.status != HTTPStatus.CONFLICT:
-                raise
-
-    def remove(self) -> None:
-        """End MirrorMaker cleanly, and the pod. Raises UserError and ApiError."""
-        namespace = self.side.settings.namespace.name
-        found = self.side.api.find(self.path)
-        if found is not None:
-            pod = ProbePod(self.side.api, namespace, self.name, found["metadata"]["uid"], 0)
-            try:
-                pod.remove(STOPPING + pods.DELETION, grace=STOPPING)
-            except NotProven as problem:
-                raise UserError(problem.sentence) from None
-        self.side.api.delete(objects.namespaced(namespace, "configmaps", self.name))
 
     # --- MirrorMaker ----------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class MirrorMove:
     @property
     def state(self) -> str:
         """How far it is by what is kept on this machine; empty where nothing is."""
-        return str(self.kept.record().get("state") or "")
+        return self.kept.state
 
     @property
     def source(self) -> Kafka:

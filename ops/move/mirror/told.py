@@ -8,6 +8,7 @@ from typing import Any
 from ops.move.mirror import checks
 from ops.move.mirror.run import BEGUN, CANCELLING, ENDING, FOLLOWING, MIRRORING, MirrorMove
 from ops.move.mirror.switching import cancel, switch
+from ops.move.planning import letting_go
 
 _NAMED = 10  # of many
 
@@ -110,10 +111,7 @@ class KafkaMove:
         yield f"Send consumers, then producers, to the brokers of stack {target['stack']} (bootstrap.servers):"
         yield f"  {verdict['bootstrap']}"
         yield "The source is whole, and nothing was written to it. Whatever is still written there doesn't come along any more."
-        source = verdict["source"]["stack"]
-        yield f"Later, when nobody wants stack {source} back (its volumes are retained until they are pruned):"
-        yield f"  pulumi destroy --stack {source}"
-        yield f"  python -m ops volumes prune --stack {source}"
+        yield from letting_go(verdict["source"]["stack"])
 
 
 def _deleted(verdict: dict[str, Any]) -> Iterator[str]:
