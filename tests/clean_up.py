@@ -30,6 +30,8 @@ LISTS = (
     "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
 )
+# A cluster's controllers make this some time after its nodes are ready.
+CLUSTERS_OWN = "/api/v1/namespaces/default/serviceaccounts/default"
 _POLICY = "persistentVolumeReclaimPolicy"
 PATIENCE = 120  # seconds for all of it to go
 _BY_ITSELF = 60  # of them, for its provisioner to delete a volume with its data

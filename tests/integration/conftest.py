@@ -37,6 +37,7 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     access: Access = request.getfixturevalue("access")
     api = open_api(access.context, str(access.kubeconfig))
+    eventually(lambda: bool(api.find(clean_up.CLUSTERS_OWN)), "what a new cluster makes last, it has made")
     before, failed = clean_up.present(api), request.session.testsfailed
     yield
     left = clean_up.remove(api, before)
