@@ -141,13 +141,15 @@ class CsiDriver:
         """
         asks = ("--timeout=60s", "--retry-interval-max=5s")
         driver = f"--csi-address={self._controller_socket}"
+        # Snapshots of groups have no kinds here; the controller would wait for them for 30 s.
+        no_groups = "--feature-gates=CSIVolumeGroupSnapshot=false"
         own: dict[str, tuple[str, ...]] = {
             # `--extra-create-metadata` and `--default-fstype` as in both drivers' own manifests.
             "csi-provisioner": (driver, *asks, "--extra-create-metadata", "--default-fstype=ext4", "--feature-gates=Topology=true"),
             "csi-attacher": (driver, *asks, "--default-fstype=ext4"),
             "csi-resizer": (driver, *asks, "--handle-volume-inuse-error=false"),
-            "csi-snapshotter": (driver, *asks),
-            "snapshot-controller": ("--retry-interval-max=5s",),
+            "csi-snapshotter": (driver, *asks, no_groups),
+            "snapshot-controller": ("--retry-interval-max=5s", no_groups),
         }
         return [self._daemon(name, name, f"--kubeconfig={self._layout.kubeconfig(name)}", *flags) for name, flags in own.items()]
 
