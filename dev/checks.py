@@ -50,7 +50,8 @@ def soak(pytest_arguments: tuple[str, ...]) -> None:
     """
     with one_at_a_time(*TESTING):
         ensure_engine()
-        run([sys.executable, "-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--full", "-m", "faults or kind", *pytest_arguments])
+        pytest = [sys.executable, "-m", "pytest", "--numprocesses=2", "--dist=loadfile", "--full"]
+        run([*pytest, "-m", "faults or kind or soak", *pytest_arguments])
 
 
 @click.command()

@@ -30,8 +30,9 @@ def zones(names: Sequence[str], pattern: re.Pattern[str], cloud: str, example: s
         first = min(found)
         works = ", ".join(name for name in names if (match := pattern.fullmatch(name)) and match["region"] == first)
         yield error(path, list(names), "a cluster's zones are of one region", Set(works))
-    for name in (each for each, times in Counter(names).items() if times > 1):
-        yield error(path, name, "listed twice: the API server refuses the class", Set(", ".join(dict.fromkeys(names))))
+    known = Counter(name for name in names if pattern.fullmatch(name))
+    for name in (each for each, times in known.items() if times > 1):
+        yield error(path, name, "listed twice: the API server refuses the class", Set(", ".join(known)))
 
 
 def regions(names: Iterable[str], pattern: re.Pattern[str]) -> set[str]:

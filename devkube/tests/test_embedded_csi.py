@@ -146,8 +146,8 @@ class Disks(Fixture):
         return self.get("pv", self.get("pvc", name)["spec"]["volumeName"])
 
 
-# The rehearsal of the gcp stack goes most of the same way in `make test`.
-@pytest.fixture(scope="module", params=[CLOUDS[0], pytest.param(CLOUDS[1], marks=pytest.mark.soak)], ids=lambda cloud: str(cloud.flavour))
+# The rehearsal of the aws stack goes most of the same way in `make test`.
+@pytest.fixture(scope="module", params=[pytest.param(CLOUDS[0], marks=pytest.mark.soak), CLOUDS[1]], ids=lambda cloud: str(cloud.flavour))
 def disks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
     """A cluster with a pod on ext4 and one on XFS; the tests below use it one after the other."""
     made = Disks(request.param, tmp_path_factory.mktemp("disks"))

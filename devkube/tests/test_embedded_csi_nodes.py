@@ -14,7 +14,7 @@ from devkube.cluster.embedded import EmbeddedCluster
 from devkube.tests import test_embedded_csi
 from devkube.tests.test_embedded_csi import CLOUDS, Disks, pod, storage_class
 
-# In `make test` each rehearsal goes the same way (tests/integration/test_rehearsal.py).
+# In `make test` the rehearsal of aws goes the same way (tests/integration/test_rehearsal.py).
 pytestmark = [*test_embedded_csi.pytestmark, pytest.mark.soak]
 
 ZONES = csi.ZONES["ebs"]

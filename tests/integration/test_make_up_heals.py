@@ -151,6 +151,7 @@ def test_killed_while_the_canary_runs(person: Person, what: str) -> None:
         assert "Released the lock of a run on stack dev that was killed." in said
 
 
+@pytest.mark.soak  # in `make test` test_machine_faults.py deletes a state, without pods on the claims
 def test_a_lost_state_of_the_clones_own_cluster(person: Person) -> None:
     """Nobody but this clone can have made what its own dev cluster has: the state is made anew, and
     nothing in the cluster.

@@ -25,7 +25,7 @@ from tests.conftest import eventually
 from tests.integration.consumer_pods import ConsumerPods
 from tests.kind.docker import Docker
 
-pytestmark = [pytest.mark.kind, pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.kind, pytest.mark.cluster, pytest.mark.timeout(900)]
 
 CLAIMS = ["data-postgres-0", "data-kafka-0", "data-kafka-1", "data-kafka-2"]
 
