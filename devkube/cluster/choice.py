@@ -35,7 +35,7 @@ class ClusterChoice:
         default = asdict(ClusterChoice())
         changed: dict[str, Any] = {name: default[name] if value == DEFAULT else value for name, value in asked.items() if value is not None}
         if changed.get("kind_config"):
-            changed["kind_config"] = str(Path(changed["kind_config"]).expanduser().resolve())
+            changed["kind_config"] = _absolute(changed["kind_config"])
         return replace(self, **changed)
 
     def write(self, path: Path) -> None:
@@ -47,6 +47,11 @@ class ClusterChoice:
         content = {key: getattr(self, name) for key, name in _KEYS.items() if getattr(self, name)}
         head = "# Which cluster `make up` uses; see docs/local-clusters.md. Without this file: auto.\n"
         path.write_text(head + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def _absolute(file: str) -> str:
+    """The path of a kind config, as a shell in the project's folder would take it."""
+    return str(Path(file).expanduser().resolve())
 
 
 def _number(nodes: str | None) -> int:
@@ -80,4 +85,6 @@ def remembered(path: Path) -> ClusterChoice:
     if content.get("cluster", "auto") not in WAYS:
         raise MachineError(f"{path}: cluster: {content['cluster']}: one of {', '.join(WAYS)} is wanted.", "Works: cluster: auto")
     values: dict[str, Any] = {_KEYS[key]: value for key, value in content.items() if value != DEFAULT}
+    if values.get("kind_config"):
+        values["kind_config"] = _absolute(values["kind_config"])
     return ClusterChoice(**values)

@@ -43,6 +43,14 @@ def test_a_file_that_says_no_choice_is_named(tmp_path: Path, text: str, said: st
     assert str(tmp_path / "cluster.yaml") in str(caught.value)
 
 
+def test_a_config_written_by_hand_is_found_as_a_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for named in ("~/kind.yaml", "kind.yaml", str(tmp_path / "kind.yaml")):
+        (tmp_path / "cluster.yaml").write_text(yaml.safe_dump({"kind-config": named}))
+        assert remembered(tmp_path / "cluster.yaml").kind_config == str(tmp_path / "kind.yaml")
+
+
 def clone(folder: Path, context: str) -> Path:
     (folder / ".dev").mkdir(parents=True)
     (folder / ".dev/env").touch()

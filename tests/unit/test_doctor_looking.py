@@ -148,6 +148,15 @@ def test_docker_that_never_answers(path: Path, monkeypatch: pytest.MonkeyPatch) 
     end_what_was_asked()
 
 
+def test_docker_that_is_sent_where_nothing_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://10.255.255.1:2375")
+    program(path, "docker", 'case "$1" in', 'context) echo "$DOCKER_HOST" ;;', "*) exec sleep 600 ;;", "esac")
+    found = programs.docker()
+    end_what_was_asked()
+    assert found and found.engine is None and found.by_variable
+    assert "Docker is on another machine (DOCKER_HOST: tcp://10.255.255.1:2375)" in found.elsewhere
+
+
 def test_kind_and_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (programs.kind(), programs.go()) == (FoundProgram(), FoundProgram())
     program(path, "kind", "echo kind v0.33.0 go1.26.1 linux/amd64")
