@@ -13,6 +13,7 @@ from devkube.errors import MachineError
 
 WAYS = ("auto", "kind", "embedded", "existing")
 _KEYS = {"cluster": "cluster", "kind-image": "kind_image", "kind-config": "kind_config", "nodes": "nodes"}
+_EXAMPLES = {"cluster": "auto", "kind-image": "kindest/node:v1.34.0", "kind-config": "/home/me/kind.yaml"}
 DEFAULT = "default"  # as a value: as if the option had never been given
 
 
@@ -81,7 +82,7 @@ def remembered(path: Path) -> ClusterChoice:
             if value not in range(1, MOST_NODES + 1) or isinstance(value, bool):
                 raise MachineError(f"{path}: nodes: {value!r}: a number from 1 to {MOST_NODES} is wanted.", "Works: nodes: 3")
         elif not isinstance(value, str):
-            raise MachineError(f"{path}: {key}: {value!r}: a text is wanted.", f"Write it in quotes: {key}: '{value}'")
+            raise MachineError(f"{path}: {key}: {value!r}: a text is wanted.", f"Works: {key}: {_EXAMPLES[key]}. Or remove that line.")
     if content.get("cluster", "auto") not in WAYS:
         raise MachineError(f"{path}: cluster: {content['cluster']}: one of {', '.join(WAYS)} is wanted.", "Works: cluster: auto")
     values: dict[str, Any] = {_KEYS[key]: value for key, value in content.items() if value != DEFAULT}

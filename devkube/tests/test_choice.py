@@ -31,7 +31,8 @@ def test_it_is_remembered_until_it_is_reset(tmp_path: Path, monkeypatch: pytest.
         ("cluster: [", "can't be read"),
         ("- kind", "a mapping is wanted, with cluster, kind-image, kind-config"),
         ("clusters: kind", "clusters: unknown key"),
-        ("kind-image: 1.34", "kind-image: 1.34: a text is wanted"),
+        ("kind-image: 1.34", "kind-image: 1.34: a text is wanted.\nWorks: kind-image: kindest/node:v1.34.0"),
+        ("cluster:", "cluster: None: a text is wanted.\nWorks: cluster: auto. Or remove that line."),
         ("cluster: minikube", "cluster: minikube: one of auto, kind, embedded, existing is wanted"),
     ],
 )
