@@ -11,6 +11,7 @@ import click
 
 from components.settings import DEFAULT_IMAGE
 from dev import report
+from dev.clone_cluster import check_fits
 from dev.doctor.command import say_what_will_fail
 from dev.machine import cluster_by, cluster_of, load_engine_images, one_at_a_time, volumes_of
 from dev.paths import CLUSTER_FILE
@@ -47,6 +48,7 @@ def up(
     with one_at_a_time():
         choice = remembered(CLUSTER_FILE).with_(way, kind_image, kind_config, nodes)
         cluster = cluster_by(settings, choice)  # that there can be none is said before anything is built, too
+        check_fits(cluster, stack, settings.cluster.context, settings.provisioner.name)
         say_what_will_fail(stack, settings.cluster.context, cluster)
         choice.write(CLUSTER_FILE)
         # Nothing waits for the engine before the cluster is there.
@@ -110,7 +112,7 @@ def _load_canary_image(cluster: Cluster) -> None:
         except MachineError as second:
             raise MachineError(
                 f"the canary's image can be had in neither of two ways:\n{first}\n{second}",
-                "Name one that the cluster can pull: `pulumi config set --path storage-tiers:canary.image <image>`.",
+                "Name one that the cluster can pull, in the stack's file: `storage-tiers:canary: {image: <image>}`.",
             ) from None
 
 

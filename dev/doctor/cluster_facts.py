@@ -15,7 +15,7 @@ from dev.doctor.facts import ClusterFacts
 from dev.paths import KUBECONFIG
 from devkube.cluster import Cluster, EmbeddedCluster, KindCluster, layout
 from devkube.cluster.kind import checks
-from devkube.cluster.kind.config import count_nodes, read_config
+from devkube.cluster.kind.config import count_nodes
 from devkube.cluster.kind.nodes import running_everywhere
 from devkube.errors import MachineError
 
@@ -42,7 +42,7 @@ def _about(context: str, cluster: Cluster) -> ClusterFacts:
         if running:
             return replace(facts, way="kind")
         refusals = kind_refusals(cluster, made=made)
-        return replace(facts, way="kind", refusals=refusals, nodes=count_nodes(read_config(cluster.config)))
+        return replace(facts, way="kind", refusals=refusals, nodes=count_nodes(cluster.config_text()))
     return replace(facts, nodes=cluster.node_count(), taken_ports=taken_ports(cluster) if made and not running else ())
 
 
@@ -51,7 +51,7 @@ def kind_refusals(cluster: KindCluster, *, made: bool) -> dict[Literal["cgroups"
     engine = checks.docker_engine()
     if engine is None:
         return {}
-    config = read_config(cluster.config)
+    config = cluster.config_text()
     cgroups = None if made else checks.cgroup_refusal(engine, checks.kubernetes_of(cluster.image), config)
     inotify = checks.inotify_shortage(engine, running=running_everywhere(), nodes=count_nodes(config))
     return {**({"cgroups": cgroups} if cgroups else {}), **({"inotify instances": inotify} if inotify else {})}

@@ -19,16 +19,17 @@ _KIND_SITE = "https://kind.sigs.k8s.io/docs/user/quick-start"
 def diagnose(facts: Facts) -> Iterator[Diagnosis]:
     """Rows for the cluster, Docker, kind and the embedded node."""
     by_kind = facts.cluster is not None and facts.cluster.way == "kind"
-    yield _cluster(facts.cluster, facts.up)
+    yield _cluster(facts.cluster, facts.up, facts.docker)
     yield _docker(facts, needed=by_kind)
     yield _kind(facts, needed=by_kind)
     yield _embedded(facts)
 
 
-def _cluster(cluster: ClusterFacts | None, up: str) -> Diagnosis:
+def _cluster(cluster: ClusterFacts | None, up: str, docker: DockerFacts | None) -> Diagnosis:
     subject = "cluster"
     if cluster is None:
-        return Diagnosis(subject, "missing", "no answer in time", _RESTART_DOCKER)
+        mend = _mend_docker(docker) if docker and docker.elsewhere else _RESTART_DOCKER
+        return Diagnosis(subject, "missing", "no answer in time", mend)
     if cluster.way is None:
         return Diagnosis(subject, "missing", cluster.problem.rstrip("."), cluster.remedy, fails=True)
     what = f"{_WAYS[cluster.way]}, context {cluster.context}"

@@ -6,6 +6,7 @@ A command line of its own beside `dev.cli`, because loading that takes longer th
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,7 +14,7 @@ import click
 
 from components.kube.labels import PROJECT
 from dev import command_line
-from dev.clone_cluster import cluster_for
+from dev.clone_cluster import OF_DEV_CLUSTERS, check_fits, cluster_for
 from dev.doctor import looking, show
 from dev.doctor.diagnosis import Diagnosis
 from dev.doctor.question import end_what_was_asked
@@ -46,15 +47,29 @@ def doctor(stack: str, as_json: bool) -> None:
         known = ", ".join(sorted(found.name.split(".")[1] for found in ROOT.glob("Pulumi.*.yaml")))
         raise UserError(f"stack {stack!r}: there is no {path.name} in the project folder.", f"Stacks there are: {known}.")
     try:
-        rows = diagnose(looking.everything(f"make up{variable_of(stack)}", lambda: context_of(path), cluster_for))
+        rows = diagnose(looking.everything(f"make up{variable_of(stack)}", lambda: context_of(path), partial(_cluster_of, stack, path)))
     finally:
         end_what_was_asked()
     if as_json:
         print(show.as_json(rows))
     else:
         console.print(show.table(rows))
-        console.print(show.summary(rows), markup=False)
+        console.print(show.summary(rows, f"make up{variable_of(stack)}"), markup=False)
     raise SystemExit(1 if any(row.fails for row in rows) else 0)
+
+
+def _cluster_of(stack: str, path: Path, context: str) -> Cluster:
+    """The stack's cluster. Raises MachineError where there can be none for it."""
+    cluster = cluster_for(context)
+    check_fits(cluster, stack, context, _config_of(path).get(f"{PROJECT}:provisioner", OF_DEV_CLUSTERS))
+    return cluster
+
+
+def _config_of(path: Path) -> dict[str, str]:
+    try:
+        return raw_config(path)
+    except UserError as problem:
+        raise MachineError(problem.message, problem.hint) from None
 
 
 def context_of(path: Path) -> str:
@@ -63,9 +78,7 @@ def context_of(path: Path) -> str:
     Raises MachineError where it names none.
     """
     try:
-        context = json.loads(raw_config(path)[f"{PROJECT}:cluster"])["context"]
-    except UserError as problem:
-        raise MachineError(problem.message, problem.hint) from None
+        context = json.loads(_config_of(path)[f"{PROJECT}:cluster"])["context"]
     except (KeyError, TypeError, ValueError):
         context = None
     if not isinstance(context, str) or not context:

@@ -16,6 +16,8 @@ from devkube.engine import EXE, find_own, kept
 from devkube.toolchain.build import go_environment
 from devkube.versions import LANGUAGE, PULUMI, version_of
 
+_OF_THE_TIME = 0.9  # that the doctor has for its answer, so that this one comes within it
+
 
 def part(name: str) -> PartFacts:
     """One part of the engine. The language host of an official engine is in the same folder."""
@@ -29,24 +31,30 @@ def part(name: str) -> PartFacts:
 
 
 def docker() -> DockerFacts | None:
-    """The Docker client and its engine; None where they don't answer in time."""
+    """The Docker client and its engine; None where they don't answer in time.
+
+    Of an engine that is elsewhere that is told all the same: a host that can't be reached is silent
+    for long.
+    """
     path = shutil.which("docker")
     if path is None:
         return DockerFacts()
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + SECONDS * _OF_THE_TIME
     asked_client, asked_engine = Question(_docker_client), Question(_docker_engine)
     asked_endpoint, asked_elsewhere = Question(checks.docker_endpoint), Question(lambda: checks.docker_elsewhere() or "")
     client, engine, elsewhere = asked_client.answer(until), asked_engine.answer(until), asked_elsewhere.answer(until)
-    if client is None or engine is None or elsewhere is None:
+    if elsewhere is None or (not elsewhere and (client is None or engine is None)):
         return None
+    version, not_docker = client or ("", "")
+    found, silent = engine or (None, "it does not answer in time")
     return DockerFacts(
         path,
-        client[0],
+        version,
         asked_endpoint.answer(until) or "",
-        engine[0],
+        found,
         by_variable=bool(os.environ.get("DOCKER_HOST")),
-        not_docker=client[1],
-        silent=engine[1],
+        not_docker=not_docker,
+        silent=silent,
         elsewhere=elsewhere,
     )
 

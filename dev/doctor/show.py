@@ -31,12 +31,12 @@ def table(rows: Sequence[Diagnosis]) -> Table:
     return shown
 
 
-def summary(rows: Sequence[Diagnosis]) -> str:
-    """The last line: whether something will fail."""
+def summary(rows: Sequence[Diagnosis], up: str = "make up") -> str:
+    """The last line: whether something will fail of the command `up`."""
     failing = [row.subject for row in rows if row.fails]
     if not failing:
-        return "Nothing is in the way of `make up`. What is marked – does no harm as it is."
-    return f"`make up` will fail because of: {', '.join(failing)}."
+        return f"Nothing is in the way of `{up}`. What is marked – does no harm as it is."
+    return f"`{up}` will fail because of: {', '.join(failing)}."
 
 
 def as_json(rows: Sequence[Diagnosis]) -> str:

@@ -93,8 +93,8 @@ def _chosen(asked: ClusterChoice, context: str, kubeconfig: Path, in_docker: Kin
         f"  your own: no context of this name is in your kubeconfig\n"
         f"  Kind: {'; '.join(kind_lacks)}\n"
         f"  embedded: {'; '.join(embedded_lacks)}",
-        "Start Docker with `kind` installed, or run this as root on Linux, or name a context of yours: "
-        "`pulumi config set --path storage-tiers:cluster.context <context>`.",
+        "Start Docker with `kind` installed, or run this as root on Linux, or name a context of yours (`kubectl config get-contexts -o "
+        "name` lists them) as `cluster.context` in the stack's file, Pulumi.<stack>.yaml.",
     )
 
 
@@ -108,8 +108,8 @@ def _asked_for(way: str, context: str, kubeconfig: Path, in_docker: KindCluster,
             files = ", ".join(map(str, user_kubeconfigs(kubeconfig)))
             raise MachineError(
                 f"cluster: existing: no context {context} is in your kubeconfig ({files}).",
-                "`kubectl config get-contexts -o name` lists those there are: "
-                "`pulumi config set --path storage-tiers:cluster.context <context>`. Or `make up CLUSTER=auto` makes a cluster.",
+                "`kubectl config get-contexts -o name` lists those there are: name one as `cluster.context` in the stack's file, "
+                "Pulumi.<stack>.yaml. Or `make up CLUSTER=auto` makes a cluster.",
             )
         return ExistingCluster(context)
     wanted, other = (in_docker, on_host) if way == "kind" else (on_host, in_docker)

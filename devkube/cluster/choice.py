@@ -13,6 +13,7 @@ from devkube.errors import MachineError
 
 WAYS = ("auto", "kind", "embedded", "existing")
 _KEYS = {"cluster": "cluster", "kind-image": "kind_image", "kind-config": "kind_config", "nodes": "nodes"}
+_EXAMPLES = {"cluster": "auto", "kind-image": "kindest/node:v1.34.0", "kind-config": "/home/me/kind.yaml"}
 DEFAULT = "default"  # as a value: as if the option had never been given
 
 
@@ -35,7 +36,7 @@ class ClusterChoice:
         default = asdict(ClusterChoice())
         changed: dict[str, Any] = {name: default[name] if value == DEFAULT else value for name, value in asked.items() if value is not None}
         if changed.get("kind_config"):
-            changed["kind_config"] = str(Path(changed["kind_config"]).expanduser().resolve())
+            changed["kind_config"] = _absolute(changed["kind_config"])
         return replace(self, **changed)
 
     def write(self, path: Path) -> None:
@@ -47,6 +48,11 @@ class ClusterChoice:
         content = {key: getattr(self, name) for key, name in _KEYS.items() if getattr(self, name)}
         head = "# Which cluster `make up` uses; see docs/local-clusters.md. Without this file: auto.\n"
         path.write_text(head + yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def _absolute(file: str) -> str:
+    """The path of a kind config, as a shell in the project's folder would take it."""
+    return str(Path(file).expanduser().resolve())
 
 
 def _number(nodes: str | None) -> int:
@@ -76,8 +82,10 @@ def remembered(path: Path) -> ClusterChoice:
             if value not in range(1, MOST_NODES + 1) or isinstance(value, bool):
                 raise MachineError(f"{path}: nodes: {value!r}: a number from 1 to {MOST_NODES} is wanted.", "Works: nodes: 3")
         elif not isinstance(value, str):
-            raise MachineError(f"{path}: {key}: {value!r}: a text is wanted.", f"Write it in quotes: {key}: '{value}'")
+            raise MachineError(f"{path}: {key}: {value!r}: a text is wanted.", f"Works: {key}: {_EXAMPLES[key]}. Or remove that line.")
     if content.get("cluster", "auto") not in WAYS:
         raise MachineError(f"{path}: cluster: {content['cluster']}: one of {', '.join(WAYS)} is wanted.", "Works: cluster: auto")
     values: dict[str, Any] = {_KEYS[key]: value for key, value in content.items() if value != DEFAULT}
+    if values.get("kind_config"):
+        values["kind_config"] = _absolute(values["kind_config"])
     return ClusterChoice(**values)

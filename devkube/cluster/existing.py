@@ -39,7 +39,7 @@ def user_has(context: str, but: Path) -> bool:
                 return True
         except FileNotFoundError:
             continue
-        except (OSError, yaml.YAMLError, AttributeError, UnicodeDecodeError) as problem:
+        except (OSError, yaml.YAMLError, AttributeError, TypeError, UnicodeDecodeError) as problem:
             raise MachineError(f"the kubeconfig {path} can't be read: {problem}", "Repair it, or set KUBECONFIG to another one.") from None
     return False
 

@@ -236,9 +236,11 @@ class KindMachine:
 
     def lose_nodes(self) -> None:
         """As `kind delete cluster` by hand does."""
-        state = self.state
-        state["nodes"] = {}
-        (self.memory / "state.json").write_text(json.dumps(state))
+        self.restore({})
+
+    def restore(self, nodes: dict[str, Any]) -> None:
+        """Have Docker know these nodes alone."""
+        (self.memory / "state.json").write_text(json.dumps({**self.state, "nodes": nodes}))
 
 
 def kind_machine(folder: Path, monkeypatch: pytest.MonkeyPatch) -> KindMachine:

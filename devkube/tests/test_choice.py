@@ -31,7 +31,8 @@ def test_it_is_remembered_until_it_is_reset(tmp_path: Path, monkeypatch: pytest.
         ("cluster: [", "can't be read"),
         ("- kind", "a mapping is wanted, with cluster, kind-image, kind-config"),
         ("clusters: kind", "clusters: unknown key"),
-        ("kind-image: 1.34", "kind-image: 1.34: a text is wanted"),
+        ("kind-image: 1.34", "kind-image: 1.34: a text is wanted.\nWorks: kind-image: kindest/node:v1.34.0"),
+        ("cluster:", "cluster: None: a text is wanted.\nWorks: cluster: auto. Or remove that line."),
         ("cluster: minikube", "cluster: minikube: one of auto, kind, embedded, existing is wanted"),
     ],
 )
@@ -41,6 +42,14 @@ def test_a_file_that_says_no_choice_is_named(tmp_path: Path, text: str, said: st
         remembered(tmp_path / "cluster.yaml")
     assert said in str(caught.value)
     assert str(tmp_path / "cluster.yaml") in str(caught.value)
+
+
+def test_a_config_written_by_hand_is_found_as_a_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for named in ("~/kind.yaml", "kind.yaml", str(tmp_path / "kind.yaml")):
+        (tmp_path / "cluster.yaml").write_text(yaml.safe_dump({"kind-config": named}))
+        assert remembered(tmp_path / "cluster.yaml").kind_config == str(tmp_path / "kind.yaml")
 
 
 def clone(folder: Path, context: str) -> Path:

@@ -55,9 +55,10 @@ def test_users_contexts_are_seen_in_every_file_that_kubeconfig_names(machine: Pa
     assert isinstance(choose("theirs", "dev-1", machine / "ours"), ExistingCluster)
 
 
-def test_unreadable_kubeconfig_is_named(machine: Path) -> None:
+@pytest.mark.parametrize("text", ["contexts: [", "contexts: 5", "contexts: [mine]", "mine"])
+def test_unreadable_kubeconfig_is_named(machine: Path, text: str) -> None:
     path = write_kubeconfig(machine / "user/.kube/config", "mine")
-    path.write_text("contexts: [")
+    path.write_text(text)
     with pytest.raises(MachineError, match=str(path)):
         choose("mine", "dev-1", machine / "ours")
 

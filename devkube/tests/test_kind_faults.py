@@ -15,6 +15,7 @@ import yaml
 from devkube import paths
 from devkube.cluster import kind
 from devkube.cluster.kind import creation
+from devkube.cluster.kind.config import count_nodes
 from devkube.cluster.kind.nodes import looks_whole, wait_until_ready
 from devkube.errors import MachineError
 from devkube.tests.kind_machine import KindMachine, kind_machine
@@ -235,6 +236,65 @@ class TestStart:
         machine.cluster.start()
         machine.another(image="kindest/node:v1.34.0").start()
         assert "what is named now is for a new one" in capsys.readouterr().out
+
+    def test_a_config_that_is_gone_is_for_a_new_one(self, machine: KindMachine, tmp_path: Path) -> None:
+        (tmp_path / "kind.yaml").write_text("nodes: [{role: control-plane}, {role: worker}]")
+        named = {"config": str(tmp_path / "kind.yaml")}
+        machine.another(**named).start()
+        (tmp_path / "kind.yaml").unlink()
+        machine.another(**named).start()
+        assert count_nodes(machine.another(**named).config_text()) == 2
+        machine.another(**named).delete()
+        with pytest.raises(MachineError, match=r"kind\.yaml can't be read"):
+            machine.another(**named).start()
+
+
+class TestAnotherEngine:
+    """The clone's cluster was made here, and this shell's Docker is another machine's."""
+
+    def test_nothing_is_made_there_and_nothing_is_said_to_be_done(self, machine: KindMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+        machine.cluster.start()
+        nodes = machine.state["nodes"]
+        (machine.cluster.volumes / "pvc-1").mkdir()
+        machine.lose_nodes()  # that engine has none
+        monkeypatch.setenv("DOCKER_HOST", "tcp://10.1.2.3:2375")
+        machine.forget()
+        for act in (machine.another().start, machine.another().stop, machine.another().delete):
+            with pytest.raises(MachineError) as caught:
+                act()
+            said = str(caught.value)
+            assert "was made by the Docker engine at unix:///var/run/docker.sock, and now Docker is on another machine" in said
+            assert "DOCKER_HOST: tcp://10.1.2.3:2375" in said
+            assert "`unset DOCKER_HOST`" in said
+        assert not machine.commands_with("kind create", "kind delete")
+        assert (machine.cluster.volumes / "pvc-1").is_dir()
+        monkeypatch.delenv("DOCKER_HOST")
+        machine.restore(nodes)
+        machine.another().start()
+        assert not machine.commands_with("kind create", "kind delete")
+
+    def test_one_that_doesnt_answer(self, machine: KindMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+        machine.cluster.start()
+        monkeypatch.setenv("DOCKER_HOST", "tcp://10.1.2.3:2375")
+        machine.set("no-engine", "no route to host")
+        with pytest.raises(MachineError, match=r"no route to host; DOCKER_HOST=tcp://10\.1\.2\.3:2375 says where it is"):
+            machine.another().start()
+        with pytest.raises(MachineError, match=r"was made by the Docker engine at unix:///var/run/docker\.sock"):
+            machine.another().stop()  # it runs on
+
+    def test_a_cluster_that_was_made_there_is_made_there_again(self, machine: KindMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DOCKER_HOST", "tcp://10.1.2.3:2375")
+        machine.cluster.start()
+        machine.lose_nodes()
+        machine.another().start()
+        assert len(machine.commands_with("kind create")) == 2
+
+    def test_another_engine_of_this_machine_may_make_it_anew(self, machine: KindMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+        machine.cluster.start()
+        machine.lose_nodes()
+        monkeypatch.setenv("DOCKER_HOST", "unix:///run/user/1000/docker.sock")
+        machine.another().start()
+        assert len(machine.commands_with("kind create")) == 2
 
 
 class TestDelete:

@@ -155,7 +155,9 @@ def test_docker(docker: DockerFacts, state: str, said: str, mend: str, cluster: 
 
 
 def test_docker_that_a_variable_sends_elsewhere() -> None:
-    assert row("Docker", replace(WELL, docker=replace(REMOTE, by_variable=True))).mend == "unset DOCKER_HOST"
+    sent = replace(REMOTE, by_variable=True, engine=None)
+    assert row("Docker", replace(WELL, docker=sent)).mend == "unset DOCKER_HOST"
+    assert row("cluster", replace(WELL, docker=sent, cluster=None)).mend == "unset DOCKER_HOST"
 
 
 @pytest.mark.parametrize(

@@ -24,14 +24,14 @@ import yaml
 from click.testing import CliRunner
 
 from dev import cli as dev_cli
-from dev import lifecycle
+from dev import clone_cluster, lifecycle
 from dev.doctor import cluster_facts, command, looking, programs, question
 from dev.doctor.diagnosis import Diagnosis
 from dev.doctor.facts import ClusterFacts, DockerFacts, Facts, FoundProgram, Inotify, PartFacts
 from dev.doctor.question import Question, end_what_was_asked, said
 from dev.doctor.rows import diagnose
 from devkube import engine, paths
-from devkube.cluster import Access, EmbeddedCluster, ExistingCluster, KindCluster, embedded, host, layout
+from devkube.cluster import Access, EmbeddedCluster, ExistingCluster, KindCluster, embedded, host, kind, layout
 from devkube.cluster.embedded import INOTIFY_INSTANCES
 from devkube.cluster.kind import checks
 from devkube.cluster.kind.checks import DockerEngine
@@ -148,6 +148,15 @@ def test_docker_that_never_answers(path: Path, monkeypatch: pytest.MonkeyPatch) 
     end_what_was_asked()
 
 
+def test_docker_that_is_sent_where_nothing_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://10.255.255.1:2375")
+    program(path, "docker", 'case "$1" in', 'context) echo "$DOCKER_HOST" ;;', "*) exec sleep 600 ;;", "esac")
+    found = programs.docker()
+    end_what_was_asked()
+    assert found and found.engine is None and found.by_variable
+    assert "Docker is on another machine (DOCKER_HOST: tcp://10.255.255.1:2375)" in found.elsewhere
+
+
 def test_kind_and_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (programs.kind(), programs.go()) == (FoundProgram(), FoundProgram())
     program(path, "kind", "echo kind v0.33.0 go1.26.1 linux/amd64")
@@ -250,10 +259,10 @@ def test_why_kind_would_not_make_its_nodes(tmp_path: Path, path: Path, monkeypat
     assert cluster_facts.kind_refusals(cluster, made=True) == {"inotify instances": "none left"}
 
 
-def kubeconfig(file: Path, url: str) -> None:
+def kubeconfig(file: Path, url: str, name: str = "c") -> None:
     content = {
         "clusters": [{"name": "c", "cluster": {"server": url}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": ""}}],
+        "contexts": [{"name": name, "context": {"cluster": "c", "user": ""}}],
     }
     file.write_text(yaml.safe_dump(content))
 
@@ -394,6 +403,24 @@ def test_a_stack_that_isn_t_there_and_a_file_that_names_no_context(tmp_path: Pat
             command.context_of(file)
     file.write_text("config: {storage-tiers:cluster: {context: mine, identifier: x}}")
     assert command.context_of(file) == "mine"
+
+
+def test_a_clouds_stack_has_no_dev_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither `make up` nor the doctor take one for it; a context of the user's own they do."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    monkeypatch.setattr(clone_cluster, "CLUSTER_FILE", tmp_path / "cluster.yaml")
+    monkeypatch.setattr(embedded, "lacking", list)
+    monkeypatch.setattr(kind, "lacking", lambda: ["no Docker"])
+    up = CliRunner().invoke(dev_cli.cli, ["up", "--stack", "aws"])
+    doctor = json.loads(CliRunner().invoke(dev_cli.cli, ["doctor", "--stack", "aws", "--json"]).stdout)
+    [row] = [row for row in doctor["checks"] if row["subject"] == "cluster"]
+    assert isinstance(up.exception, MachineError)
+    assert row["fails"] and row["found"] == up.exception.message.rstrip(".") and row["mend"] == up.exception.hint
+    assert "stack aws is for the provisioner ebs, and a dev cluster has volumes of local-path alone" in up.exception.message
+    assert "`make rehearse STACK=aws`" in up.exception.hint
+    kubeconfig(tmp_path / "config", "http://127.0.0.1:1", name="storage-tiers-aws")
+    doctor = json.loads(CliRunner().invoke(dev_cli.cli, ["doctor", "--stack", "aws", "--json"]).stdout)
+    assert "your own, context storage-tiers-aws" in str(doctor["checks"])
 
 
 def test_it_is_the_same_command_with_less_to_load() -> None:

@@ -11,7 +11,7 @@ import platformdirs
 
 from devkube.cluster.access import Access, NodeFolder, write_kubeconfig
 from devkube.cluster.kind.causes import NodeImageMissing
-from devkube.cluster.kind.checks import docker_is_snap, lacking, unfit
+from devkube.cluster.kind.checks import docker_elsewhere, docker_endpoint, docker_is_snap, lacking, unfit
 from devkube.cluster.kind.commands import answer, run
 from devkube.cluster.kind.config import VOLUMES_IN_NODE, read_config
 from devkube.cluster.kind.creation import NewKindCluster, create, delete_nodes, half_made, with_logs
@@ -110,6 +110,7 @@ class KindCluster:
         if nodes:
             self._start(nodes)
         else:
+            self._check_engine()
             create(self._new())
         content = kind_kubeconfig(self.identity)
         check_reachable(content)
@@ -119,11 +120,16 @@ class KindCluster:
         return Access("kind", self.context, self.kubeconfig)
 
     def stop(self) -> None:
-        """Stop the nodes' containers for good; everything in them stays."""
+        """Stop the nodes' containers for good; everything in them stays.
+
+        Raises MachineError where Docker is now another engine than theirs, so that they run on.
+        """
         nodes: Sequence[KindNode] = []
         if self.home.exists():
             with suppress(MachineError):  # without Docker nothing runs
                 nodes = nodes_of(self.identity)
+        if not nodes:
+            self._check_engine()
         if any(node.runs for node in nodes):
             with step(f"Kind cluster {self.identity}: stopping", estimate=15):
                 stop_nodes(nodes)
@@ -137,8 +143,11 @@ class KindCluster:
             return
         if lacking():
             raise MachineError(f"the Kind cluster {self.identity} can't be deleted: {'; '.join(lacking())}.", _START_DOCKER)
+        nodes = nodes_of(self.identity)
+        if not nodes:
+            self._check_engine()
         with step(f"Kind cluster {self.identity}: deleting", estimate=10):
-            self._delete_volumes(nodes_of(self.identity))
+            self._delete_volumes(nodes)
             delete_nodes(self.identity, self.kubeconfig)
             try:
                 shutil.rmtree(self.home)
@@ -242,10 +251,38 @@ class KindCluster:
             )
             raise told from None
 
+    def _check_engine(self) -> None:
+        """Raises MachineError where the nodes are another engine's than the one Docker has now.
+
+        On an engine elsewhere a second cluster would be made, and the first would run on.
+        """
+        kept = recorded(self.home)
+        if kept is None or not kept.whole or kept.endpoint in ("", docker_endpoint()):
+            return
+        if elsewhere := docker_elsewhere():
+            raise MachineError(
+                f"the Kind cluster {self.identity} was made by the Docker engine at {kept.endpoint}, and now {elsewhere}.",
+                "`unset DOCKER_HOST`, or `docker context use default`: then run the same command again.",
+            )
+
+    def config_text(self) -> str:
+        """The kind config of this cluster's nodes: the one that is named for a new cluster, or,
+        where that can't be read any more, the one that this cluster was made with.
+
+        Raises MachineError where there is neither.
+        """
+        kept = recorded(self.home)
+        try:
+            return read_config(self.config)
+        except MachineError:
+            if kept is None or not kept.whole:
+                raise
+            return kept.config
+
     def _say_if_other(self) -> None:
         """Say that an image or config that was named since this cluster was made waits for a new
         one."""
-        kept, text = recorded(self.home), read_config(self.config)
+        kept, text = recorded(self.home), self.config_text()
         if kept and kept.whole and (kept.image, kept.config) != (self.image, text):
             say(
                 f"Kind cluster {self.identity} was made with {kept.image or 'the default image'}"

@@ -117,7 +117,9 @@ def docker_silent() -> str | None:
     if said:
         return None
     help_ = "; this user may not use it: `sudo usermod -aG docker $USER`, then log in again" if "permission denied" in cause else ""
-    return f"the Docker engine does not answer (`docker version`): {' '.join(cause.split())}{help_}"
+    named = os.environ.get("DOCKER_HOST", "")
+    where = f"; DOCKER_HOST={named} says where it is (`unset DOCKER_HOST`: the engine of this machine)" if named else ""
+    return f"the Docker engine does not answer (`docker version`): {' '.join(cause.split())}{help_}{where}"
 
 
 def docker_engine() -> DockerEngine | None:

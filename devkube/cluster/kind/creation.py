@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from devkube.cluster.kind.causes import NodeImageMissing, explained
-from devkube.cluster.kind.checks import cgroup_refusal, docker_engine, inotify_shortage, kubernetes_of
+from devkube.cluster.kind.checks import cgroup_refusal, docker_endpoint, docker_engine, inotify_shortage, kubernetes_of
 from devkube.cluster.kind.commands import ProgramFailed, run
 from devkube.cluster.kind.config import new_config
 from devkube.cluster.kind.folder import not_seen, seen_by
@@ -54,11 +54,12 @@ def create(new: NewKindCluster) -> None:
     first = not new.volumes.exists()
     new.volumes.mkdir(parents=True, exist_ok=True)
     new.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-    KindRecord(False, "", new.image, new.config_text).write(new.home)
+    begun = KindRecord(False, "", new.image, new.config_text, docker_endpoint())
+    begun.write(new.home)
     try:
         with step(f"Kind cluster {new.identity}", estimate=60):
             node = _make(new, config)
-        KindRecord(True, node.identifier, new.image, new.config_text).write(new.home)
+        replace(begun, whole=True, node=node.identifier).write(new.home)
     except BaseException as problem:
         told = with_logs(problem, new.identity, new.logs) if isinstance(problem, MachineError) else problem
         with suppress(MachineError):
@@ -126,7 +127,7 @@ def half_made(identity: str, home: Path, nodes: Sequence[KindNode]) -> bool:
     whole = looks_whole(nodes)
     if whole:
         home.mkdir(parents=True, exist_ok=True)
-        KindRecord(True, first.identifier, kept.image if kept else "", kept.config if kept else "").write(home)
+        replace(kept or KindRecord(True), whole=True, node=first.identifier, endpoint=docker_endpoint()).write(home)
     return whole is False or (whole is None and being_made)
 
 

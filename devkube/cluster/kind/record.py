@@ -20,6 +20,7 @@ class KindRecord:
     node: str = ""  # the id of the control plane's container: another one is another cluster
     image: str = ""  # the node image that was asked for; empty for Kind's own
     config: str = ""  # the text of the user's kind config
+    endpoint: str = ""  # where the Docker engine that made it is, as unix:///var/run/docker.sock; empty where not known
 
     def write(self, home: Path) -> None:
         """Keep it in the cluster's folder, whole or not at all."""
