@@ -370,6 +370,20 @@ def test_a_target_with_records_of_its_own_is_refused_with_what_deletes_them(made
     assert "more partitions" in problem
 
 
+def test_the_last_record_that_was_compared_is_compared_again(made: tuple[MirrorMove, Pod], monkeypatch: pytest.MonkeyPatch) -> None:
+    move, pod = made
+    plain = pod._compared
+
+    def with_last(topic: str, spans: Mapping[int, Span], *, last: bool) -> dict[int, Compared]:
+        found = plain(topic, spans, last=last)
+        return {number: replace(each, last=(9, 10)) if number == 0 and not last else each for number, each in found.items()}
+
+    monkeypatch.setattr(pod, "_compared", with_last)
+    following(move)
+    switch(move)
+    assert [each[1][0].last for each in pod.spans()] == [None, (9, 10)]
+
+
 def test_a_topic_whose_name_collides_is_told_in_the_plan(made: tuple[MirrorMove, Pod]) -> None:
     """Kafka makes no topic whose name differs from another's by . and _ alone."""
     move, pod = made
