@@ -103,6 +103,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], tuple[Mirr
 
 def test_questions_and_answers_have_the_programs_form(answering: Callable[[Answers], tuple[MirrorPod, Asked]]) -> None:
     compared = {"records": 3, "source_to": 9, "target_to": 7, "runs": [[0, 0]], "target_only": 0, "source_only": 0, "difference": ""}
+    compared["last"] = [8, 6]
     pod, asked = answering(
         {
             "offsets": {"answer": [["a", 0, 1, 5, 8], ["a", 1, 0, 2, 2]]},
@@ -118,10 +119,10 @@ def test_questions_and_answers_have_the_programs_form(answering: Callable[[Answe
     assert pod.groups("s:1") == {"g": Group({("a", 0): 3}, 2)}
     assert pod.mirrored() == {("a", 0): 4}
     heard: list[str] = []
-    found = pod.compare("s:1", "t:1", "a", False, {1: Span(0, 9, 0)}, heard.append, lambda: None, last=True)
-    assert found[1].runs == [(0, 0)] and found[1].source_to == 9
+    found = pod.compare("s:1", "t:1", "a", False, {1: Span(0, 9, 0, 0, (4, 3))}, heard.append, lambda: None, last=True)
+    assert found[1].runs == [(0, 0)] and found[1].source_to == 9 and found[1].last == (8, 6)
     assert heard == ["orders-0: 5 records"]
-    assert asked.asked["compare"]["topics"] == {"a": {"compacted": False, "spans": {"1": [0, 9, 0, 0]}}}
+    assert asked.asked["compare"]["topics"] == {"a": {"compacted": False, "spans": {"1": [0, 9, 0, 0, [4, 3]]}}}
     assert asked.asked["compare"]["last"] is True
     assert pod.translate("s:1", "t:1", "a", False, {1: [(0, 0)]}, {1: [3]}) == {1: {3: 4}}
     pod.set_group("t:1", "g", {("a", 0): 3})

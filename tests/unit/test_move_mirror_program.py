@@ -21,6 +21,7 @@ import pytest
 
 from ops.move.mirror import properties
 from ops.move.mirror.program import compare, keeper, records, worker
+from ops.move.mirror.program.again import changed
 from ops.move.mirror.program.brokers import Brokers, reaches
 from ops.move.mirror.program.compacted import CompactedComparison
 from ops.move.mirror.program.compare import Compared, Marks, PartitionComparison, Span
@@ -74,7 +75,7 @@ def compared(source: Memory, target: Memory, *, to: int, begin: tuple[int, int] 
 
 def test_the_same_records_are_the_same() -> None:
     found = compared(log(*range(10)), log(*range(10)), to=10, last=True)
-    assert found == Compared(records=10, source_to=10, target_to=10, runs=[(0, 0), (10, 10)])
+    assert found == Compared(records=10, source_to=10, target_to=10, runs=[(0, 0), (10, 10)], last=(9, 9))
 
 
 def test_what_the_target_has_not_got_yet_is_waited_for() -> None:
@@ -87,6 +88,26 @@ def test_a_span_ends_where_it_was_said_and_goes_on_from_there() -> None:
     assert (first.records, first.source_to, first.target_to, first.difference) == (4, 4, 9, "")
     more = compared(log(*range(10)), log(*range(10), shift=5), to=10, begin=(first.source_to, first.target_to), last=True)
     assert (more.records, more.source_to, more.target_to, more.difference) == (6, 10, 15, "")
+
+
+def test_a_log_that_was_cut_and_grew_again_is_named() -> None:
+    """Its end is past what was compared, and what follows is the same on both sides."""
+    source, target = log(*range(10)), log(*range(10), shift=5)
+    last = compared(source, target, to=8).last
+    assert last == (7, 12)
+    assert changed(source, target, last) == ""
+    cut = Memory([*(record(number) for number in range(6)), *(record(number, number + 50) for number in range(6, 20))])
+    assert compared(cut, Memory([record(13, 58), record(14, 59)]), to=10, begin=(8, 13)).difference == "", "alone it isn't noticed"
+    assert changed(cut, target, last).startswith("source offset 7 and target offset 12 were the same when they were compared")
+    assert "were the same" in changed(source, log(*range(50, 60), shift=-40), last), "or the target's"
+    ended = Memory([record(number) for number in range(7)] + [record(9, 60)])
+    assert "were the same" in changed(ended, target, last), "there is no record any more"
+    assert changed(log(0, 1, 2), target, last).startswith("source offset 7, which was compared, is gone: the log ends at 3")
+
+
+def test_what_retention_has_removed_is_not_compared_again() -> None:
+    assert changed(log(*range(8, 12), low=8), log(*range(10)), (7, 7)) == ""
+    assert changed(log(*range(10)), log(low=9, end=9), (7, 7)) == ""
 
 
 def test_offsets_without_records_are_no_difference_and_each_makes_a_run() -> None:

@@ -370,6 +370,46 @@ def test_a_target_with_records_of_its_own_is_refused_with_what_deletes_them(made
     assert "more partitions" in problem
 
 
+def test_the_last_record_that_was_compared_is_compared_again(made: tuple[MirrorMove, Pod], monkeypatch: pytest.MonkeyPatch) -> None:
+    move, pod = made
+    plain = pod._compared
+
+    def with_last(topic: str, spans: Mapping[int, Span], *, last: bool) -> dict[int, Compared]:
+        found = plain(topic, spans, last=last)
+        return {number: replace(each, last=(9, 10)) if number == 0 and not last else each for number, each in found.items()}
+
+    monkeypatch.setattr(pod, "_compared", with_last)
+    following(move)
+    switch(move)
+    assert [each[1][0].last for each in pod.spans()] == [None, (9, 10)]
+
+
+def test_a_topic_whose_name_collides_is_told_in_the_plan(made: tuple[MirrorMove, Pod]) -> None:
+    """Kafka makes no topic whose name differs from another's by . and _ alone."""
+    move, pod = made
+    move.source.logs["x.y", 0] = (0, 1)  # type: ignore[attr-defined]
+    move.target.logs["x_y", 0] = (0, 0)  # type: ignore[attr-defined]
+    (found,) = move.problems()
+    assert found.startswith("topic x.y can't be made at stack dev: Kafka takes no names that differ by . and _ alone, and x_y is there.")
+    assert "--delete --topic 'x_y'" in found
+    assert "start" not in pod.done
+    move.target.logs["x.y", 0] = (0, 0)  # type: ignore[attr-defined]
+    assert move.problems() == []  # it is there already, as old brokers let it be
+
+
+def test_offsets_beyond_the_end_of_the_source_are_told(made: tuple[MirrorMove, Pod], capsys: pytest.CaptureFixture[str]) -> None:
+    move, pod = made
+    following(move)
+    pod.at_source["lost"] = Group({("a", 0): 12, ("a", 1): 5}, 0)
+    verdict = switch(move)
+    assert verdict["offsetsBeyondEnd"] == {"lost": {"a-0": [12, 10]}}
+    live_session.run([KafkaMove(move)], "switch", COMMAND, as_json=True)
+    assert json.loads(capsys.readouterr().out)[0]["offsetsBeyondEnd"] == {"lost": {"a-0": [12, 10]}}
+    said = "\n".join(KafkaMove(move).said("switch", verdict, COMMAND))
+    assert "Group lost: offsets are beyond the source's end, and were set to the target's end: a-0 (offset 12, end 10)." in said
+    assert "may have lost records" in said
+
+
 def test_a_difference_is_named_and_nothing_is_proven(made: tuple[MirrorMove, Pod]) -> None:
     move, pod = made
     pod.difference = "another value"

@@ -44,8 +44,11 @@ def of_both(source: Kafka, target: Kafka) -> Iterator[str]:
 
 
 def of_target(source: Kafka, target: Kafka) -> Iterator[str]:
-    """Topics that are there with records of their own, or more partitions. Raises Broken."""
+    """Topics that are there with records of their own, or more partitions, and names that Kafka
+    doesn't take beside others. Raises Broken.
+    """
     there, wanted = target.topics(), source.topics()
+    yield from _colliding(target, mirrored(wanted), there)
     more = [name for name in mirrored(wanted) if len(there.get(name, {})) > len(wanted[name])]
     if more:
         yield (
@@ -59,6 +62,27 @@ def of_target(source: Kafka, target: Kafka) -> Iterator[str]:
             f"topics of stack {target.stack} hold records already: {_several(full)}. A move takes topics that aren't there, or are empty. "
             f"To delete them, with what is in them: `{delete_command(target, full)}`"
         )
+
+
+def _colliding(target: Kafka, wanted: Iterable[str], there: Iterable[str]) -> Iterator[str]:
+    """Names that differ by . and _ alone: Kafka makes no topic whose name collides with another's
+    (they would share the names of their metrics).
+    """
+    alike: dict[str, list[str]] = {}
+    for name in sorted({*wanted, *there}):
+        alike.setdefault(name.replace(".", "_"), []).append(name)
+    for name in wanted:
+        others = [each for each in alike[name.replace(".", "_")] if each != name]
+        if others and name not in there:
+            held = [each for each in others if each in there]
+            yield (
+                f"topic {name} can't be made at stack {target.stack}: Kafka takes no names that differ by . and _ alone, and "
+                + (
+                    f"{_several(held)} is there. To delete it, with what is in it: `{delete_command(target, held)}`"
+                    if held
+                    else f"{_several(others)} would come along too. Delete one of them at the source, or move without --live"
+                )
+            )
 
 
 def _with_records(kafka: Kafka, partitions: list[Partition]) -> list[Partition]:

@@ -163,7 +163,7 @@ class MirrorComparison:
         expires = int(time.time() * 1000) - there.retention if there.retention >= 0 else 0
         if there.retention_bytes >= 0:
             expires = ANY_AGE
-        return Span(0, end, 0, expires) if anew else Span(known.source, end, known.target, expires)
+        return Span(0, end, 0, expires) if anew else Span(known.source, end, known.target, expires, known.last)
 
     def _compare_topics(self, asked: Asked, check: Callable[[], None], *, last: bool) -> None:
         def hear(line: str) -> None:

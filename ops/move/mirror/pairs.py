@@ -21,7 +21,7 @@ class PartitionPairs:
     """Of one partition: `records` are the same up to `source` and `target`, the offsets from which
     to go on. `target_only` and `source_only` are records at the front that the other side's
     retention has removed. `marks` are offsets of one record on both sides, in order. `ids` are
-    those of the topics that were compared.
+    those of the topics that were compared. `last` are both offsets of the last record that was.
     """
 
     source: int
@@ -31,17 +31,19 @@ class PartitionPairs:
     source_only: int = 0
     marks: list[tuple[int, int]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    last: tuple[int, int] | None = None
 
     def add(self, found: Compared, *, anew: bool) -> None:
         """What was compared; `anew` from the beginning."""
         if anew:
             self.records = self.target_only = self.source_only = 0
-            self.marks = []
+            self.marks, self.last = [], None
         self.source, self.target = found.source_to, found.target_to
         self.records += found.records
         self.target_only += found.target_only
         self.source_only += found.source_only
         self.marks += found.runs
+        self.last = found.last or self.last
 
 
 class ComparedPartitions:
@@ -56,7 +58,8 @@ class ComparedPartitions:
         if not self._read and self._file.exists():
             try:
                 for topic, number, one in json.loads(self._file.read_text(encoding="utf-8")):
-                    self._known[topic, number] = PartitionPairs(**{**one, "marks": [(source, target) for source, target in one["marks"]]})
+                    marks, last = [(source, target) for source, target in one["marks"]], one.get("last")
+                    self._known[topic, number] = PartitionPairs(**{**one, "marks": marks, "last": (last[0], last[1]) if last else None})
             except (ValueError, TypeError, KeyError):
                 raise UserError(f"{self._file} isn't what this command wrote there.", "Begin anew: --live --cancel, then --live.") from None
         self._read = True

@@ -236,4 +236,6 @@ class MirrorPod(LivePod):
 
 
 def _compared(said: Mapping[str, Any]) -> Compared:
-    return Compared(**{**said, "runs": [(one, other) for one, other in said["runs"]]})
+    last = said["last"]
+    runs = [(one, other) for one, other in said["runs"]]
+    return Compared(**{**said, "runs": runs, "last": (last[0], last[1]) if last else None})

@@ -7,7 +7,7 @@ comes any more is looked at when the switch begins, and again once the mirror wa
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,7 +60,7 @@ def _bring_the_rest(move: MirrorMove) -> None:
     comparison.finish(ends)
     move.tell("setting the groups' offsets", ", ".join(sorted(groups)[:10]))
     groups = _idle_groups(move)
-    told, lost = _set_groups(move, groups, set(ends))
+    told, lost = _set_groups(move, groups, ends)
     _check_unmoved(move, groups)
     _check_still(move, ends)
     verdict = {
@@ -69,6 +69,7 @@ def _bring_the_rest(move: MirrorMove) -> None:
         "bootstrap": move.target.bootstrap,
         "groups": told,
         "offsetsNotSet": lost,
+        "offsetsBeyondEnd": _beyond(groups, ends),
         "ends": {f"{topic}-{number}": end for (topic, number), end in sorted(ends.items())},
         "provenAt": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -141,11 +142,12 @@ def _check_unmoved(move: MirrorMove, before: Mapping[str, Group]) -> None:
 
 
 def _set_groups(
-    move: MirrorMove, groups: Mapping[str, Group], mirrored: Set[Partition]
+    move: MirrorMove, groups: Mapping[str, Group], mirrored: Mapping[Partition, int]
 ) -> tuple[dict[str, dict[str, list[int]]], dict[str, list[str]]]:
     """Set each group's offsets at the target.
 
-    What was set is returned, from and to; and partitions whose offsets have nowhere to go.
+    `mirrored` are the source's ends. What was set is returned, from and to; and partitions whose
+    offsets have nowhere to go.
     """
     wanted: dict[Partition, list[int]] = {}
     for group in groups.values():
@@ -164,6 +166,19 @@ def _set_groups(
         if missing:
             lost[name] = missing
     return told, lost
+
+
+def _beyond(groups: Mapping[str, Group], ends: Mapping[Partition, int]) -> dict[str, dict[str, list[int]]]:
+    """Offsets behind the end of their partition at the source, with that end, by group.
+
+    A group that has read so far has read records that the source has lost since, as after an
+    unclean election of a leader. Or somebody has set such an offset.
+    """
+    found = {
+        name: {f"{each[0]}-{each[1]}": [at, ends[each]] for each, at in sorted(group.offsets.items()) if at > ends.get(each, at)}
+        for name, group in sorted(groups.items())
+    }
+    return {name: each for name, each in found.items() if each}
 
 
 def _clear_up(move: MirrorMove) -> dict[str, Any]:

@@ -107,6 +107,10 @@ class KafkaMove:
             yield f"  Topic {topic} hasn't come along: {why}."
         for name, partitions in verdict["offsetsNotSet"].items():
             yield f"  Group {name}: offsets of {_several(partitions)} have nowhere to go: these partitions weren't mirrored."
+        for name, offsets in verdict.get("offsetsBeyondEnd", {}).items():  # a record of before may lack it
+            places = _several(f"{partition} (offset {at}, end {end})" for partition, (at, end) in offsets.items())
+            yield f"  Group {name}: offsets are beyond the source's end, and were set to the target's end: {places}."
+            yield "    The source may have lost records that this group had read (an unclean leader election)."
         yield f"Groups that go on where they stood: {_several(verdict['groups']) or 'none'}"
         yield f"Send consumers, then producers, to the brokers of stack {target['stack']} (bootstrap.servers):"
         yield f"  {verdict['bootstrap']}"

@@ -26,13 +26,15 @@ class Span:
     """What is compared: from `source_from` to before `source_to`, from `target_from` on.
 
     Records of before `expires` (milliseconds since 1970) may be missing at the target's front,
-    where the target's own retention has removed them.
+    where the target's own retention has removed them. `last` are both offsets of the last record
+    that was compared before.
     """
 
     source_from: int
     source_to: int
     target_from: int
     expires: int = 0
+    last: tuple[int, int] | None = None
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Compared:
     `target_only` are records at the front that the source's retention has removed meanwhile,
     `source_only` those that the target's has. Where the source's has removed all, `is_gone`: which
     of the target's records these are isn't known before there are more, or no more may come.
+    `last` are both offsets of the last record that was the same.
     """
 
     records: int = 0
@@ -54,6 +57,7 @@ class Compared:
     source_only: int = 0
     difference: str = ""
     is_gone: bool = False
+    last: tuple[int, int] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For the driver."""
@@ -121,6 +125,7 @@ class PartitionComparison:
                 self._target.waiting.popleft()
                 self.found.records += 1
                 self.found.source_to, self.found.target_to = one.offset + 1, other.offset + 1
+                self.found.last = one.offset, other.offset
             self._before = [*self._before, *ours][-_AHEAD:]
             self._tell(self.found.records)
         self.found.is_gone = not self.found.records and self._source.removed > 0
