@@ -24,6 +24,7 @@ from kubernetes import client
 from devkube import paths
 from devkube.cluster import Access, EmbeddedCluster
 from devkube.images import build_image
+from ops.move.conversation import STALLED
 from tests import kubeconfig
 from tests.conftest import eventually
 from tests.faults import media
@@ -183,6 +184,30 @@ def test_a_target_that_has_no_inodes_left_in_mid_copy_is_named(stacks: Stacks, t
         assert "the target has no room left" in verdict["reason"], verdict
         clear(hog)
         hog.rmdir()
+        equal_in_the_end(stacks)
+
+
+def test_a_target_that_never_answers_ends_the_move_and_goes_on_when_it_does(stacks: Stacks, tmp_path: Path) -> None:
+    """A frozen file system: writes and syncs wait in the kernel, where nothing can kill them."""
+    enlarge(stacks.source)
+    with on(media.Loop, stacks.target, tmp_path / "work", kind="ext4", size=768 * MIB):
+        with begun(stacks) as process:
+            wait_for_phase(process, "copying")
+            eventually(lambda: any(stacks.target.glob("pgdata/.storage-tiers-move.*")), "it copies the large files", 30)
+            media.run("fsfreeze", "--freeze", stacks.target)
+            try:
+                verdict, _ = ended(process, 480)
+                assert f"nothing has gone on for {STALLED:.0f} s: pod " in verdict["reason"]
+                assert f"-target (claim {CLAIM}) " in verdict["reason"], "which claim's"
+                assert "its storage does not answer" in verdict["reason"], verdict
+                assert "-source" not in verdict["reason"], "that one only waits for the other"
+                assert "it goes on where this stopped" in verdict["hint"]
+                again = stacks.move()
+                assert again.returncode == 1, again.stdout
+                assert "does not go: move-" in again.stderr, "its pod can't end yet"
+            finally:
+                media.run("fsfreeze", "--unfreeze", stacks.target)
+        eventually(lambda: not stacks.pods(), "its pods are gone", 120)
         equal_in_the_end(stacks)
 
 
