@@ -70,7 +70,9 @@ class _Party:
         return self.peer is not None and not self.peer.process.ended and self.peer.process.backlog > _FULL
 
 
-def alone(process: Process, hear: Callable[[Event], None], stop: threading.Event, silence: float = SILENCE, stalled: float = STALLED) -> bytes:
+def alone(
+    process: Process, hear: Callable[[Event], None], stop: threading.Event, *, silence: float = SILENCE, stalled: float = STALLED
+) -> bytes:
     """Listen to one program until it has ended well; its stdout is returned.
 
     Raises Broken, and Stalled where it stands still.
@@ -85,6 +87,7 @@ def joined(
     receiver: Process,
     hear: Callable[[Process, Event], None],
     stop: threading.Event,
+    *,
     silence: float = SILENCE,
     stalled: float = STALLED,
 ) -> tuple[Event, Event]:
@@ -100,9 +103,7 @@ def joined(
     return one.done, other.done
 
 
-def _converse(
-    parties: list[_Party], hear: Callable[[Process, Event], None], stop: threading.Event, bounds: tuple[float, float]
-) -> None:
+def _converse(parties: list[_Party], hear: Callable[[Process, Event], None], stop: threading.Event, bounds: tuple[float, float]) -> None:
     silence, stalled = bounds
     try:
         deadline = None

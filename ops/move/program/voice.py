@@ -109,7 +109,7 @@ def _work() -> int:
 
 def _waiting() -> dict[str, Any]:
     """What the storage was asked for first, and hasn't answered."""
-    if not (found := sorted(list(_asked.values()))):
+    if not (found := sorted(_asked.values())):
         return {}
     since, what, path = found[0]
     return {"asked": what, "path": readable(path), "seconds": round(time.monotonic() - since, 1)}
