@@ -219,7 +219,7 @@ class VolumeMove:
                 problem.hint += " The same command sends again what differs, and proves everything anew."
             raise
 
-    def _distrust(self, entries: Iterable[Entry]) -> None:
+    def _distrust(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """Note it at the target: what its file system says of these is as it was written."""
         process = self.target.run("distrust", "--move", self.id)
         paths = [{name: each[name] for name in ("path", "pathBase64") if name in each} for each in entries]
