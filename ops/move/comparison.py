@@ -28,19 +28,27 @@ def compare(source: Iterable[Entry], target: Iterable[Entry]) -> list[str]:
     The entries are those of the move's program, in any order. A file of which either side has no
     hash is a difference: it hasn't been read. `lost+found` in the root isn't compared.
     """
+    return [f"{entry['path']}: {sentence}" for entry, sentence in _compared(source, target)]
+
+
+def differing(source: Iterable[Entry], target: Iterable[Entry]) -> list[Entry]:
+    """The entries of both that `compare` says something of."""
+    return [entry for entry, _ in _compared(source, target)]
+
+
+def _compared(source: Iterable[Entry], target: Iterable[Entry]) -> Iterator[tuple[Entry, str]]:
     one, other = _by_path(source), _by_path(target)
-    found = []
     for path in sorted(one.keys() | other.keys()):
         if path.split(b"/")[0] == b"lost+found":
             continue
-        name = (one.get(path) or other[path])["path"]
+        entry = one.get(path) or other[path]
         if path not in other:
-            found.append(f"{name}: is missing on the target")
+            yield entry, "is missing on the target"
         elif path not in one:
-            found.append(f"{name}: is on the target alone")
+            yield entry, "is on the target alone"
         else:
-            found += [f"{name}: {each}" for each in _differences(one[path], other[path])]
-    return found
+            for sentence in _differences(entry, other[path]):
+                yield entry, sentence
 
 
 def _by_path(entries: Iterable[Entry]) -> dict[bytes, Entry]:

@@ -19,6 +19,10 @@ from components.canary.signals import Interrupted
 from ops.move.process import Process
 
 SILENCE = 30.0  # seconds without a sign of life after which a program counts as dead
+# Seconds in which neither program has done anything: a disk that isn't gone answers sooner. Linux
+# gives a SCSI command up after 30 s and 5 repeats.
+STALLED = 300.0
+_NOTHING = 2  # milliseconds of work that are none: two clocks aren't read at once
 LAST_WORDS = 10.0  # seconds for the other one to say why, once one has ended badly
 _FULL = 2**22  # bytes that wait for one before no more is read from the other
 _LOOK = 0.25  # seconds between two looks at the clock
@@ -39,10 +43,20 @@ class Broken(Exception):
         self.passing = passing
 
 
+class Stalled(Broken):
+    """Both programs are there, and neither does anything: a storage doesn't answer."""
+
+    def __init__(self, text: str, failures: Sequence[Event] = ()) -> None:
+        super().__init__(text, failures, passing=True)
+
+
 @dataclass
 class _Party:
     process: Process
     heard: float
+    moved: float = field(default_factory=time.monotonic)
+    work: int = 0
+    asks: str = ""
     peer: _Party | None = None
     output: bytearray = field(default_factory=bytearray)
     rest: bytes = b""
@@ -56,29 +70,41 @@ class _Party:
         return self.peer is not None and not self.peer.process.ended and self.peer.process.backlog > _FULL
 
 
-def alone(process: Process, hear: Callable[[Event], None], stop: threading.Event, silence: float = SILENCE) -> bytes:
-    """Listen to one program until it has ended well; its stdout is returned. Raises Broken."""
+def alone(
+    process: Process, hear: Callable[[Event], None], stop: threading.Event, *, silence: float = SILENCE, stalled: float = STALLED
+) -> bytes:
+    """Listen to one program until it has ended well; its stdout is returned.
+
+    Raises Broken, and Stalled where it stands still.
+    """
     party = _Party(process, time.monotonic())
-    _converse([party], lambda _, event: hear(event), stop, silence)
+    _converse([party], lambda _, event: hear(event), stop, (silence, stalled))
     return bytes(party.output)
 
 
 def joined(
-    sender: Process, receiver: Process, hear: Callable[[Process, Event], None], stop: threading.Event, silence: float = SILENCE
+    sender: Process,
+    receiver: Process,
+    hear: Callable[[Process, Event], None],
+    stop: threading.Event,
+    *,
+    silence: float = SILENCE,
+    stalled: float = STALLED,
 ) -> tuple[Event, Event]:
     """Join two programs until both have ended well; their last words are returned.
 
-    Raises Broken.
+    Raises Broken, and Stalled where both stand still.
     """
     now = time.monotonic()
     one, other = _Party(sender, now), _Party(receiver, now)
     one.peer, other.peer = other, one
-    _converse([one, other], hear, stop, silence)
+    _converse([one, other], hear, stop, (silence, stalled))
     assert one.done is not None and other.done is not None, "they have ended well"
     return one.done, other.done
 
 
-def _converse(parties: list[_Party], hear: Callable[[Process, Event], None], stop: threading.Event, silence: float) -> None:
+def _converse(parties: list[_Party], hear: Callable[[Process, Event], None], stop: threading.Event, bounds: tuple[float, float]) -> None:
+    silence, stalled = bounds
     try:
         deadline = None
         while not all(party.process.ended for party in parties) and (deadline is None or time.monotonic() < deadline):
@@ -87,6 +113,8 @@ def _converse(parties: list[_Party], hear: Callable[[Process, Event], None], sto
             _wait(parties)
             for party in parties:
                 _turn(party, hear, parties, silence)
+            if time.monotonic() - max(party.moved for party in parties) > stalled:
+                raise Stalled(_still(parties, stalled), _failures(parties))
             if deadline is None and any(map(_is_bad, parties)):
                 deadline = time.monotonic() + LAST_WORDS
                 for party in parties:
@@ -110,6 +138,13 @@ def _turn(party: _Party, hear: Callable[[Process, Event], None], parties: Sequen
     _take(party, hear)
     if not process.ended and time.monotonic() - party.heard > silence:
         raise Broken(f"{process.name} has given no sign of life for {silence:.0f} s", _failures(parties), passing=True)
+
+
+def _still(parties: Sequence[_Party], seconds: float) -> str:
+    """Who waits for which storage."""
+    asking = [f"{party.process.name} {party.asks}" for party in parties if party.asks]
+    who = "; ".join(asking) or " and ".join(party.process.name for party in parties)
+    return f"nothing has gone on for {seconds:.0f} s: {who}{', and its storage does not answer' if asking else ''}"
 
 
 def _wait(parties: list[_Party]) -> None:
@@ -144,6 +179,11 @@ def _hear(party: _Party, line: bytes, hear: Callable[[Process, Event], None]) ->
             party.other_lines.append(line[:_LONGEST].decode(errors="replace").rstrip())
         return
     party.heard = time.monotonic()
+    if kind != "alive":
+        party.moved = party.heard
+    elif (work := int(event.get("work") or 0)) > party.work + _NOTHING:
+        party.moved, party.work = party.heard, work
+    party.asks = f"{event['asked']} {event['path']}" if "asked" in event else ""
     if kind == "done":
         party.done = event
     elif kind == "failed":

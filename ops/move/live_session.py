@@ -22,6 +22,8 @@ from ops.move.mirror.run import MirrorMove
 from ops.move.mirror.told import KafkaMove
 from ops.move.planning import StackAndApi, paired, refuse
 
+FAILED = "failed"  # the verdict, for programs, of one that didn't come to its end
+
 
 class Live(Protocol):
     """A move of a service that runs, by its engine's own means."""
@@ -135,25 +137,38 @@ def _problems(move: Live) -> list[str]:
 
 
 def run(found: Sequence[Live], step: str, command: str, *, as_json: bool) -> None:
-    """Do a step for each. `command` is how the move is asked for.
+    """Do a step for each, one by one, up to the first that fails. `command` is how it is asked for.
 
-    Raises UserError of the first that fails: the others are as they were.
+    Raises UserError for that one, after its failure and the verdicts before it were said to
+    programs: the others are as they were.
     """
     if step == "follow":
         refuse([problem for each in found if each.begins for problem in _problems(each)])
     raise_on_hangup()
-    verdicts = []
-    for each in found:
-        try:
-            verdicts.append(each.do(step))
-        except (Broken, ApiError) as problem:
-            said = explained(problem) if isinstance(problem, ApiError) else UserError(str(problem))
-            raise UserError(f"{each.title}: {said}", each.after(command)) from None
-        except KeyboardInterrupt:
-            errors.print(f"{each.title}: {each.after(command)}", markup=False)
-            raise
-        if not as_json:
-            for line in each.said(step, verdicts[-1], command):
-                say(line)
-    if as_json:
-        showing.as_json(verdicts)
+    verdicts: list[dict[str, Any]] = []
+    try:
+        for each in found:
+            try:
+                verdicts.append(_do(each, step, command))
+            except UserError as problem:
+                known = {"move": each.planned()["move"], "volume": each.title}
+                verdicts.append({"verdict": FAILED, **known, "reason": problem.message, "hint": problem.hint})
+                raise
+            if not as_json:
+                for line in each.said(step, verdicts[-1], command):
+                    say(line)
+    finally:
+        if as_json and verdicts:
+            showing.as_json(verdicts)
+
+
+def _do(move: Live, step: str, command: str) -> dict[str, Any]:
+    """The verdict of one. Raises UserError, which says how to go on."""
+    try:
+        return move.do(step)
+    except (Broken, ApiError) as problem:
+        said = explained(problem) if isinstance(problem, ApiError) else UserError(str(problem))
+        raise UserError(f"{move.title}: {said}", move.after(command)) from None
+    except KeyboardInterrupt:
+        errors.print(f"{move.title}: {move.after(command)}", markup=False)
+        raise

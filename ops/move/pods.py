@@ -114,6 +114,7 @@ class MovePod:
     settings: Settings
     pod: ProbePod
     role: str
+    claim: str
 
     @classmethod
     def start(cls, api: KubeApi, settings: Settings, move: str, role: str, claim: Json, *, run: str, writes: bool = False) -> MovePod:
@@ -123,7 +124,7 @@ class MovePod:
         since, and ApiError.
         """
         made = manifest(settings, move, role, claim["metadata"]["name"], writes=writes, run=run)
-        return cls(api, settings, start(api, settings, made, files(), claim=claim, run=run), role)
+        return cls(api, settings, start(api, settings, made, files(), claim=claim, run=run), role, claim["metadata"]["name"])
 
     def run(self, *arguments: str) -> InPod:
         """Run the program with these arguments, on the volume. Raises Broken and ApiError."""
@@ -131,7 +132,7 @@ class MovePod:
             raise Broken(f"{self.name} was deleted by somebody", passing=True)
         command = ["python3", "-IB", f"{FOLDER}/{PROGRAM}", arguments[0], "--root", MOUNT, *arguments[1:]]
         started = InPod(self.api, self.pod.path, CONTAINER, command)
-        started.name = self.name
+        started.name = f"{self.name} (claim {self.claim})"
         return started
 
     def has_ended(self) -> bool:
@@ -214,7 +215,11 @@ def sweep(api: KubeApi, namespace: str, move: str, *, run: str = "", wait: bool 
             return
         if time.monotonic() > end:
             names = ", ".join(each["metadata"]["name"] for each in [*pods, *maps])
-            raise UserError(f"what an earlier run of this move has left does not go: {names} in namespace {namespace}.")
+            raise UserError(
+                f"what an earlier run of this move has left does not go: {names} in namespace {namespace}.",
+                f"A pod whose storage doesn't answer can't end before it does: `kubectl --context {api.context} -n {namespace} describe "
+                f"pods -l {selector(move)}` names its volume and node.",
+            )
         time.sleep(objects.POLL)
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import IO, Protocol, cast
 
 from components.kube.errors import in_words
 from components.kube.exec import Exec, Said
 
+_GONE = 5  # seconds for what was killed to be gone
 _PART = 2**18  # bytes that are read at once
 
 
@@ -158,6 +160,7 @@ class OnThisMachine:
         """End it."""
         self.ended = True
         self._process.kill()
-        self._process.wait()
+        with suppress(subprocess.TimeoutExpired):  # what waits for storage that doesn't answer can't be killed
+            self._process.wait(_GONE)
         for each in (self._stdin, self._stdout, self._stderr):
             each.close()

@@ -6,6 +6,7 @@ read back by another pod and compared.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,10 +14,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.move.changes import changes, unread
-from ops.move.comparison import compare
-from ops.move.conversation import Event, alone, joined
+from ops.move.comparison import compare, differing
+from ops.move.conversation import Broken, Event, alone, joined
 from ops.move.ends import End, FolderEnd, usage
 from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, move_id, read, write
 from ops.move.progress import Progress
@@ -124,7 +126,7 @@ class VolumeMove:
         proving = time.monotonic()
         found = self._read_back()
         manifest = self._source_unchanged(sent)
-        self._compare(manifest, found, "isn't what the source is")
+        self._prove(manifest, found)
         self._target_unchanged(found)
         self._check_ends()
         now = time.monotonic()
@@ -203,6 +205,26 @@ class VolumeMove:
         if differences:
             hint = "Find out who writes to it, stop that, and run the same command again."
             raise Different(f"{self.title}: {what}:", differences, hint)
+
+    def _prove(self, manifest: list[Entry], found: list[Entry]) -> None:
+        """Raises Different where the target isn't the source. The next run sends that again."""
+        try:
+            self._compare(manifest, found, "isn't what the source is")
+        except Different as problem:
+            try:
+                self._distrust(differing(manifest, found))
+            except (Broken, ApiError) as other:
+                problem.hint += f" Before the same command is run, remove there what differs: that couldn't be noted there ({other})."
+            else:
+                problem.hint += " The same command sends again what differs, and proves everything anew."
+            raise
+
+    def _distrust(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Note it at the target: what its file system says of these is as it was written."""
+        process = self.target.run("distrust", "--move", self.id)
+        paths = [{name: each[name] for name in ("path", "pathBase64") if name in each} for each in entries]
+        process.write("".join(f"{json.dumps(each)}\n" for each in paths).encode() + b"\n")
+        alone(process, lambda _: None, self._stop)
 
     def _compare(self, manifest: list[Entry], found: list[Entry], what: str) -> None:
         differences = compare(manifest, found)

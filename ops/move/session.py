@@ -13,7 +13,7 @@ from components.canary.words import NotProven
 from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.kube import explained
-from ops.move.conversation import Broken
+from ops.move.conversation import Broken, Stalled
 from ops.move.run import VolumeMove
 
 T = TypeVar("T")
@@ -70,6 +70,9 @@ def _failure(move: VolumeMove, problem: Exception) -> Failure:
         return Failure(move, f"{move.title}: {said.message}", said.hint)
     if isinstance(problem, NotProven):
         return Failure(move, f"{move.title}: {problem.sentence}", problem.hint)
+    if isinstance(problem, Stalled):
+        node = "Find out why, by the events of pod and volume and the kernel's messages on the node. The pod ends once the storage answers."
+        return Failure(move, f"{move.title}: {problem}", f"{node} {again}")
     if isinstance(problem, Broken) and any(each.get("kind") == "full" for each in problem.failures):
         again = again.replace("Run", "Make room on the target, or make it larger, and run")
         return Failure(move, f"{move.title}: {problem}", again)

@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from components.canary.signals import Interrupted
-from ops.move.conversation import Broken, alone, joined
+from ops.move.conversation import Broken, Stalled, alone, joined
 from ops.move.ends import End, usage
 from ops.move.process import OnThisMachine
 
@@ -144,3 +144,21 @@ def test_a_stop_ends_it_soon_and_the_programs_too() -> None:
     assert time.monotonic() - began < 30
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+def test_storage_that_never_answers_ends_both_with_who_waits_for_what() -> None:
+    stuck = """
+for _ in range(40):
+    say('alive', work=0, asked='syncs', path='base/1', seconds=1)
+    time.sleep(0.25)
+"""
+    waiting = "\nfor _ in range(40):\n    say('alive', work=1)\n    time.sleep(0.25)"
+    with pytest.raises(Stalled, match=r"^nothing has gone on for 2 s: the target syncs base/1, and its storage does not answer$") as caught:
+        joined(program(waiting, "the source"), program(stuck, "the target"), lambda *_: None, threading.Event(), stalled=2)
+    assert caught.value.passing
+
+
+def test_one_that_works_is_waited_for_though_it_says_nothing_else() -> None:
+    """A sync of gigabytes takes processor time, a little with each part that is on the disk."""
+    working = "\nfor number in range(16):\n    say('alive', work=number * 4, asked='syncs', path='a')\n    time.sleep(0.25)\nsay('done')"
+    assert alone(program(working), lambda _: None, threading.Event(), stalled=2) == b""

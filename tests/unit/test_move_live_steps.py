@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import time
@@ -307,6 +308,31 @@ def test_what_the_api_refuses_in_a_switch_is_told_with_what_is_so_then(
     with pytest.raises(UserError, match="answered") as caught:
         live_session.run([PostgresqlMove(move)], "switch", "move", as_json=True)
     assert "The source is open." in caught.value.hint
+
+
+class Done:
+    """A move that comes to its end; of it, what a session asks."""
+
+    title = "kafka"
+
+    def do(self, step: str) -> dict[str, Any]:
+        return {"verdict": "proven", "volume": self.title, "step": step}
+
+
+def test_programs_get_the_verdicts_before_a_failure_and_the_failure(
+    made: tuple[LiveMove, Ends, Cluster], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    move, ends, _ = made
+    following(move)
+    monkeypatch.setattr(live_session, "raise_on_hangup", lambda: None)
+    ends.fails["flushed"] = ApiError("the API answered 500", 500, "no")
+    found = cast(list[live_session.Live], [Done(), PostgresqlMove(move), Done()])
+    with pytest.raises(UserError, match="answered") as caught:
+        live_session.run(found, "switch", "move", as_json=True)
+    first, failed = json.loads(capsys.readouterr().out)
+    assert first == {"verdict": "proven", "volume": "kafka", "step": "switch"}
+    assert (failed["verdict"], failed["volume"], failed["move"]) == ("failed", move.title, move.id)
+    assert (failed["reason"], failed["hint"]) == (caught.value.message, caught.value.hint)
 
 
 def test_one_that_somebody_else_has_promoted_is_refused(made: tuple[LiveMove, Ends, Cluster]) -> None:

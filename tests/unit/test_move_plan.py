@@ -318,7 +318,7 @@ def test_a_pod_that_ended_idle_is_made_again(monkeypatch: pytest.MonkeyPatch) ->
         uid = f"pod {len(started)}"
         cluster.found["made"] = {"metadata": {"uid": uid}, "status": {"phase": "Running"}}
         probe = ProbePod(cast(KubeApi, cluster), "data", "made", uid, 0)
-        started.append(pods.MovePod(cast(KubeApi, cluster), settings, probe, "source"))
+        started.append(pods.MovePod(cast(KubeApi, cluster), settings, probe, "source", "data-postgres-0"))
         return started[-1]
 
     monkeypatch.setattr(pods.MovePod, "start", start)

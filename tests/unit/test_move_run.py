@@ -97,6 +97,57 @@ def test_of_a_folder_with_its_manifest_nothing_is_said(source: Path, tmp_path: P
     assert "caveat" not in moving.move()
 
 
+def test_what_the_target_does_not_keep_is_named_and_sent_again_by_the_next_run(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size, times and mode are as they were sent: nothing but its contents tells."""
+    odd = os.fsencode(source) + b"/not-\xff-utf8"
+    for path in (Path(os.fsdecode(odd)), source / "other"):
+        path.write_bytes(b"some")
+    target = tmp_path / "target"
+    moving = a_move(source, target)
+    read_back = moving._read_back
+
+    def flipped() -> list[Entry]:
+        for path in (target / "inner/file", Path(os.fsdecode(os.fsencode(target) + b"/not-\xff-utf8"))):
+            seen = path.stat()
+            with path.open("r+b") as file:
+                file.write(b"flip")
+            os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+        return read_back()
+
+    monkeypatch.setattr(moving, "_read_back", flipped)
+    with pytest.raises(Different, match="its contents are others") as caught:
+        moving.move()
+    assert len(caught.value.differences) == 2
+    assert "The same command sends again what differs" in caught.value.hint
+    kept, sent = ((target / each).stat().st_ino for each in ("other", "inner/file"))
+    verdict = a_move(source, target).move()
+    assert (verdict["verdict"], verdict["resumed"]) == ("proven", True)
+    assert (target / "inner/file").read_bytes() == (source / "inner/file").read_bytes()
+    assert (target / "other").stat().st_ino == kept, "what was whole isn't sent again"
+    assert (target / "inner/file").stat().st_ino != sent
+    assert (target / "inner/file").samefile(target / "linked")
+
+
+def test_where_it_cannot_be_noted_at_the_target_what_differs_is_said_all_the_same(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "target"
+    moving = a_move(source, target)
+    read_back = moving._read_back
+
+    def lost() -> list[Entry]:
+        (target / ".storage-tiers-move").unlink()
+        (target / "link").unlink()
+        return read_back()
+
+    monkeypatch.setattr(moving, "_read_back", lost)
+    with pytest.raises(Different, match="link: is missing on the target") as caught:
+        moving.move()
+    assert "remove there what differs: that couldn't be noted there (the target isn't this move's any more)" in caught.value.hint
+
+
 def test_a_target_that_is_not_empty_is_left_alone(source: Path, tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "target/mine").write_text("mine")

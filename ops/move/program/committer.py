@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from .journal import Journal
 from .nodes import MARKER, Entry, value_of
-from .voice import Failed, words
+from .voice import Failed, asking, words
 
 BATCH_FILES, BATCH_BYTES = 400, 2**28  # what is brought to the disk together
 SYNCS = 16  # syncs at once: a file system does them in one go
@@ -82,7 +82,8 @@ class Committer:
             self._journal.sync()
             for each in batch:
                 path = value_of("path", each.line)
-                os.rename(each.temporary, each.final)
+                with asking("writes", path):
+                    os.rename(each.temporary, each.final)
                 self._drop(each.fd)
         except OSError as problem:
             raise of_target(problem, path) from None
@@ -107,7 +108,8 @@ def _synced(files: Iterable[Written]) -> Failed | None:
     """Bring the contents of files to the disk; says why that failed."""
     for written in files:
         try:
-            os.fsync(written.fd)
+            with asking("syncs", value_of("path", written.line)):
+                os.fsync(written.fd)
         except OSError as problem:
             return of_target(problem, value_of("path", written.line))
     return None
@@ -123,7 +125,8 @@ def sync_folders(folders: Iterable[bytes]) -> None:
 def _sync_folder(where: bytes) -> None:
     fd = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        os.fsync(fd)
+        with asking("syncs", where):
+            os.fsync(fd)
     except OSError as problem:
         raise OSError(problem.errno, words(problem), where) from None
     finally:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from .nodes import LOST_FOUND, MARKER, Entry, at, value_of
 from .stream import write_all
-from .voice import Failed, readable
+from .voice import Failed, asking, readable
 
 
 def marked(root: bytes) -> str | None:
@@ -94,9 +94,10 @@ class Journal:
     def add(self, entries: Iterable[Entry]) -> None:
         """These are about to get their names."""
         texts = [json.dumps(each, separators=(",", ":")).encode() for each in entries]
-        with self._lock:
+        with self._lock, asking("writes", MARKER):
             write_all(self._fd, b"".join(b"%08x %s\n" % (zlib.crc32(text), text) for text in texts))
 
     def sync(self) -> None:
         """Bring the lines to the disk, so that no file has a name there that they don't tell of."""
-        os.fsync(self._fd)
+        with asking("syncs", MARKER):
+            os.fsync(self._fd)

@@ -21,8 +21,8 @@ if __name__ == "__main__" and not __package__:  # started as a file: its folder 
     __package__ = Path(__file__).absolute().parent.name
 
 from .committer import of_target, sync_folders
-from .journal import marked, others
-from .nodes import MARKER, at, describe, of_source, sizes, walk
+from .journal import Journal, marked, others
+from .nodes import MARKER, at, describe, named, of_source, sizes, value_of, walk
 from .reading import Reading, ahead
 from .receiver import Receiver
 from .sender import Sender
@@ -100,6 +100,21 @@ def usage(root: bytes, voice: Voice, _move: str) -> dict[str, Any]:
     return {}
 
 
+def distrust(root: bytes, _voice: Voice, move: str) -> dict[str, Any]:
+    """What stdin names isn't what was sent: the next run of the move sends it again.
+
+    A line of JSON for each path, and an empty one at the end. What the move hasn't made is none of
+    its own, and stays so.
+    """
+    if marked(root) != move:
+        raise Failed("foreign", "the target isn't this move's any more")
+    paths = [value_of("path", json.loads(line)) for line in iter(sys.stdin.buffer.readline, b"\n")]
+    journal = Journal(root, move)
+    journal.add(named("path", path) for path in paths if path in journal.lines)
+    journal.sync()
+    return {}
+
+
 def finish(root: bytes, _voice: Voice, move: str) -> dict[str, Any]:
     """Take the marker away: from now on the target is nobody's but its owner's."""
     found = marked(root)
@@ -114,7 +129,7 @@ def finish(root: bytes, _voice: Voice, move: str) -> dict[str, Any]:
     return {}
 
 
-MODES = {each.__name__: each for each in (send, receive, inspect, look, usage, finish)}
+MODES = {each.__name__: each for each in (send, receive, inspect, look, usage, distrust, finish)}
 
 
 def main() -> NoReturn:
@@ -124,7 +139,7 @@ def main() -> NoReturn:
     parser.add_argument("--root", required=True, help="the folder where the volume is mounted")
     parser.add_argument("--move", default="", help="the move's ID")
     given = parser.parse_args()
-    if given.mode in ("receive", "finish") and not given.move:
+    if given.mode in ("receive", "distrust", "finish") and not given.move:
         parser.error(f"{given.mode} needs --move")
     if sys.platform != "linux":
         parser.error(f"files are moved whole on Linux alone: {sys.platform} has other attributes and holes")

@@ -10,7 +10,7 @@ import os
 from collections.abc import Container, Iterable, Iterator
 
 from .nodes import Entry, TreeNode, at, check_flags, signature
-from .voice import Failed
+from .voice import Failed, asking
 
 CHUNK = 2**20 - 8  # bytes of a file in one frame, beside their offset
 AHEAD = 16  # files that a disk is asked for before they are read
@@ -50,7 +50,8 @@ class Reading:
             while offset >= end and end < size:
                 start, end = next(ends)
             hole = offset < start
-            data = os.pread(self._fd, min(CHUNK, (start if hole else end) - offset), offset)
+            with asking("reads", self._node.path):
+                data = os.pread(self._fd, min(CHUNK, (start if hole else end) - offset), offset)
             if not data:
                 raise Failed("changed", "it became shorter while it was read", self._node.path)
             digest.update(data)
@@ -81,7 +82,8 @@ def ahead(root: bytes, nodes: Iterable[TreeNode], but: Container[bytes] = (), *,
 
 
 def _ask_for(where: bytes, from_disk: bool) -> None:
-    fd = os.open(where, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with asking("reads", where):
+        fd = os.open(where, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if from_disk:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -18,7 +18,7 @@ from .making import dress, make, proper
 from .nodes import MARKER, TEMPORARY, Entry, at, named, value_of, walk
 from .reading import CHUNK
 from .stream import OFFSET, QUEUED, VERSION, Frame, Input, packed, write_all
-from .voice import Failed, Voice
+from .voice import Failed, Voice, asking
 
 THERE, SEEN = 1, 2  # no number of a line that tells of a path: the first one tells of the move
 OFFERED = 500  # of what is there, in one frame
@@ -141,7 +141,8 @@ class Receiver:
 
     def _file(self, entry: Entry) -> None:
         temporary, size = self._temporary(), entry["size"]
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with asking("writes", self._path):
+            fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             end = self._contents(fd, size)
             if end is None:
@@ -173,7 +174,8 @@ class Receiver:
                 self._voice.add(offset + len(data) - position)
                 position = offset + len(data)
                 while data:
-                    count = os.pwrite(fd, data, offset)
+                    with asking("writes", self._path):
+                        count = os.pwrite(fd, data, offset)
                     data, offset = data[count:], offset + count
             elif kind == b"X":
                 return None

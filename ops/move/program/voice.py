@@ -7,10 +7,28 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 ALIVE, PROGRESS = 2.0, 0.25  # seconds between two of these events
+
+
+_asked: dict[int, tuple[float, str, bytes]] = {}  # by thread: since when the storage is asked, for what
+
+
+@contextmanager
+def asking(what: str, path: bytes) -> Iterator[None]:
+    """In this block the storage is asked for something, and may never answer.
+
+    `what` says so of the program: `writes`, `syncs`, `reads`.
+    """
+    thread = threading.get_ident()
+    _asked[thread] = (time.monotonic(), what, path)
+    try:
+        yield
+    finally:
+        del _asked[thread]
 
 
 class Failed(Exception):
@@ -34,7 +52,7 @@ class Voice:
 
     def _live(self) -> None:
         while True:
-            self.say("alive")
+            self.say("alive", work=_work(), **_waiting())
             time.sleep(ALIVE)
 
     def say(self, event: str, **more: Any) -> None:  # noqa: ANN401 - JSON
@@ -78,6 +96,23 @@ class Voice:
         if not self.failures:
             self.say("done", **self.totals(), **result)
         os._exit(1 if self.failures else 0)
+
+
+def _work() -> int:
+    """Milliseconds of processor time of all threads but this one.
+
+    Whatever goes on takes some: a sync too, for each part that has come to the disk. What waits for
+    storage that doesn't answer, for the other end or for a lock takes none.
+    """
+    return (time.process_time_ns() - time.thread_time_ns()) // 10**6
+
+
+def _waiting() -> dict[str, Any]:
+    """What the storage was asked for first, and hasn't answered."""
+    if not (found := sorted(_asked.values())):
+        return {}
+    since, what, path = found[0]
+    return {"asked": what, "path": readable(path), "seconds": round(time.monotonic() - since, 1)}
 
 
 def _in_words(problem: BaseException) -> Failed:
