@@ -112,7 +112,7 @@ def _load_canary_image(cluster: Cluster) -> None:
         except MachineError as second:
             raise MachineError(
                 f"the canary's image can be had in neither of two ways:\n{first}\n{second}",
-                "Name one that the cluster can pull, in the stack's file: `storage-tiers:canary: {image: <image>}`.",
+                "Name one that the cluster can pull as `canary.image` in the stack's file: `storage-tiers:canary: {image: <image>}`.",
             ) from None
 
 

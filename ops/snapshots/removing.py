@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
+from components.kube import labels
 from components.kube.api import Json, KubeApi
 from ops.snapshots.sets import SetPart, SnapshotSet, content_path, path
 from ops.volumes.stack_volumes import StackVolumes
 
 GONE = 60  # seconds until deleted snapshots are gone
 MADE = 10  # seconds in which the controller has made a snapshot's content
+FORGOTTEN = 5  # seconds after which the snapshotter is reminded of a deleted content
+REMINDED = f"{labels.PROJECT}/reminded"  # when it was
 
 
 def remove(stack: StackVolumes, parts: Sequence[SetPart]) -> list[str]:
@@ -27,12 +31,17 @@ def remove(stack: StackVolumes, parts: Sequence[SetPart]) -> list[str]:
         if content and _is_of(content, part):
             _let_go(kube, part)
         kube.delete(path(namespace, part.name), uid=part.uid)
-    end = time.monotonic() + GONE
+    began = reminded = time.monotonic()
     left = list(parts)
     while True:
         left = [part for part in left if not _is_gone(kube, namespace, part)]
-        if not left or time.monotonic() > end:
+        now = time.monotonic()
+        if not left or now > began + GONE:
             return [part.name for part in left]
+        if now > reminded + FORGOTTEN:
+            reminded = now
+            for part in left:
+                _remind(kube, part)
         time.sleep(0.3)
 
 
@@ -61,6 +70,17 @@ def _is_of(content: Json, part: SetPart) -> bool:
 def _let_go(kube: KubeApi, part: SetPart) -> None:
     """By the class' policy Retain the copy would stay, with nothing that says whose it is."""
     kube.patch(_content(part), {"spec": {"deletionPolicy": "Delete"}})
+
+
+def _remind(kube: KubeApi, part: SetPart) -> None:
+    """Change a deleted content, so that the snapshotter looks at it.
+
+    One that is deleted while the snapshotter takes its own mark of it ("being created") it forgets
+    until its resync, 15 minutes later (external-snapshotter 8.7, ShouldEnqueueContentChange).
+    """
+    content = kube.find(_content(part))
+    if content and _is_of(content, part):
+        kube.patch(_content(part), {"metadata": {"annotations": {REMINDED: datetime.now(UTC).isoformat()}}})
 
 
 def shared(stack: StackVolumes, parts: Sequence[SetPart]) -> list[str]:

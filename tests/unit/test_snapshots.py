@@ -468,6 +468,28 @@ def test_nothing_of_a_snapshot_comes_when_it_is_deleted_already() -> None:
     assert not cluster.in_(SNAPSHOTS) and not cluster.in_(CONTENTS)
 
 
+def test_a_snapshotter_that_has_forgotten_a_deleted_content_is_reminded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(removing, "FORGOTTEN", 0.2)
+
+    class Forgetful(SnapshotCluster):
+        def request(self, method: str, path: str, body: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+            contents = dict(self.in_(CONTENTS))
+            answer = super().request(method, path, body, **more)
+            for name, content in contents.items():
+                if f"{CONTENTS}/{name}" not in self.objects:  # it was deleted, and stays until something changes
+                    content["metadata"]["deletionTimestamp"] = "now"
+                    self.objects[f"{CONTENTS}/{name}"] = content
+                elif removing.REMINDED in (content["metadata"].get("annotations") or {}):
+                    del self.objects[f"{CONTENTS}/{name}"]
+            return answer
+
+    cluster = Forgetful()
+    cluster.bound(0)
+    volumes = stack(cluster)
+    assert remove(volumes, take(volumes).parts) == []
+    assert not cluster.in_(SNAPSHOTS) and not cluster.in_(CONTENTS)
+
+
 @pytest.mark.parametrize(
     "change",
     [
