@@ -1,4 +1,4 @@
-"""One volume's move, step by step: what fits, the copy, the proof.
+"""One volume's move, step by step: what fits, the copy, the proof (`ops.move.proving`).
 
 Nothing is given up: the source is mounted read-only, and the target counts only once it has been
 read back by another pod and compared.
@@ -6,34 +6,21 @@ read back by another pod and compared.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from components.kube.errors import ApiError
 from ops.errors import UserError
-from ops.move.changes import changes, unread
-from ops.move.comparison import compare, differing
-from ops.move.conversation import Broken, Event, alone, joined
+from ops.move.conversation import joined
 from ops.move.ends import End, FolderEnd, usage
-from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, move_id, read, write
+from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, move_id, write
+from ops.move.listening import Listener
 from ops.move.progress import Progress
+from ops.move.proving import Proof
 from ops.move.sizes import occupied, partial, too_small
-
-SHOWN = 10  # differences that are shown
-
-
-class Different(UserError):
-    """The target isn't what the source was. `differences` are all of them, a sentence each."""
-
-    def __init__(self, what: str, differences: list[str], hint: str) -> None:
-        more = [f"  and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else []
-        super().__init__("\n".join([what, *(f"  {each}" for each in differences[:SHOWN]), *more]), hint)
-        self.differences = differences
 
 
 class VolumeMove:
@@ -48,6 +35,8 @@ class VolumeMove:
         self.progress = Progress()
         self.began_before = False
         self._stop = stop
+        self._listener = Listener(self.progress, stop)
+        self._proof = Proof(title, self.id, source, target, self.kept, self._listener)
 
     def sizes(self, *, look_at_target: bool) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The usage of both ends, by pods of the moment. Raises UserError, Broken and ApiError."""
@@ -103,7 +92,7 @@ class VolumeMove:
             with self._swept():
                 self.target.open(self.id, "read-back", writes=False)
                 self.target.check(self.id, writes=True)
-                self._compare(read(self.kept.manifest), self._read_back(), "is no longer what was moved")
+                self._proof.still_equal(self._read_back())
                 self.target.close()
             return {**verdict, "verifiedAt": _now()}
 
@@ -125,9 +114,9 @@ class VolumeMove:
         self.target.open(self.id, "read-back", writes=True)
         proving = time.monotonic()
         found = self._read_back()
-        manifest = self._source_unchanged(sent)
-        self._prove(manifest, found)
-        self._target_unchanged(found)
+        manifest = self._proof.source_unchanged(sent)
+        self._proof.equal(manifest, found)
+        self._proof.target_unchanged(found)
         self._check_ends()
         now = time.monotonic()
         self._judge(manifest, now - began, copied, now - proving)
@@ -136,7 +125,7 @@ class VolumeMove:
 
     def _finish(self) -> dict[str, Any]:
         """Take the marker away. Before that it is kept that this can be done again."""
-        self._hear("finish", self.target, "--move", self.id)
+        self._listener.entries("finish", self.target, "--move", self.id)
         self.target.close()
         if isinstance(self.target, FolderEnd):
             write(self.target.manifest, self.kept.manifest.read_text(encoding="utf-8"))
@@ -162,78 +151,13 @@ class VolumeMove:
         with self.kept.growing() as fresh:
             sender = self.source.run("send")
             receiver = self.target.run("receive", "--move", self.id)
-            listen = self._into(fresh)
+            listen = self._listener.into(fresh)
             joined(sender, receiver, lambda process, event: listen(event) if process is sender else None, self._stop)
         return list(fresh)
 
     def _read_back(self) -> list[Entry]:
         self.progress.begin("reading back", self.progress.of_bytes, self.progress.of_files)
-        return self._hear("inspect", self.target)
-
-    def _source_unchanged(self, sent: Iterable[Entry]) -> list[Entry]:
-        """The whole manifest of the source, which is still as it was when it was read.
-
-        Raises Different where it isn't.
-        """
-        self.progress.begin("looking at the source")
-        manifest = self.kept.complete(sent)
-        looked = self._hear("look", self.source)
-        differences = changes(manifest, looked)
-        if not differences and any(map(unread, manifest)):
-            self.progress.begin("reading the source", self.progress.of_bytes, self.progress.of_files)
-            manifest = self.kept.complete(self._hear("inspect", self.source))  # a cut run's entries were lost
-            differences = changes(manifest, looked)
-        self._refuse_changes(f"the source, {self.source.title}, changed while it was read", differences)
-        if isinstance(self.source, FolderEnd) and self.source.manifest.exists():
-            differences = compare(read(self.source.manifest), manifest)
-            if differences:
-                what = f"{self.title}: the folder {self.source.folder} isn't what was put into it:"
-                hint = f"To move it as it is now, remove {self.source.manifest}."
-                raise Different(what, [each.replace("on the target", "now").replace("on the source", "then") for each in differences], hint)
-        return manifest
-
-    def _target_unchanged(self, found: list[Entry]) -> None:
-        """Nobody has written to the target since it was read back. Raises Different.
-
-        Reading a large one takes hours, in which a pod may come, write and go.
-        """
-        self.progress.begin("looking at the target")
-        differences = changes(found, self._hear("look", self.target))
-        self._refuse_changes(f"the target, {self.target.title}, changed after it was read back", differences)
-
-    def _refuse_changes(self, what: str, differences: list[str]) -> None:
-        if differences:
-            hint = "Find out who writes to it, stop that, and run the same command again."
-            raise Different(f"{self.title}: {what}:", differences, hint)
-
-    def _prove(self, manifest: list[Entry], found: list[Entry]) -> None:
-        """Raises Different where the target isn't the source. The next run sends that again."""
-        try:
-            self._compare(manifest, found, "isn't what the source is")
-        except Different as problem:
-            try:
-                self._distrust(differing(manifest, found))
-            except (Broken, ApiError) as other:
-                problem.hint += f" Before the same command is run, remove there what differs: that couldn't be noted there ({other})."
-            else:
-                problem.hint += " The same command sends again what differs, and proves everything anew."
-            raise
-
-    def _distrust(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        """Note it at the target: what its file system says of these is as it was written."""
-        process = self.target.run("distrust", "--move", self.id)
-        paths = [{name: each[name] for name in ("path", "pathBase64") if name in each} for each in entries]
-        process.write("".join(f"{json.dumps(each)}\n" for each in paths).encode() + b"\n")
-        alone(process, lambda _: None, self._stop)
-
-    def _compare(self, manifest: list[Entry], found: list[Entry], what: str) -> None:
-        differences = compare(manifest, found)
-        if differences:
-            raise Different(
-                f"{self.title}: the target, {self.target.title}, {what}:",
-                differences,
-                "The source is as it was. Don't use the target: its storage doesn't keep what it is given.",
-            )
+        return self._listener.entries("inspect", self.target)
 
     def _judge(self, manifest: list[Entry], seconds: float, copied: float, proof: float) -> None:
         files = [each for each in manifest if each["kind"] == "file" and "link" not in each]
@@ -257,22 +181,6 @@ class VolumeMove:
             **({"caveat": self.source.caveat} if self.source.caveat else {}),
         }
         self.kept.save(state=COMPARED, verdict=verdict)
-
-    def _hear(self, mode: str, end: End, *arguments: str) -> list[Entry]:
-        found: list[Entry] = []
-        alone(end.run(mode, *arguments), self._into(found), self._stop)
-        return found
-
-    def _into(self, entries: list[Entry]) -> Callable[[Event], None]:
-        """Puts what a program says is there into `entries`, and how far it is into the progress."""
-
-        def hear(event: Event) -> None:
-            if event["event"] == "entry":
-                entries.append({name: value for name, value in event.items() if name != "event"})
-            elif event["event"] == "progress":
-                self.progress.take(event)
-
-        return hear
 
     @contextmanager
     def _swept(self) -> Iterator[None]:

@@ -16,7 +16,8 @@ from ops.move.conversation import Broken
 from ops.move.ends import End, FolderEnd
 from ops.move.kept import Entry, read
 from ops.move.planning import planned
-from ops.move.run import Different, VolumeMove
+from ops.move.proving import Different
+from ops.move.run import VolumeMove
 from ops.move.session import each_of
 
 

@@ -1,0 +1,109 @@
+"""What shows that the target of a move is what its source is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.kube.errors import ApiError
+from ops.errors import UserError
+from ops.move.changes import changes, unread
+from ops.move.comparison import compare, differing
+from ops.move.conversation import Broken
+from ops.move.ends import End, FolderEnd
+from ops.move.kept import Entry, KeptMove, read
+from ops.move.listening import Listener
+
+SHOWN = 10  # differences that are shown
+
+
+class Different(UserError):
+    """The target isn't what the source was. `differences` are all of them, a sentence each."""
+
+    def __init__(self, what: str, differences: list[str], hint: str) -> None:
+        more = [f"  and {len(differences) - SHOWN} more"] if len(differences) > SHOWN else []
+        super().__init__("\n".join([what, *(f"  {each}" for each in differences[:SHOWN]), *more]), hint)
+        self.differences = differences
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The proof of one volume's move, once the target has been read back."""
+
+    title: str
+    move: str
+    source: End
+    target: End
+    kept: KeptMove
+    listener: Listener
+
+    def source_unchanged(self, sent: Iterable[Entry]) -> list[Entry]:
+        """The whole manifest of the source, which is still as it was when it was read.
+
+        Raises Different where it isn't.
+        """
+        progress = self.listener.progress
+        progress.begin("looking at the source")
+        manifest = self.kept.complete(sent)
+        looked = self.listener.entries("look", self.source)
+        differences = changes(manifest, looked)
+        if not differences and any(map(unread, manifest)):
+            progress.begin("reading the source", progress.of_bytes, progress.of_files)
+            manifest = self.kept.complete(self.listener.entries("inspect", self.source))  # a cut run's entries were lost
+            differences = changes(manifest, looked)
+        self._refuse_changes(f"the source, {self.source.title}, changed while it was read", differences)
+        if isinstance(self.source, FolderEnd) and self.source.manifest.exists():
+            differences = compare(read(self.source.manifest), manifest)
+            if differences:
+                what = f"{self.title}: the folder {self.source.folder} isn't what was put into it:"
+                hint = f"To move it as it is now, remove {self.source.manifest}."
+                raise Different(what, [each.replace("on the target", "now").replace("on the source", "then") for each in differences], hint)
+        return manifest
+
+    def target_unchanged(self, found: list[Entry]) -> None:
+        """Nobody has written to the target since it was read back. Raises Different.
+
+        Reading a large one takes hours, in which a pod may come, write and go.
+        """
+        self.listener.progress.begin("looking at the target")
+        differences = changes(found, self.listener.entries("look", self.target))
+        self._refuse_changes(f"the target, {self.target.title}, changed after it was read back", differences)
+
+    def equal(self, manifest: list[Entry], found: list[Entry]) -> None:
+        """Raises Different where the target isn't the source. The next run sends that again."""
+        try:
+            self._compare(manifest, found, "isn't what the source is")
+        except Different as problem:
+            try:
+                self._distrust(differing(manifest, found))
+            except (Broken, ApiError) as other:
+                problem.hint += f" Before the same command is run, remove there what differs: that couldn't be noted there ({other})."
+            else:
+                problem.hint += " The same command sends again what differs, and proves everything anew."
+            raise
+
+    def still_equal(self, found: list[Entry]) -> None:
+        """Raises Different where the target isn't any more what was moved to it."""
+        self._compare(read(self.kept.manifest), found, "is no longer what was moved")
+
+    def _refuse_changes(self, what: str, differences: list[str]) -> None:
+        if differences:
+            hint = "Find out who writes to it, stop that, and run the same command again."
+            raise Different(f"{self.title}: {what}:", differences, hint)
+
+    def _distrust(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Note it at the target: what its file system says of these isn't as it was written."""
+        paths = [{name: each[name] for name in ("path", "pathBase64") if name in each} for each in entries]
+        told = "".join(f"{json.dumps(each)}\n" for each in paths).encode() + b"\n"
+        self.listener.entries("distrust", self.target, "--move", self.move, told=told)
+
+    def _compare(self, manifest: list[Entry], found: list[Entry], what: str) -> None:
+        differences = compare(manifest, found)
+        if differences:
+            raise Different(
+                f"{self.title}: the target, {self.target.title}, {what}:",
+                differences,
+                "The source is as it was. Don't use the target: its storage doesn't keep what it is given.",
+            )
