@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -213,6 +214,42 @@ def test_a_standby_of_a_busy_source_has_caught_up(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(catching_up, "_STALLED", 0)
     end = SimpleNamespace(sql=ask, start_standby=lambda *_: None, is_standby=lambda: True, log=lambda: "")
     catching_up.catch_up(cast(Any, end), cast(Any, end), {}, cast(Any, SimpleNamespace(check=lambda: None)), lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("replayed", "written", "size", "distance"),
+    [
+        ("000000010000000000000003", "00000001000000000000000A", 2**24, 7 * 2**24),
+        ("0000000100000000000000FF", "000000010000000100000000", 2**24, 2**24),
+        ("000000010000000000000003", "000000010000000100000000", 2**30, 2**30),
+        ("000000010000000000000003", "000000010000000000000003", 2**24, 0),
+    ],
+)
+def test_how_much_is_between_two_files_of_the_log(replayed: str, written: str, size: int, distance: int) -> None:
+    assert catching_up.distance(replayed, written, size) == distance
+
+
+def test_a_standby_that_replays_for_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catching_up, "_SHOWN", 0)
+    replayed = ["000000010000000000000003", "", Broken("no answer"), "000000010000000000000009"]
+
+    def look() -> str:
+        found = replayed.pop(0)
+        if isinstance(found, Broken):
+            raise found
+        return found
+
+    def start(_: object, check: Callable[[], None]) -> None:
+        while replayed:
+            check()
+
+    said: list[tuple[str, str]] = []
+    source = SimpleNamespace(wal_file=lambda: ("00000001000000000000000A", 2**24))
+    target = SimpleNamespace(start_standby=start, replayed=look, is_standby=lambda: False)
+    bridge = SimpleNamespace(check=lambda: None)
+    catching_up.catch_up(cast(Any, source), cast(Any, target), {}, cast(Any, bridge), lambda *told: said.append(told))
+    behind = [f"replays WAL, {each} behind" for each in ("112.0 MiB", "16.0 MiB")]
+    assert said == [("starting the standby", each) for each in ("", *behind)]
 
 
 DATA = "pgdata"

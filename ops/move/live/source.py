@@ -46,6 +46,15 @@ class Source:
         """What psql says to these, each a transaction. Raises Broken and ApiError."""
         return answer(call(self.side.api, self.path, self.container, _command("sql", OPTIONS), stdin=script(statements), longest=longest))
 
+    def wal_file(self) -> tuple[str, int]:
+        """The segment's file of the WAL that it writes, and a segment's size in bytes.
+
+        Raises Broken and ApiError.
+        """
+        size = "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'"
+        name, found = self.sql("SELECT pg_walfile_name(pg_current_wal_flush_lsn())", size, longest=5).split("\n")
+        return name, int(found)
+
     def check_replication(self) -> None:
         """A standby may connect from the loopback, with this user and password.
 

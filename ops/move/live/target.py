@@ -25,6 +25,8 @@ HOURS = 3600 * 24 * 7  # seconds that copying and checking may take
 _STARTING = 3600 * 6  # seconds in which the standby has replayed what was written while it was copied
 _PROMOTING = 45  # seconds for the promotion, before the statement ends by itself
 _PROGRESS = re.compile(r"(\d+)/(\d+) kB")
+_REPLAYED = re.compile(r"startup\s+recovering ([0-9A-F]{24})")  # the process's title, where PostgreSQL sets it
+_QUICK = 5  # seconds for a look at processes
 _OTHER_IMAGE = "It is the source's own: the target's nodes have to get it as well."
 _BOTH = 30  # seconds from one container's start to the other's
 
@@ -97,6 +99,14 @@ class Target(LivePod):
                 raise
             return False
         return True
+
+    def replayed(self) -> str:
+        """The segment's file of the WAL that it replays; empty where that isn't told.
+
+        Raises Broken and ApiError.
+        """
+        found = _REPLAYED.search(self._in_engine("sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null || true", longest=_QUICK))
+        return found[1] if found else ""
 
     def log(self) -> str:
         """The end of what PostgreSQL has said."""
