@@ -231,7 +231,7 @@ def test_how_much_is_between_two_files_of_the_log(replayed: str, written: str, s
 
 def test_a_standby_that_replays_for_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catching_up, "_SHOWN", 0)
-    replayed = ["000000010000000000000003", "", Broken("no answer"), "000000010000000000000009"]
+    replayed: list[str | Broken] = ["000000010000000000000003", "", Broken("no answer"), "000000010000000000000009"]
 
     def look() -> str:
         found = replayed.pop(0)
