@@ -11,7 +11,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,11 @@ def _with_hash(entry: Entry, known: Entry | None) -> Entry:
     return {**entry, "hash": known["hash"]} if "hash" in known else entry
 
 
+def slim(entry: Mapping[str, Any]) -> Entry:
+    """The same in half the memory: what all entries have the name of is one string for all."""
+    return {sys.intern(name): sys.intern(value) if name == "kind" else value for name, value in entry.items()}
+
+
 def read(file: Path) -> list[Entry]:
     """The entries of a manifest; a last line that a kill has cut is none. Empty without a file."""
     if not file.exists():
@@ -170,7 +175,7 @@ def read(file: Path) -> list[Entry]:
     with file.open(encoding="utf-8") as lines:
         for line in lines:
             try:
-                found.append(json.loads(line))
+                found.append(slim(json.loads(line)))
             except ValueError:
                 continue
     return found

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from ops.move.conversation import Event, alone
 from ops.move.ends import End
-from ops.move.kept import Entry
+from ops.move.kept import Entry, slim
 from ops.move.progress import Progress
 
 
@@ -35,7 +35,7 @@ class Listener:
 
         def hear(event: Event) -> None:
             if event["event"] == "entry":
-                entries.append({name: value for name, value in event.items() if name != "event"})
+                entries.append(slim({name: value for name, value in event.items() if name != "event"}))
             elif event["event"] == "progress":
                 self.progress.take(event)
 
