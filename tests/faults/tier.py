@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kubernetes import client
@@ -20,6 +20,7 @@ from components.canary.plan import ProofPlan
 from components.canary.run import Proof
 from components.canary.watch import Timeouts
 from components.canary.words import NotProven
+from devkube.cluster import NodeFolder
 from devkube.images import reference
 from tests.conftest import eventually
 
@@ -33,14 +34,22 @@ SHORT = Timeouts(scheduling=5, provisioning=10, image=2, mount=20, log=60)
 
 
 class Tiers:
-    """Makes classes, and canaries of them. `say` collects what the canaries say."""
+    """Makes classes, and canaries of them. `say` collects what the canaries say.
 
-    def __init__(self, context: str, volumes: Path, core: client.CoreV1Api, storage: client.StorageV1Api) -> None:
+    `folder` has the volumes: of a Kind cluster it is mounted into the node, under another path.
+    """
+
+    def __init__(self, context: str, folder: NodeFolder, core: client.CoreV1Api, storage: client.StorageV1Api) -> None:
         self.context = context
-        self.volumes = volumes
+        self.folder = folder
         self.core = core
         self.storage = storage
         self.said: list[str] = []
+
+    @property
+    def volumes(self) -> Path:
+        """The folder with the volumes on this machine."""
+        return self.folder.here
 
     def make_namespace(self) -> None:
         """The canary's namespace and its probe, as the program makes them."""
@@ -112,19 +121,29 @@ class Tiers:
         volumes = [each for each in self.core.list_persistent_volume().items if each.spec.claim_ref.uid == claim_uid]
         assert not volumes, self.said[-5:]
         if canary.volume:
-            assert not root_of(canary).exists()
+            assert not self.root_of(canary).exists()
+
+    def root_of(self, canary: Proof) -> Path:
+        """The directory of the canary's volume on this machine."""
+        assert canary.volume
+        spec = canary.volume["spec"]
+        return here(self.folder, (spec.get("local") or spec["hostPath"])["path"])
+
+    def folder_of(self, canary: Proof) -> Path:
+        """The canary's own folder in its volume."""
+        return self.root_of(canary) / probe.FOLDER
+
+    def put_back(self, kept: Path, canary: Proof) -> None:
+        """Replace the canary's folder by a copy of another one, owners and modes included."""
+        shutil.rmtree(self.folder_of(canary))
+        copy_tree(kept, self.folder_of(canary))
 
 
-def root_of(canary: Proof) -> Path:
-    """The directory of the canary's volume on this machine."""
-    assert canary.volume
-    spec = canary.volume["spec"]
-    return Path((spec.get("local") or spec["hostPath"])["path"])
-
-
-def folder_of(canary: Proof) -> Path:
-    """The canary's own folder in its volume."""
-    return root_of(canary) / probe.FOLDER
+def here(folder: NodeFolder, path: str) -> Path:
+    """A directory below the volumes' folder, which the node has under this path, on this
+    machine.
+    """
+    return folder.here / PurePosixPath(path).relative_to(folder.in_node)
 
 
 def read(canary: Proof) -> None:
@@ -140,12 +159,6 @@ def sentence_of(step: Callable[[], object]) -> str:
     except NotProven as problem:
         return problem.sentence
     return ""
-
-
-def put_back(kept: Path, canary: Proof) -> None:
-    """Replace the canary's folder by a copy of another one, owners and modes included."""
-    shutil.rmtree(folder_of(canary))
-    copy_tree(kept, folder_of(canary))
 
 
 def copy_tree(source: Path, target: Path) -> None:

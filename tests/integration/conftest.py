@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from devkube.cluster import Access, Cluster, EmbeddedCluster
+from devkube.cluster import Access, Cluster, EmbeddedCluster, NodeFolder
 from devkube.images import build_image
 from ops.kube import open_api
 from tests import clean_up
@@ -54,12 +55,34 @@ def embedded(cluster: Cluster) -> EmbeddedCluster:
     return cluster
 
 
+@pytest.fixture(scope="session")
+def folder(cluster: Cluster) -> NodeFolder:
+    """Where the throw-away cluster has its volumes."""
+    found = cluster.folder()
+    assert found
+    return found
+
+
+@pytest.fixture(scope="session")
+def files(folder: NodeFolder) -> None:
+    """For tests that change what is in a volume: it belongs to the pods' users."""
+    if os.geteuid() != 0:
+        pytest.skip(f"what is in the volumes in {folder.here} is changed by root alone")
+
+
 @pytest.fixture(scope="module")
-def tiers(embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api, storage: client.StorageV1Api) -> Iterator[Tiers]:
+def node(core: client.CoreV1Api) -> str:
+    """The throw-away cluster's node."""
+    (found,) = core.list_node().items
+    return str(found.metadata.name)
+
+
+@pytest.fixture(scope="module")
+def tiers(folder: NodeFolder, access: Access, core: client.CoreV1Api, storage: client.StorageV1Api) -> Iterator[Tiers]:
     """Makes tiers for the canary."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(access.kubeconfig))
-        made = Tiers(access.context, embedded.volumes, core, storage)
+        made = Tiers(access.context, folder, core, storage)
         made.make_namespace()
         yield made
         made.remove_namespace()
@@ -73,11 +96,13 @@ def plain(tiers: Tiers) -> Iterator[str]:
 
 
 @pytest.fixture
-def medium(tiers: Tiers, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Any]:
+def medium(tiers: Tiers, embedded: EmbeddedCluster, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., Any]:
     """Mounts a file system of its own where a class of the test's makes its volumes.
 
-    Returns it and the class' name.
+    Returns it and the class' name. A Kind node wouldn't see it: what is mounted later stays outside
+    of its container.
     """
+    del embedded
 
     @contextmanager
     def make(kind: type[media.Medium], /, **options: Any) -> Iterator[tuple[Any, str]]:

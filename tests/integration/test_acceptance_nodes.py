@@ -53,7 +53,7 @@ def spread(nodes: EmbeddedCluster) -> Iterator[Tiers]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(nodes.kubeconfig))
         api = client_of(nodes.kubeconfig, CONTEXT)
-        made = Tiers(CONTEXT, nodes.volumes, client.CoreV1Api(api), client.StorageV1Api(api))
+        made = Tiers(CONTEXT, nodes.folder(), client.CoreV1Api(api), client.StorageV1Api(api))
         made.make_namespace()
         yield made
 

@@ -34,13 +34,7 @@ from tests.faults.tier import NAMESPACE, SHORT, Tiers
 from tests.unit.https_server import serving
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def node(core: client.CoreV1Api) -> str:
-    """The cluster's node."""
-    (found,) = core.list_node().items
-    return str(found.metadata.name)
+by_webhook = pytest.mark.usefixtures("embedded")  # whose API server reaches this machine's loopback
 
 
 def nothing_is_left(core: client.CoreV1Api) -> bool:
@@ -97,6 +91,7 @@ def added_container(name: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "image": reference("python"), "command": ["python3", "-c", endless], "securityContext": context, **more}
 
 
+@by_webhook
 def test_sidecars_that_never_end_are_named_and_no_fault_of_the_disk(
     tiers: Tiers, plain: str, api: client.ApiClient, core: client.CoreV1Api, tmp_path: Path
 ) -> None:
@@ -114,6 +109,7 @@ def test_sidecars_that_never_end_are_named_and_no_fault_of_the_disk(
     eventually(lambda: nothing_is_left(core), "the pods with their sidecars are gone", 60)
 
 
+@by_webhook
 def test_a_sidecar_whose_image_is_missing_is_no_fault_either(
     tiers: Tiers, plain: str, api: client.ApiClient, core: client.CoreV1Api, tmp_path: Path
 ) -> None:
@@ -123,6 +119,7 @@ def test_a_sidecar_whose_image_is_missing_is_no_fault_either(
     eventually(lambda: nothing_is_left(core), "everything is gone", 60)
 
 
+@by_webhook
 def test_a_container_before_the_probes_that_does_not_end_is_named(
     tiers: Tiers, plain: str, api: client.ApiClient, core: client.CoreV1Api, tmp_path: Path
 ) -> None:
@@ -133,6 +130,7 @@ def test_a_container_before_the_probes_that_does_not_end_is_named(
     eventually(lambda: nothing_is_left(core), "everything is gone", 60)
 
 
+@by_webhook
 def test_a_cluster_may_choose_the_user(tiers: Tiers, plain: str, api: client.ApiClient, core: client.CoreV1Api, tmp_path: Path) -> None:
     """As OpenShift's security context constraints do it."""
     chosen = {"op": "add", "path": "/spec/securityContext/runAsUser", "value": 1000660000}

@@ -28,20 +28,20 @@ from components.canary.run import Proof
 from components.canary.volumes import RESERVED_FOR_NOBODY
 from components.canary.watch import Timeouts
 from components.kube.ownership import BOUND_BY_CONTROLLER
-from devkube.cluster import Access
+from devkube.cluster import Access, Cluster, NodeFolder
 from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon
 from devkube.cluster.embedded import EmbeddedCluster
-from devkube.cluster.layout import NODE_NAME
 from tests.conftest import eventually
 from tests.faults import damage, media
 from tests.faults.damage import Damage
-from tests.faults.tier import Tiers, copy_tree, folder_of, put_back, read, root_of, seeded, sentence_of
+from tests.faults.tier import Tiers, copy_tree, read, seeded, sentence_of
 from tests.program import Program
 
 pytestmark = [pytest.mark.cluster, pytest.mark.faults]
 
 soak = pytest.mark.soak
+changes_files = pytest.mark.usefixtures("files")
 MIB = 2**20
 
 
@@ -66,31 +66,34 @@ MIB = 2**20
         pytest.param("database", damage.empty_volume, "mounted, but empty: nothing of what was written is there", marks=soak),
     ],
 )
+@changes_files
 def test_damaged_data_gets_its_own_verdict(tiers: Tiers, plain: str, profile: str, harm: Damage, expected: str) -> None:
     with tiers.at_work(tiers.canary(profile, plain)) as canary:
         canary.write()
-        harm(folder_of(canary), seeded(f"{profile} {harm.__name__}"))
+        harm(tiers.folder_of(canary), seeded(f"{profile} {harm.__name__}"))
         assert f"the volume did not keep what it acknowledged: {expected}" in sentence_of(lambda: read(canary))
 
 
 @soak
 @pytest.mark.parametrize("number", range(10))
+@changes_files
 def test_a_flipped_bit_is_found_wherever_it_is(tiers: Tiers, plain: str, number: int) -> None:
     chance = seeded(f"bit {number}")
     with tiers.at_work(tiers.canary("database", plain)) as canary:
         canary.write()
-        path = chance.choice(sorted(path for path in folder_of(canary).iterdir() if path.name != "owner.json"))
+        path = chance.choice(sorted(path for path in tiers.folder_of(canary).iterdir() if path.name != "owner.json"))
         damage.flip_one_bit(path, chance)
         assert f"{path.name}: " in sentence_of(lambda: read(canary))
 
 
 @soak
-def test_acknowledged_entries_that_are_lost_after_the_kill_are_missed(tiers: Tiers, plain: str) -> None:
+def test_acknowledged_entries_that_are_lost_after_the_kill_are_missed(tiers: Tiers, plain: str, embedded: EmbeddedCluster) -> None:
+    del embedded  # whose mounts are this machine's: that the writer has ended is seen by them
     with tiers.at_work(tiers.canary("database", plain)) as canary:
         canary.write()
         canary.read_back_and_kill()
         wait_until_unmounted(canary.pods[-1].uid)
-        path = folder_of(canary) / "killed-1.entries"
+        path = tiers.folder_of(canary) / "killed-1.entries"
         with path.open("r+b") as file:
             file.truncate(path.stat().st_size // 2)
         sentence = sentence_of(canary.read_what_was_acknowledged)
@@ -104,50 +107,55 @@ def wait_until_unmounted(pod: str) -> None:
     eventually(lambda: not [mount for mount in media.mounts() if f"/pods/{pod}/" in mount[4]], "the killed pod's volumes are unmounted", 60)
 
 
+@changes_files
 def test_data_of_an_earlier_run_put_back_is_stale(tiers: Tiers, plain: str, tmp_path: Path) -> None:
     with tiers.at_work(tiers.canary("streaming", plain)) as earlier:
         earlier.write()
-        copy_tree(folder_of(earlier), tmp_path / "earlier")
+        copy_tree(tiers.folder_of(earlier), tmp_path / "earlier")
     with tiers.at_work(tiers.canary("streaming", plain)) as canary:
         canary.write()
-        put_back(tmp_path / "earlier", canary)
+        tiers.put_back(tmp_path / "earlier", canary)
         sentence = sentence_of(lambda: read(canary))
         assert "stale data of an earlier run" in sentence
         assert earlier.run in sentence
 
 
 @soak
+@changes_files
 def test_one_stale_file_is_told_from_the_rest(tiers: Tiers, plain: str, tmp_path: Path) -> None:
     with tiers.at_work(tiers.canary("streaming", plain)) as earlier:
         earlier.write()
-        copy_tree(folder_of(earlier), tmp_path / "earlier")
+        copy_tree(tiers.folder_of(earlier), tmp_path / "earlier")
     with tiers.at_work(tiers.canary("streaming", plain)) as canary:
         canary.write()
-        (folder_of(canary) / "segment.entries").write_bytes((tmp_path / "earlier/segment.entries").read_bytes())
+        (tiers.folder_of(canary) / "segment.entries").write_bytes((tmp_path / "earlier/segment.entries").read_bytes())
         assert "segment.entries: stale data of an earlier run: 102 entries are of run" in sentence_of(lambda: read(canary))
 
 
 @soak
+@changes_files
 def test_the_data_of_another_tier_is_a_wrong_volume(tiers: Tiers, plain: str, tmp_path: Path) -> None:
     with tiers.at_work(tiers.canary("database", plain)) as other:
         other.write()
-        copy_tree(folder_of(other), tmp_path / "other")
+        copy_tree(tiers.folder_of(other), tmp_path / "other")
     with tiers.at_work(tiers.canary("streaming", plain)) as canary:
         canary.write()
-        put_back(tmp_path / "other", canary)
+        tiers.put_back(tmp_path / "other", canary)
         assert "wrong volume: it holds the data of tier database of stack faults" in sentence_of(lambda: read(canary))
 
 
-def test_a_deleted_directory_fails_the_mount(tiers: Tiers, plain: str) -> None:
+@changes_files
+def test_a_deleted_directory_fails_the_mount(tiers: Tiers, plain: str, node: str) -> None:
     with tiers.at_work(tiers.canary("streaming", plain)) as canary:
         canary.write()
-        shutil.rmtree(root_of(canary))
+        shutil.rmtree(tiers.root_of(canary))
         sentence = sentence_of(lambda: read(canary))
-        assert sentence.startswith(f"the pod does not start on node {NODE_NAME}: ")
+        assert sentence.startswith(f"the pod does not start on node {node}: ")
         assert "does not exist" in sentence
 
 
 @soak
+@changes_files
 def test_a_host_path_volume_that_comes_back_empty_is_found(tiers: Tiers) -> None:
     """Without the annotation `defaultVolumeType: local` a lost directory is made anew without a
     word.
@@ -156,7 +164,7 @@ def test_a_host_path_volume_that_comes_back_empty_is_found(tiers: Tiers) -> None
         root = None
         sentence = sentence_of(canary.write)
         if not sentence:
-            root = root_of(canary)
+            root = tiers.root_of(canary)
             shutil.rmtree(root)
             sentence = sentence_of(lambda: read(canary))
         assert "mounted, but empty" in sentence
@@ -178,14 +186,14 @@ def test_a_full_ext4_volume(tiers: Tiers, medium: Callable[..., Any]) -> None:
         assert sentence_of(canary.write).startswith("the volume is full: No space left on device (ENOSPC)")
 
 
-def in_the_middle(canary: Proof, file: str, size: int, fault: Callable[[], object]) -> str:
+def in_the_middle(tiers: Tiers, canary: Proof, file: str, size: int, fault: Callable[[], object]) -> str:
     """What the canary says when `fault` happens while its writing pod has just written `size` bytes
     of `file`.
     """
     sentences: list[str] = []
     writing = threading.Thread(target=lambda: sentences.append(sentence_of(canary.write)))
     writing.start()
-    eventually(lambda: bool(canary.volume) and grown(folder_of(canary) / file, size), f"{file} has {size} bytes", 30)
+    eventually(lambda: bool(canary.volume) and grown(tiers.folder_of(canary) / file, size), f"{file} has {size} bytes", 30)
     fault()
     writing.join(120)
     return sentences[0]
@@ -216,7 +224,7 @@ def test_a_device_that_fails_while_it_is_written(tiers: Tiers, medium: Callable[
     Which of them comes first is chance.
     """
     with medium(media.Loop, kind=kind, size=320 * MIB) as (disk, name), tiers.at_work(tiers.canary("database", name)) as canary:
-        sentence = in_the_middle(canary, "table.pages", 1, getattr(disk, fault))
+        sentence = in_the_middle(tiers, canary, "table.pages", 1, getattr(disk, fault))
         disk.remount()
         assert sentence.startswith(
             ("the volume's device fails: Input/output error (EIO)", "the volume is read-only: Read-only file system (EROFS)")
@@ -226,20 +234,20 @@ def test_a_device_that_fails_while_it_is_written(tiers: Tiers, medium: Callable[
 # --- volumes that are somebody else's -------------------------------------------------------------
 
 
-def test_a_volume_that_any_claim_would_get_is_left_as_it_is(tiers: Tiers, plain: str, core: client.CoreV1Api) -> None:
+def test_a_volume_that_any_claim_would_get_is_left_as_it_is(tiers: Tiers, plain: str, core: client.CoreV1Api, node: str) -> None:
     """Somebody's data, whose volume was made free: the canary neither takes it nor, where it gets
     it all the same, touches it.
     """
     folder = tiers.volumes / "somebodys"
     folder.mkdir(mode=0o777)
     (folder / "PG_VERSION").write_text("17")
-    terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE_NAME]}]}]
+    terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]
     spec = {
         "capacity": {"storage": "2Gi"},
         "accessModes": ["ReadWriteOnce"],
         "storageClassName": plain,
         "persistentVolumeReclaimPolicy": "Retain",
-        "local": {"path": str(folder)},
+        "local": {"path": f"{tiers.folder.in_node}/{folder.name}"},
         "nodeAffinity": {"required": {"nodeSelectorTerms": terms}},
     }
     provisioned = {"pv.kubernetes.io/provisioned-by": "rancher.io/local-path"}
@@ -275,15 +283,31 @@ def test_a_volume_that_any_claim_would_get_is_left_as_it_is(tiers: Tiers, plain:
 # --- a cluster that can't do it -------------------------------------------------------------------
 
 
-def test_a_provisioner_that_is_down(tiers: Tiers, plain: str, embedded: EmbeddedCluster) -> None:
-    layout = layouts.load(embedded.identity)
-    assert layout
-    Daemon("local-path-provisioner", [], layout.logs, layout.run / "pids").stop()
+@contextmanager
+def without_provisioner(cluster: Cluster, api: client.ApiClient) -> Iterator[None]:
+    """The cluster makes no volumes meanwhile. On Kind the provisioner is a Deployment."""
+    if isinstance(cluster, EmbeddedCluster):
+        layout = layouts.load(cluster.identity)
+        assert layout
+        Daemon("local-path-provisioner", [], layout.logs, layout.run / "pids").stop()
+        try:
+            yield
+        finally:
+            cluster.start()
+        return
+    apps, core, (name, namespace) = client.AppsV1Api(api), client.CoreV1Api(api), ("local-path-provisioner", "local-path-storage")
+    apps.patch_namespaced_deployment_scale(name, namespace, {"spec": {"replicas": 0}})
     try:
-        with tiers.at_work(tiers.canary("database", plain)) as canary:
-            sentence = sentence_of(canary.write)
+        eventually(lambda: not core.list_namespaced_pod(namespace).items, "the provisioner has ended", 60)
+        yield
     finally:
-        embedded.start()
+        apps.patch_namespaced_deployment_scale(name, namespace, {"spec": {"replicas": 1}})
+        eventually(lambda: apps.read_namespaced_deployment(name, namespace).status.ready_replicas == 1, "the provisioner is back", 60)
+
+
+def test_a_provisioner_that_is_down(tiers: Tiers, plain: str, cluster: Cluster, api: client.ApiClient) -> None:
+    with without_provisioner(cluster, api), tiers.at_work(tiers.canary("database", plain)) as canary:
+        sentence = sentence_of(canary.write)
     assert sentence.startswith("rancher.io/local-path has made no volume for class plain in 10 s")
     assert "is it running?" in sentence or "waiting for a volume" in sentence.lower()
 
@@ -295,29 +319,29 @@ def test_an_image_that_can_not_be_pulled(tiers: Tiers, plain: str) -> None:
         assert sentence_of(canary.write).startswith(f"the image {image} can't be pulled (")
 
 
-def test_a_node_that_can_not_take_the_pod(tiers: Tiers, plain: str, core: client.CoreV1Api) -> None:
-    with cordoned(core), tiers.at_work(tiers.canary("database", plain)) as canary:
+def test_a_node_that_can_not_take_the_pod(tiers: Tiers, plain: str, core: client.CoreV1Api, node: str) -> None:
+    with cordoned(core, node), tiers.at_work(tiers.canary("database", plain)) as canary:
         assert sentence_of(canary.write).startswith("no node can take the pod: 0/1 nodes are available: 1 node(s) were unschedulable")
 
 
 @soak
-def test_a_tainted_node(tiers: Tiers, plain: str, core: client.CoreV1Api) -> None:
-    core.patch_node(NODE_NAME, {"spec": {"taints": [{"key": "for-others", "effect": "NoSchedule"}]}})
+def test_a_tainted_node(tiers: Tiers, plain: str, core: client.CoreV1Api, node: str) -> None:
+    core.patch_node(node, {"spec": {"taints": [{"key": "for-others", "effect": "NoSchedule"}]}})
     try:
         with tiers.at_work(tiers.canary("database", plain)) as canary:
             assert "untolerated taint" in sentence_of(canary.write)
     finally:
-        core.patch_node(NODE_NAME, {"spec": {"taints": None}})
+        core.patch_node(node, {"spec": {"taints": None}})
 
 
 @contextmanager
-def cordoned(core: client.CoreV1Api) -> Iterator[None]:
+def cordoned(core: client.CoreV1Api, node: str) -> Iterator[None]:
     """The node takes no new pods meanwhile."""
-    core.patch_node(NODE_NAME, {"spec": {"unschedulable": True}})
+    core.patch_node(node, {"spec": {"unschedulable": True}})
     try:
         yield
     finally:
-        core.patch_node(NODE_NAME, {"spec": {"unschedulable": None}})
+        core.patch_node(node, {"spec": {"unschedulable": None}})
 
 
 # --- writers that are killed ----------------------------------------------------------------------
@@ -340,13 +364,14 @@ def test_nothing_acknowledged_is_lost_when_the_writer_is_killed(
 
 
 @soak
+@changes_files
 def test_a_writing_pod_that_somebody_kills(tiers: Tiers, plain: str) -> None:
     with tiers.at_work(tiers.canary("database", plain)) as canary:
 
         def kill() -> None:
             canary.pods[-1].kill()
 
-        sentence = in_the_middle(canary, "wal.entries", 1, kill)
+        sentence = in_the_middle(tiers, canary, "wal.entries", 1, kill)
         assert sentence.endswith("was deleted by somebody while the canary ran")
 
 
@@ -392,12 +417,12 @@ def test_a_disk_that_acknowledges_too_early_loses_entries_in_a_power_cut(tiers: 
 
 
 @soak
-def test_a_disk_that_never_writes_loses_everything_in_a_power_cut(tiers: Tiers, medium: Callable[..., Any]) -> None:
+def test_a_disk_that_never_writes_loses_everything_in_a_power_cut(tiers: Tiers, medium: Callable[..., Any], node: str) -> None:
     with medium(media.LaggingDisk, lag=float("inf")) as (disk, name), tiers.at_work(tiers.canary("database", name)) as canary:
         canary.write()
         disk.cut()
         sentence = sentence_of(lambda: read(canary))
-        assert sentence.startswith(f"the pod does not start on node {NODE_NAME}: ")
+        assert sentence.startswith(f"the pod does not start on node {node}: ")
         assert "does not exist" in sentence
 
 
@@ -456,9 +481,7 @@ def loaded(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def program(
-    program_factory: Callable[..., Program], embedded: EmbeddedCluster, access: Access, core: client.CoreV1Api
-) -> Iterator[Program]:
+def program(program_factory: Callable[..., Program], access: Access, core: client.CoreV1Api) -> Iterator[Program]:
     """The project's program with its tiers' volumes in folders of the claims' namespaces."""
     program = program_factory(access=access)
     pattern = {"pathPattern": "{{ .PVC.Namespace }}/{{ .PVC.Name }}/{{ .PVName }}"}
@@ -494,7 +517,8 @@ def test_no_claim_is_made_on_a_full_tier(program: Program, embedded: EmbeddedClu
     assert {tier["verdict"] for tier in program.outputs()["canary"].values()} == {"proven"}
 
 
-def test_no_claim_is_made_on_a_tier_that_flips_bits(program: Program, embedded: EmbeddedCluster, core: client.CoreV1Api) -> None:
+@changes_files
+def test_no_claim_is_made_on_a_tier_that_flips_bits(program: Program, folder: NodeFolder, core: client.CoreV1Api, node: str) -> None:
     """The node takes no second pod until the bit is flipped, so it happens between the two pods,
     whatever the timing.
     """
@@ -503,9 +527,9 @@ def test_no_claim_is_made_on_a_tier_that_flips_bits(program: Program, embedded: 
     up = threading.Thread(target=lambda: results.append(program.run("up", "--yes", "--skip-preview")))
     up.start()
     eventually(lambda: bool(on_node(core, "canary-database", "write")), "the writing pod is on the node")
-    with cordoned(core):
+    with cordoned(core, node):
         eventually(lambda: bool(waiting(core, "canary-database", "read")), "the reading pod waits for a node")
-        (flipped,) = (embedded.volumes / "faulty-canary").rglob("table.pages")
+        (flipped,) = (folder.here / "faulty-canary").rglob("table.pages")
         damage.flip_one_bit(flipped, chance)
     up.join(180)
     shown = results[0].stdout + results[0].stderr

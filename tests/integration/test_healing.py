@@ -28,7 +28,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from devkube.cluster import Access, Cluster, EmbeddedCluster, embedded, kind
+from devkube.cluster import Access, EmbeddedCluster, NodeFolder
 from devkube.cluster import layout as layouts
 from devkube.cluster.daemons import Daemon
 from devkube.engine import Engine
@@ -36,16 +36,10 @@ from devkube.versions import LANGUAGE
 from tests.clean_up import remove_volumes
 from tests.conftest import TOLD, eventually
 from tests.faults.kills import ENDED, PARTS, Run, WhenNotNoted, processes_of, resources, stack_file, timed
+from tests.faults.tier import here
 from tests.program import Program
 
-not_embedded = "; ".join(embedded.lacking()) or ("" if kind.lacking() else "this machine's clusters are Kind's")
-
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.faults,
-    pytest.mark.timeout(3600),
-    pytest.mark.skipif(bool(not_embedded), reason=f"daemons and volumes of an embedded cluster are looked at: {not_embedded}"),
-]
+pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.timeout(3600)]
 
 NAMESPACE = "data"
 SEED = 20260  # of what is chosen for `make test` from the full set
@@ -77,6 +71,7 @@ class Stack:
     program: Program
     core: client.CoreV1Api
     storage: client.StorageV1Api
+    folder: NodeFolder  # with the volumes
     hashes: dict[Path, str] = field(default_factory=dict)  # by the folder of the volume
     kills: list[Kill] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
@@ -160,7 +155,7 @@ class Stack:
         self.core.delete_namespaced_pod("writer", NAMESPACE)
         eventually(lambda: not self.core.list_namespaced_pod(NAMESPACE).items, "the writer is gone")
         claim = self.core.read_namespaced_persistent_volume_claim("data-postgres-0", NAMESPACE)
-        folder = Path(self.core.read_persistent_volume(claim.spec.volume_name).spec.local.path)
+        folder = here(self.folder, self.core.read_persistent_volume(claim.spec.volume_name).spec.local.path)
         self.hashes[folder] = hashlib.sha256(f"{content}\n".encode()).hexdigest()
         self.is_intact()
 
@@ -185,12 +180,14 @@ def writer(image: str, content: str) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def stack(program_factory: Callable[..., Program], access: Access, api: client.ApiClient, busybox: str) -> Iterator[Stack]:
+def stack(
+    program_factory: Callable[..., Program], access: Access, api: client.ApiClient, folder: NodeFolder, busybox: str
+) -> Iterator[Stack]:
     """The program with `python -m ops` beside it, up, its claim bound and written to."""
     program = program_factory(access=access)
     program.configure(cluster={"context": access.context, "identifier": access.context}, canary={"enabled": False})
     core = client.CoreV1Api(api)
-    made = Stack(program, core, client.StorageV1Api(api))
+    made = Stack(program, core, client.StorageV1Api(api), folder)
     made.configure(SMALL)
     program.up()
     made.write(busybox)
@@ -444,18 +441,17 @@ DAEMONS = [
 
 class TestCluster:
     @pytest.mark.parametrize("daemon", DAEMONS)
-    def test_killed_during_up(self, daemon: str, stack: Stack, cluster: Cluster, engine: Engine) -> None:
+    def test_killed_during_up(self, daemon: str, stack: Stack, embedded: EmbeddedCluster, engine: Engine) -> None:
         """What the cluster's start puts right: the up that was under way ends, well or with an
         error, and the next one converges.
 
         With the official language host the error may be a traceback of the SDK's own.
         """
-        assert isinstance(cluster, EmbeddedCluster)
         before = stack.uids()["data-postgres-0"]
         stack.configure(SMALL if stack.settings is LARGE else LARGE)
         run = Run(stack.program, "up")
         time.sleep(2.0)
-        layout = layouts.load(cluster.identity)
+        layout = layouts.load(embedded.identity)
         assert layout
         names = [path.stem for path in (layout.run / "pids").glob("*.json")] if daemon == "everything" else [daemon]
         for name in names:
@@ -464,7 +460,7 @@ class TestCluster:
             process.kill()
         said = run.end()
         assert "Traceback" not in said or not engine.is_stand_in(LANGUAGE)
-        cluster.start()
+        embedded.start()
         stack.converges("up", "after 2.0 s", f"{daemon} of the cluster")
         assert stack.uids()["data-postgres-0"] == before
 

@@ -41,11 +41,8 @@ from tests.conftest import eventually
 
 not_embedded = "; ".join(embedded.lacking()) or ("" if kind.lacking() else "this machine's clusters are Kind's")
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.timeout(600),
-    pytest.mark.skipif(bool(not_embedded), reason=f"the faults are those of an embedded cluster's machine: {not_embedded}"),
-]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+of_embedded = pytest.mark.skipif(bool(not_embedded), reason=f"the faults are those of an embedded cluster's machine: {not_embedded}")
 
 UP = ("make", "up")
 CLOSED = "http://127.0.0.1:9"  # the port "discard", which nothing listens on
@@ -130,6 +127,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return Clone(tmp_path_factory.mktemp("bare"))
 
 
+@pytest.mark.package_index
 class TestEnvironment:
     """The Python environment of a fresh clone."""
 
@@ -193,6 +191,7 @@ def others_clone() -> Iterator[Clone]:
         yield clone
 
 
+@of_embedded
 class TestNoCluster:
     def as_nobody(self, clone: Clone, programs: Path | None = None) -> subprocess.CompletedProcess[str]:
         """`python -m dev up` as user 65534, who may read everything (the interpreter may be in
@@ -279,6 +278,7 @@ def fill(folder: Path) -> Cache:
     return Cache(ours, ours / "built" / build.result_folder(UNBUILT).name)
 
 
+@of_embedded
 @pytest.mark.skipif(shutil.which("go") is None, reason="the faults are those of a machine with Go")
 class TestBuilding:
     @pytest.fixture
@@ -388,6 +388,7 @@ def test_half_written_image_is_made_again(tmp_path: Path, monkeypatch: pytest.Mo
 # --- starting the cluster -------------------------------------------------------------------------
 
 
+@of_embedded
 def test_disk_too_full_for_a_cluster(clone: Clone) -> None:
     home = layouts.home_of(clone.identity)
     home.mkdir(mode=0o700, parents=True)
@@ -398,6 +399,7 @@ def test_disk_too_full_for_a_cluster(clone: Clone) -> None:
 
 
 @pytest.mark.alone
+@of_embedded
 def test_too_few_inotify_instances(clone: Clone) -> None:
     """Many clusters (or editors) on one machine use up what the kernel gives each user.
 
@@ -427,6 +429,7 @@ PHASES: dict[str, tuple[Callable[[Clone], Path], float]] = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
+@of_embedded
 def test_ctrl_c_while(phase: str, clone: Clone, engine: Engine) -> None:
     there, window = PHASES[phase]
     interrupt(clone, engine, lambda: there(clone).exists(), random.Random(phase).uniform(0, window))
@@ -462,6 +465,7 @@ def interrupt(clone: Clone, engine: Engine, begun: Callable[[], bool], seconds: 
     eventually(lambda: not left(), "nothing goes on", 5)
 
 
+@of_embedded
 def test_the_next_up_works_and_builds_a_truncated_program_again(clone: Clone, tmp_path: Path) -> None:
     """In a path that is long and not ASCII, after every fault above."""
     lacking_one = fill(tmp_path)
@@ -477,6 +481,7 @@ def test_the_next_up_works_and_builds_a_truncated_program_again(clone: Clone, tm
     clone.shell("pulumi up --yes --expect-no-changes")
 
 
+@of_embedded
 def test_two_at_once_in_one_clone(clone: Clone) -> None:
     first = clone.start(*UP)
     eventually(lambda: not is_free(clone.folder / ".dev/lock") or first.poll() is not None, "the first one has begun", 60)
@@ -487,15 +492,18 @@ def test_two_at_once_in_one_clone(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize("turn", range(4))
+@of_embedded
 def test_ctrl_c_anywhere(turn: int, clone: Clone, engine: Engine) -> None:
     interrupt(clone, engine, lambda: True, random.Random(turn).uniform(0.1, 5))
     assert cluster_of(clone).running(), "it ran before, so it is left alone"
 
 
+@of_embedded
 def test_the_next_up_after_ctrl_c_works(clone: Clone) -> None:
     assert "unchanged" in clone.works(*UP)
 
 
+@of_embedded
 def test_a_deleted_state_is_made_anew_and_the_cluster_found_again(clone: Clone) -> None:
     """`git clean -fdx` under a running cluster: nothing of it may be started twice, and nothing is
     lost.
@@ -511,6 +519,7 @@ def test_a_deleted_state_is_made_anew_and_the_cluster_found_again(clone: Clone) 
     assert sorted(cluster_of(clone).processes()) == running
 
 
+@of_embedded
 def test_port_taken(clone: Clone) -> None:
     clone.works("make", "down")
     assert not processes_of(clone)
@@ -525,6 +534,7 @@ def test_port_taken(clone: Clone) -> None:
     assert "unchanged" in clone.works(*UP)
 
 
+@of_embedded
 def test_ctrl_c_on_down_and_up_again(clone: Clone) -> None:
     run = clone.start("make", "down")
     time.sleep(random.Random("down").uniform(1, 3))

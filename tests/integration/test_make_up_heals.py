@@ -18,7 +18,7 @@ import psutil
 import pytest
 import yaml
 
-from devkube.cluster import EmbeddedCluster, embedded, kind
+from devkube.cluster import EmbeddedCluster
 from devkube.cluster import layout as layouts
 from devkube.engine import Engine
 from devkube.versions import LANGUAGE
@@ -27,14 +27,7 @@ from tests.conftest import eventually
 from tests.integration.test_two_clones import DevStack
 from tests.secret_scan import leaks, secrets_of
 
-not_embedded = "; ".join(embedded.lacking()) or ("" if kind.lacking() else "this machine's clusters are Kind's")
-
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.faults,
-    pytest.mark.timeout(1800),
-    pytest.mark.skipif(bool(not_embedded), reason=f"the cluster is killed process by process: {not_embedded}"),
-]
+pytestmark = [pytest.mark.cluster, pytest.mark.faults, pytest.mark.timeout(1800)]
 
 DRIVER = "components.canary.driver"
 
@@ -120,6 +113,13 @@ def person(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         made.clone.works(made.clone.python, "-m", "dev", "purge", "--yes")
 
 
+def embedded_of(person: Person) -> EmbeddedCluster:
+    """The clone's cluster, for tests that look at its daemons."""
+    if not isinstance(person.stack.cluster, EmbeddedCluster):
+        pytest.skip("the daemons of a Kind cluster, and their logs, are in its node")
+    return person.stack.cluster
+
+
 def check(person: Person) -> str:
     """One `make up`: proven, with the same claims and data, nothing left of the killed run, and
     quiet the next time.
@@ -168,8 +168,7 @@ def test_a_lost_state_of_the_clones_own_cluster(person: Person) -> None:
 @pytest.mark.soak
 def test_the_whole_cluster_is_killed_during_up(person: Person, engine: Engine) -> None:
     """With the official language host the error may be a traceback of the SDK's own."""
-    cluster = person.stack.cluster
-    assert isinstance(cluster, EmbeddedCluster)
+    cluster = embedded_of(person)
     before, data = person.stack.uids(), person.data()
     person.canary_anew()
     run = person.clone.start("make", "up")
@@ -191,7 +190,7 @@ def test_no_secret_is_left_anywhere(person: Person) -> None:
     """Neither in the clone (state, history, settings), nor in the logs of the cluster's daemons,
     nor in what was printed.
     """
-    layout = layouts.load(person.clone.identity)
+    layout = layouts.load(embedded_of(person).identity)
     assert layout
     kubeconfig = person.clone.folder / ".dev" / "kubeconfig"
     known = secrets_of(layout, kubeconfig)

@@ -158,6 +158,8 @@ def test_kind_delete_cluster(stack: StackOnKind, real_docker: Docker) -> None:
     assert containers(real_docker) == []
     said = stack.clone.works("make", "up", "ADOPT=1")
     assert "Adopted" in said
+    for tier in ("database", "streaming"):
+        assert f"{tier}-local-path: this is not the cluster that it was proven on, so it is proven again." in said
     assert stack.bound() == before
     stack.cluster.load_image(build_image("busybox"))
     stack.consumers().start(CLAIMS)
