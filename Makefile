@@ -44,7 +44,7 @@ rehearse: ## a real `pulumi up` of a cloud stack on a throw-away cluster: make r
 test: ## all checks and tests, in a throw-away cluster and state
 	@$(PYTHON) -m dev test
 
-soak: ## the fault and repeat tests with their full counts, and the cluster tests on Kind: more than an hour
+soak: ## what `make test` runs a part of, whole: faults, engines, moves, clouds, Kind (several hours)
 	@$(PYTHON) -m dev soak
 
 lint: ## ruff, mypy, import-linter, and actionlint and zizmor for the GitHub workflows

@@ -44,9 +44,9 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def soak(pytest_arguments: tuple[str, ...]) -> None:
-    """The fault and repeat tests with their full counts, and the cluster tests on Kind.
+    """What `test` runs a part of, whole: faults, engines, moves, drivers of clouds, Kind.
 
-    They take more than an hour. Arguments go to pytest.
+    It takes several hours. Arguments go to pytest.
     """
     with one_at_a_time(*TESTING):
         ensure_engine()
