@@ -44,7 +44,7 @@ rehearse: ## a real `pulumi up` of a cloud stack on a throw-away cluster: make r
 test: ## all checks and tests, in a throw-away cluster and state
 	@$(PYTHON) -m dev test
 
-soak: ## what `make test` runs a part of, whole: faults, engines, moves, clouds, Kind (several hours)
+soak: ## all of what `make test` runs a part of: faults, engines, moves, clouds, Kind (several hours)
 	@$(PYTHON) -m dev soak
 
 lint: ## ruff, mypy, import-linter, and actionlint and zizmor for the GitHub workflows

@@ -44,7 +44,7 @@ def test(pytest_arguments: tuple[str, ...]) -> None:
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("pytest_arguments", nargs=-1, type=click.UNPROCESSED)
 def soak(pytest_arguments: tuple[str, ...]) -> None:
-    """What `test` runs a part of, whole: faults, engines, moves, drivers of clouds, Kind.
+    """All of what `test` runs a part of: faults, engines, moves, clouds, Kind.
 
     It takes several hours. Arguments go to pytest.
     """
