@@ -11,7 +11,7 @@ from ops.move.kept import Entry, slim
 from ops.move.progress import Progress
 
 
-class Listener:
+class MoveListener:
     """Listens to the programs of one move, for as long as nobody sets `stop`."""
 
     def __init__(self, progress: Progress, stop: threading.Event) -> None:

@@ -14,7 +14,7 @@ from ops.move.comparison import compare, differing
 from ops.move.conversation import Broken
 from ops.move.ends import End, FolderEnd
 from ops.move.kept import Entry, KeptMove, read
-from ops.move.listening import Listener
+from ops.move.listening import MoveListener
 
 SHOWN = 10  # differences that are shown
 
@@ -29,7 +29,7 @@ class Different(UserError):
 
 
 @dataclass(frozen=True)
-class Proof:
+class MoveProof:
     """The proof of one volume's move, once the target has been read back."""
 
     title: str
@@ -37,7 +37,7 @@ class Proof:
     source: End
     target: End
     kept: KeptMove
-    listener: Listener
+    listener: MoveListener
 
     def source_unchanged(self, sent: Iterable[Entry]) -> list[Entry]:
         """The whole manifest of the source, which is still as it was when it was read.

@@ -17,9 +17,9 @@ from ops.errors import UserError
 from ops.move.conversation import joined
 from ops.move.ends import End, FolderEnd, usage
 from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, move_id, write
-from ops.move.listening import Listener
+from ops.move.listening import MoveListener
 from ops.move.progress import Progress
-from ops.move.proving import Proof
+from ops.move.proving import MoveProof
 from ops.move.sizes import occupied, partial, too_small
 
 
@@ -35,8 +35,8 @@ class VolumeMove:
         self.progress = Progress()
         self.began_before = False
         self._stop = stop
-        self._listener = Listener(self.progress, stop)
-        self._proof = Proof(title, self.id, source, target, self.kept, self._listener)
+        self._listener = MoveListener(self.progress, stop)
+        self._proof = MoveProof(title, self.id, source, target, self.kept, self._listener)
 
     def sizes(self, *, look_at_target: bool) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The usage of both ends, by pods of the moment. Raises UserError, Broken and ApiError."""
