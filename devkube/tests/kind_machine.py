@@ -73,6 +73,7 @@ if name == "kind":
             (memory / "killed").unlink()
             kept.write_text(json.dumps(state))
             os.kill(os.getppid(), 9)
+            sys.exit()  # what comes next is the test's: it has the state from now on
         end()
     if words[:2] == ["delete", "cluster"]:
         nodes.clear()

@@ -279,12 +279,14 @@ def _enough_memory() -> Iterator[None]:
 # --- Go -------------------------------------------------------------------------------------------
 
 
-@functools.cache
 def _go_on_path() -> tuple[str, str] | None:
     """The `go` on PATH and its version, if it is new enough."""
     go = shutil.which("go")
-    if not go:
-        return None
+    return _if_new_enough(go) if go else None
+
+
+@functools.cache
+def _if_new_enough(go: str) -> tuple[str, str] | None:
     asked = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env=go_environment(), cwd=HERE)
     version = asked.stdout.strip()
     if asked.returncode != 0 or not _is_new_enough(version):
