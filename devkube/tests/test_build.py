@@ -224,11 +224,11 @@ def test_a_go_that_is_older_by_its_patch_is_left_alone(
     go.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(build, "OLDEST_GO", (1, 26, 6))
-    build._if_new_enough.cache_clear()
+    build._go_at.cache_clear()
     try:
         assert build._go_on_path() == ((str(go), version) if new_enough else None)
     finally:
-        build._if_new_enough.cache_clear()
+        build._go_at.cache_clear()
 
 
 def test_the_oldest_go_is_what_the_modules_ask_for_and_the_pinned_one_is_not_older(monkeypatch: pytest.MonkeyPatch) -> None:

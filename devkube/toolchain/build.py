@@ -282,11 +282,11 @@ def _enough_memory() -> Iterator[None]:
 def _go_on_path() -> tuple[str, str] | None:
     """The `go` on PATH and its version, if it is new enough."""
     go = shutil.which("go")
-    return _if_new_enough(go) if go else None
+    return _go_at(go) if go else None
 
 
 @functools.cache
-def _if_new_enough(go: str) -> tuple[str, str] | None:
+def _go_at(go: str) -> tuple[str, str] | None:
     asked = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, env=go_environment(), cwd=HERE)
     version = asked.stdout.strip()
     if asked.returncode != 0 or not _is_new_enough(version):

@@ -163,8 +163,11 @@ def _with_hash(entry: Entry, known: Entry | None) -> Entry:
 
 
 def slim(entry: Mapping[str, Any]) -> Entry:
-    """The same in half the memory: what all entries have the name of is one string for all."""
-    return {sys.intern(name): sys.intern(value) if name == "kind" else value for name, value in entry.items()}
+    """The same in half the memory: what all entries have the name of is one string for all.
+
+    That a program has said it as an `event` is no part of the entry.
+    """
+    return {sys.intern(name): sys.intern(value) if name == "kind" else value for name, value in entry.items() if name != "event"}
 
 
 def read(file: Path) -> list[Entry]:

@@ -35,7 +35,7 @@ class MoveListener:
 
         def hear(event: Event) -> None:
             if event["event"] == "entry":
-                entries.append(slim({name: value for name, value in event.items() if name != "event"}))
+                entries.append(slim(event))
             elif event["event"] == "progress":
                 self.progress.take(event)
 

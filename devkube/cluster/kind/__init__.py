@@ -271,10 +271,10 @@ class KindCluster:
 
         Raises MachineError where there is neither.
         """
-        kept = recorded(self.home)
         try:
             return read_config(self.config)
         except MachineError:
+            kept = recorded(self.home)
             if kept is None or not kept.whole:
                 raise
             return kept.config

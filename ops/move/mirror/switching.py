@@ -7,7 +7,7 @@ comes any more is looked at when the switch begins, and again once the mirror wa
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -142,12 +142,11 @@ def _check_unmoved(move: MirrorMove, before: Mapping[str, Group]) -> None:
 
 
 def _set_groups(
-    move: MirrorMove, groups: Mapping[str, Group], mirrored: Mapping[Partition, int]
+    move: MirrorMove, groups: Mapping[str, Group], mirrored: Container[Partition]
 ) -> tuple[dict[str, dict[str, list[int]]], dict[str, list[str]]]:
     """Set each group's offsets at the target.
 
-    `mirrored` are the source's ends. What was set is returned, from and to; and partitions whose
-    offsets have nowhere to go.
+    What was set is returned, from and to; and partitions whose offsets have nowhere to go.
     """
     wanted: dict[Partition, list[int]] = {}
     for group in groups.values():
