@@ -198,6 +198,9 @@ def test_a_mirror_is_whole_and_whatever_is_different_is_named(both: Ends, reques
     assert 0 < sum(each.records for each in found["committed"].values()) < writing["sent"], "some were aborted"
     assert not [name for name in mirror.topics(source).keys() - before.keys() if not name.startswith("__")], "the source was not written to"
     assert not mirror.unfinished(source, TOPICS)
+    spans = {place: (0, end) for place, (_, end) in mirror.offsets(source, ["aborted", "plain"]).items()}
+    assert spans["aborted", 0] > (0, 0)
+    assert mirror.empty(source, spans) == {("aborted", 0)}
 
     end = found["committed"][0].source_to
     for group, topic, offset in (("half", "committed", end // 2), ("all", "committed", end), ("none", "compacted", 0)):

@@ -314,6 +314,34 @@ def test_a_mirror_that_says_more_and_less_by_turns_does_not_catch_up(made: tuple
         move.follow()
 
 
+def test_a_source_of_aborted_transactions_alone_has_nothing_to_mirror(
+    made: tuple[MirrorMove, Pod], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, pod = made
+    monkeypatch.setattr(comparing, "_UNREAD", 0)
+    monkeypatch.setattr(pod, "mirrored", dict)
+    asked: list[Any] = []
+
+    def empty(bootstrap: str, spans: dict[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
+        asked.append((bootstrap, spans))
+        return set(spans)
+
+    monkeypatch.setattr(pod, "empty", empty, raising=False)
+    following(move)
+    assert asked == [("old:9092", {("a", 0): (0, 10)})]
+
+
+def test_a_mirror_that_reads_nothing_of_what_is_there_does_not_catch_up(
+    made: tuple[MirrorMove, Pod], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move, pod = made
+    monkeypatch.setattr(comparing, "_UNREAD", 0)
+    monkeypatch.setattr(pod, "mirrored", dict)
+    monkeypatch.setattr(pod, "empty", lambda *_: set(), raising=False)
+    with pytest.raises(Broken, match="doesn't catch up"):
+        move.follow()
+
+
 def test_compacted_topics_are_compared_whole_each_time(made: tuple[MirrorMove, Pod]) -> None:
     move, pod = made
     pod.compacted = True

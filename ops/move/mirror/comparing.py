@@ -16,6 +16,7 @@ from ops.move.mirror.retaining import losses
 
 _STALLED = 180  # seconds without progress after which a mirror doesn't catch up
 _SYNCED = 90  # seconds in which MirrorMaker has brought a topic's settings: it looks each 30
+_UNREAD = 30  # seconds after which it is asked whether there is anything to mirror at all
 _SETTLED = 5  # seconds in which nothing came: what is there is compared then
 _LAST = 10  # seconds without a record of a target to which nothing more is written
 _POLL = 1.0
@@ -74,9 +75,10 @@ class MirrorComparison:
         """Until all partitions are at the target, and what MirrorMaker has read stands still.
 
         Markers of transactions have offsets as well, so a mirror that has everything may seem to be
-        a little behind: only a comparison is sure.
+        a little behind: only a comparison is sure. And where it has read nothing at all, there may
+        be nothing but aborted transactions.
         """
-        least, since, checked = -1, time.monotonic(), False
+        least, since, checked, asked = -1, time.monotonic(), False, False
         while True:
             topics = self._target.topics()
             lacking = [f"{topic}-{number}" for topic, number in ends if number not in topics.get(topic, {})]
@@ -91,6 +93,11 @@ class MirrorComparison:
             still = time.monotonic() - since
             if not lacking and (not behind or (still > _SETTLED and read)):
                 return
+            if not (lacking or read or asked) and still > _UNREAD:
+                left = {each: (self.compared.of(each).source, end) for each, end in ends.items() if end > self.compared.of(each).source}
+                nothing, asked = self._pod.empty(self._source.bootstrap, left), True
+                ends = {each: end for each, end in ends.items() if each not in nothing}
+                continue
             check()
             if still > _STALLED:
                 what = f"it hasn't made {', '.join(lacking[:10])}" if lacking else f"{behind} records behind"

@@ -138,6 +138,13 @@ class MirrorPod(LivePod):
         found = self._of(bootstrap, "offsets", topics=topics)
         return {(topic, number): high - end for topic, number, _, end, high in found if high > end}
 
+    def empty(self, bootstrap: str, spans: Mapping[tuple[str, int], tuple[int, int]]) -> set[tuple[str, int]]:
+        """Which partitions have no committed record from the first of two offsets to before the
+        other: aborted transactions have offsets, too.
+        """
+        found = self._of(bootstrap, "empty", spans=[[*place, begin, end] for place, (begin, end) in spans.items()])
+        return {(topic, number) for topic, number in found}
+
     def groups(self, bootstrap: str) -> dict[str, Group]:
         """All consumer groups, by name."""
         found = self._of(bootstrap, "groups")

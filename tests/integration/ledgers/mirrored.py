@@ -35,6 +35,7 @@ TOPICS: dict[str, tuple[int, dict[str, str]]] = {
     "zipped": (1, {"compression.type": "gzip"}),
     "committed": (2, {}),
     "compacted": (1, COMPACTED),
+    "aborted": (1, {}),  # its transactions, all of them
 }
 KEYS = 40
 SETTINGS = {"log_level": 2, "error_cb": lambda _: None}
@@ -83,6 +84,7 @@ def write(bootstrap: str, seconds: float) -> dict[str, int]:
         zipped.poll(0)
         rounds += 1
         if rounds % 3 == 0:
+            within.produce("aborted", b"%d" % count)
             within.flush(STARTING)
             within.abort_transaction(STARTING)
         else:

@@ -27,7 +27,7 @@ from .brokers import Brokers, reaches
 from .compacted import CompactedComparison
 from .compare import Compared, PartitionComparison, Span
 from .places import translate, translate_compacted
-from .records import MirrorFault, PartitionReader, Removed
+from .records import MirrorFault, PartitionReader, Removed, Stream
 from .worker import Worker
 
 _TELLING = 1.0  # seconds between two lines of progress
@@ -71,6 +71,12 @@ def _compare(asked: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _empty(asked: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Partitions without a committed record between two offsets, though these aren't the same."""
+    reader = PartitionReader(asked["brokers"], asked["side"])
+    return [(topic, number) for topic, number, begin, end in asked["spans"] if not Stream(reader.of(topic, number), begin, end).look()]
+
+
 def _translate(asked: Mapping[str, Any]) -> dict[str, Any]:
     source, target = PartitionReader(asked["source"], "source"), PartitionReader(asked["target"], "target")
     topic: str = asked["topic"]
@@ -107,6 +113,7 @@ QUESTIONS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "groups": lambda asked: Brokers(asked["brokers"], asked["side"]).groups(),
     "set-group": lambda asked: Brokers(asked["brokers"], asked["side"]).set_group(asked["group"], asked["offsets"]),
     "delete-topics": lambda asked: Brokers(asked["brokers"], asked["side"]).delete_topics(asked["topics"]),
+    "empty": _empty,
     "compare": _compare,
     "translate": _translate,
     "begin": lambda asked: Worker().begin(asked["worker"], asked["connector"]),
