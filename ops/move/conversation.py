@@ -82,6 +82,19 @@ def alone(
     return bytes(party.output)
 
 
+def together(
+    processes: Sequence[Process],
+    hear: Callable[[Process, Event], None],
+    stop: threading.Event,
+    *,
+    silence: float = SILENCE,
+    stalled: float = STALLED,
+) -> None:
+    """Listen to programs side by side, until all have ended well. Raises as `alone` does."""
+    now = time.monotonic()
+    _converse([_Party(each, now) for each in processes], hear, stop, (silence, stalled))
+
+
 def joined(
     sender: Process,
     receiver: Process,

@@ -9,7 +9,7 @@ from typing import Any
 
 from components.kube.errors import ApiError
 from ops.errors import UserError
-from ops.move.changes import changes, unread
+from ops.move.changes import Changes, unread
 from ops.move.comparison import compare, differing
 from ops.move.conversation import Broken
 from ops.move.ends import End, FolderEnd
@@ -39,39 +39,50 @@ class MoveProof:
     kept: KeptMove
     listener: MoveListener
 
-    def source_unchanged(self, sent: Iterable[Entry]) -> list[Entry]:
-        """The whole manifest of the source, which is still as it was when it was read.
+    def manifest(self, sent: Iterable[Entry]) -> list[Entry]:
+        """What the source is, whole. It is read once more where a cut run's entries were lost.
 
-        Raises Different where it isn't.
+        Raises Different where it changed since it was sent.
         """
+        found = self.kept.complete(sent)
+        if not any(map(unread, found)):
+            return found
         progress = self.listener.progress
-        progress.begin("looking at the source")
-        manifest = self.kept.complete(sent)
-        looked = self.listener.entries("look", self.source)
-        differences = changes(manifest, looked)
-        if not differences and any(map(unread, manifest)):
-            progress.begin("reading the source", progress.of_bytes, progress.of_files)
-            manifest = self.kept.complete(self.listener.entries("inspect", self.source))  # a cut run's entries were lost
-            differences = changes(manifest, looked)
-        self._refuse_changes(f"the source, {self.source.title}, changed while it was read", differences)
+        progress.begin("reading the source", progress.of_bytes, progress.of_files)
+        changes = Changes(found)
+        read_now = self.kept.complete(self.listener.entries("inspect", self.source))
+        for each in read_now:
+            changes.hear(each)
+        self._refuse_changes(self._source_changed, changes)
+        return read_now
+
+    def proven(self, manifest: list[Entry], found: list[Entry]) -> None:
+        """Both ends are still as they were when they were read, and the target is the source.
+
+        Reading a large volume takes hours, in which a pod may come, write and go. Raises Different.
+        """
+        self.listener.progress.begin("looking at both ends")
+        source, target = Changes(manifest), Changes(found)
+        self.listener.look((self.source, source.hear), (self.target, target.hear))
+        self._refuse_changes(self._source_changed, source)
         if isinstance(self.source, FolderEnd) and self.source.manifest.exists():
             differences = compare(read(self.source.manifest), manifest)
             if differences:
                 what = f"{self.title}: the folder {self.source.folder} isn't what was put into it:"
                 hint = f"To move it as it is now, remove {self.source.manifest}."
                 raise Different(what, [each.replace("on the target", "now").replace("on the source", "then") for each in differences], hint)
-        return manifest
+        self._equal(manifest, found)
+        self._refuse_changes(f"the target, {self.target.title}, changed after it was read back", target)
 
-    def target_unchanged(self, found: list[Entry]) -> None:
-        """Nobody has written to the target since it was read back. Raises Different.
+    def still_equal(self, found: list[Entry]) -> None:
+        """Raises Different where the target isn't any more what was moved to it."""
+        self._compare(read(self.kept.manifest), found, "is no longer what was moved")
 
-        Reading a large one takes hours, in which a pod may come, write and go.
-        """
-        self.listener.progress.begin("looking at the target")
-        differences = changes(found, self.listener.entries("look", self.target))
-        self._refuse_changes(f"the target, {self.target.title}, changed after it was read back", differences)
+    @property
+    def _source_changed(self) -> str:
+        return f"the source, {self.source.title}, changed while it was read"
 
-    def equal(self, manifest: list[Entry], found: list[Entry]) -> None:
+    def _equal(self, manifest: list[Entry], found: list[Entry]) -> None:
         """Raises Different where the target isn't the source. The next run sends that again."""
         try:
             self._compare(manifest, found, "isn't what the source is")
@@ -84,12 +95,8 @@ class MoveProof:
                 problem.hint += " The same command sends again what differs, and proves everything anew."
             raise
 
-    def still_equal(self, found: list[Entry]) -> None:
-        """Raises Different where the target isn't any more what was moved to it."""
-        self._compare(read(self.kept.manifest), found, "is no longer what was moved")
-
-    def _refuse_changes(self, what: str, differences: list[str]) -> None:
-        if differences:
+    def _refuse_changes(self, what: str, changes: Changes) -> None:
+        if differences := changes.found():
             hint = "Find out who writes to it, stop that, and run the same command again."
             raise Different(f"{self.title}: {what}:", differences, hint)
 

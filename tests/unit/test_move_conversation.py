@@ -15,7 +15,8 @@ from typing import Any, cast
 import pytest
 
 from components.canary.signals import Interrupted
-from ops.move.conversation import Broken, Stalled, alone, joined
+from ops.move import conversation
+from ops.move.conversation import Broken, Stalled, alone, joined, together
 from ops.move.ends import End, usage
 from ops.move.process import OnThisMachine
 
@@ -72,6 +73,24 @@ def test_events_are_heard_and_stdout_is_returned() -> None:
     events, hear = heard()
     assert alone(program("say('entry', path='a'); print('{}'); say('done')"), hear, threading.Event()) == b"{}\n"
     assert events == [{"event": "entry", "path": "a"}, {"event": "done"}]
+
+
+def test_of_two_side_by_side_each_is_heard_until_both_have_ended() -> None:
+    quick, slow = program("say('entry', path='a'); say('done')"), program("time.sleep(1); say('entry', path='b'); say('done')")
+    events: list[tuple[object, str]] = []
+    together([quick, slow], lambda process, event: events.append((process, str(event.get("path", event["event"])))), threading.Event())
+    assert events == [(quick, "a"), (quick, "done"), (slow, "b"), (slow, "done")]
+
+
+def test_one_of_two_side_by_side_that_fails_is_named_and_the_other_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "LAST_WORDS", 0.5)
+    pids: list[int] = []
+    endless = program("say('alive', pid=os.getpid()); time.sleep(60)", "the source")
+    failing = program("time.sleep(0.5); say('failed', reason='Input/output error', path='a'); sys.exit(1)", "the target")
+    with pytest.raises(Broken, match=r"^a: Input/output error$"):
+        together([endless, failing], lambda _, event: pids.extend(each for each in [event.get("pid")] if each), threading.Event())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
 
 
 def test_one_that_says_why_is_quoted_with_its_path() -> None:

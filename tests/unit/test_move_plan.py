@@ -18,7 +18,7 @@ from components.kube.errors import ApiError
 from components.settings import load
 from ops.errors import UserError
 from ops.move import claims, keeper, planning, pods, sizes
-from ops.move.changes import changes
+from ops.move.changes import Changes
 from ops.move.claims import ClaimSide
 from ops.move.ends import ClaimEnd
 from ops.move.kept import KeptMove, move_id, read
@@ -300,9 +300,16 @@ def test_the_manifest_of_a_cut_run_is_completed_by_the_next_one(kept: KeptMove) 
 def test_a_source_that_is_not_what_it_was_is_told_by_its_paths() -> None:
     old = {"path": "a", "kind": "file", "size": 1, "mtimeNs": 5, "ctimeNs": 6, "hash": "x"}
     folder = {"path": ".", "kind": "directory", "size": 4096, "mtimeNs": 1}
-    assert changes([folder, old], [{**folder, "size": 8192}, {key: value for key, value in old.items() if key != "hash"}]) == []
-    assert changes([folder, old], [folder, {**old, "ctimeNs": 7}]) == ["a: another ctimeNs than before"]
-    assert changes([folder, old], [folder, {**old, "path": "b"}]) == ["a is gone", "b is new"]
+
+    def told(*now: dict[str, Any]) -> list[str]:
+        changes = Changes([folder, old])
+        for each in now:
+            changes.hear(each)
+        return changes.found()
+
+    assert told({**folder, "size": 8192}, {key: value for key, value in old.items() if key != "hash"}) == []
+    assert told(folder, {**old, "ctimeNs": 7}) == ["a: another ctimeNs than before"]
+    assert told(folder, {**old, "path": "b"}) == ["a is gone", "b is new"]
 
 
 def test_a_pod_that_ended_idle_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
