@@ -146,6 +146,8 @@ def describe_claim(side: ClaimSide) -> dict[str, Any]:
         "stack": side.settings.stack,
         "context": side.settings.cluster.context,
         "namespace": side.settings.namespace.name,
+        "service": side.service,
+        "ordinal": side.ordinal,
         "claim": side.name,
         "uid": side.uid,
         "storageClass": side.storage_class,

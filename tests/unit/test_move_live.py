@@ -14,12 +14,13 @@ import pytest
 
 from ops.errors import UserError
 from ops.move.conversation import Broken
-from ops.move.kept import KeptMove, unproven_from
+from ops.move.kept import KeptMove
 from ops.move.live import catching_up, checks, sql
 from ops.move.live.manifest import manifest
 from ops.move.live.pod import volume
 from ops.move.live.source import Source
 from ops.move.live.target import Target
+from ops.move.records import unproven_from
 from tests.unit.test_move_plan import Cluster, pod, side
 
 GIB = 2**30

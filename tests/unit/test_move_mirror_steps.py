@@ -19,7 +19,7 @@ from ops.errors import UserError
 from ops.move import live_session
 from ops.move.claims import ClaimSide
 from ops.move.conversation import Broken
-from ops.move.kept import PROVEN, unproven_from
+from ops.move.kept import PROVEN
 from ops.move.mirror import comparing, switching
 from ops.move.mirror.brokers import Broker, Kafka, Listener
 from ops.move.mirror.pod import ANY_AGE, Compared, Group, Span, Topic
@@ -28,6 +28,7 @@ from ops.move.mirror.run import BEGUN, ENDING, FOLLOWING, MIRRORING, MirrorMove
 from ops.move.mirror.switching import cancel, switch
 from ops.move.mirror.told import KafkaMove
 from ops.move.mirror.wire import Address
+from ops.move.records import unproven_from
 from tests.unit.test_move_plan import DEV, Cluster, claim
 
 COMMAND = "python -m ops move --from dev --to dev --service kafka --live"
