@@ -4,45 +4,76 @@ class and namespace, and what keeps it from being done, cuts it or falsifies it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import random
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from kubernetes import client
 
 from devkube import paths
+from devkube.cluster import Access
+from ops.move.pods import RIGHTS
+from tests import kubeconfig
 from tests.conftest import eventually
 from tests.faults.move_tree import show
-from tests.integration.move_stacks import CLAIM, LEVEL, MIB, SOURCE, TARGET, Stacks, flip, wait_for_phase
+from tests.integration.move_stacks import CLAIM, LEVEL, MIB, SOURCE, TARGET, Stacks, StatefulSets, clear, flip, wait_for_phase
 
 pytestmark = pytest.mark.cluster
 
 
-def test_the_walk_that_the_page_shows(stacks: Stacks) -> None:
-    """Planned, moved, verified with the commands of docs/migrate.md; a flipped bit is named."""
-    before = show(stacks.source)
-    page = (paths.ROOT / "docs/migrate.md").read_text(encoding="utf-8")
-    plan, move, verify = re.findall(r"^ *\$ (python -m ops move --from dev --to aws(?!.*--live).*)$", page, re.MULTILINE)
-    assert "Nothing was moved." in stacks.shell(plan)
-    assert list(stacks.target.iterdir()) == []
-    said = stacks.shell(move)
-    assert "proven" in said
-    assert f"-n {TARGET} scale statefulset postgres --replicas=1" in said
-    assert show(stacks.target) == before == show(stacks.source)
-    assert (stacks.target / "pgdata/sparse").stat().st_blocks * 512 < 100 * MIB, "holes are kept"
-    again = stacks.move("--json")
-    assert again.returncode == 0, again.stderr
-    verdict = json.loads(again.stdout)[0]
-    assert (verdict["verdict"], verdict["done"]) == ("proven", "before")
-    assert "Everything is as it was moved." in stacks.shell(verify)
-    flip(stacks.target / "pgdata/large-3", 7 * MIB)
-    done = stacks.move("--verify")
-    assert done.returncode == 1
-    assert "is no longer what was moved" in done.stderr
-    assert "pgdata/large-3: its contents are others" in done.stderr
+PAGE = (paths.ROOT / "docs/migrate.md").read_text(encoding="utf-8")
+
+
+def test_the_walk_that_the_page_shows(stacks: Stacks, api: client.ApiClient, access: Access) -> None:
+    """Stopped, planned, moved, verified, started with the commands of docs/migrate.md, and with
+    those that they print; a flipped bit is named.
+    """
+    (stop,) = re.findall(r"^ *\$ (kubectl .* scale statefulset postgres --replicas=0)$", PAGE, re.MULTILINE)
+    plan, move, verify = re.findall(r"^ *\$ (python -m ops move --from dev --to aws(?!.*--live).*)$", PAGE, re.MULTILINE)
+    sets = StatefulSets(client.AppsV1Api(api), stacks.core, stacks.busybox)
+    sets.make(SOURCE, replicas=1)
+    sets.make(TARGET, replicas=0)
+    try:
+        sets.wait_for(SOURCE, 1)
+        refused = stacks.move("--plan")
+        assert refused.returncode == 1
+        (command,) = re.findall(r"Stop it first: `(.*)`", refused.stderr)
+        assert command == stop.replace("storage-tiers-dev", access.context)
+        stacks.shell(command)
+        sets.wait_for(SOURCE, 0)
+        before = show(stacks.source)
+        planned = stacks.shell(plan)
+        assert "Nothing was moved. Without --plan it is." in planned
+        assert f"{SOURCE}/{CLAIM}" in planned and f"{TARGET}/{CLAIM}" in planned
+        assert list(stacks.target.iterdir()) == []
+        said = stacks.shell(move)
+        assert "proven" in said
+        assert show(stacks.target) == before == show(stacks.source)
+        assert (stacks.target / "pgdata/sparse").stat().st_blocks * 512 < 100 * MIB, "holes are kept"
+        assert "Nothing was moved: all of it was before." in stacks.shell(plan)
+        again = stacks.move("--json")
+        assert again.returncode == 0, again.stderr
+        verdict = json.loads(again.stdout)[0]
+        assert (verdict["verdict"], verdict["done"]) == ("proven", "before")
+        assert "Everything is as it was moved." in stacks.shell(verify)
+        flip(stacks.target / "pgdata/large-3", 7 * MIB)
+        done = stacks.move("--verify")
+        assert done.returncode == 1
+        assert "is no longer what was moved" in done.stderr
+        assert "pgdata/large-3: its contents are others" in done.stderr
+        (start,) = re.findall(r"^ *(kubectl .* scale statefulset postgres --replicas=1)$", said, re.MULTILINE)
+        assert f"-n {TARGET} " in start
+        stacks.shell(start)
+        sets.wait_for(TARGET, 1)
+        assert "Nothing was moved: all of it was before." in stacks.shell(plan), "a service runs on it"
+    finally:
+        sets.remove()
 
 
 def test_what_keeps_a_move_from_beginning(stacks: Stacks) -> None:
@@ -66,6 +97,47 @@ def test_what_keeps_a_move_from_beginning(stacks: Stacks) -> None:
     assert done.returncode == 1
     assert f"label namespace {TARGET} {LEVEL}=baseline --overwrite" in done.stderr
     assert list(stacks.target.iterdir()) == []
+
+
+def test_who_has_the_rights_that_are_named_and_no_others_can_move(
+    stacks: Stacks, access: Access, api: client.ApiClient, tmp_path: Path
+) -> None:
+    name = "mover"
+    rights = client.RbacAuthorizationV1Api(api)
+    token = kubeconfig.service_account(stacks.core, name)
+    file = kubeconfig.write(access, tmp_path / "kubeconfig", access.context, token=token)
+    theirs = dataclasses.replace(
+        stacks, program=dataclasses.replace(stacks.program, variables={**stacks.program.variables, "KUBECONFIG": str(file)})
+    )
+
+    def give(namespace: str, given: Sequence[tuple[str, str, str]]) -> None:
+        rules = [{"verbs": [verb], "resources": [resource], "apiGroups": [group]} for verb, resource, group in given]
+        rights.create_namespaced_role(namespace, {"metadata": {"name": name}, "rules": rules})
+        subject = {"kind": "ServiceAccount", "name": name, "namespace": "default"}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        rights.create_namespaced_role_binding(namespace, {"metadata": {"name": name}, "subjects": [subject], "roleRef": role})
+
+    try:
+        give(SOURCE, RIGHTS)
+        give(TARGET, RIGHTS[:1])
+        done = theirs.move("--plan", "--json")
+        assert done.returncode == 1
+        (problem,) = json.loads(done.stdout)["problems"]
+        where = f"context {access.context!r} lacks rights in namespace {TARGET} that a move takes"
+        assert problem == f"{where}: {', '.join(f'{verb} {resource}' for verb, resource, _ in RIGHTS[1:])}"
+        rights.delete_namespaced_role(name, TARGET)
+        rights.delete_namespaced_role_binding(name, TARGET)
+        give(TARGET, RIGHTS)
+        done = theirs.move("--plan")
+        assert done.returncode == 0, done.stdout + done.stderr
+        done = theirs.move()
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert show(stacks.target) == show(stacks.source)
+    finally:
+        for namespace in (SOURCE, TARGET):
+            rights.delete_collection_namespaced_role_binding(namespace, field_selector=f"metadata.name={name}")
+            rights.delete_collection_namespaced_role(namespace, field_selector=f"metadata.name={name}")
+        stacks.core.delete_namespaced_service_account(name, "default")
 
 
 SEEDS = [("driver", 1), ("target", 3)]
@@ -144,4 +216,39 @@ def test_to_a_folder_and_back(stacks: Stacks, tmp_path: Path) -> None:
     done = stacks.program.ops(*back)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing says" not in done.stderr
+    assert show(stacks.target) == before
+
+
+def test_the_old_stack_goes_once_all_is_proven(stacks: Stacks) -> None:
+    """By the page's commands, and not before. The last one of this file: its stack is gone then."""
+    destroy, prune = re.findall(r"^ *\$ ((?:pulumi destroy|python -m ops volumes prune) --stack dev)$", PAGE, re.MULTILINE)
+    (verify,) = re.findall(r"^ *\$ (python -m ops move --from dev --to aws --verify)$", PAGE, re.MULTILINE)
+    process = stacks.begin()
+    wait_for_phase(process, "copying")
+    process.kill()
+    process.communicate(timeout=30)
+    claims = stacks.core.read_namespaced_persistent_volume_claim(CLAIM, SOURCE)
+    volume = claims.spec.volume_name
+    for pod in stacks.pods():
+        stacks.core.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace, grace_period_seconds=0)
+    eventually(lambda: not stacks.pods(), "nothing uses the claims", 60)
+    stacks.shell(f"{destroy} --yes --skip-preview")
+    refused = stacks.program.ops("volumes", "prune", volume, "--stack", "dev", "--yes")
+    assert refused.returncode == 1, refused.stdout
+    assert "is what a move copies that isn't proven yet: `python -m ops move --from dev --to aws --service postgres" in refused.stderr
+    ((adopt, up),) = re.findall(r"claim \(`(.*)`, `(.*)`\)", refused.stderr)
+    stacks.shell(adopt)
+    stacks.shell(f"{up} --yes --skip-preview")
+    before = show(stacks.source)
+    clear(stacks.target)
+    stacks.core.patch_namespace(SOURCE, {"metadata": {"labels": {LEVEL: "baseline"}}})
+    done = stacks.move()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.strip() for line in done.stdout.splitlines()[-2:]] == [destroy, prune]
+    stacks.shell(f"{destroy} --yes --skip-preview")
+    assert "Everything is as it was moved." in stacks.shell(verify), "its source isn't needed"
+    assert volume in stacks.shell(prune)
+    assert stacks.source.exists(), "it was listed alone"
+    stacks.shell(f"{prune} {volume} --yes")
+    assert not stacks.source.exists()
     assert show(stacks.target) == before
