@@ -5,7 +5,10 @@ A stack is let go of only once everything that it has is proven to be elsewhere.
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from components.kube.api import KubeApi
@@ -27,7 +30,10 @@ def after_the_copy(sides: Sides, verdicts: Sequence[Mapping[str, Any]]) -> Itera
     else:
         yield "Both sides are whole: the source is as it was."
     if not any(target for _, target in sides):
-        yield "Later, from the folder to a stack: `python -m ops move --from-folder DIR --to STACK`"
+        folders = {str(Path(each["target"]["folder"]).parent) for each in verdicts}
+        for folder in sorted(folders):
+            way = f"sudo -E {shlex.quote(sys.executable)} -m ops move --from-folder {shlex.quote(folder)} --to STACK"
+            yield f"Later, from the folder to a stack: `{way}`"
         return
     source = next((source for source, _ in sides if source), None)
     try:

@@ -24,7 +24,7 @@ from ops.move.run import VolumeMove
 class RememberedEnd:
     """The source of a move as it was then. Nothing can be run there."""
 
-    caveat = ""
+    caveat = room = ""
 
     def __init__(self, described: Mapping[str, Any]) -> None:
         self.described = dict(described)

@@ -66,6 +66,14 @@ def test_a_service_that_lacks_a_volume_is_not_to_be_started(cluster: Cluster) ->
     assert "Service kafka isn't whole on the new stack yet: kafka-1, kafka-2 of the old one is to be moved before it starts." in said
 
 
+def test_of_a_backup_the_way_back_is_said(cluster: Cluster) -> None:
+    made: Sides = [(source, None) for source, _ in sides(cluster, NAMES[:1])]
+    said = list(afterwards.after_the_copy(made, [{"target": {"folder": "/my backup/data-postgres-0"}}]))
+    assert said[0] == "Both sides are whole: the source is as it was."
+    assert said[1].endswith(" -m ops move --from-folder '/my backup' --to STACK`")
+    assert not set(GO) & set(said)
+
+
 def test_claims_without_a_volume_hold_nothing_and_a_kafka_is_moved_whole(cluster: Cluster) -> None:
     proven("postgres-0")
     cluster.found["data-kafka-2"] = claim("data-kafka-2", phase="Pending")

@@ -212,6 +212,14 @@ def several(cluster: Cluster) -> tuple[planning.Sides, list[VolumeMove]]:
     return [(each, None) for each in both], moves
 
 
+def test_where_sizes_are_enforced_another_size_gives_room_and_elsewhere_the_disk() -> None:
+    stop = threading.Event()
+    made = ClaimEnd(side(Cluster({})), stop)
+    assert made.room == "Sizes aren't enforced there: make room on the disk that volumes of class database-local-path are on."
+    cloud = ClaimSide(cast(KubeApi, Cluster({})), load_settings("aws"), "postgres", 0, claim())
+    assert ClaimEnd(cloud, stop).room == "Make it larger: `services.postgres.size` in Pulumi.aws.yaml, then `pulumi up --stack aws`."
+
+
 def test_missing_rights_are_said_once_for_all_volumes(kept: KeptMove) -> None:
     """Who lacks the right to list StatefulSets isn't asked for them: the API's word is no list."""
     cluster = Cluster({})

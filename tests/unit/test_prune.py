@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -133,6 +134,23 @@ def test_what_a_move_copies_is_kept_until_the_move_is_proven(
     assert "Kept: pv1 is what a move copies" in capsys.readouterr().out
     kept.save(state="proven")
     assert not_being_moved([moved, other], named=True) == [moved, other]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files in another user's home")
+def test_what_root_keeps_of_a_move_is_the_home_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sudo -E` keeps HOME: without sudo, a prune has to see which volumes are being moved."""
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 1234, 1235)
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    kept = KeptMove("a1")
+    with kept.alone():
+        kept.save(state="begun")
+    assert {(each.stat().st_uid, each.stat().st_gid) for each in home.rglob("*")} == {(1234, 1235)}
+    with kept.alone():
+        kept.save(state="proven")
+    assert {each.stat().st_uid for each in home.rglob("*")} == {1234}
+    assert tmp_path.stat().st_uid == 0
 
 
 def test_nothing_is_pruned_while_what_is_kept_of_a_move_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
