@@ -13,7 +13,6 @@ from ops.console import console, say, step
 from ops.errors import UserError
 from ops.kube import explained
 from ops.machine import Machine, pass_machine
-from ops.move.kept import state_folder
 from ops.move.records import unproven_from
 from ops.snapshots.refusals import chosen_set
 from ops.snapshots.restoring import restore
@@ -193,12 +192,13 @@ def not_being_moved(doomed: list[Volume], *, named: bool) -> list[Volume]:
     Raises UserError where one was named.
     """
     moving = {volume.name: again for volume in doomed if volume.claim and (again := unproven_from(volume.claim.uid))}
-    reasons = [f"{name} is what a move copies that isn't proven yet: `{again}`" for name, again in moving.items()]
+    reasons = [f"{name} is what a move copies that isn't proven yet: `{again.command}`" for name, again in moving.items()]
     if reasons and named:
+        folders = ", ".join(sorted(str(again.folder) for again in moving.values()))
         back = sorted({f"`python -m ops volumes adopt{stack}`, `pulumi up{stack}`" for stack in map(_stack_of, doomed)})
         hint = (
             f"To move it all the same, give it back to its claim ({'; '.join(back)}), and begin with an empty target: the claim is another "
-            f"one then. A move that nobody wants any more is forgotten by removing its folder in {state_folder()}."
+            f"one then. A move that nobody wants any more is forgotten by removing its folder: {folders}"
         )
         raise UserError("\n".join(["these volumes are not pruned, and so none is:", *(f"  {each}" for each in reasons)]), hint)
     for reason in reasons:

@@ -16,20 +16,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from components import moves
 from ops.errors import UserError
 
 Entry = dict[str, Any]
 COMPARED = "compared"  # the verdict is there; the target's marker may be
-PROVEN = "proven"
-RECORD = "move.json"
+PROVEN = moves.PROVEN
+state_folder = moves.state_folder
 _UNCHANGED = ("kind", "size", "mtimeNs", "ctimeNs")  # a file with the same of these has the same hash
-
-
-def state_folder() -> Path:
-    """Where all moves are kept."""
-    given = Path(os.environ.get("XDG_STATE_HOME", ""))
-    base = given if given.is_absolute() else Path.home() / ".local" / "state"  # as the XDG specification has it
-    return base / "storage-tiers" / "moves"
 
 
 def move_id(source: str, target: str) -> str:
@@ -47,7 +41,7 @@ class KeptMove:
 
     def __init__(self, move: str) -> None:
         self.folder = state_folder() / move
-        self._record = self.folder / RECORD
+        self._record = self.folder / moves.RECORD
         self.manifest = self.folder / "source.jsonl"
         self._growing = self.folder / "source.jsonl.part"
 

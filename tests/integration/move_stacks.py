@@ -154,6 +154,13 @@ def clear(folder: Path) -> None:
     subprocess.run(["find", str(folder), "-mindepth", "1", "-delete"], check=True)
 
 
+def forget(program: Program) -> None:
+    """No move is known any more: a stack isn't destroyed while one out of it isn't proven."""
+    state = Path(program.variables["XDG_STATE_HOME"])
+    if state.exists():
+        clear(state)
+
+
 def fill(folder: Path, chance: random.Random) -> None:
     """Every kind of thing, with owners, modes and times of its own."""
     pgdata = folder / "pgdata"
