@@ -2,10 +2,11 @@
 
 Fails when that would take something from somebody.
 
-It fails while pods use a claim of the stack, and, where the namespace is the stack's own, while
-that holds an object that isn't the stack's. Where it doesn't, the volumes of the stack's claims are
-stamped: once the claims are gone, nothing else would say whose data a volume holds. A script of its
-own, because a destroy doesn't run the program. Exit status: 0 go on, 1 refused.
+It fails while pods use a claim of the stack, or a move that isn't proven yet copies it, and, where
+the namespace is the stack's own, while that holds an object that isn't the stack's. Where it
+doesn't, the volumes of the stack's claims are stamped: once the claims are gone, nothing else would
+say whose data a volume holds. A script of its own, because a destroy doesn't run the program. Exit
+status: 0 go on, 1 refused.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if __name__ == "__main__":
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the project folder: this file is run by its path
 try:
+    from components import moves
     from components.kube import attributes, labels
     from components.kube.api import ApiError, Json, KubeApi, UnusableContext
     from components.kube.belonging import CANARY_KINDS, OUR_KINDS, Object, foreign, foreign_in
@@ -93,18 +95,23 @@ def namespace_exists(api: KubeApi, namespace: str) -> bool:
 
 
 def check(api: KubeApi, namespace: str, instance: str, namespace_is_ours: bool, canary_namespace: str | None = None) -> None:
-    """Raise Refusal when claims are in use, or an own namespace holds somebody else's objects."""
+    """Raise Refusal when claims are in use, or a move of them isn't proven, or an own namespace
+    holds somebody else's objects.
+    """
     reasons = []
     hints = {}
+    moving = []
     own = {*([namespace] if namespace_is_ours else []), *([canary_namespace] if canary_namespace else [])}
     both = False
     if namespace_exists(api, namespace):
         selector = labels.selector_of_stack(instance)
         claims = {
-            claim["metadata"]["name"]
+            claim["metadata"]["name"]: claim["metadata"]["uid"]
             for claim in api.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims?labelSelector={selector}")
         }
-        using = pods_using(api.items(f"/api/v1/namespaces/{namespace}/pods"), claims)
+        moving = moves_from(claims, instance)
+        reasons += moving
+        using = pods_using(api.items(f"/api/v1/namespaces/{namespace}/pods"), set(claims))
         others = foreign_in(api, namespace, instance, OUR_KINDS, own) if namespace_is_ours else []
         if using:
             lines = _listed([f"pod/{pod} uses {', '.join(mounted)}" for pod, mounted in sorted(using.items())])
@@ -126,9 +133,30 @@ def check(api: KubeApi, namespace: str, instance: str, namespace_is_ours: bool, 
         f"a StatefulSet makes its pods again){more}."
         for where, more in hints.items()
     ]
+    if moving:
+        advice.insert(0, "End a move by its command, which goes on where it was; or forget it, by removing its folder.")
     if both:
         advice.append("Where a controller puts back what is deleted, both settings are needed, and one `pulumi up`.")
     raise Refusal("\n".join([*reasons, *advice, "Then run `pulumi destroy` again. Nothing was deleted."]))
+
+
+def moves_from(claims: Mapping[str, str], instance: str) -> list[str]:
+    """Why claims, UIDs by names, are still needed: moves that copy them, and aren't proven.
+
+    Such a move couldn't go on: it knows its source by the claim. What of moves can't be read is
+    said, and is no reason: the data is retained.
+    """
+    lines = []
+    try:
+        for folder, record in moves.records():
+            if record is None:
+                print(f"Warning: {folder} can't be read: which volume that move is about isn't known.", file=sys.stderr)
+                continue
+            found = {name: again for name, uid in claims.items() if (again := moves.unproven(folder, record, uid))}
+            lines += [f"{name}: `{again.command}` ({again.folder})" for name, again in sorted(found.items())]
+    except OSError as problem:
+        print(f"Warning: which moves aren't proven can't be read ({problem}).", file=sys.stderr)
+    return [f"What is moved out of stack {instance} isn't proven yet:\n{_listed(lines)}"] if lines else []
 
 
 def _others(namespace: str, others: list[Object]) -> str:

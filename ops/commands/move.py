@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import click
 from rich import box
 from rich.table import Table
 
+from components.canary.signals import raise_on_hangup
 from ops.console import console, duration, errors, say
 from ops.errors import UserError
 from ops.kube import open_api
@@ -69,40 +70,36 @@ def move(
         _live([name for name, on in given.items() if on], source, target, service, ordinal, live=live, as_json=as_json)
         return
     # What --help need not wait for.
-    from ops.move import planning, session, showing  # noqa: PLC0415
+    from ops.move import afterwards, planning, remembered, session, showing  # noqa: PLC0415
     from ops.move.run import VolumeMove  # noqa: PLC0415
 
+    raise_on_hangup()
     stop = threading.Event()
-    moves, sides = planning.moves(_stack(source), _stack(target), from_folder, to_folder, service=service, ordinal=ordinal, stop=stop)
+    if verify:
+        moves, sides = remembered.moves(source, _stack(target), from_folder, to_folder, service=service, ordinal=ordinal, stop=stop)
+    else:
+        moves, sides = planning.moves(_stack(source), _stack(target), from_folder, to_folder, service=service, ordinal=ordinal, stop=stop)
     problems = planning.problems(sides, moves, verify=verify)
     if only_plan:
-        able = [] if problems else moves
-        with showing.shown(able, as_json=as_json) as look:
-            sizes, failures = session.each_of(able, planning.planned, parallel, stop, look)
-        problems += [each.reason for each in failures] + [each["problem"] for _, each in sizes if each["problem"]]
-        _show_plan(moves, [each for _, each in sizes], problems, as_json=as_json)
-        if problems:
-            raise SystemExit(NOT_MOVED)
+        _plan(moves, problems, parallel, stop, as_json=as_json)
         return
-    planning.refuse(problems)
+    if problems and as_json:
+        showing.as_json([session.refused(each, problems.get(each.id, [])) for each in moves])
+    planning.refuse(planning.each_once(problems))
     with showing.shown(moves, as_json=as_json) as look:
         done, failures = session.each_of(moves, VolumeMove.verify if verify else VolumeMove.move, parallel, stop, look)
     verdicts = [verdict for _, verdict in done]
     if as_json:
         showing.as_json([*verdicts, *map(session.describe, failures)])
-    elif verdicts:
-        console.print(_table(verdicts))
-    for each in [] if as_json else [each for each in verdicts if "done" in each]:
-        say(f"{each['volume']} was moved before ({each['provenAt']}), and nothing was done: what has changed since isn't moved.")
-        say(f"  To move it once more: empty the target, and remove {Path(each['manifest']).parent}")
-    _show_caveats([] if as_json else verdicts)
+    else:
+        _show_verdicts(verdicts)
     for failure in failures:
         errors.print("[red]error:[/] ", end="")
         errors.print(f"{failure.reason}\n{failure.hint}".rstrip(), markup=False)
     if failures:
         raise SystemExit(NOT_MOVED)
     if not as_json:
-        for line in planning.next_steps(sides, source, target, verified=verify):
+        for line in ["Everything is as it was moved."] if verify else afterwards.after_the_copy(sides, verdicts):
             say(line)
 
 
@@ -158,6 +155,16 @@ def _table(verdicts: Sequence[dict[str, Any]]) -> Table:
     return shown
 
 
+def _show_verdicts(verdicts: Sequence[dict[str, Any]]) -> None:
+    if verdicts:
+        console.print(_table(verdicts))
+    for each in verdicts:
+        if "done" in each:
+            say(f"{each['volume']} was moved before ({each['provenAt']}), and nothing was done: what has changed since isn't moved.")
+            say(f"  To move it once more: empty the target, and remove {Path(each['manifest']).parent}")
+    _show_caveats(verdicts)
+
+
 def _show_caveats(found: Sequence[dict[str, Any]]) -> None:
     for each in found:
         if "caveat" in each:
@@ -165,26 +172,49 @@ def _show_caveats(found: Sequence[dict[str, Any]]) -> None:
             errors.print(each["caveat"], markup=False)
 
 
-def _show_plan(moves: Sequence[Any], plans: Sequence[dict[str, Any]], problems: Sequence[str], *, as_json: bool) -> None:
+def _plan(moves: Sequence[Any], problems: Mapping[str, Sequence[str]], parallel: int, stop: threading.Event, *, as_json: bool) -> None:
+    """Say what would be moved. `problems` keep some from being moved, by the moves' IDs."""
+    from ops.move import planning, session, showing  # noqa: PLC0415
+
+    able = [each for each in moves if each.id not in problems]
+    with showing.shown(able, as_json=as_json) as look:
+        plans, failures = session.each_of(able, planning.planned, parallel, stop, look)
+    said = [*planning.each_once(problems), *(each.reason for each in failures), *(each["problem"] for _, each in plans if each["problem"])]
+    known = {move.id: plan for move, plan in plans}
+    _show_plan([known.get(each.id) or planning.unplanned(each) for each in moves], said, as_json=as_json)
+    if said:
+        raise SystemExit(NOT_MOVED)
+
+
+def _show_plan(plans: Sequence[dict[str, Any]], problems: Sequence[str], *, as_json: bool) -> None:
+    """What would be moved, whatever keeps it from that."""
     from ops.move import showing  # noqa: PLC0415
     from ops.volumes.listing import readable  # noqa: PLC0415
 
     if as_json:
-        showing.as_json({"moves": plans or [{"move": each.id, "volume": each.title} for each in moves], "problems": problems})
+        showing.as_json({"moves": plans, "problems": problems})
         return
-    if plans:
-        shown = Table("Volume", "Used", "Files", "Free on the target", "About", box=box.SIMPLE_HEAD, pad_edge=False)
-        for each in plans:
-            room = readable(each["freeBytes"]) if each["freeBytes"] is not None else "–"
+    shown = Table("Volume", "From", "To", "Used", "Files", "Free there", "About", box=box.SIMPLE_HEAD, pad_edge=False)
+    for each in plans:
+        used, free = (readable(each[name]) if each[name] is not None else "?" for name in ("usedBytes", "freeBytes"))
+        if "done" in each:
+            free, time = "–", f"moved before, {each['provenAt'][:16]}"
+        elif each["seconds"] is None:
+            time = "?"
+        else:
             time = f"{duration(each['seconds'])}{'' if each['measured'] else ' at 50 MB/s'}"
-            shown.add_row(each["volume"], readable(each["usedBytes"]), str(each["files"]), room, time)
-        console.print(shown)
-    else:
-        for each in moves:
-            say(f"  {each.title}")
+        files = "?" if each["files"] is None else str(each["files"])
+        shown.add_row(each["volume"], _place(each["source"]), _place(each["target"]), used, files, free, time)
+    console.print(shown)
     _show_caveats(plans)
     for problem in problems:
         errors.print("[red]error:[/] ", end="")
         errors.print(problem, markup=False)
     if not problems:
-        say("Nothing was moved. Without --plan it is.")
+        before = all("done" in each for each in plans)
+        say("Nothing was moved: all of it was before." if before else "Nothing was moved. Without --plan it is.")
+
+
+def _place(end: dict[str, Any]) -> str:
+    """A claim with its class, or a folder."""
+    return f"{end['namespace']}/{end['claim']}\n  {end['storageClass']}" if "claim" in end else str(end["folder"])

@@ -13,7 +13,7 @@ from ops.console import console, say, step
 from ops.errors import UserError
 from ops.kube import explained
 from ops.machine import Machine, pass_machine
-from ops.move.kept import state_folder, unproven_from
+from ops.move.records import unproven_from
 from ops.snapshots.refusals import chosen_set
 from ops.snapshots.restoring import restore
 from ops.volumes import listing, prune
@@ -192,9 +192,14 @@ def not_being_moved(doomed: list[Volume], *, named: bool) -> list[Volume]:
     Raises UserError where one was named.
     """
     moving = {volume.name: again for volume in doomed if volume.claim and (again := unproven_from(volume.claim.uid))}
-    reasons = [f"{name} is what a move copies that isn't proven yet: `{again}` ends it" for name, again in moving.items()]
+    reasons = [f"{name} is what a move copies that isn't proven yet: `{again.command}`" for name, again in moving.items()]
     if reasons and named:
-        hint = f"A move that nobody wants any more is forgotten by removing its folder in {state_folder()}."
+        folders = ", ".join(sorted(str(again.folder) for again in moving.values()))
+        back = sorted({f"`python -m ops volumes adopt{stack}`, `pulumi up{stack}`" for stack in map(_stack_of, doomed)})
+        hint = (
+            f"To move it all the same, give it back to its claim ({'; '.join(back)}), and begin with an empty target: the claim is another "
+            f"one then. A move that nobody wants any more is forgotten by removing its folder: {folders}"
+        )
         raise UserError("\n".join(["these volumes are not pruned, and so none is:", *(f"  {each}" for each in reasons)]), hint)
     for reason in reasons:
         say(f"Kept: {reason}.")
@@ -210,3 +215,8 @@ def _show_doomed(stack: StackVolumes, doomed: list[Volume]) -> None:
         say(f"  {stamp.service if stamp else '?'} {stamp.ordinal if stamp else ''}  {volume.name}  {size}, {since}, {volume.location}")
     unknown = " and what can't be measured" if any(volume.name not in used for volume in doomed) else ""
     say(f"  in all: {len(doomed)} volume{'s' if len(doomed) > 1 else ''}, {listing.readable(sum(used.values()))}{unknown}")
+
+
+def _stack_of(volume: Volume) -> str:
+    """The option that names the stack whose data it holds."""
+    return f" --stack {volume.stamp.stack}" if volume.stamp else ""

@@ -44,7 +44,7 @@ class ClaimSide:
     @property
     def is_bound(self) -> bool:
         """Whether it has a volume."""
-        return bool((self.claim.get("status") or {}).get("phase") == "Bound")
+        return is_bound(self.claim)
 
     @property
     def size(self) -> int:
@@ -54,6 +54,11 @@ class ClaimSide:
 
     def __str__(self) -> str:
         return f"{self.settings.stack}: claim {self.settings.namespace.name}/{self.name}"
+
+
+def is_bound(claim: Json) -> bool:
+    """Whether a claim has a volume."""
+    return bool((claim.get("status") or {}).get("phase") == "Bound")
 
 
 def wanted(settings: Settings, service: str | None, ordinal: int | None, option: str) -> list[tuple[str, int]]:

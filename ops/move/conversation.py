@@ -27,6 +27,7 @@ LAST_WORDS = 10.0  # seconds for the other one to say why, once one has ended ba
 _FULL = 2**22  # bytes that wait for one before no more is read from the other
 _LOOK = 0.25  # seconds between two looks at the clock
 _LONGEST = 2**20  # bytes of a line that is kept
+_NAMED = 10  # of many failures; all of them are in `failures`, and in --json
 
 Event = dict[str, Any]
 
@@ -220,17 +221,23 @@ def _explained(bad: Sequence[_Party], parties: Sequence[_Party]) -> Broken:
     first = bad[0]
     lost = [party for party in bad if party.process.status is None or party.process.status < 0 or party.process.status > 128]
     if telling:
-        return Broken("; ".join(map(words, telling[:3])), telling)
+        return Broken(_several(telling), telling)
     if lost:
         process, lines = lost[0].process, lost[0].other_lines
         how = process.reason or f"it was killed (exit status {process.status}){f': {lines[-1]}' if lines else ''}"
         return Broken(f"{process.name} is gone: {how}", failures, passing=True)
     if failures:
-        return Broken("; ".join(map(words, failures[:3])), failures, passing=True)
+        return Broken(_several(failures), failures, passing=True)
     said = f": {first.other_lines[-1]}" if first.other_lines else ""
     if first.process.status == 0:  # `done` comes last, so more may be missing
         return Broken(f"{first.process.name} ended with exit status 0, and its last words were lost{said}", passing=True)
     return Broken(f"{first.process.name} ended with exit status {first.process.status}{said}")
+
+
+def _several(failures: Sequence[Event]) -> str:
+    """The first of them in words, and how many there are."""
+    more = f"; and {len(failures) - _NAMED} more" if len(failures) > _NAMED else ""
+    return "; ".join(map(words, failures[:_NAMED])) + more
 
 
 def words(failure: Event) -> str:

@@ -32,6 +32,10 @@ class End(Protocol):
     described: dict[str, Any]
 
     @property
+    def room(self) -> str:
+        """How it gets more room, as a target: a sentence."""
+
+    @property
     def caveat(self) -> str:
         """What isn't known of it as a source, so no proof is about it: a sentence, or empty."""
 
@@ -74,6 +78,15 @@ class ClaimEnd:
         self._pod: MovePod | None = None
         self._opened: tuple[str, str, bool] = ("", "", False)
         self._run = uuid4().hex[:12]
+
+    @property
+    def room(self) -> str:
+        """Where the provisioner enforces no sizes, the volume has the room of its node's disk."""
+        settings = self.side.settings
+        if not settings.provisioner.enforces_size:
+            return f"Sizes aren't enforced there: make room on the disk that volumes of class {self.side.storage_class} are on."
+        size = f"services.{self.side.service}.size"
+        return f"Make it larger: `{size}` in Pulumi.{settings.stack}.yaml, then `pulumi up --stack {settings.stack}`."
 
     @property
     def caveat(self) -> str:
@@ -146,6 +159,8 @@ def describe_claim(side: ClaimSide) -> dict[str, Any]:
         "stack": side.settings.stack,
         "context": side.settings.cluster.context,
         "namespace": side.settings.namespace.name,
+        "service": side.service,
+        "ordinal": side.ordinal,
         "claim": side.name,
         "uid": side.uid,
         "storageClass": side.storage_class,
@@ -165,6 +180,11 @@ class FolderEnd:
     def manifest(self) -> Path:
         """What is in the folder, beside it: for whoever has the folder and not this machine."""
         return self.folder.with_name(f"{self.folder.name}.manifest.jsonl")
+
+    @property
+    def room(self) -> str:
+        """That of this machine's disk."""
+        return f"Make room on the disk of {self.folder}."
 
     @property
     def caveat(self) -> str:

@@ -7,58 +7,28 @@ this user alone. The move's ID follows from both ends, so that running it again 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from components import moves
 from ops.errors import UserError
 
 Entry = dict[str, Any]
 COMPARED = "compared"  # the verdict is there; the target's marker may be
-PROVEN = "proven"
-_RECORD = "move.json"
+PROVEN = moves.PROVEN
+state_folder = moves.state_folder
 _UNCHANGED = ("kind", "size", "mtimeNs", "ctimeNs")  # a file with the same of these has the same hash
-
-
-def state_folder() -> Path:
-    """Where all moves are kept."""
-    given = Path(os.environ.get("XDG_STATE_HOME", ""))
-    base = given if given.is_absolute() else Path.home() / ".local" / "state"  # as the XDG specification has it
-    return base / "storage-tiers" / "moves"
 
 
 def move_id(source: str, target: str) -> str:
     """The ID of the move between two ends, each known by its UID or path."""
     return hashlib.sha256(f"{source}\n{target}".encode()).hexdigest()[:12]
-
-
-def all_records() -> Iterator[dict[str, Any]]:
-    """What is known of each move, but for those that can't be read."""
-    for file in state_folder().glob(f"*/{_RECORD}"):
-        with suppress(ValueError, OSError):
-            yield json.loads(file.read_text(encoding="utf-8"))
-
-
-def unproven_from(claim: str) -> str:
-    """The command that ends a move out of the claim with this UID, where one has begun on this
-    machine and isn't proven; empty where there is none.
-    """
-    for record in all_records():
-        with suppress(KeyError, TypeError):
-            source = record["source"]
-            # A live move of Kafka is of all brokers' claims.
-            if record["state"] != PROVEN and claim in (source.get("uid"), *(each["uid"] for each in source.get("claims", []))):
-                target = record["target"]
-                where = f"--to {target['stack']}" if "stack" in target else f"--to-folder {shlex.quote(str(Path(target['folder']).parent))}"
-                service = f" --service {source['service']}" if "service" in source else ""
-                live = " --live" if record.get("live") else ""
-                return f"python -m ops move --from {source['stack']} {where}{service}{live}"
-    return ""
 
 
 def key(entry: Entry) -> str:
@@ -71,7 +41,7 @@ class KeptMove:
 
     def __init__(self, move: str) -> None:
         self.folder = state_folder() / move
-        self._record = self.folder / _RECORD
+        self._record = self.folder / moves.RECORD
         self.manifest = self.folder / "source.jsonl"
         self._growing = self.folder / "source.jsonl.part"
 
@@ -87,7 +57,10 @@ class KeptMove:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise UserError(f"this move is under way already on this machine ({self.folder}).", "Wait for it, or end it.") from None
-            yield
+            try:
+                yield
+            finally:
+                _hand_over(self.folder)
 
     def record(self) -> dict[str, Any]:
         """What is known of the move; empty where nothing is."""
@@ -184,6 +157,25 @@ def read(file: Path) -> list[Entry]:
     return found
 
 
+def _hand_over(folder: Path) -> None:
+    """What root has made in another user's home is that user's: `sudo -E` keeps HOME, and whoever
+    prunes volumes later without it has to see which are being moved.
+    """
+    if sys.platform == "win32" or os.geteuid() != 0:
+        return
+    with suppress(FileNotFoundError):  # somebody has removed the folder
+        _give_to_owner_of_home(folder)
+
+
+def _give_to_owner_of_home(folder: Path) -> None:
+    above = list(itertools.takewhile(lambda each: each.stat().st_uid == 0, (folder, *folder.parents)))
+    home = above[-1].parent if above else folder
+    owner = home.stat()
+    if owner.st_uid:
+        for path in (*above, *(folder.iterdir())):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
 def write(file: Path, text: str) -> None:
     """All of it or nothing, on the disk, for this user alone."""
     part = file.with_name(file.name + ".new")
@@ -193,3 +185,9 @@ def write(file: Path, text: str) -> None:
         made.flush()
         os.fsync(made.fileno())
     part.replace(file)
+    if sys.platform != "win32":  # the name as well, before anything is done that counts on it
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -142,17 +142,16 @@ def run(found: Sequence[Live], step: str, command: str, *, as_json: bool) -> Non
     Raises UserError for that one, after its failure and the verdicts before it were said to
     programs: the others are as they were.
     """
-    if step == "follow":
-        refuse([problem for each in found if each.begins for problem in _problems(each)])
     raise_on_hangup()
+    if step == "follow":
+        _refuse(found, as_json=as_json)
     verdicts: list[dict[str, Any]] = []
     try:
         for each in found:
             try:
                 verdicts.append(_do(each, step, command))
             except UserError as problem:
-                known = {"move": each.planned()["move"], "volume": each.title}
-                verdicts.append({"verdict": FAILED, **known, "reason": problem.message, "hint": problem.hint})
+                verdicts.append(_failed(each, problem.message, problem.hint))
                 raise
             if not as_json:
                 for line in each.said(step, verdicts[-1], command):
@@ -160,6 +159,19 @@ def run(found: Sequence[Live], step: str, command: str, *, as_json: bool) -> Non
     finally:
         if as_json and verdicts:
             showing.as_json(verdicts)
+
+
+def _refuse(found: Sequence[Live], *, as_json: bool) -> None:
+    """Raises UserError with what keeps those that have still to begin from it: then none does."""
+    problems = [(each, _problems(each) if each.begins else []) for each in found]
+    if as_json and any(its for _, its in problems):
+        others = "others can't be moved, and so nothing was."
+        showing.as_json([_failed(each, "; ".join(its) or f"{each.title}: {others}", "") for each, its in problems])
+    refuse([problem for _, its in problems for problem in its])
+
+
+def _failed(move: Live, reason: str, hint: str) -> dict[str, Any]:
+    return {"verdict": FAILED, "move": move.planned()["move"], "volume": move.title, "reason": reason, "hint": hint}
 
 
 def _do(move: Live, step: str, command: str) -> dict[str, Any]:

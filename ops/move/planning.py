@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,30 +79,39 @@ def _folder(base: Path | None, side: ClaimSide) -> Path:
     return base / side.name
 
 
-def problems(sides: Sides, made: Sequence[VolumeMove], *, verify: bool) -> list[str]:
-    """Everything that keeps the moves from beginning, before any pod is made. Raises ApiError."""
-    found: list[str] = []
-    seen: set[tuple[str, str]] = set()
+def problems(sides: Sides, made: Sequence[VolumeMove], *, verify: bool) -> dict[str, list[str]]:
+    """By the IDs of moves, everything that keeps them from beginning, before any pod is made.
+
+    Raises ApiError.
+    """
+    found: dict[str, list[str]] = {}
+    rights: dict[tuple[str, str], list[str]] = {}  # what is lacking, by context and namespace
     for (source, target), move in zip(sides, made, strict=True):
         if move.done and not verify:
             continue
+        own = found.setdefault(move.id, [])
         for side, writes in ((source, False), (target, True)):
             if side is None or (verify and not writes):
                 continue
             where = side.api.context, side.settings.namespace.name
-            if where not in seen:
-                seen.add(where)
-                missing = lacking(side.api, where[1], "a move")
-                if missing:
-                    found += missing
-                    continue
-            found += claims.refusals(side, writes=writes, move=move.id)
-            try:
-                try_out(side.api, side.settings, move.id, "target" if writes else "source", side.name, writes=writes)
-            except UserError as problem:
-                if str(problem) not in found:
-                    found.append(str(problem))
+            if where not in rights:
+                rights[where] = lacking(side.api, where[1], "a move")
+            own += rights[where] or _in_the_way(side, move.id, writes=writes)
+    return {move: each for move, each in found.items() if each}
+
+
+def _in_the_way(side: ClaimSide, move: str, *, writes: bool) -> list[str]:
+    found = list(claims.refusals(side, writes=writes, move=move))
+    try:
+        try_out(side.api, side.settings, move, "target" if writes else "source", side.name, writes=writes)
+    except UserError as problem:
+        found.append(str(problem))
     return found
+
+
+def each_once(found: Mapping[str, Sequence[str]]) -> list[str]:
+    """What keeps several moves from beginning is said once."""
+    return list(dict.fromkeys(problem for each in found.values() for problem in each))
 
 
 def refuse(problems: Sequence[str]) -> None:
@@ -114,8 +123,13 @@ def refuse(problems: Sequence[str]) -> None:
 def planned(move: VolumeMove) -> dict[str, Any]:
     """What a move would do: bytes, free bytes, time. Raises as VolumeMove.sizes does.
 
-    A target claim without a volume gets none: its size is what it asks for.
+    A target claim without a volume gets none: its size is what it asks for. Of a move that is done
+    nothing is looked at: a service may run on its target.
     """
+    known = _known(move)
+    if verdict := move.done:
+        amounts = {"usedBytes": verdict["bytes"], "files": verdict["files"], "freeBytes": None, "seconds": 0.0, "measured": True}
+        return {**known, **amounts, "done": "before", "provenAt": verdict["provenAt"], "problem": ""}
     target = move.target
     bound = not isinstance(target, ClaimEnd) or target.side.is_bound
     used, room = move.sizes(look_at_target=bound)
@@ -125,42 +139,21 @@ def planned(move: VolumeMove) -> dict[str, Any]:
         room = {"freeBytes": target.side.size, "usedBytes": 0, "inodes": 0, "empty": True, "move": ""}
     refusal = move.refusal(used, room)
     return {
-        "move": move.id,
-        "volume": move.title,
-        "source": move.source.described,
-        "target": move.target.described,
+        **known,
         "usedBytes": used["usedBytes"],
         "files": used["files"],
         "freeBytes": room["freeBytes"],
         "seconds": round(sizes.seconds_for(used["usedBytes"], rate or sizes.ASSUMED), 1),
         "measured": rate is not None,
-        **({"caveat": move.source.caveat} if move.source.caveat else {}),
+        **move.caveat(used),
         "problem": f"{refusal.message} {refusal.hint}" if refusal else "",
     }
 
 
-def next_steps(sides: Sides, source: str | None, target: str | None, *, verified: bool) -> Iterator[str]:
-    """What a person does next, with the commands."""
-    if verified:
-        yield "Everything is as it was moved."
-        return
-    yield "Both sides are whole: the source is as it was."
-    if target is None:
-        yield "Later, from the folder to a stack: `python -m ops move --from-folder DIR --to STACK`"
-        return
-    services: dict[str, ClaimSide] = {side.service: side for _, side in sides if side}
-    yield f"Next, start what uses the volumes, on stack {target} (docs/consumers.md). Where it is a StatefulSet that has 0 replicas:"
-    for name, side in services.items():
-        replicas = side.settings.services[name].replicas
-        where = f"--context {side.api.context} -n {side.settings.namespace.name}"
-        yield f"  kubectl {where} scale statefulset {name} --replicas={replicas}"
-    if source is None:
-        return
-    yield from letting_go(source)
+def unplanned(move: VolumeMove) -> dict[str, Any]:
+    """A move that can't begin, in the same form: how much there is nobody knows."""
+    return {**_known(move), **dict.fromkeys(("usedBytes", "files", "freeBytes", "seconds"), None), "measured": False, "problem": ""}
 
 
-def letting_go(source: str) -> Iterator[str]:
-    """How the old stack goes, once everything is on the new one."""
-    yield f"Later, when nobody wants stack {source} back (its volumes are retained until they are pruned):"
-    yield f"  pulumi destroy --stack {source}"
-    yield f"  python -m ops volumes prune --stack {source}"
+def _known(move: VolumeMove) -> dict[str, Any]:
+    return {"move": move.id, "volume": move.title, "source": move.source.described, "target": move.target.described}

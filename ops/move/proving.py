@@ -76,7 +76,8 @@ class MoveProof:
 
     def still_equal(self, found: list[Entry]) -> None:
         """Raises Different where the target isn't any more what was moved to it."""
-        self._compare(read(self.kept.manifest), found, "is no longer what was moved")
+        hint = "A service that has run on it since is reason enough. If none has, its storage doesn't keep what it is given: don't use it."
+        self._compare(read(self.kept.manifest), found, "is no longer what was moved", hint)
 
     @property
     def _source_changed(self) -> str:
@@ -85,7 +86,8 @@ class MoveProof:
     def _equal(self, manifest: list[Entry], found: list[Entry]) -> None:
         """Raises Different where the target isn't the source. The next run sends that again."""
         try:
-            self._compare(manifest, found, "isn't what the source is")
+            hint = "The source is as it was. Don't use the target: its storage doesn't keep what it is given."
+            self._compare(manifest, found, "isn't what the source is", hint)
         except Different as problem:
             try:
                 self._distrust(differing(manifest, found))
@@ -106,11 +108,7 @@ class MoveProof:
         told = "".join(f"{json.dumps(each)}\n" for each in paths).encode() + b"\n"
         self.listener.entries("distrust", self.target, "--move", self.move, told=told)
 
-    def _compare(self, manifest: list[Entry], found: list[Entry], what: str) -> None:
+    def _compare(self, manifest: list[Entry], found: list[Entry], what: str, hint: str) -> None:
         differences = compare(manifest, found)
         if differences:
-            raise Different(
-                f"{self.title}: the target, {self.target.title}, {what}:",
-                differences,
-                "The source is as it was. Don't use the target: its storage doesn't keep what it is given.",
-            )
+            raise Different(f"{self.title}: the target, {self.target.title}, {what}:", differences, hint)

@@ -20,7 +20,7 @@ from ops.move.kept import COMPARED, PROVEN, Entry, KeptMove, move_id, write
 from ops.move.listening import MoveListener
 from ops.move.progress import Progress
 from ops.move.proving import MoveProof
-from ops.move.sizes import occupied, partial, too_small
+from ops.move.sizes import left_out, occupied, partial, too_small
 
 
 class VolumeMove:
@@ -34,6 +34,7 @@ class VolumeMove:
         self.kept = KeptMove(self.id)
         self.progress = Progress()
         self.began_before = False
+        self._caveat: dict[str, str] = {}
         self._stop = stop
         self._listener = MoveListener(self.progress, stop)
         self._proof = MoveProof(title, self.id, source, target, self.kept, self._listener)
@@ -75,8 +76,13 @@ class VolumeMove:
         if problem := occupied(room, self.id):
             return UserError(f"{target} {problem}.", "A move is made to an empty volume alone.")
         if problem := too_small(used, room):
-            return UserError(f"{target} {problem}.", "Make it larger: `size` in its settings.")
+            return UserError(f"{target} {problem}.", self.target.room)
         return None
+
+    def caveat(self, used: Mapping[str, Any]) -> dict[str, str]:
+        """What no proof is about, by the usage of its source: for its plan, and its verdict."""
+        found = " ".join(filter(None, (self.source.caveat, left_out(used))))
+        return {"caveat": f"{self.title}: {found}"} if found else {}
 
     @property
     def done(self) -> dict[str, Any] | None:
@@ -144,6 +150,7 @@ class VolumeMove:
         if refusal:
             raise refusal
         self.began_before = bool(room["move"])
+        self._caveat = self.caveat(used)
 
     def _copy(self) -> list[Entry]:
         self.progress.begin("copying")
@@ -177,7 +184,7 @@ class VolumeMove:
             "MBps": round(size / 1e6 / max(copied, 0.001), 1),
             "provenAt": _now(),
             "manifest": str(self.kept.manifest),
-            **({"caveat": self.source.caveat} if self.source.caveat else {}),
+            **self._caveat,
         }
         self.kept.save(state=COMPARED, verdict=verdict)
 

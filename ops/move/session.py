@@ -13,7 +13,7 @@ from components.canary.words import NotProven
 from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.kube import explained
-from ops.move.conversation import Broken, Stalled
+from ops.move.conversation import Broken, Stalled, words
 from ops.move.run import VolumeMove
 
 T = TypeVar("T")
@@ -26,6 +26,7 @@ class Failure:
     move: VolumeMove
     reason: str
     hint: str = ""
+    all: Sequence[str] = ()  # what the reason shows the first of: differences, or paths that failed
 
 
 def each_of(
@@ -64,7 +65,7 @@ def each_of(
 def _failure(move: VolumeMove, problem: Exception) -> Failure:
     again = "The source is as it was. Run the same command again: it goes on where this stopped."
     if isinstance(problem, UserError):
-        return Failure(move, problem.message, problem.hint)
+        return Failure(move, problem.message, problem.hint, getattr(problem, "differences", ()))
     if isinstance(problem, ApiError):
         said = explained(problem)
         return Failure(move, f"{move.title}: {said.message}", said.hint)
@@ -73,13 +74,21 @@ def _failure(move: VolumeMove, problem: Exception) -> Failure:
     if isinstance(problem, Stalled):
         node = "Find out why, by the events of pod and volume and the kernel's messages on the node. The pod ends once the storage answers."
         return Failure(move, f"{move.title}: {problem}", f"{node} {again}")
+    told = tuple(map(words, getattr(problem, "failures", ())))
     if isinstance(problem, Broken) and any(each.get("kind") == "full" for each in problem.failures):
         again = again.replace("Run", "Make room on the target, or make it larger, and run")
-        return Failure(move, f"{move.title}: {problem}", again)
-    return Failure(move, f"{move.title}: {problem}", again if getattr(problem, "passing", False) else "The source is as it was.")
+        return Failure(move, f"{move.title}: {problem}", again, told)
+    if not getattr(problem, "passing", False):
+        again = "The source is as it was. Once that is put right, run the same command again: it goes on."
+    return Failure(move, f"{move.title}: {problem}", again, told)
 
 
 def describe(failure: Failure) -> dict[str, Any]:
     """A failure as JSON."""
     found: dict[str, Any] = {"verdict": "not-proven", "move": failure.move.id, "volume": failure.move.title}
-    return {**found, "reason": failure.reason, "hint": failure.hint}
+    return {**found, "reason": failure.reason, "hint": failure.hint, "problems": list(failure.all)}
+
+
+def refused(move: VolumeMove, problems: Sequence[str]) -> dict[str, Any]:
+    """A move that nobody has begun, as JSON: by its own `problems`, or by those of others."""
+    return describe(Failure(move, "; ".join(problems) or f"{move.title}: others can't be moved, and so nothing was."))

@@ -83,7 +83,8 @@ def _amount(now: HowFar) -> str:
     seconds = time.monotonic() - now.since
     rate = now.bytes / max(seconds, 0.001)
     left = f", about {duration((now.of_bytes - now.bytes) / rate)} left" if now.bytes and seconds > 1 and now.bytes < now.of_bytes else ""
-    return f", {readable(now.bytes)} of {readable(now.of_bytes)}{left}"
+    at = f", {rate / 1e6:.0f} MB/s" if now.bytes and seconds > 1 else ""
+    return f", {readable(now.bytes)} of {readable(now.of_bytes)}{at}{left}"
 
 
 def as_json_line(event: Mapping[str, object]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from ops.move.kept import all_records
+from ops.move.records import all_records
 from ops.volumes.listing import readable
 
 # A file system's own need besides what the source's blocks say: one of another kind has other
@@ -31,6 +31,15 @@ def too_small(used: Mapping[str, Any], room: Mapping[str, Any]) -> str:
     if inodes and used["inodes"] > inodes + (room["inodes"] if room.get("move") else 0):
         return f"has too few inodes: the source has {used['inodes']} entries, and {inodes} inodes are free"
     return ""
+
+
+def left_out(used: Mapping[str, Any]) -> str:
+    """That there is something in the source's `lost+found`: a sentence. Else empty."""
+    count = used.get("leftOut") or 0
+    if not count:
+        return ""
+    what = "1 entry, which isn't" if count == 1 else f"{count} entries, which aren't"
+    return f"lost+found of the source has {what} moved: what a check of the file system has found stays there."
 
 
 def occupied(room: Mapping[str, Any], move: str) -> str:

@@ -21,7 +21,20 @@ from tests.conftest import eventually
 from tests.faults import media
 from tests.faults.tier import Tiers
 from tests.integration.consumer_pods import ConsumerPods
-from tests.integration.move_stacks import CLAIM, LEVEL, OURS, SOURCE, TARGET, Stacks, bring_up_second, canary, clear, directory_of, fill
+from tests.integration.move_stacks import (
+    CLAIM,
+    LEVEL,
+    OURS,
+    SOURCE,
+    TARGET,
+    Stacks,
+    bring_up_second,
+    canary,
+    clear,
+    directory_of,
+    fill,
+    forget,
+)
 from tests.program import Program
 
 
@@ -169,10 +182,10 @@ def stacks(two_stacks: Stacks, request: pytest.FixtureRequest) -> Iterator[Stack
     """With a source full of everything, an empty target, and no move that is known."""
     clear(two_stacks.source)
     clear(two_stacks.target)
-    state = Path(two_stacks.program.variables["XDG_STATE_HOME"])
-    clear(state)
+    forget(two_stacks.program)
     fill(two_stacks.source, random.Random(request.node.name))
     yield two_stacks
+    forget(two_stacks.program)
     eventually(lambda: not two_stacks.pods(), "no pod of a move is left", 60)
     maps = two_stacks.core.list_config_map_for_all_namespaces(label_selector=OURS).items
     assert not [each.metadata.name for each in maps]

@@ -17,6 +17,7 @@ import yaml
 from kubernetes import client
 
 from devkube import paths
+from tests.conftest import eventually
 from tests.integration.consumer_pods import ConsumerPods
 from tests.program import Program
 
@@ -58,6 +59,52 @@ class Stacks:
 
     def users(self, namespace: str) -> ConsumerPods:
         return ConsumerPods(self.core, self.busybox, namespace)
+
+
+@dataclass
+class StatefulSets:
+    """One named `postgres` in a namespace, on the stack's claim: whom a person stops and starts."""
+
+    apps: client.AppsV1Api
+    core: client.CoreV1Api
+    image: str
+
+    def make(self, namespace: str, *, replicas: int) -> None:
+        container = {
+            "name": "postgres",
+            "image": self.image,
+            "command": ["sh", "-c", "while :; do sleep 1; done"],
+            "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+        }
+        spec = {"automountServiceAccountToken": False, "terminationGracePeriodSeconds": 0, "containers": [container]}
+        claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}  # the stack's is there
+        labels = {"app": "postgres"}
+        self.apps.create_namespaced_stateful_set(
+            namespace,
+            {
+                "metadata": {"name": "postgres"},
+                "spec": {
+                    "replicas": replicas,
+                    "serviceName": "postgres",
+                    "selector": {"matchLabels": labels},
+                    "template": {"metadata": {"labels": labels}, "spec": spec},
+                    "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": claim}],
+                },
+            },
+        )
+
+    def wait_for(self, namespace: str, pods: int) -> None:
+        def there() -> bool:
+            found = self.core.list_namespaced_pod(namespace, label_selector="app=postgres").items
+            return len(found) == pods and all(each.status.phase == "Running" for each in found)
+
+        eventually(there, f"{pods} pods of postgres run in {namespace}", 90)
+
+    def remove(self) -> None:
+        for namespace in (SOURCE, TARGET):
+            self.apps.delete_collection_namespaced_stateful_set(namespace)
+        for namespace in (SOURCE, TARGET):
+            self.wait_for(namespace, 0)
 
 
 def begin(program: Program, *arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
@@ -105,6 +152,13 @@ def directory_of(core: client.CoreV1Api, namespace: str) -> Path:
 
 def clear(folder: Path) -> None:
     subprocess.run(["find", str(folder), "-mindepth", "1", "-delete"], check=True)
+
+
+def forget(program: Program) -> None:
+    """No move is known any more: a stack isn't destroyed while one out of it isn't proven."""
+    state = Path(program.variables["XDG_STATE_HOME"])
+    if state.exists():
+        clear(state)
 
 
 def fill(folder: Path, chance: random.Random) -> None:

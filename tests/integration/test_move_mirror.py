@@ -26,7 +26,7 @@ from devkube.images import build_image, reference
 from tests.clean_up import remove_volumes
 from tests.conftest import eventually
 from tests.integration.live_stacks import LiveStacks
-from tests.integration.move_stacks import LEVEL, OURS, SOURCE, TARGET, bring_up_second, canary
+from tests.integration.move_stacks import LEVEL, OURS, SOURCE, TARGET, bring_up_second, canary, forget
 from tests.integration.page_consumers import CLIENT, HOSTS, PASSWORD, PROGRAMS, client_pod, engine_of, ready
 from tests.integration.test_docs import files
 from tests.program import Program
@@ -207,6 +207,7 @@ def brought_up(
         yield made
     finally:
         made.clear()
+        forget(first)
         for each in (second, first):
             each.pulumi("destroy", "--yes", "--skip-preview", "--stack", each.stack)
         remove_volumes(made.core)

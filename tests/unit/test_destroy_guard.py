@@ -5,6 +5,7 @@ Its launchers, and that it stands alone.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -129,6 +130,33 @@ def answers(**more: Any) -> dict[str, Any]:
         "/apis/apps/v1/namespaces/data/statefulsets": {"items": []},
         **more,
     }
+
+
+def test_a_stack_whose_move_is_not_proven_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The move knows its source by the claim: without it, it couldn't go on."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    record = tmp_path / "storage-tiers/moves/a1/move.json"
+    record.parent.mkdir(parents=True)
+    moved = {"source": {"stack": "dev", "uid": "1", "service": "kafka", "ordinal": 0}, "target": {"stack": "aws"}}
+    record.write_text(json.dumps({"state": "begun", **moved}))
+    with pytest.raises(check.Refusal) as refused:
+        check.check(Recorded(answers()), "data", "dev", namespace_is_ours=True)
+    assert str(refused.value) == (
+        "What is moved out of stack dev isn't proven yet:\n"
+        f"  data-kafka-0: `python -m ops move --from dev --to aws --service kafka --ordinal 0` ({record.parent})\n"
+        "End a move by its command, which goes on where it was; or forget it, by removing its folder.\n"
+        "Then run `pulumi destroy` again. Nothing was deleted."
+    )
+    others = {"state": "begun", "source": {"stack": "dev", "uid": "2"}, "target": {"stack": "aws"}}
+    for other in ({"state": "proven", **moved}, others, {"state": "begun", "source": None}):
+        record.write_text(json.dumps(other))
+        check.check(Recorded(answers()), "data", "dev", namespace_is_ours=True)
+    assert capsys.readouterr().err == ""
+    record.write_text("{")
+    check.check(Recorded(answers()), "data", "dev", namespace_is_ours=True)
+    assert f"Warning: {record.parent} can't be read" in capsys.readouterr().err, "what isn't known is no reason: the data is retained"
 
 
 def test_a_stack_that_nobody_uses_may_go() -> None:
@@ -420,7 +448,7 @@ def test_a_claim_without_its_volume_may_go_and_it_is_said(capsys: pytest.Capture
 def project(tmp_path: Path) -> Path:
     """A project folder with the launcher, the check, and what the check needs."""
     (tmp_path / "components" / "destroy_guard").mkdir(parents=True)
-    for name in ("run_python", "destroy_guard/check.py", "__init__.py"):
+    for name in ("run_python", "destroy_guard/check.py", "moves.py", "__init__.py"):
         shutil.copy(ROOT / "components" / name, tmp_path / "components" / name)
     shutil.copytree(ROOT / "components" / "kube", tmp_path / "components" / "kube", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path

@@ -14,12 +14,13 @@ import pytest
 
 from ops.errors import UserError
 from ops.move.conversation import Broken
-from ops.move.kept import KeptMove, unproven_from
+from ops.move.kept import KeptMove
 from ops.move.live import catching_up, checks, sql
 from ops.move.live.manifest import manifest
 from ops.move.live.pod import volume
 from ops.move.live.source import Source
 from ops.move.live.target import Target
+from ops.move.records import unproven_from
 from tests.unit.test_move_plan import Cluster, pod, side
 
 GIB = 2**30
@@ -328,9 +329,9 @@ def test_a_volume_is_not_pruned_before_its_live_move_is_proven(tmp_path: Path, m
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     kept = KeptMove("m")
     kept.save(state="following", live=True, source={"uid": "u", "stack": "dev"}, target={"stack": "aws"})
-    assert unproven_from("u") == "python -m ops move --from dev --to aws --live"
+    assert (again := unproven_from("u")) and again.command == "python -m ops move --from dev --to aws --live"
     kept.forget()
-    assert unproven_from("u") == ""
+    assert unproven_from("u") is None
 
 
 @pytest.mark.parametrize(

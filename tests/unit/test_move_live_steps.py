@@ -509,3 +509,28 @@ def test_the_commands_for_the_source_are_words_of_a_shell_whatever_the_names_are
         *("-c", 'ALTER DATABASE "o\'clock" ALLOW_CONNECTIONS true'),
         *("-c", 'ALTER DATABASE "a ""b"" $c" ALLOW_CONNECTIONS true'),
     ]
+
+
+def test_what_keeps_it_from_beginning_is_json_for_programs(
+    made: tuple[LiveMove, Ends, Cluster], capsys: pytest.CaptureFixture[str]
+) -> None:
+    move, ends, cluster = made
+    cluster.denied = {"create pods/portforward"}
+    with pytest.raises(UserError, match="nothing was moved"):
+        live_session.run([PostgresqlMove(move)], "follow", "command", as_json=True)
+    (verdict,) = json.loads(capsys.readouterr().out)
+    assert (verdict["verdict"], verdict["move"]) == ("failed", move.id)
+    assert "create pods/portforward" in verdict["reason"]
+    assert not ends.done
+
+
+def test_a_plan_has_bytes_room_and_time(made: tuple[LiveMove, Ends, Cluster]) -> None:
+    move, _, _ = made
+    told = PostgresqlMove(move)
+    assert told.planned()["seconds"] is None, "nobody was asked yet"
+    move.facts = FACTS
+    known = told.planned()
+    assert (known["bytes"], known["targetBytes"]) == (FACTS["bytes"], 6 * 2**30)
+    assert known["seconds"] == round(2 * FACTS["bytes"] / 50e6, 1)
+    said = list(told.foreseen())
+    assert said[1].startswith("  To claim data/data-postgres-0, database-local-path, 6.00 GiB; copied and verified in about ")

@@ -19,7 +19,7 @@ from ops.errors import UserError
 from ops.move import live_session
 from ops.move.claims import ClaimSide
 from ops.move.conversation import Broken
-from ops.move.kept import PROVEN, unproven_from
+from ops.move.kept import PROVEN
 from ops.move.mirror import comparing, switching
 from ops.move.mirror.brokers import Broker, Kafka, Listener
 from ops.move.mirror.pod import ANY_AGE, Compared, Group, Span, Topic
@@ -28,6 +28,7 @@ from ops.move.mirror.run import BEGUN, ENDING, FOLLOWING, MIRRORING, MirrorMove
 from ops.move.mirror.switching import cancel, switch
 from ops.move.mirror.told import KafkaMove
 from ops.move.mirror.wire import Address
+from ops.move.records import unproven_from
 from tests.unit.test_move_plan import DEV, Cluster, claim
 
 COMMAND = "python -m ops move --from dev --to dev --service kafka --live"
@@ -200,7 +201,7 @@ def test_a_whole_move(made: tuple[MirrorMove, Pod]) -> None:
     assert verdict["topics"] == {"a": {"partitions": 2, "records": 10, "targetOnly": 0, "sourceOnly": 0}}
     assert list(verdict["notMirrored"]) == ["my.heartbeats"]
     assert pod.running, "it goes on by itself"
-    assert unproven_from("u1") == "python -m ops move --from dev --to dev --service kafka --live"
+    assert (again := unproven_from("u1")) and again.command == "python -m ops move --from dev --to dev --service kafka --live"
     pod.source.logs["a", 0] = (0, 12)
     verdict = switch(move)
     assert (verdict["verdict"], verdict["records"], verdict["bootstrap"]) == (PROVEN, 12, "new:9092")
@@ -211,7 +212,7 @@ def test_a_whole_move(made: tuple[MirrorMove, Pod]) -> None:
     assert last == [(12, 12, 13), (5, 5, 0)] and pod.spans()[-1][2], "at the end neither side may have more"
     assert pod.done[-3:] == ["stop_mirror", "delete_topics", "remove"]
     assert pod.asked[-2][1] == internal_topics(move.id)
-    assert unproven_from("u1") == ""
+    assert unproven_from("u1") is None
     assert switch(move)["done"] == move.follow()["done"] == "before"
     lines = "\n".join(KafkaMove(move).said("switch", verdict, COMMAND))
     assert "12 records: compared one by one" in lines and "  new:9092" in lines and "gone-0" in lines

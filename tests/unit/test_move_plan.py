@@ -20,8 +20,9 @@ from ops.errors import UserError
 from ops.move import claims, keeper, planning, pods, sizes
 from ops.move.changes import Changes
 from ops.move.claims import ClaimSide
-from ops.move.ends import ClaimEnd
+from ops.move.ends import ClaimEnd, FolderEnd
 from ops.move.kept import KeptMove, move_id, read
+from ops.move.run import VolumeMove
 from ops.settings import load_settings
 from tests.unit.mocked_program import dev_config
 
@@ -201,6 +202,46 @@ def test_what_makes_a_pod_anew_is_what_is_stopped(kind: str, name: str, command:
     said = next(claims.refusals(side(Cluster({"pods": [user]})), writes=False))
     end = f"Stop it first: `kubectl --context storage-tiers-dev -n data {command}" if command else "of Cluster pg. Stop it first there."
     assert said.endswith(end), said
+
+
+def several(cluster: Cluster) -> tuple[planning.Sides, list[VolumeMove]]:
+    """Two volumes of one namespace."""
+    both = [ClaimSide(cast(KubeApi, cluster), DEV, "kafka", number, claim(f"data-kafka-{number}")) for number in (0, 1)]
+    stop = threading.Event()
+    moves = [VolumeMove(each.name, ClaimEnd(each, stop), FolderEnd(Path("/backup") / each.name), stop) for each in both]
+    return [(each, None) for each in both], moves
+
+
+def test_where_sizes_are_enforced_another_size_gives_room_and_elsewhere_the_disk() -> None:
+    stop = threading.Event()
+    made = ClaimEnd(side(Cluster({})), stop)
+    assert made.room == "Sizes aren't enforced there: make room on the disk that volumes of class database-local-path are on."
+    cloud = ClaimSide(cast(KubeApi, Cluster({})), load_settings("aws"), "postgres", 0, claim())
+    assert ClaimEnd(cloud, stop).room == "Make it larger: `services.postgres.size` in Pulumi.aws.yaml, then `pulumi up --stack aws`."
+
+
+def test_missing_rights_are_said_once_for_all_volumes(kept: KeptMove) -> None:
+    """Who lacks the right to list StatefulSets isn't asked for them: the API's word is no list."""
+    cluster = Cluster({})
+    cluster.denied = {"create pods", "list statefulsets"}
+    cluster.refusal = ApiError("the API answered 403", 403, "pods is forbidden")
+    sides, moves = several(cluster)
+    found = planning.problems(sides, moves, verify=False)
+    assert sorted(found) == sorted(each.id for each in moves)
+    assert planning.each_once(found) == [
+        "context 'storage-tiers-dev' lacks rights in namespace data that a move takes: create pods, list statefulsets"
+    ]
+
+
+def test_what_is_in_the_way_of_one_volume_is_no_problem_of_another(kept: KeptMove) -> None:
+    user = pod("x")
+    user["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] = "data-kafka-1"
+    sides, moves = several(Cluster({"pods": [user]}))
+    found = planning.problems(sides, moves, verify=False)
+    assert list(found) == [moves[1].id]
+    assert "is used by pod x" in found[moves[1].id][0]
+    row = planning.unplanned(moves[1])
+    assert (row["source"]["claim"], row["usedBytes"], row["seconds"]) == ("data-kafka-1", None, None)
 
 
 def test_missing_rights_are_listed() -> None:

@@ -670,6 +670,9 @@ def test_usage(source: Path, target: Path) -> None:
     assert found["usedBytes"] == sum(each.st_blocks * 512 for each in inodes.values())
     assert found["apparentBytes"] > found["usedBytes"], "there are holes in it"
     assert not found["empty"] and found["move"] == ""
+    assert (found["leftOut"], used(target)["leftOut"]) == (0, 0)
+    (target / "lost+found/#12").touch()
+    assert used(target)["leftOut"] == 1
     assert used(target)["empty"] and used(target)["freeBytes"] > 0
     (target / ".storage-tiers-move").touch()  # a move that was cut as soon as it began
     assert used(target)["empty"]

@@ -8,17 +8,20 @@ import os
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from ops.errors import UserError
-from ops.move.conversation import Broken
+from ops.move.conversation import Broken, _explained, _Party
 from ops.move.ends import End, FolderEnd
 from ops.move.kept import Entry, read
 from ops.move.planning import planned
+from ops.move.process import Process
 from ops.move.proving import Different
 from ops.move.run import VolumeMove
-from ops.move.session import each_of
+from ops.move.session import describe, each_of
 
 
 @pytest.fixture
@@ -186,6 +189,33 @@ def test_a_plan_says_how_much_and_how_long(source: Path, tmp_path: Path) -> None
     assert not plan["measured"]
 
 
+def test_of_what_is_in_lost_and_found_it_is_said_that_it_stays_there(source: Path, tmp_path: Path) -> None:
+    """What fsck has saved may be somebody's data."""
+    (source / "lost+found").mkdir()
+    assert "lost+found" not in planned(a_move(source, tmp_path / "target"))["caveat"]
+    (source / "lost+found/#12").write_text("saved")
+    (source / "lost+found/#13").write_text("saved")
+    moving = a_move(source, tmp_path / "target")
+    said = planned(moving)["caveat"]
+    assert said.startswith("postgres-0: ")
+    assert said.endswith(
+        "lost+found of the source has 2 entries, which aren't moved: what a check of the file system has found stays there."
+    )
+    assert moving.move()["caveat"] == said
+    assert not (tmp_path / "target/lost+found").exists()
+
+
+def test_a_plan_of_what_is_done_says_so_and_looks_at_nothing(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service may run on the target by now: that isn't `not empty`, and no pod goes there."""
+    moving = a_move(source, tmp_path / "target")
+    verdict = moving.move()
+    (tmp_path / "target/inner/file").write_bytes(b"the service's own")
+    monkeypatch.setattr(VolumeMove, "sizes", lambda *_, **__: pytest.fail("nothing is looked at"))
+    plan = planned(a_move(source, tmp_path / "target"))
+    assert (plan["done"], plan["provenAt"], plan["problem"]) == ("before", verdict["provenAt"], "")
+    assert plan["usedBytes"] == 3_000_000
+
+
 def test_of_a_target_that_got_full_it_is_said_what_to_do(source: Path, tmp_path: Path) -> None:
     def full(_: VolumeMove) -> None:
         raise Broken("a: the target has no room left: No space left on device", [{"event": "failed", "kind": "full", "path": "a"}])
@@ -307,6 +337,41 @@ def test_what_is_new_at_the_source_is_not_blamed_on_the_target(source: Path, tmp
 def test_the_manifest_beside_a_folder_is_for_its_owner_alone(source: Path, tmp_path: Path) -> None:
     a_move(source, tmp_path / "target").move()
     assert (tmp_path / "target.manifest.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_no_more_than_so_many_are_moved_at_a_time(source: Path, tmp_path: Path, parallel: int) -> None:
+    lock, all_there = threading.Lock(), threading.Event()
+    running: list[int] = [0]
+    most: list[int] = []
+
+    def step(_: VolumeMove) -> None:
+        with lock:
+            running[0] += 1
+            most.append(running[0])
+        if running[0] == parallel:
+            all_there.set()
+        assert all_there.wait(30), f"{parallel} at a time"
+        with lock:
+            running[0] -= 1
+
+    moves = [a_move(source, tmp_path / str(number)) for number in range(8)]
+    done, failed = each_of(moves, step, parallel, threading.Event(), lambda: None)
+    assert (len(done), failed, max(most)) == (8, [], parallel)
+
+
+def test_of_many_files_that_failed_all_are_in_json(source: Path, tmp_path: Path) -> None:
+    moving = a_move(source, tmp_path / "target")
+    failures = [{"kind": "unreadable", "path": str(number), "reason": "Input/output error"} for number in range(30)]
+
+    def fails(_: VolumeMove) -> None:
+        party = _Party(cast(Process, SimpleNamespace(name="pod x", status=1)), 0.0, failures=failures)
+        raise _explained([party], [party])
+
+    _, (failed,) = each_of([moving], fails, 1, threading.Event(), lambda: None)
+    assert failed.reason.endswith("9: Input/output error; and 20 more")
+    assert failed.hint == "The source is as it was. Once that is put right, run the same command again: it goes on."
+    assert describe(failed)["problems"] == [f"{number}: Input/output error" for number in range(30)]
 
 
 def test_a_fault_of_this_machine_is_one_failure_among_moves(source: Path, tmp_path: Path) -> None:

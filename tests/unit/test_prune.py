@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -126,8 +128,40 @@ def test_what_a_move_copies_is_kept_until_the_move_is_proven(
     )
     with pytest.raises(UserError) as refused:
         not_being_moved([moved, other], named=True)
-    assert refused.value.message.endswith(f"so none is:\n  pv1 is what a move copies that isn't proven yet: `{command}` ends it")
+    assert refused.value.message.endswith(f"so none is:\n  pv1 is what a move copies that isn't proven yet: `{command}`")
+    assert "(`python -m ops volumes adopt --stack dev`, `pulumi up --stack dev`)" in refused.value.hint
     assert not_being_moved([moved, other], named=False) == [other]
     assert "Kept: pv1 is what a move copies" in capsys.readouterr().out
     kept.save(state="proven")
     assert not_being_moved([moved, other], named=True) == [moved, other]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files in another user's home")
+def test_what_root_keeps_of_a_move_is_the_home_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sudo -E` keeps HOME: without sudo, a prune has to see which volumes are being moved."""
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 1234, 1235)
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    kept = KeptMove("a1")
+    with kept.alone():
+        kept.save(state="begun")
+    assert {(each.stat().st_uid, each.stat().st_gid) for each in home.rglob("*")} == {(1234, 1235)}
+    with kept.alone():
+        kept.save(state="proven")
+    assert {each.stat().st_uid for each in home.rglob("*")} == {1234}
+    assert tmp_path.stat().st_uid == 0
+
+
+def test_nothing_is_pruned_while_what_is_kept_of_a_move_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be about that very volume: after a move by root, or a disk that was full."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    record = tmp_path / "storage-tiers/moves/a1/move.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{")
+    with pytest.raises(UserError, match=f"^{record} can't be read by this user") as refused:
+        not_being_moved([volume("pv1", marks=stamp())], named=False)
+    assert "sudo chown -R " in refused.value.hint and str(record.parent) in refused.value.hint
+    shutil.rmtree(record.parent)
+    (tmp_path / "storage-tiers/moves/a2").mkdir()  # a run that ended before it kept anything
+    assert not_being_moved([volume("pv1", marks=stamp())], named=False)

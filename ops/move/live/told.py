@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ops.console import duration
+from ops.move.afterwards import letting_go
 from ops.move.live import checks
 from ops.move.live.calling_off import cancel, way_back
 from ops.move.live.run import BEGUN, CLOSING, FOLLOWING, PROMOTED, PROMOTING, LiveMove
 from ops.move.live.switching import switch
+from ops.move.sizes import ASSUMED, seconds_for
 from ops.volumes.listing import readable
 
 
@@ -33,13 +35,17 @@ class PostgresqlMove:
         """What is known of it, for programs."""
         facts = self.move.facts
         known = {"version": facts.get("version"), "bytes": facts.get("bytes"), "state": self.move.state}
-        return {"move": self.move.id, "volume": self.title, **known}
+        seconds = round(seconds_for(facts["bytes"], ASSUMED), 1) if "bytes" in facts else None
+        return {"move": self.move.id, "volume": self.title, **known, "targetBytes": self.move.target_side.size, "seconds": seconds}
 
     def foreseen(self) -> Iterator[str]:
         """The same for people, once there is no problem."""
         facts = self.move.facts
         version = f"{facts['version'] // 10000}.{facts['version'] % 10000}"
         yield f"{self.title}: PostgreSQL {version}, {readable(facts['bytes'])}, in pod {self.move.source.pod}"
+        side = self.move.target_side
+        where = f"claim {side.settings.namespace.name}/{side.name}, {side.storage_class}, {readable(side.size)}"
+        yield f"  To {where}; copied and verified in about {duration(seconds_for(facts['bytes'], ASSUMED))}, at {ASSUMED:.0f} MB/s"
         for warning in checks.warnings(facts):
             yield f"  {warning}"
         yield "  Without --plan a standby is made on the target, and the source goes on."
@@ -102,3 +108,4 @@ class PostgresqlMove:
             yield f"  {line}"
         for each in verdict.get("left", []):
             yield f"Left at the source: {each}"
+        yield from letting_go(self.move.source_side.api, self.move.source_side.settings)

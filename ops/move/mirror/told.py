@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ops.move.afterwards import letting_go
 from ops.move.mirror import checks
 from ops.move.mirror.run import BEGUN, CANCELLING, ENDING, FOLLOWING, MIRRORING, MirrorMove
 from ops.move.mirror.switching import cancel, switch
-from ops.move.planning import letting_go
 
 _NAMED = 10  # of many
 
@@ -115,7 +115,8 @@ class KafkaMove:
         yield f"Send consumers, then producers, to the brokers of stack {target['stack']} (bootstrap.servers):"
         yield f"  {verdict['bootstrap']}"
         yield "The source is whole, and nothing was written to it. Whatever is still written there doesn't come along any more."
-        yield from letting_go(verdict["source"]["stack"])
+        source = self.move.sources[0]
+        yield from letting_go(source.api, source.settings)
 
 
 def _deleted(verdict: dict[str, Any]) -> Iterator[str]:

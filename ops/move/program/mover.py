@@ -22,7 +22,7 @@ if __name__ == "__main__" and not __package__:  # started as a file: its folder 
 
 from .committer import of_target, sync_folders
 from .journal import Journal, marked, others
-from .nodes import MARKER, at, describe, named, of_source, sizes, value_of, walk
+from .nodes import MARKER, at, describe, left_out, named, of_source, sizes, value_of, walk
 from .reading import Reading, ahead
 from .receiver import Receiver
 from .sender import Sender
@@ -95,6 +95,7 @@ def usage(root: bytes, voice: Voice, _move: str) -> dict[str, Any]:
         "freeInodes": space.f_favail,
         "empty": not move and not others(root),
         "move": move or "",
+        "leftOut": left_out(root),
     }
     write_all(1, json.dumps(found).encode() + b"\n")
     return {}

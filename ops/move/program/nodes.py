@@ -94,6 +94,17 @@ def walk(root: bytes, failed: Callable[[Failed], None], *, foreign: bool = False
         pending.extend(reversed(below))
 
 
+def left_out(root: bytes) -> int:
+    """How many things are in `lost+found`, which a move leaves where they are."""
+    where = at(root, LOST_FOUND)
+    try:
+        return len(os.listdir(where))
+    except FileNotFoundError:
+        return 0
+    except NotADirectoryError:
+        return 1  # somebody has given this name to a file
+
+
 def sizes(root: bytes) -> Iterator[int]:
     """The size of each file in a folder, in bytes; of one with more names, once."""
     found = walk(root, lambda _: None)  # what can't be read is said when it is read

@@ -1,0 +1,50 @@
+"""What is kept of all moves on this machine: which volumes they are about, and which are proven."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from components import moves
+from components.moves import PROVEN, RECORD, Unproven
+from ops.errors import UserError
+
+
+def all_records() -> Iterator[dict[str, Any]]:
+    """What is known of each move, but for those that can't be read."""
+    return (record for _, record in moves.records() if record is not None)
+
+
+def _all_readable() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folder of each move, and what is known of it. Raises UserError: none may be left out."""
+    for folder, record in moves.records():
+        if record is None:
+            raise UserError(
+                f"{folder / RECORD} can't be read by this user: which volume that move is about isn't known.",
+                f"Where another user has made it (sudo): `sudo chown -R {os.environ.get('USER', 'USER')} {shlex.quote(str(folder))}`. "
+                "A move that nobody wants any more is forgotten by removing its folder.",
+            )
+        yield folder, record
+
+
+def unproven_from(claim: str) -> Unproven | None:
+    """A move out of the claim with this UID that has begun on this machine and isn't proven.
+
+    Raises UserError where that can't be known.
+    """
+    found = (moves.unproven(folder, record, claim) for folder, record in _all_readable())
+    return next((each for each in found if each), None)
+
+
+def proven_sources() -> set[str]:
+    """The UIDs of claims of which a move of this machine has proven a copy. Raises UserError."""
+    found: set[str] = set()
+    for _, record in _all_readable():
+        with suppress(KeyError, TypeError, AttributeError):
+            if record["state"] == PROVEN:
+                found |= moves.claims_of(record["source"])
+    return found
