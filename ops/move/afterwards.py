@@ -44,13 +44,13 @@ def after_the_copy(sides: Sides, verdicts: Sequence[Mapping[str, Any]]) -> Itera
         return
     yield from _starting(sides, left)
     if source:
-        yield from _gone(source.settings, left)
+        yield from _gone(source.api.context, source.settings, left)
 
 
 def letting_go(api: KubeApi, source: Settings) -> Iterator[str]:
     """How the old stack goes, or what keeps it from that."""
     try:
-        yield from _gone(source, unproven(api, source))
+        yield from _gone(api.context, source, unproven(api, source))
     except (ApiError, UserError) as problem:
         yield f"What else stack {source.stack} has that isn't moved could not be looked at: {problem}"
 
@@ -88,11 +88,16 @@ def _starting(sides: Sides, left: Sequence[tuple[str, int]]) -> Iterator[str]:
         yield f"  kubectl {where} scale statefulset {name} --replicas={replicas}"
 
 
-def _gone(source: Settings, left: Sequence[tuple[str, int]]) -> Iterator[str]:
+def _gone(context: str, source: Settings, left: Sequence[tuple[str, int]]) -> Iterator[str]:
     if left:
         names = ", ".join(f"{service}-{ordinal}" for service, ordinal in left)
         yield f"Stack {source.stack} isn't to be let go of yet: of {names} no move on this machine is proven."
         return
     yield f"Later, when nobody wants stack {source.stack} back (its volumes are retained until they are pruned):"
+    if source.protect:
+        yield f"  pulumi config set --stack {source.stack} storage-tiers:protect false && pulumi up --stack {source.stack}"
+    # Without replicas they use no claim, but a namespace of the stack's own would take them along.
+    sets = " ".join(source.services)
+    yield f"  kubectl --context {context} -n {source.namespace.name} delete statefulset {sets} --ignore-not-found"
     yield f"  pulumi destroy --stack {source.stack}"
     yield f"  python -m ops volumes prune --stack {source.stack}"

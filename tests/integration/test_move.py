@@ -218,10 +218,13 @@ def test_to_a_folder_and_back(stacks: Stacks, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_old_stack_goes_once_all_is_proven(stacks: Stacks) -> None:
+def test_the_old_stack_goes_once_all_is_proven(stacks: Stacks, api: client.ApiClient, access: Access) -> None:
     """By the page's commands, and not before. The last one of this file: its stack is gone then."""
     destroy, prune = re.findall(r"^ *\$ ((?:pulumi destroy|python -m ops volumes prune) --stack dev)$", PAGE, re.MULTILINE)
     (verify,) = re.findall(r"^ *\$ (python -m ops move --from dev --to aws --verify)$", PAGE, re.MULTILINE)
+    (first,) = re.findall(r"^ *\$ (kubectl .* delete statefulset .*)$", PAGE, re.MULTILINE)
+    sets = StatefulSets(client.AppsV1Api(api), stacks.core, stacks.busybox)
+    sets.make(SOURCE, replicas=0)
     before = show(stacks.source)
     volume = stacks.core.read_namespaced_persistent_volume_claim(CLAIM, SOURCE).spec.volume_name
     process = stacks.begin()
@@ -236,7 +239,12 @@ def test_the_old_stack_goes_once_all_is_proven(stacks: Stacks) -> None:
     commands = set(re.findall(rf"{CLAIM}: `(.*?)`", said))
     assert commands == {"python -m ops move --from dev --to aws --service postgres --ordinal 0"}
     done = stacks.shell(commands.pop())
-    assert [line.strip() for line in done.splitlines()[-2:]] == [destroy, prune]
+    delete, *said_too = (line.strip() for line in done.splitlines()[-3:])
+    assert said_too == [destroy, prune]
+    shown = first.replace("storage-tiers-dev", access.context).replace("postgres kafka", "postgres")  # this stack's services
+    assert delete == shown
+    stacks.shell(delete)
+    eventually(lambda: not sets.apps.list_namespaced_stateful_set(SOURCE).items, "it is gone", 30)
     stacks.shell(f"{destroy} --yes --skip-preview")
     assert "Everything is as it was moved." in stacks.shell(verify), "its source isn't needed"
     assert volume in stacks.shell(prune)

@@ -23,6 +23,7 @@ RUN_BY = {
     f"{_OPS} --plan": _WALK,
     _OPS: _WALK,
     f"{_OPS} --verify": _WALK,
+    "kubectl --context storage-tiers-dev -n data delete statefulset postgres kafka --ignore-not-found": _GONE,
     "pulumi destroy --stack dev": _GONE,
     "python -m ops volumes prune --stack dev": _GONE,
     "sudo -E .venv/bin/python -m ops move --from dev --to-folder /backup": _FOLDER,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +19,11 @@ from tests.unit.test_move_plan import DEV, Cluster, claim
 
 NAMES = [("postgres", 0), ("kafka", 0), ("kafka", 1), ("kafka", 2)]
 PROVEN_NOW: list[dict[str, Any]] = [{"verdict": "proven"}]
-GO = ["  pulumi destroy --stack dev", "  python -m ops volumes prune --stack dev"]
+GO = [
+    "  kubectl --context storage-tiers-dev -n data delete statefulset postgres kafka --ignore-not-found",
+    "  pulumi destroy --stack dev",
+    "  python -m ops volumes prune --stack dev",
+]
 
 
 @pytest.fixture
@@ -43,8 +48,15 @@ def test_the_old_stack_may_go_once_all_that_it_has_is_proven(cluster: Cluster) -
     said = list(afterwards.after_the_copy(sides(cluster), PROVEN_NOW))
     assert said[0] == "Both sides are whole: the source is as it was."
     assert "  kubectl --context storage-tiers-dev -n data scale statefulset kafka --replicas=3" in said
-    assert said[-2:] == GO
-    assert said[-3] == "Later, when nobody wants stack dev back (its volumes are retained until they are pruned):"
+    assert said[-3:] == GO
+    assert said[-4] == "Later, when nobody wants stack dev back (its volumes are retained until they are pruned):"
+
+
+def test_a_stack_that_is_protected_is_told_how_that_ends(cluster: Cluster) -> None:
+    proven("postgres-0", "kafka-0", "kafka-1", "kafka-2")
+    protected = dataclasses.replace(DEV, protect=True)
+    said = list(afterwards.letting_go(cast(KubeApi, cluster), protected))
+    assert said[1:] == ["  pulumi config set --stack dev storage-tiers:protect false && pulumi up --stack dev", *GO]
 
 
 @pytest.mark.parametrize("state", ["begun", "compared", "following"])
