@@ -106,12 +106,12 @@ class VolumeMove:
 
     def _move(self) -> dict[str, Any]:
         began = time.monotonic()
-        self.kept.save(state="begun", source=self.source.described, target=self.target.described)
         self.progress.begin("starting")
         self.source.open(self.id, "source", writes=False)
         self.target.open(self.id, "target", writes=True)
         self._check_ends()
         self._check_room()
+        self.kept.save(state="begun", source=self.source.described, target=self.target.described)
         copied = time.monotonic()
         sent = self._copy()
         copied = time.monotonic() - copied
