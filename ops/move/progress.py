@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from ops.move.conversation import Event
 
+FAILED = "failed"  # the last phase of a move that didn't come to its end, while others go on
+
 
 @dataclass
 class Progress:

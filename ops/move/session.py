@@ -14,6 +14,7 @@ from components.kube.errors import ApiError
 from ops.errors import UserError
 from ops.kube import explained
 from ops.move.conversation import Broken, Stalled, words
+from ops.move.progress import FAILED
 from ops.move.run import VolumeMove
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ def each_of(
                         done[move.id] = future.result()
                     except (UserError, Broken, ApiError, NotProven, OSError) as problem:
                         failed.append(_failure(move, problem))
+                        move.progress.begin(FAILED)
                 look()
         except KeyboardInterrupt:
             with undisturbed():

@@ -11,6 +11,7 @@ import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from ops.console import console, duration, errors, say
+from ops.move.progress import FAILED
 from ops.move.progress import Progress as HowFar
 from ops.move.run import VolumeMove
 from ops.volumes.listing import readable
@@ -46,7 +47,8 @@ def shown(moves: Sequence[VolumeMove], *, as_json: bool) -> Iterator[Callable[[]
                         bars.remove_task(tasks[move.id])
                     tasks[move.id] = bars.add_task(text, total=now.of_bytes or None)
                     phases[move.id] = now.phase
-                bars.update(tasks[move.id], completed=now.bytes, total=now.of_bytes or None)
+                total = 0 if now.phase == FAILED else now.of_bytes or None  # without one the bar is as if it were at work
+                bars.update(tasks[move.id], completed=now.bytes, total=total)
 
         yield look
 

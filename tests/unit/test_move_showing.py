@@ -12,8 +12,10 @@ import pytest
 from rich.console import Console
 
 from ops.move import showing
+from ops.move.conversation import Broken
 from ops.move.ends import FolderEnd
 from ops.move.run import VolumeMove
+from ops.move.session import each_of
 
 
 @pytest.fixture
@@ -47,6 +49,17 @@ def test_a_terminal_has_a_bar_with_bytes_rate_and_time_left(move: VolumeMove, mo
     assert "60.0/90.0 MiB" in last
     assert "/s" in last
     assert "0:0" in last, "the time that is left"
+
+
+def test_one_that_has_failed_is_told_while_others_go_on(move: VolumeMove, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was wrong is said at the end: that may be hours later."""
+
+    def fails(_: VolumeMove) -> None:
+        raise Broken("pod x is gone")
+
+    with showing.shown([move], as_json=True) as look:
+        each_of([move], fails, 1, threading.Event(), look)
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["phase"] == "failed"
 
 
 def test_programs_read_lines_of_json(move: VolumeMove, capsys: pytest.CaptureFixture[str]) -> None:
