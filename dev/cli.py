@@ -27,8 +27,9 @@ from review import preview
 def cli(context: click.Context) -> None:
     """Everything that a development machine needs for storage-tiers.
 
-    \b First time:  python -m dev up       (the same as `make up`) Afterwards:  . .dev/env
-    (then plain `pulumi` and `kubectl` act on this clone's stack)
+    \b
+    First time:  python -m dev up   (the same as `make up`)
+    Afterwards:  . .dev/env         (then plain `pulumi` and `kubectl` act on this clone's stack)
     """
     context.obj = DevMachine()  # for the commands of ops: the same ones, on this clone's cluster
 

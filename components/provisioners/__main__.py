@@ -35,7 +35,7 @@ class _SizeType(click.ParamType[Size]):
             self.fail(f"{problem.text}: {problem.rule}. Works: {problem.works}", param, ctx)
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """What the provisioners of this project know, for StorageClasses of any origin."""
 

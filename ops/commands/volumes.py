@@ -49,6 +49,13 @@ def volumes(context: click.Context, machine: Machine, stack: str, as_json: bool)
             show(found, as_json, machine.way_to_adopt(stack))
 
 
+def _an_age(_: click.Context, __: click.Parameter, given: str | None) -> str | None:
+    """The text as it is, refused before a cluster is asked for anything."""
+    if given is not None:
+        prune.parse_age(given)
+    return given
+
+
 inner_stack_option = click.option("--stack", callback=_inner_stack, help="Which stack: Pulumi.<stack>.yaml.  [default: dev]")
 
 
@@ -77,7 +84,7 @@ def adopt_command(machine: Machine, stack: str, saved: Path | None, snapshot: st
 @volumes.command("prune")
 @click.argument("names", nargs=-1)
 @inner_stack_option
-@click.option("--older-than", help="All that have been Released for longer than this: 30d, 12h, 45m or 2w.")
+@click.option("--older-than", callback=_an_age, help="All that have been Released for longer than this: 30d, 12h, 45m or 2w.")
 @yes_option
 @pass_machine
 def prune_command(machine: Machine, names: tuple[str, ...], stack: str, older_than: str | None, yes: bool) -> None:

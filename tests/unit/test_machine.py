@@ -80,6 +80,13 @@ def test_which_stack_and_how(noted: Noted, arguments: list[str], asked: list[Any
     assert noted.asked == asked
 
 
+@pytest.mark.parametrize("age", ["3x", ""])
+def test_an_age_is_refused_before_a_cluster_is_asked(noted: Noted, age: str) -> None:
+    with pytest.raises(UserError, match="an age is a whole number"):
+        CliRunner().invoke(ops_cli.cli, ["volumes", "prune", "--older-than", age], obj=noted, catch_exceptions=False)
+    assert not noted.asked
+
+
 @pytest.mark.parametrize("stack", ["dev", "mine"])
 def test_on_a_development_machine(noted: Noted, stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DevMachine, "volumes", lambda _, *given, **how: noted.volumes(*given, **how))
