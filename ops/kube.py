@@ -56,4 +56,4 @@ def _no_way(problem: str, hint: str) -> UserError:
 
 
 def _other_file(context: str) -> str:
-    return f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`)."
+    return f"Set KUBECONFIG to a file with the context {context!r} (the dev cluster's: `make up`, then `. .dev/env`)."

@@ -62,7 +62,7 @@ def no_way(context: str, reason: object) -> NotProven:
     """The kubeconfig doesn't lead to the API."""
     return NotProven(
         f"the cluster can't be reached: {reason}",
-        f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`).",
+        f"Set KUBECONFIG to a file with the context {context!r} (the dev cluster's: `make up`, then `. .dev/env`).",
     )
 
 

@@ -84,7 +84,7 @@ def open_api(context: str, instance: str) -> KubeApi:
     if problem:
         raise Refusal(
             f"the cluster can't be looked at: {problem}.\n"
-            f"Set KUBECONFIG to a file with the context {context!r} (in this project's folder: `. .dev/env`).{renamed}"
+            f"Set KUBECONFIG to a file with the context {context!r} (the dev cluster's: `make up`, then `. .dev/env`).{renamed}"
         )
     return KubeApi(kubeconfig, context, timeout=TIMEOUT)
 

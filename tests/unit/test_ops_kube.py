@@ -30,7 +30,7 @@ def test_a_context_that_is_not_there(tmp_path: Path) -> None:
     file = tmp_path / "config"
     with pytest.raises(UserError) as refused:
         open_api("mine", str(file))
-    hint = "Set KUBECONFIG to a file with the context 'mine' (in this project's folder: `. .dev/env`)."
+    hint = "Set KUBECONFIG to a file with the context 'mine' (the dev cluster's: `make up`, then `. .dev/env`)."
     assert str(refused.value) == f"the cluster can't be reached: no context 'mine' in {file}.\n{hint}"
     file.write_text("[")
     with pytest.raises(UserError, match=r"can't be reached: .* can't be read \(ParserError"):
