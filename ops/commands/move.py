@@ -177,14 +177,16 @@ def _show_plan(moves: Sequence[Any], plans: Sequence[dict[str, Any]], problems: 
         for each in plans:
             room = readable(each["freeBytes"]) if each["freeBytes"] is not None else "–"
             time = f"{duration(each['seconds'])}{'' if each['measured'] else ' at 50 MB/s'}"
-            shown.add_row(each["volume"], readable(each["usedBytes"]), str(each["files"]), room, time)
+            shown.add_row(each["volume"], readable(each["usedBytes"]), str(each["files"]), room, "done" if "done" in each else time)
         console.print(shown)
     else:
         for each in moves:
             say(f"  {each.title}")
+    for each in [each for each in plans if "done" in each]:
+        say(f"{each['volume']} was moved before ({each['done']}): nothing would be done.")
     _show_caveats(plans)
     for problem in problems:
         errors.print("[red]error:[/] ", end="")
         errors.print(problem, markup=False)
-    if not problems:
+    if not problems and not all("done" in each for each in plans):
         say("Nothing was moved. Without --plan it is.")

@@ -114,6 +114,7 @@ def refuse(problems: Sequence[str]) -> None:
 def planned(move: VolumeMove) -> dict[str, Any]:
     """What a move would do: bytes, free bytes, time. Raises as VolumeMove.sizes does.
 
+    Of a move that is proven already nothing would be: `done` has when it was proven.
     A target claim without a volume gets none: its size is what it asks for.
     """
     target = move.target
@@ -123,7 +124,8 @@ def planned(move: VolumeMove) -> dict[str, Any]:
     if room is None:
         assert isinstance(target, ClaimEnd), "a folder is looked at"
         room = {"freeBytes": target.side.size, "usedBytes": 0, "inodes": 0, "empty": True, "move": ""}
-    refusal = move.refusal(used, room)
+    done = move.done
+    refusal = None if done else move.refusal(used, room)
     return {
         "move": move.id,
         "volume": move.title,
@@ -134,6 +136,7 @@ def planned(move: VolumeMove) -> dict[str, Any]:
         "freeBytes": room["freeBytes"],
         "seconds": round(sizes.seconds_for(used["usedBytes"], rate or sizes.ASSUMED), 1),
         "measured": rate is not None,
+        **({"done": done["provenAt"]} if done else {}),
         **({"caveat": move.source.caveat} if move.source.caveat else {}),
         "problem": f"{refusal.message} {refusal.hint}" if refusal else "",
     }
