@@ -16,6 +16,9 @@ from ops.interruption import INTERRUPTED, MESSAGE, ignore, raise_again
 DEFAULT_STACK = "dev"
 stack_option = click.option("--stack", default=DEFAULT_STACK, show_default=True, help="Which stack: Pulumi.<stack>.yaml.")
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+_UNANSWERED = UserError(
+    "the question has no answer: standard input is at its end. Nothing was deleted.", "Answer it at a terminal, or give --yes."
+)
 
 
 def option_of(stack: str) -> str:
@@ -59,8 +62,12 @@ def run(command: click.Command, name: str, *foreseen: type[Exception]) -> NoRetu
     except click.ClickException as problem:
         problem.show()
         status = problem.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        status = INTERRUPTED
+    except (KeyboardInterrupt, click.Abort) as ended:
+        # click's confirm makes an Abort of Ctrl-C, and of a standard input that has no answer.
+        unanswered = isinstance(ended.__context__, EOFError)
+        if unanswered:
+            console.print()  # the question's line
+        status = _show(_UNANSWERED) if unanswered else INTERRUPTED
     except RuntimeError as problem:
         # Before Python 3.12: Ctrl-C has come while a module that is loaded late made its classes.
         if not isinstance(problem.__cause__, KeyboardInterrupt):

@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from components.kube.errors import ApiError
 from components.provisioners import SNAPSHOT_API
+from ops.command_line import option_of
 from ops.errors import UserError
 from ops.snapshots.sets import SnapshotSet, find_sets, set_called
 from ops.volumes.stack_volumes import ObservedVolumes, StackVolumes
@@ -44,6 +45,8 @@ def refuse_without_driver(stack: StackVolumes, services: list[str], seen: Observ
             hint.append(f"  sudo cp -a {volume.location.path} {folder}/{service}-{wanted.ordinal}-copy   # on node {volume.node or '?'}")
     if len(hint) == 3:
         hint = [f"No claim of {service} has a volume yet: there is nothing to copy. docs/snapshots.md says how it is done."]
+    if len(services) > 1:
+        hint.append(f"For {', '.join(services[1:])}: `python -m ops snapshot --service {services[1]}{option_of(stack.settings.stack)}`")
     raise UserError("\n".join(lines), "\n".join(hint))
 
 

@@ -44,3 +44,14 @@ def test_an_error_of_the_machine_ends_it_as_a_users_does(error: str) -> None:
 
 def test_any_other_error_is_a_fault_of_this_code() -> None:
     assert "Traceback" in run("ValueError").stderr
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_question_without_an_answer_is_no_interruption(interrupted: bool) -> None:
+    ask = "signal.raise_signal(signal.SIGINT)" if interrupted else "click.confirm('Delete it?')"
+    code = f"import click, signal\nfrom ops import command_line\n@click.command()\ndef main(): {ask}\ncommand_line.run(main, 'thing')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert done.returncode == (130 if interrupted else 1)
+    assert ("Interrupted" in done.stderr) == interrupted
+    assert ("give --yes" in done.stderr) != interrupted
+    assert "Traceback" not in done.stderr

@@ -49,6 +49,8 @@ def test_it_is_proven_once_and_can_be_verified(source: Path, tmp_path: Path) -> 
     assert sorted(each.name for each in (tmp_path / "target").iterdir()) == ["inner", "link", "linked"], "no marker is left"
     assert read(tmp_path / "target.manifest.jsonl") == read(moving.kept.manifest)
     assert moving.move()["done"] == "before"
+    plan = planned(moving)
+    assert (plan["done"], plan["provenAt"], plan["problem"]) == ("before", verdict["provenAt"], ""), "a plan says what the move does"
     assert moving.verify()["verifiedAt"]
 
 

@@ -829,3 +829,6 @@ def test_local_path_has_none_and_the_commands_copy_what_is_there() -> None:
         "  kubectl -n data wait --for=delete pod/kafka-0 pod/kafka-1 pod/kafka-2 --timeout=180s",
         "  sudo cp -a /volumes/pv1 /volumes/kafka-1-copy   # on node here",
     ]
+    with pytest.raises(UserError) as raised:
+        refuse_without_driver(volumes, ["kafka", "postgres"], volumes.look())
+    assert str(raised.value).splitlines()[-1].startswith("For postgres: `python -m ops snapshot --service postgres")
