@@ -21,7 +21,7 @@ def too_small(used: Mapping[str, Any], room: Mapping[str, Any]) -> str:
 
     What a part of the same move holds already counts as room.
     """
-    wanted = used["usedBytes"] + max(_LEAST_SPARE, used["usedBytes"] // _SPARE)
+    wanted = with_spare(used["usedBytes"])
     there = room["freeBytes"] + (room["usedBytes"] if room.get("move") else 0)
     if wanted > there:
         return (
@@ -31,6 +31,11 @@ def too_small(used: Mapping[str, Any], room: Mapping[str, Any]) -> str:
     if inodes and used["inodes"] > inodes + (room["inodes"] if room.get("move") else 0):
         return f"has too few inodes: the source has {used['inodes']} entries, and {inodes} inodes are free"
     return ""
+
+
+def with_spare(size: int) -> int:
+    """The bytes that a file system takes for so many of another one's."""
+    return size + max(_LEAST_SPARE, size // _SPARE)
 
 
 def left_out(used: Mapping[str, Any]) -> str:

@@ -233,6 +233,8 @@ def test_a_producer_writes_until_the_switch_and_every_record_is_there(stacks: St
     assert shown == run, "what the page shows is what is run here"
     stacks.write(2)
     assert stacks.ledger("commit", SOURCE, GROUP, "700") == 700
+    (plan,) = json.loads(stacks.done("--plan", "--json"))["moves"]
+    assert 700 * 10 < plan["bytes"] < plan["targetBytes"] and plan["copies"] == 1, plan
     said = stacks.done("--plan")
     assert "Topics: ledger (1)" in said and f"at the switch: {GROUP}" in said and "Nothing was moved." in said
     refused = stacks.move("--switch")

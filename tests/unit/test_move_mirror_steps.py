@@ -29,6 +29,7 @@ from ops.move.mirror.switching import cancel, switch
 from ops.move.mirror.told import KafkaMove
 from ops.move.mirror.wire import Address
 from ops.move.records import unproven_from
+from ops.settings import load_settings
 from tests.unit.test_move_plan import DEV, Cluster, claim
 
 COMMAND = "python -m ops move --from dev --to dev --service kafka --live"
@@ -43,12 +44,16 @@ class FakeKafka(Kafka):
         self.logs: dict[tuple[str, int], tuple[int, int]] = {}
         self.open: dict[tuple[str, int], int] = {}  # where a transaction begins
         self.lacking: dict[tuple[str, int], int] = {}  # records that not all replicas have
+        self.bytes: dict[tuple[str, int], list[int]] = {}
 
     def topics(self) -> Mapping[str, Mapping[int, int]]:
         found: dict[str, dict[int, int]] = {}
         for topic, number in self.logs:
             found.setdefault(topic, {})[number] = 1
         return found
+
+    def sizes(self) -> dict[tuple[str, int], list[int]]:
+        return self.bytes
 
     def groups(self) -> dict[str, str]:
         return {"g": "consumer", "s": "share"}
@@ -216,6 +221,39 @@ def test_a_whole_move(made: tuple[MirrorMove, Pod]) -> None:
     assert switch(move)["done"] == move.follow()["done"] == "before"
     lines = "\n".join(KafkaMove(move).said("switch", verdict, COMMAND))
     assert "12 records: compared one by one" in lines and "  new:9092" in lines and "gone-0" in lines
+
+
+def test_what_does_not_fit_onto_the_claims_is_refused_before_anything_is_made(made: tuple[MirrorMove, Pod]) -> None:
+    """What comes along, as often as it is copied, with what is there already."""
+    move, pod = made
+    room = 6 * 2**30
+    pod.source.bytes = {("a", 0): [room // 2, room // 2 + 5], ("a", 1): [room // 2], ("__consumer_offsets", 0): [room]}
+    assert move.problems() == [], "where no sizes are enforced a volume has the room of its node's disk"
+    side = pod.target.brokers[0].side
+    enforced = replace(side, settings=load_settings("aws"))
+    pod.target.brokers = [replace(pod.target.brokers[0], side=enforced)]
+    (problem,) = move.problems()
+    assert "are too small: what comes along has 6.00 GiB, with 1 of each partition 6.00 GiB" in problem and "`services.kafka.size` in Pulumi." in problem
+    pod.source.bytes = {("a", 0): [room // 2], ("a", 1): [1]}
+    assert move.problems() == []
+    pod.target.bytes = {("other", 0): [room // 2]}
+    assert "of which 3.00 GiB are used" in "".join(move.problems())
+    with pytest.raises(UserError, match="are too small"):
+        move.follow()
+    assert pod.done[-1] == "remove" and "mirror" not in pod.done
+
+
+def test_a_plan_says_how_much_comes_along_and_how_long_it_takes(made: tuple[MirrorMove, Pod]) -> None:
+    move, pod = made
+    told = KafkaMove(move)
+    assert told.problems() == []
+    assert "How large they are the brokers don't tell; the claims of the new ones have 6.00 GiB in all" in "\n".join(told.foreseen())
+    pod.source.bytes = {("a", 0): [50 * 10**6, 10], ("a", 1): [50 * 10**6], ("my.heartbeats", 0): [10**9]}
+    assert told.problems() == []
+    said = "\n".join(told.foreseen())
+    assert "95.4 MiB for each copy (1 of each partition), to claims of 6.00 GiB in all; copied and compared in about 4" in said
+    planned = told.planned()
+    assert (planned["bytes"], planned["copies"], planned["targetBytes"], planned["seconds"]) == (10**8, 1, 6 * 2**30, 4.0)
 
 
 def test_retention_at_the_target_is_told_to_the_comparison(made: tuple[MirrorMove, Pod], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,11 @@ OFFSETS = (
     "00000000 0000 ffffffffffffffff 0000000000000000 0012 5f5f636f6e73756d65725f6f666673657473 00000001 00000000 0000 ffffffffffffffff "
     "0000000000000005 0003 6e6978 00000001 00000000 0003 ffffffffffffffff ffffffffffffffff",
 )
+# By hand, after the schema: a directory that can't be read, and one with two partitions.
+SIZES = (
+    f"00000020 0023 0001 00000001 {CLIENT} ffffffff",
+    "0000005d000000010000000000000002003800052f676f6e65000000000000000b2f646174612f6b61666b61000000010001610000000200000000000000000000000000000000000000000000000001000000000000004b000000000000000000",
+)
 ASKED = [("a", 0), ("a", 1), ("__consumer_offsets", 0), ("nix", 0)]
 
 
@@ -92,6 +97,7 @@ def answering(joined: Joined, answer: bytes) -> list[bytes]:
             wire.Metadata("9Yv0lGn1Q5mJw3H8d2kXTA", {0: Address("127.0.0.1", 49092)}, {"a": {0: 1, 1: 1}, "__consumer_offsets": {0: 1}}),
         ),
         (GROUPS, wire.groups, {"g": "consumer"}),
+        (SIZES, wire.sizes, {("a", 0): 0, ("a", 1): 75}),
         # An error, here UNKNOWN_TOPIC_OR_PARTITION, is no offset.
         (
             OFFSETS,

@@ -108,6 +108,14 @@ class Kafka:
             found |= {one: max(end, found.get(one, 0)) for one, end in said.items()}
         return found
 
+    def sizes(self) -> dict[Partition, list[int]]:
+        """The bytes of each copy of a partition; none where brokers don't tell. Raises Broken."""
+        found: dict[Partition, list[int]] = {}
+        for each in self.brokers:
+            for one, size in self._ask(each, wire.sizes).items():
+                found.setdefault(one, []).append(size)
+        return found
+
     def _offsets(self, partitions: list[Partition], **which: Any) -> dict[Partition, int]:  # noqa: ANN401 - as wire.offsets has them
         found: dict[Partition, int] = {}
         for each in self.brokers:  # each answers for what it leads

@@ -8,7 +8,9 @@ from typing import Any
 from ops.move import pods
 from ops.move.claims import ClaimSide
 from ops.move.mirror.brokers import Kafka, Partition
-from ops.move.mirror.topics import STAYS, mirrored, not_mirrored
+from ops.move.mirror.topics import STAYS, copies, mirrored, not_mirrored
+from ops.move.sizes import with_spare
+from ops.volumes.listing import readable
 
 _SOURCE_RIGHTS = (
     *((verb, "pods", "") for verb in ("get", "list")),
@@ -62,6 +64,36 @@ def of_target(source: Kafka, target: Kafka) -> Iterator[str]:
             f"topics of stack {target.stack} hold records already: {_several(full)}. A move takes topics that aren't there, or are empty. "
             f"To delete them, with what is in them: `{delete_command(target, full)}`"
         )
+    yield from _too_small(source, target)
+
+
+def _too_small(source: Kafka, target: Kafka) -> Iterator[str]:
+    """That the claims of the target can't hold what comes along. Where no sizes are enforced a
+    volume has the room of its node's disk.
+    """
+    side = target.brokers[0].side
+    if not side.settings.provisioner.enforces_size:
+        return
+    once, times = size(source), copies(source.topics(), len(target.brokers))
+    room = sum(each.side.size for each in target.brokers)
+    used = sum(sum(each) for each in target.sizes().values())
+    if with_spare(once * times) > room - used:
+        yield (
+            f"the claims of stack {target.stack} are too small: what comes along has {readable(once)}, with {times} of each partition "
+            f"{readable(once * times)}, which takes {readable(with_spare(once * times))}, and they have {readable(room)}, of which "
+            f"{readable(used)} are used. Make them larger: `services.{side.service}.size` in Pulumi.{target.stack}.yaml, then "
+            f"`pulumi up --stack {target.stack}`"
+        )
+
+
+def size(source: Kafka) -> int:
+    """The bytes of one copy of all that comes along, the largest one of each partition.
+
+    0 where its brokers don't tell. Raises Broken.
+    """
+    found = source.sizes()
+    wanted = set(mirrored({topic for topic, _ in found}))
+    return sum(max(each) for (topic, _), each in found.items() if topic in wanted)
 
 
 def _colliding(target: Kafka, wanted: Iterable[str], there: Iterable[str]) -> Iterator[str]:
@@ -111,6 +143,9 @@ def seen(source: Kafka, target: Kafka) -> dict[str, Any]:
         "addresses": [listener.bootstrap for listener in source.listeners],
         "topics": {name: len(topics[name]) for name in mirrored(topics)},
         "offsets": sum(ends[each] - starts[each] for each in partitions),
+        "bytes": size(source),
+        "copies": copies(topics, len(target.brokers)),
+        "targetBytes": sum(each.side.size for each in target.brokers),
         "groups": sorted(name for name, protocol in groups.items() if protocol != _SHARE),
         "shareGroups": sorted(name for name, protocol in groups.items() if protocol == _SHARE),
         "notMirrored": not_mirrored(topics),

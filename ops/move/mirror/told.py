@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ops.console import duration
 from ops.move.afterwards import letting_go
 from ops.move.mirror import checks
 from ops.move.mirror.run import BEGUN, CANCELLING, ENDING, FOLLOWING, MIRRORING, MirrorMove
 from ops.move.mirror.switching import cancel, switch
+from ops.move.sizes import ASSUMED, seconds_for
+from ops.volumes.listing import readable
 
 _NAMED = 10  # of many
 
@@ -35,7 +38,8 @@ class KafkaMove:
 
     def planned(self) -> dict[str, Any]:
         """What is known of it, for programs."""
-        return {"move": self.move.id, "volume": self.title, "state": self.move.state, **self._seen}
+        seconds = {"seconds": round(seconds_for(self._seen["bytes"], ASSUMED), 1)} if self._seen.get("bytes") else {}
+        return {"move": self.move.id, "volume": self.title, "state": self.move.state, **self._seen, **seconds}
 
     def foreseen(self) -> Iterator[str]:
         """The same for people, once there is no problem."""
@@ -44,6 +48,13 @@ class KafkaMove:
         brokers = f"{_count(seen['brokers'][0], 'broker')} to {seen['brokers'][1]}"
         records = f"at most {_count(seen['offsets'], 'record')}"
         yield f"{self.title}: Kafka, {brokers}; {_count(len(topics), 'topic')}, {_count(sum(topics.values()), 'partition')}, {records}"
+        size, room = seen["bytes"], readable(seen["targetBytes"])
+        if size:
+            time = duration(seconds_for(size, ASSUMED))
+            each = f"{readable(size)} for each copy ({seen['copies']} of each partition), to claims of {room} in all"
+            yield f"  {each}; copied and compared in about {time}, at {ASSUMED:.0f} MB/s"
+        else:
+            yield f"  How large they are the brokers don't tell; the claims of the new ones have {room} in all"
         if topics:
             yield f"  Topics: {_several(f'{name} ({number})' for name, number in topics.items())}"
         yield f"  Groups whose offsets are set at the switch: {_several(seen['groups']) or 'none'}"

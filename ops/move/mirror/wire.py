@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-LIST_OFFSETS, METADATA, LIST_GROUPS = (2, 2), (3, 7), (16, 2)  # API key and version
+LIST_OFFSETS, METADATA, LIST_GROUPS, LOG_DIRS = (2, 2), (3, 7), (16, 2), (35, 1)  # API key and version
 CLIENT = "storage-tiers-move"
 LATEST, EARLIEST = -1, -2  # timestamps of ListOffsets that stand for the log's end and start
 # In place of a replica's number (ListOffsetsRequest.json): a client, and whoever looks at one log.
@@ -148,6 +148,28 @@ def groups(connection: BrokerConnection) -> dict[str, str]:
     answer.end()
     if error:
         raise NoAnswer(f"it doesn't tell its groups (Kafka's error {error})")
+    return found
+
+
+def sizes(connection: BrokerConnection) -> dict[tuple[str, int], int]:
+    """The bytes of each partition's log at this broker, also of those that others lead.
+
+    Empty where the broker doesn't tell, which takes the right to describe its cluster. Raises
+    NoAnswer.
+    """
+    answer = _ask(connection, LOG_DIRS, _int32(-1))  # of all topics
+    answer.int32()
+    found: dict[tuple[str, int], int] = {}
+    for _ in range(answer.int32()):
+        answer.int16()  # why a directory can't be read: it then has no topics
+        answer.text()
+        for _ in range(answer.int32()):
+            topic = answer.text()
+            for _ in range(answer.int32()):
+                number, size = answer.int32(), answer.int64()
+                answer.raw(8 + 1)  # how far it lags, and whether it comes from another directory
+                found[topic, number] = found.get((topic, number), 0) + size
+    answer.end()
     return found
 
 
