@@ -233,7 +233,10 @@ def test_what_does_not_fit_onto_the_claims_is_refused_before_anything_is_made(ma
     enforced = replace(side, settings=load_settings("aws"))
     pod.target.brokers = [replace(pod.target.brokers[0], side=enforced)]
     (problem,) = move.problems()
-    assert "are too small: what comes along has 6.00 GiB, with 1 of each partition 6.00 GiB" in problem and "`services.kafka.size` in Pulumi." in problem
+    assert (
+        "are too small: what comes along has 6.00 GiB, with 1 of each partition 6.00 GiB" in problem
+        and "`services.kafka.size` in Pulumi." in problem
+    )
     pod.source.bytes = {("a", 0): [room // 2], ("a", 1): [1]}
     assert move.problems() == []
     pod.target.bytes = {("other", 0): [room // 2]}
