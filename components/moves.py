@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -49,7 +50,9 @@ def records() -> Iterator[tuple[Path, dict[str, Any] | None]]:
             continue
         except (ValueError, OSError):
             found = None
-        yield folder, found if isinstance(found, dict) else None
+        # JSON of another version, or of somebody's making, counts as what can't be read.
+        known = isinstance(found, dict) and "state" in found and all(isinstance(found.get(end), dict) for end in ("source", "target"))
+        yield folder, found if known else None
 
 
 def claims_of(end: Mapping[str, Any]) -> set[str]:
@@ -65,5 +68,6 @@ def unproven(folder: Path, record: Mapping[str, Any], claim: str) -> Unproven | 
             where = f"--to {target['stack']}" if "stack" in target else f"--to-folder {shlex.quote(str(Path(target['folder']).parent))}"
             chosen = "".join(f" --{name} {source[name]}" for name in ("service", "ordinal") if name in source)
             live = " --live" if record.get("live") else ""
-            return Unproven(folder, f"python -m ops move --from {source['stack']} {where}{chosen}{live}")
+            program = "python" if "stack" in target else f"sudo -E {shlex.quote(sys.executable)}"  # only root reads anybody's files
+            return Unproven(folder, f"{program} -m ops move --from {source['stack']} {where}{chosen}{live}")
     return None

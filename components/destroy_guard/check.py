@@ -134,7 +134,11 @@ def check(api: KubeApi, namespace: str, instance: str, namespace_is_ours: bool, 
         for where, more in hints.items()
     ]
     if moving:
-        advice.insert(0, "End a move by its command, which goes on where it was; or forget it, by removing its folder.")
+        advice.insert(
+            0,
+            "Finish a move by its command, which goes on where it was. Or give it up: one with --live by that command with --cancel, any "
+            "other by removing its folder.",
+        )
     if both:
         advice.append("Where a controller puts back what is deleted, both settings are needed, and one `pulumi up`.")
     raise Refusal("\n".join([*reasons, *advice, "Then run `pulumi destroy` again. Nothing was deleted."]))
@@ -154,7 +158,7 @@ def moves_from(claims: Mapping[str, str], instance: str) -> list[str]:
                 continue
             found = {name: again for name, uid in claims.items() if (again := moves.unproven(folder, record, uid))}
             lines += [f"{name}: `{again.command}` ({again.folder})" for name, again in sorted(found.items())]
-    except OSError as problem:
+    except (OSError, RuntimeError) as problem:  # RuntimeError: this user has no home
         print(f"Warning: which moves aren't proven can't be read ({problem}).", file=sys.stderr)
     return [f"What is moved out of stack {instance} isn't proven yet:\n{_listed(lines)}"] if lines else []
 

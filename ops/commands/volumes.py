@@ -205,7 +205,8 @@ def not_being_moved(doomed: list[Volume], *, named: bool) -> list[Volume]:
         back = sorted({f"`python -m ops volumes adopt{stack}`, `pulumi up{stack}`" for stack in map(_stack_of, doomed)})
         hint = (
             f"To move it all the same, give it back to its claim ({'; '.join(back)}), and begin with an empty target: the claim is another "
-            f"one then. A move that nobody wants any more is forgotten by removing its folder: {folders}"
+            f"one then. A move that nobody wants any more is given up: with --live by its command with --cancel, any other by removing its "
+            f"folder: {folders}"
         )
         raise UserError("\n".join(["these volumes are not pruned, and so none is:", *(f"  {each}" for each in reasons)]), hint)
     for reason in reasons:

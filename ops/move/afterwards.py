@@ -1,6 +1,6 @@
 """What comes after a move, with the commands: the services' start, and letting go of the old stack.
 
-A stack is let go of only once everything that it has is proven to be elsewhere.
+A stack is let go of only once everything that it has is proven to be on the new one.
 """
 
 from __future__ import annotations
@@ -11,72 +11,53 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.kube.api import KubeApi
+from components.kube.api import Json
 from components.kube.errors import ApiError
 from components.kube.ownership import claim_name
-from components.settings import Settings
 from ops.errors import UserError
 from ops.move.claims import ClaimSide, is_bound
 from ops.move.pods import claim_path
-from ops.move.records import proven_sources
+from ops.move.records import proven
 
 Sides = Sequence[tuple[ClaimSide | None, ClaimSide | None]]
 
 
 def after_the_copy(sides: Sides, verdicts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What a person does next, once all these moves are proven."""
-    if all("done" in each for each in verdicts):
+    now = [str(each["volume"]) for each in verdicts if "done" not in each]
+    if not now:
         yield "Nothing was done now. What both sides have by now isn't known; --verify reads the target again."
     else:
-        yield "Both sides are whole: the source is as it was."
-    if not any(target for _, target in sides):
+        of = "" if len(now) == len(verdicts) else f" of {', '.join(now)}"
+        yield f"Both sides{of} are whole: the source is as it was."
+    targets = [target for _, target in sides if target]
+    if not targets:
         folders = {str(Path(each["target"]["folder"]).parent) for each in verdicts}
         for folder in sorted(folders):
             way = f"sudo -E {shlex.quote(sys.executable)} -m ops move --from-folder {shlex.quote(folder)} --to STACK"
             yield f"Later, from the folder to a stack: `{way}`"
         return
     source = next((source for source, _ in sides if source), None)
-    try:
-        left = unproven(source.api, source.settings) if source else []
-    except (ApiError, UserError) as problem:
-        yield f"What else stack {source.settings.stack if source else ''} has that isn't moved could not be looked at: {problem}"
-        yield from _starting(sides, [])
-        return
-    yield from _starting(sides, left)
+    yield from starting(source, targets)
     if source:
-        yield from _gone(source.api.context, source.settings, left)
+        yield from letting_go(source, targets[0])
 
 
-def letting_go(api: KubeApi, source: Settings) -> Iterator[str]:
-    """How the old stack goes, or what keeps it from that."""
-    try:
-        yield from _gone(api.context, source, unproven(api, source))
-    except (ApiError, UserError) as problem:
-        yield f"What else stack {source.stack} has that isn't moved could not be looked at: {problem}"
+def starting(source: ClaimSide | None, targets: Sequence[ClaimSide]) -> Iterator[str]:
+    """The commands that start the services of these claims, for those that are there whole.
 
-
-def unproven(api: KubeApi, stack: Settings) -> list[tuple[str, int]]:
-    """The replicas of a stack with a volume that no move of this machine has proven a copy of.
-
-    Raises ApiError, and UserError where what is kept of moves can't be read.
+    Without a `source` it was a folder.
     """
-    moved = proven_sources()
-    found = []
-    for service, settings in stack.services.items():
-        for ordinal in range(settings.replicas):
-            claim = api.find(claim_path(stack.namespace.name, claim_name(service, ordinal)))
-            if claim and is_bound(claim) and claim["metadata"]["uid"] not in moved:
-                found.append((service, ordinal))
-    return found
-
-
-def _starting(sides: Sides, left: Sequence[tuple[str, int]]) -> Iterator[str]:
-    services: dict[str, ClaimSide] = {target.service: target for _, target in sides if target}
+    try:
+        left = not_moved(source, targets[0]) if source else _not_filled(targets)
+    except (ApiError, UserError) as problem:
+        yield f"Whether the services are whole on the new stack could not be looked at: {problem}"
+        return
+    services = {target.service: target for target in targets}
     lacking = {name: [f"{name}-{number}" for service, number in left if service == name] for name in services}
     for name in services:
         if lacking[name]:
-            missing = ", ".join(lacking[name])
-            yield f"Service {name} isn't whole on the new stack yet: {missing} of the old one is to be moved before it starts."
+            yield f"Service {name} isn't whole on the new stack yet: {', '.join(lacking[name])} is to be moved before it starts."
     ready = [(name, side) for name, side in services.items() if not lacking[name]]
     if not ready:
         return
@@ -88,16 +69,54 @@ def _starting(sides: Sides, left: Sequence[tuple[str, int]]) -> Iterator[str]:
         yield f"  kubectl {where} scale statefulset {name} --replicas={replicas}"
 
 
-def _gone(context: str, source: Settings, left: Sequence[tuple[str, int]]) -> Iterator[str]:
+def letting_go(source: ClaimSide, target: ClaimSide) -> Iterator[str]:
+    """How the source's stack goes, or what keeps it from that: everything that it has is to be
+    proven on the target's.
+    """
+    old, new = source.settings, target.settings
+    try:
+        left = not_moved(source, target)
+    except (ApiError, UserError) as problem:
+        yield f"What else stack {old.stack} has that isn't moved could not be looked at: {problem}"
+        return
     if left:
         names = ", ".join(f"{service}-{ordinal}" for service, ordinal in left)
-        yield f"Stack {source.stack} isn't to be let go of yet: of {names} no move on this machine is proven."
+        yield f"Stack {old.stack} isn't to be let go of yet: no move on this machine is proven that has put {names} onto stack {new.stack}."
         return
-    yield f"Later, when nobody wants stack {source.stack} back (its volumes are retained until they are pruned):"
-    if source.protect:
-        yield f"  pulumi config set --stack {source.stack} storage-tiers:protect false && pulumi up --stack {source.stack}"
+    yield f"Later, when nobody wants stack {old.stack} back (its volumes are retained until they are pruned):"
+    if old.protect:
+        yield f"  pulumi config set --stack {old.stack} storage-tiers:protect false && pulumi up --stack {old.stack}"
     # Without replicas they use no claim, but a namespace of the stack's own would take them along.
-    sets = " ".join(source.services)
-    yield f"  kubectl --context {context} -n {source.namespace.name} delete statefulset {sets} --ignore-not-found"
-    yield f"  pulumi destroy --stack {source.stack}"
-    yield f"  python -m ops volumes prune --stack {source.stack}"
+    sets = " ".join(old.services)
+    yield f"  kubectl --context {source.api.context} -n {old.namespace.name} delete statefulset {sets} --ignore-not-found"
+    yield f"  pulumi destroy --stack {old.stack}"
+    yield f"  python -m ops volumes prune --stack {old.stack}"
+
+
+def not_moved(source: ClaimSide, target: ClaimSide) -> list[tuple[str, int]]:
+    """The replicas of the source's stack whose volume no move of this machine has proven to be on a
+    claim that the target's stack has now. A copy in a folder, or on a claim that was made anew
+    since, is none.
+
+    Raises ApiError, and UserError where what is kept of moves can't be read.
+    """
+    there = {claim["metadata"]["uid"] for _, claim in _claims(target)}
+    moved = {uid for sources, targets in proven() if targets & there for uid in sources}
+    return [replica for replica, claim in _claims(source) if is_bound(claim) and claim["metadata"]["uid"] not in moved]
+
+
+def _not_filled(targets: Sequence[ClaimSide]) -> list[tuple[str, int]]:
+    """The replicas of these services on whose claim no move has put anything. Raises as above."""
+    filled = {uid for _, into in proven() for uid in into}
+    services = {each.service for each in targets}
+    claims = {replica: claim for replica, claim in _claims(targets[0]) if replica[0] in services}
+    wanted = [(name, number) for name in services for number in range(targets[0].settings.services[name].replicas)]
+    return sorted(each for each in wanted if each not in claims or claims[each]["metadata"]["uid"] not in filled)
+
+
+def _claims(side: ClaimSide) -> Iterator[tuple[tuple[str, int], Json]]:
+    """Those of its stack, by service and ordinal."""
+    for service, settings in side.settings.services.items():
+        for ordinal in range(settings.replicas):
+            if claim := side.api.find(claim_path(side.settings.namespace.name, claim_name(service, ordinal))):
+                yield (service, ordinal), claim

@@ -32,7 +32,7 @@ class End(Protocol):
     described: dict[str, Any]
 
     @property
-    def room(self) -> str:
+    def more_room(self) -> str:
         """How it gets more room, as a target: a sentence."""
 
     @property
@@ -80,7 +80,7 @@ class ClaimEnd:
         self._run = uuid4().hex[:12]
 
     @property
-    def room(self) -> str:
+    def more_room(self) -> str:
         """Where the provisioner enforces no sizes, the volume has the room of its node's disk."""
         settings = self.side.settings
         if not settings.provisioner.enforces_size:
@@ -182,7 +182,7 @@ class FolderEnd:
         return self.folder.with_name(f"{self.folder.name}.manifest.jsonl")
 
     @property
-    def room(self) -> str:
+    def more_room(self) -> str:
         """That of this machine's disk."""
         return f"Make room on the disk of {self.folder}."
 

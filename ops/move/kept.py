@@ -163,7 +163,7 @@ def _hand_over(folder: Path) -> None:
     """
     if sys.platform == "win32" or os.geteuid() != 0:
         return
-    with suppress(FileNotFoundError):  # somebody has removed the folder
+    with suppress(OSError):  # it was removed, or lies where root may not: then prune says that it can't be read
         _give_to_owner_of_home(folder)
 
 
@@ -188,6 +188,7 @@ def write(file: Path, text: str) -> None:
     if sys.platform != "win32":  # the name as well, before anything is done that counts on it
         folder = os.open(file.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
+            with suppress(OSError):  # not every file system can; the file itself is on the disk
+                os.fsync(folder)
         finally:
             os.close(folder)

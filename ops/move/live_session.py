@@ -165,8 +165,8 @@ def _refuse(found: Sequence[Live], *, as_json: bool) -> None:
     """Raises UserError with what keeps those that have still to begin from it: then none does."""
     problems = [(each, _problems(each) if each.begins else []) for each in found]
     if as_json and any(its for _, its in problems):
-        others = "others can't be moved, and so nothing was."
-        showing.as_json([_failed(each, "; ".join(its) or f"{each.title}: {others}", "") for each, its in problems])
+        others = "nothing was done, because of others."
+        showing.as_json([_failed(each, "; ".join(its) or f"{each.title}: {others}", "") for each, its in problems if each.begins])
     refuse([problem for _, its in problems for problem in its])
 
 

@@ -1,4 +1,4 @@
-"""What would be moved, whether it can be, and what comes after it."""
+"""What would be moved, and whether it can be."""
 
 from __future__ import annotations
 
@@ -114,10 +114,13 @@ def each_once(found: Mapping[str, Sequence[str]]) -> list[str]:
     return list(dict.fromkeys(problem for each in found.values() for problem in each))
 
 
-def refuse(problems: Sequence[str]) -> None:
-    """Raise UserError with all that keeps moves from beginning, where there is anything."""
+def refuse(problems: Sequence[str], done: str = "moved") -> None:
+    """Raise UserError with all that keeps moves from beginning, where there is anything.
+
+    `done` is what was to be done: moved or verified.
+    """
     if problems:
-        raise UserError("\n".join(["nothing was moved:", *(f"  {each}" for each in problems)]))
+        raise UserError("\n".join([f"nothing was {done}:", *(f"  {each}" for each in problems)]))
 
 
 def planned(move: VolumeMove) -> dict[str, Any]:

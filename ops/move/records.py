@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ def all_records() -> Iterator[dict[str, Any]]:
     return (record for _, record in moves.records() if record is not None)
 
 
-def _all_readable() -> Iterator[tuple[Path, dict[str, Any]]]:
+def all_readable() -> Iterator[tuple[Path, dict[str, Any]]]:
     """The folder of each move, and what is known of it. Raises UserError: none may be left out."""
     for folder, record in moves.records():
         if record is None:
@@ -36,15 +35,13 @@ def unproven_from(claim: str) -> Unproven | None:
 
     Raises UserError where that can't be known.
     """
-    found = (moves.unproven(folder, record, claim) for folder, record in _all_readable())
+    found = (moves.unproven(folder, record, claim) for folder, record in all_readable())
     return next((each for each in found if each), None)
 
 
-def proven_sources() -> set[str]:
-    """The UIDs of claims of which a move of this machine has proven a copy. Raises UserError."""
-    found: set[str] = set()
-    for _, record in _all_readable():
-        with suppress(KeyError, TypeError, AttributeError):
-            if record["state"] == PROVEN:
-                found |= moves.claims_of(record["source"])
-    return found
+def proven() -> list[tuple[set[str], set[str]]]:
+    """Of each move that this machine has proven, the UIDs of its source's claims and of its
+    target's; none of a folder. Raises UserError where that can't be known.
+    """
+    records = (record for _, record in all_readable())
+    return [(moves.claims_of(each["source"]), moves.claims_of(each["target"])) for each in records if each["state"] == PROVEN]

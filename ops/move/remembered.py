@@ -17,14 +17,14 @@ from ops.move.ends import ClaimEnd, End, FolderEnd, check_root
 from ops.move.kept import PROVEN
 from ops.move.planning import Sides, StackAndApi
 from ops.move.process import Process
-from ops.move.records import all_records
+from ops.move.records import all_readable
 from ops.move.run import VolumeMove
 
 
 class RememberedEnd:
     """The source of a move as it was then. Nothing can be run there."""
 
-    caveat = room = ""
+    caveat = more_room = ""
 
     def __init__(self, described: Mapping[str, Any]) -> None:
         self.described = dict(described)
@@ -78,17 +78,21 @@ def moves(
 ) -> tuple[list[VolumeMove], Sides]:
     """Those that have begun from a stack or folder to another, for whoever verifies them.
 
-    Raises UserError where there is none, and ApiError.
+    Raises UserError where there is none, or not of all that was asked for, or what is kept of moves
+    can't be read, and ApiError.
     """
     found: list[VolumeMove] = []
     sides: Sides = []
-    records = [each for each in all_records() if _is_from(each, source, from_folder)]
+    records = [each for _, each in all_readable() if _is_from(each, source, from_folder)]
+    lacking: list[str] = []
     if target:
         for side in claims.find(*target, claims.wanted(target.settings, service, ordinal, "--to")):
             of_claim = [each for each in records if each["target"].get("uid") == side.uid]
             if of_claim:
                 found.append(VolumeMove(f"{side.service}-{side.ordinal}", _source(of_claim), ClaimEnd(side, stop), stop))
                 sides.append((None, side))
+            else:
+                lacking.append(f"{side.service}-{side.ordinal}")
     elif to_folder:
         check_root("--to-folder", to_folder)
         for folder, of_folder in sorted(_folders(records, to_folder)):
@@ -102,6 +106,14 @@ def moves(
         raise UserError(
             f"no move from {one} to {other} is known on this machine, so there is nothing to verify.",
             "It is verified where it was made, by the manifest that was kept there. Without --verify it is moved.",
+        )
+    if lacking:
+        whole = {each.title.rpartition("-")[0] for each in found} - {each.rpartition("-")[0] for each in lacking}
+        chosen = f"--service {min(whole)}" if whole else "--service {} --ordinal {}".format(*found[0].title.rsplit("-", 1))
+        raise UserError(
+            f"{', '.join(lacking)}: no move from {source or from_folder} to the claims that are there now is known on this machine. They "
+            "weren't moved, or were made anew since.",
+            f"Move them, or verify what was moved: {chosen}",
         )
     return found, sides
 

@@ -76,7 +76,7 @@ class VolumeMove:
         if problem := occupied(room, self.id):
             return UserError(f"{target} {problem}.", "A move is made to an empty volume alone.")
         if problem := too_small(used, room):
-            return UserError(f"{target} {problem}.", self.target.room)
+            return UserError(f"{target} {problem}.", self.target.more_room)
         return None
 
     def caveat(self, used: Mapping[str, Any]) -> dict[str, str]:

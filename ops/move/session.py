@@ -93,4 +93,4 @@ def describe(failure: Failure) -> dict[str, Any]:
 
 def refused(move: VolumeMove, problems: Sequence[str]) -> dict[str, Any]:
     """A move that nobody has begun, as JSON: by its own `problems`, or by those of others."""
-    return describe(Failure(move, "; ".join(problems) or f"{move.title}: others can't be moved, and so nothing was."))
+    return describe(Failure(move, "; ".join(problems) or f"{move.title}: nothing was done, because of others.", all=problems))

@@ -146,17 +146,19 @@ def test_a_stack_whose_move_is_not_proven_stays(
     assert str(refused.value) == (
         "What is moved out of stack dev isn't proven yet:\n"
         f"  data-kafka-0: `python -m ops move --from dev --to aws --service kafka --ordinal 0` ({record.parent})\n"
-        "End a move by its command, which goes on where it was; or forget it, by removing its folder.\n"
+        "Finish a move by its command, which goes on where it was. Or give it up: one with --live by that command with --cancel, any "
+        "other by removing its folder.\n"
         "Then run `pulumi destroy` again. Nothing was deleted."
     )
     others = {"state": "begun", "source": {"stack": "dev", "uid": "2"}, "target": {"stack": "aws"}}
-    for other in ({"state": "proven", **moved}, others, {"state": "begun", "source": None}):
+    for other in ({"state": "proven", **moved}, others):
         record.write_text(json.dumps(other))
         check.check(Recorded(answers()), "data", "dev", namespace_is_ours=True)
     assert capsys.readouterr().err == ""
-    record.write_text("{")
-    check.check(Recorded(answers()), "data", "dev", namespace_is_ours=True)
-    assert f"Warning: {record.parent} can't be read" in capsys.readouterr().err, "what isn't known is no reason: the data is retained"
+    for damaged in ("{", '{"state": "begun", "source": null, "target": {}}'):
+        record.write_text(damaged)
+        check.check(Recorded(answers()), "data", "dev", namespace_is_ours=True)
+        assert f"Warning: {record.parent} can't be read" in capsys.readouterr().err, "what isn't known is no reason: the data is retained"
 
 
 def test_a_stack_that_nobody_uses_may_go() -> None:

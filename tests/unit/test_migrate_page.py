@@ -1,4 +1,7 @@
-"""Every command of docs/migrate.md is run by a test: each is named here, with the test."""
+"""Each command of docs/migrate.md is named here, with the test that has to run it.
+
+Whether it does, that test says.
+"""
 
 from __future__ import annotations
 

@@ -46,6 +46,23 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(command.move, ["--from", "dev", "--to", "aws", *arguments])
 
 
+def moved(*names: str) -> None:
+    """Moves that are proven."""
+    for name in names:
+        kept = KeptMove(move_id(f"dev data-{name}", f"aws data-{name}"))
+        verdict = {
+            "verdict": PROVEN,
+            "volume": name,
+            "bytes": 1,
+            "files": 1,
+            "copySeconds": 1.0,
+            "MBps": 1.0,
+            "provenAt": "2026-01-01T10:00:00+00:00",
+            "manifest": str(kept.manifest),
+        }
+        kept.save(state=PROVEN, source={"uid": f"dev data-{name}"}, target={"uid": f"aws data-{name}"}, verdict=verdict)
+
+
 def test_a_plan_has_claims_bytes_room_and_time_also_of_what_cannot_begin(source: Cluster) -> None:
     use(source, "data-kafka-1")
     done = run("--plan", "--json")
@@ -75,24 +92,21 @@ def test_what_is_refused_is_json_for_programs(source: Cluster) -> None:
     found = {each["volume"]: each for each in json.loads(done.stdout)}
     assert {each["verdict"] for each in found.values()} == {"not-proven"}
     assert "used by pod reader" in found["kafka-1"]["reason"]
-    assert found["kafka-0"]["reason"] == "kafka-0: others can't be moved, and so nothing was."
+    assert found["kafka-0"]["reason"] == "kafka-0: nothing was done, because of others."
+    assert len(found["kafka-1"]["problems"]) == 1
     assert "nothing was moved:" in str(done.exception)
 
 
+def test_of_what_was_done_before_a_refusal_takes_nothing_back(source: Cluster) -> None:
+    moved("kafka-0")
+    use(source, "data-kafka-1")
+    found = {each["volume"]: each for each in json.loads(run("--json").stdout)}
+    assert (found["kafka-0"]["verdict"], found["kafka-0"]["done"]) == (PROVEN, "before")
+    assert found["kafka-2"]["verdict"] == "not-proven"
+
+
 def test_a_move_that_was_done_before_says_so_and_ends_well(source: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in NAMES:
-        kept = KeptMove(move_id(f"dev data-{name}", f"aws data-{name}"))
-        verdict = {
-            "verdict": PROVEN,
-            "volume": name,
-            "bytes": 1,
-            "files": 1,
-            "copySeconds": 1.0,
-            "MBps": 1.0,
-            "provenAt": "2026-01-01T10:00:00+00:00",
-            "manifest": str(kept.manifest),
-        }
-        kept.save(state=PROVEN, source={"uid": f"dev data-{name}"}, target={}, verdict=verdict)
+    moved(*NAMES)
     monkeypatch.setattr(VolumeMove, "_move", lambda _: pytest.fail("nothing is done"))
     done = run()
     assert done.exit_code == 0, done.exception

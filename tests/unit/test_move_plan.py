@@ -215,9 +215,9 @@ def several(cluster: Cluster) -> tuple[planning.Sides, list[VolumeMove]]:
 def test_where_sizes_are_enforced_another_size_gives_room_and_elsewhere_the_disk() -> None:
     stop = threading.Event()
     made = ClaimEnd(side(Cluster({})), stop)
-    assert made.room == "Sizes aren't enforced there: make room on the disk that volumes of class database-local-path are on."
+    assert made.more_room == "Sizes aren't enforced there: make room on the disk that volumes of class database-local-path are on."
     cloud = ClaimSide(cast(KubeApi, Cluster({})), load_settings("aws"), "postgres", 0, claim())
-    assert ClaimEnd(cloud, stop).room == "Make it larger: `services.postgres.size` in Pulumi.aws.yaml, then `pulumi up --stack aws`."
+    assert ClaimEnd(cloud, stop).more_room == "Make it larger: `services.postgres.size` in Pulumi.aws.yaml, then `pulumi up --stack aws`."
 
 
 def test_missing_rights_are_said_once_for_all_volumes(kept: KeptMove) -> None:

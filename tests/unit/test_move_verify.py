@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 from pathlib import Path
 from typing import Any, cast
@@ -28,7 +29,7 @@ STOP = threading.Event()
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("os.geteuid", lambda: 0, raising=False)
 
 
 def known(source: str, target: str, state: str = "proven", **more: Any) -> None:
@@ -42,17 +43,17 @@ def known(source: str, target: str, state: str = "proven", **more: Any) -> None:
     )
 
 
-def found(source: str | None = "dev", service: str | None = None) -> list[VolumeMove]:
+def found(source: str | None = "dev", service: str | None = None, ordinal: int | None = None) -> list[VolumeMove]:
     """Of the stack `aws`, with the dev stack's settings."""
     names = ("postgres-0", "kafka-0", "kafka-1", "kafka-2")
     cluster = Cluster({f"data-{each}": claim(f"data-{each}") for each in names})
     target = StackAndApi(cast(KubeApi, cluster), DEV)
-    return remembered.moves(source, target, None, None, service=service, ordinal=None, stop=STOP)[0]
+    return remembered.moves(source, target, None, None, service=service, ordinal=ordinal, stop=STOP)[0]
 
 
 def test_a_move_is_found_by_its_target_where_its_source_is_gone() -> None:
     known("gone", "uid-of-data-postgres-0")
-    (move,) = found()
+    (move,) = found(service="postgres")
     assert (move.title, move.id) == ("postgres-0", move_id("gone", "uid-of-data-postgres-0"))
     assert move.source.title == "dev data-postgres-0"
     assert not move.source.exists()
@@ -65,14 +66,34 @@ def test_of_two_moves_to_one_claim_it_is_the_one_that_was_proven_last() -> None:
     known("first", "uid-of-data-kafka-1")
     known("begun since", "uid-of-data-kafka-1", "begun", at="2026-03-01T00:00:00+00:00")
     known("last", "uid-of-data-kafka-1", at="2026-02-01T00:00:00+00:00")
-    assert [each.source.uid for each in found()] == ["last"]
+    assert [each.source.uid for each in found(service="kafka", ordinal=1)] == ["last"]
 
 
 def test_one_that_is_not_finished_is_said_and_not_left_out() -> None:
     known("a", "uid-of-data-kafka-0", "begun")
-    (move,) = found()
+    (move,) = found(service="kafka", ordinal=0)
     with pytest.raises(UserError, match="this move isn't finished, so there is nothing to verify"):
         move.verify()
+
+
+def test_a_claim_that_no_move_is_about_is_named_and_not_left_out() -> None:
+    """It was made anew, empty, or wasn't moved."""
+    known("a", "uid-of-data-postgres-0")
+    known("b", "the claim that kafka-1 had before")
+    with pytest.raises(UserError, match=r"^kafka-0, kafka-1, kafka-2: no move from dev to the claims that are there now") as refused:
+        found()
+    assert refused.value.hint.endswith(": --service postgres")
+    known("c", "uid-of-data-kafka-2")
+    with pytest.raises(UserError, match=r"^kafka-0, kafka-1: no move") as refused:
+        found(service="kafka")
+    assert refused.value.hint.endswith(": --service kafka --ordinal 2")
+
+
+def test_what_cannot_be_read_is_not_left_out(tmp_path: Path) -> None:
+    known("a", "uid-of-data-postgres-0")
+    (tmp_path / "state/storage-tiers/moves" / move_id("a", "uid-of-data-postgres-0") / "move.json").write_text("{")
+    with pytest.raises(UserError, match="can't be read"):
+        found(service="postgres")
 
 
 @pytest.mark.parametrize("how", [{"source": "other"}, {"service": "kafka"}])
@@ -84,6 +105,7 @@ def test_where_there_is_none_that_is_said(how: dict[str, Any]) -> None:
     assert refused.value.hint
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="files are moved whole on Linux alone")
 def test_a_backup_is_verified_without_its_stack(tmp_path: Path) -> None:
     source, backup = tmp_path / "data-postgres-0", tmp_path / "backup"
     source.mkdir()

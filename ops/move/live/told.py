@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ops.console import duration
-from ops.move.afterwards import letting_go
+from ops.move.afterwards import letting_go, starting
 from ops.move.live import checks
 from ops.move.live.calling_off import cancel, way_back
 from ops.move.live.run import BEGUN, CLOSING, FOLLOWING, PROMOTED, PROMOTING, LiveMove
@@ -99,13 +99,11 @@ class PostgresqlMove:
         pause = verdict["pauseSeconds"]  # of a run that was cut in it nobody knows
         promoted = "promoted" if pause is None else f"promoted {pause:.1f} s after the source was closed"
         yield f"{self.title}: {promoted}. Everything up to {verdict['lsn']} is there."
-        yield f"The claim is free. Start PostgreSQL {verdict['version'] // 10000} on stack {side.settings.stack} (docs/consumers.md)."
-        yield "Where it is a StatefulSet that has 0 replicas:"
-        where = f"--context {side.api.context} -n {side.settings.namespace.name}"
-        yield f"  kubectl {where} scale statefulset {side.service} --replicas={side.settings.services[side.service].replicas}"
+        yield f"The claim is free, for a PostgreSQL {verdict['version'] // 10000}."
+        yield from starting(self.move.source_side, [side])
         yield f"The source is whole, and its databases ({names}) take no connections. To go back to it, as it was at the switch:"
         for line in way_back(self.move):
             yield f"  {line}"
         for each in verdict.get("left", []):
             yield f"Left at the source: {each}"
-        yield from letting_go(self.move.source_side.api, self.move.source_side.settings)
+        yield from letting_go(self.move.source_side, side)

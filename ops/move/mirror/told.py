@@ -38,8 +38,8 @@ class KafkaMove:
 
     def planned(self) -> dict[str, Any]:
         """What is known of it, for programs."""
-        seconds = {"seconds": round(seconds_for(self._seen["bytes"], ASSUMED), 1)} if self._seen.get("bytes") else {}
-        return {"move": self.move.id, "volume": self.title, "state": self.move.state, **self._seen, **seconds}
+        seconds = round(seconds_for(self._seen["bytes"], ASSUMED), 1) if self._seen.get("bytes") else None
+        return {"move": self.move.id, "volume": self.title, "state": self.move.state, **self._seen, "seconds": seconds}
 
     def foreseen(self) -> Iterator[str]:
         """The same for people, once there is no problem."""
@@ -53,8 +53,10 @@ class KafkaMove:
             time = duration(seconds_for(size, ASSUMED))
             each = f"{readable(size)} for each copy ({seen['copies']} of each partition), to claims of {room} in all"
             yield f"  {each}; copied and compared in about {time}, at {ASSUMED:.0f} MB/s"
-        else:
+        elif seen["offsets"]:
             yield f"  How large they are the brokers don't tell; the claims of the new ones have {room} in all"
+        else:
+            yield f"  Nothing is in them yet; the claims of the new ones have {room} in all"
         if topics:
             yield f"  Topics: {_several(f'{name} ({number})' for name, number in topics.items())}"
         yield f"  Groups whose offsets are set at the switch: {_several(seen['groups']) or 'none'}"
@@ -126,8 +128,7 @@ class KafkaMove:
         yield f"Send consumers, then producers, to the brokers of stack {target['stack']} (bootstrap.servers):"
         yield f"  {verdict['bootstrap']}"
         yield "The source is whole, and nothing was written to it. Whatever is still written there doesn't come along any more."
-        source = self.move.sources[0]
-        yield from letting_go(source.api, source.settings)
+        yield from letting_go(self.move.sources[0], self.move.targets[0])
 
 
 def _deleted(verdict: dict[str, Any]) -> Iterator[str]:

@@ -101,8 +101,8 @@ def left_out(root: bytes) -> int:
         return len(os.listdir(where))
     except FileNotFoundError:
         return 0
-    except NotADirectoryError:
-        return 1  # somebody has given this name to a file
+    except OSError:
+        return 1  # a file of this name, or a folder that can't be read: it stays there all the same
 
 
 def sizes(root: bytes) -> Iterator[int]:
