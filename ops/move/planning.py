@@ -41,6 +41,8 @@ def moves(
     for option, folder in (("--from-folder", from_folder), ("--to-folder", to_folder)):
         if folder:
             check_root(option, folder)
+    if from_folder and not from_folder.is_dir():
+        raise UserError(f"--from-folder: there is no folder {from_folder}.", "It is the one that --to-folder had.")
     sides: Sides = []
     if source and target:
         sides = list(paired(source, target, claims.wanted(source.settings, service, ordinal, "--from")))

@@ -531,6 +531,6 @@ def test_a_plan_has_bytes_room_and_time(made: tuple[LiveMove, Ends, Cluster]) ->
     move.facts = FACTS
     known = told.planned()
     assert (known["bytes"], known["targetBytes"]) == (FACTS["bytes"], 6 * 2**30)
-    assert known["seconds"] == round(2 * FACTS["bytes"] / 50e6, 1)
+    assert known["seconds"] == round(10 + 2 * FACTS["bytes"] / 50e6, 1)
     said = list(told.foreseen())
     assert said[1].startswith("  To claim data/data-postgres-0, database-local-path, 6.00 GiB; copied and verified in about ")

@@ -22,6 +22,7 @@ from ops.move.changes import Changes
 from ops.move.claims import ClaimSide
 from ops.move.ends import ClaimEnd, FolderEnd
 from ops.move.kept import KeptMove, move_id, read
+from ops.move.planning import StackAndApi
 from ops.move.run import VolumeMove
 from ops.settings import load_settings
 from tests.unit.mocked_program import dev_config
@@ -336,6 +337,13 @@ def test_the_manifest_of_a_cut_run_is_completed_by_the_next_one(kept: KeptMove) 
     changed = {"path": "b", "kind": "file", "size": 1, "mtimeNs": 6}
     assert kept.complete([without, changed]) == [first, changed]
     assert read(kept.manifest) == [first, changed]
+
+
+def test_a_folder_that_is_not_there_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0, raising=False)
+    target = StackAndApi(cast(KubeApi, Cluster({})), DEV)
+    with pytest.raises(UserError, match=rf"^--from-folder: there is no folder {tmp_path / 'gone'}\.$"):
+        planning.moves(None, target, tmp_path / "gone", None, service=None, ordinal=None, stop=threading.Event())
 
 
 def test_a_source_that_is_not_what_it_was_is_told_by_its_paths() -> None:
