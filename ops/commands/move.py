@@ -84,13 +84,7 @@ def move(
         _plan(moves, problems, parallel, stop, as_json=as_json)
         return
     if problems and as_json:
-        before = {each.id: None if verify else each.done for each in moves}
-        showing.as_json(
-            [
-                {**known, "done": "before"} if (known := before[each.id]) else session.refused(each, problems.get(each.id, []))
-                for each in moves
-            ]
-        )
+        showing.as_json([session.refused(each, problems.get(each.id, []), verify=verify) for each in moves])
     planning.refuse(planning.each_once(problems), "verified" if verify else "moved")
     with showing.shown(moves, as_json=as_json) as look:
         done, failures = session.each_of(moves, VolumeMove.verify if verify else VolumeMove.move, parallel, stop, look)

@@ -9,17 +9,25 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.kube.api import Json
 from components.kube.errors import ApiError
 from components.kube.ownership import claim_name
 from ops.errors import UserError
 from ops.move.claims import ClaimSide, is_bound
+from ops.move.planning import Sides
 from ops.move.pods import claim_path
 from ops.move.records import proven
 
-Sides = Sequence[tuple[ClaimSide | None, ClaimSide | None]]
+
+class Unmoved(NamedTuple):
+    """The replicas that a stack lacks, of those that belong on it; None where that isn't known, and
+    why.
+    """
+
+    replicas: Sequence[tuple[str, int]] | None
+    why: str = ""
 
 
 def after_the_copy(sides: Sides, verdicts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -38,23 +46,29 @@ def after_the_copy(sides: Sides, verdicts: Sequence[Mapping[str, Any]]) -> Itera
             yield f"Later, from the folder to a stack: `{way}`"
         return
     source = next((source for source, _ in sides if source), None)
-    yield from starting(source, targets)
+    left = unmoved(source, targets)
+    yield from starting(targets, left)
     if source:
-        yield from letting_go(source, targets[0])
+        yield from letting_go(source, targets[0], left)
 
 
-def starting(source: ClaimSide | None, targets: Sequence[ClaimSide]) -> Iterator[str]:
-    """The commands that start the services of these claims, for those that are there whole.
-
-    Without a `source` it was a folder.
+def unmoved(source: ClaimSide | None, targets: Sequence[ClaimSide]) -> Unmoved:
+    """What of the source's stack isn't on the target's; without a `source`, which was a folder
+    then, what the services of these claims lack.
     """
     try:
-        left = not_moved(source, targets[0]) if source else _not_filled(targets)
+        return Unmoved(_not_moved(source, targets[0]) if source else _not_filled(targets))
     except (ApiError, UserError) as problem:
-        yield f"Whether the services are whole on the new stack could not be looked at: {problem}"
+        return Unmoved(None, str(problem))
+
+
+def starting(targets: Sequence[ClaimSide], left: Unmoved) -> Iterator[str]:
+    """The commands that start the services of these claims, for those that are there whole."""
+    if left.replicas is None:
+        yield f"Whether the services are whole on the new stack could not be looked at: {left.why}"
         return
     services = {target.service: target for target in targets}
-    lacking = {name: [f"{name}-{number}" for service, number in left if service == name] for name in services}
+    lacking = {name: [f"{name}-{number}" for service, number in left.replicas if service == name] for name in services}
     for name in services:
         if lacking[name]:
             yield f"Service {name} isn't whole on the new stack yet: {', '.join(lacking[name])} is to be moved before it starts."
@@ -69,18 +83,16 @@ def starting(source: ClaimSide | None, targets: Sequence[ClaimSide]) -> Iterator
         yield f"  kubectl {where} scale statefulset {name} --replicas={replicas}"
 
 
-def letting_go(source: ClaimSide, target: ClaimSide) -> Iterator[str]:
+def letting_go(source: ClaimSide, target: ClaimSide, left: Unmoved) -> Iterator[str]:
     """How the source's stack goes, or what keeps it from that: everything that it has is to be
     proven on the target's.
     """
     old, new = source.settings, target.settings
-    try:
-        left = not_moved(source, target)
-    except (ApiError, UserError) as problem:
-        yield f"What else stack {old.stack} has that isn't moved could not be looked at: {problem}"
+    if left.replicas is None:
+        yield f"What else stack {old.stack} has that isn't moved could not be looked at: {left.why}"
         return
-    if left:
-        names = ", ".join(f"{service}-{ordinal}" for service, ordinal in left)
+    if left.replicas:
+        names = ", ".join(f"{service}-{ordinal}" for service, ordinal in left.replicas)
         yield f"Stack {old.stack} isn't to be let go of yet: no move on this machine is proven that has put {names} onto stack {new.stack}."
         return
     yield f"Later, when nobody wants stack {old.stack} back (its volumes are retained until they are pruned):"
@@ -93,7 +105,7 @@ def letting_go(source: ClaimSide, target: ClaimSide) -> Iterator[str]:
     yield f"  python -m ops volumes prune --stack {old.stack}"
 
 
-def not_moved(source: ClaimSide, target: ClaimSide) -> list[tuple[str, int]]:
+def _not_moved(source: ClaimSide, target: ClaimSide) -> list[tuple[str, int]]:
     """The replicas of the source's stack whose volume no move of this machine has proven to be on a
     claim that the target's stack has now. A copy in a folder, or on a claim that was made anew
     since, is none.

@@ -22,7 +22,6 @@ from ops.errors import UserError
 Entry = dict[str, Any]
 COMPARED = "compared"  # the verdict is there; the target's marker may be
 PROVEN = moves.PROVEN
-state_folder = moves.state_folder
 _UNCHANGED = ("kind", "size", "mtimeNs", "ctimeNs")  # a file with the same of these has the same hash
 
 
@@ -40,7 +39,7 @@ class KeptMove:
     """The folder of one move."""
 
     def __init__(self, move: str) -> None:
-        self.folder = state_folder() / move
+        self.folder = moves.state_folder() / move
         self._record = self.folder / moves.RECORD
         self.manifest = self.folder / "source.jsonl"
         self._growing = self.folder / "source.jsonl.part"

@@ -24,7 +24,7 @@ class StackAndApi(NamedTuple):
     settings: Settings
 
 
-Sides = list[tuple[ClaimSide | None, ClaimSide | None]]
+Sides = Sequence[tuple[ClaimSide | None, ClaimSide | None]]
 
 
 def moves(

@@ -13,12 +13,12 @@ from components.moves import PROVEN, RECORD, Unproven
 from ops.errors import UserError
 
 
-def all_records() -> Iterator[dict[str, Any]]:
+def readable_records() -> Iterator[dict[str, Any]]:
     """What is known of each move, but for those that can't be read."""
     return (record for _, record in moves.records() if record is not None)
 
 
-def all_readable() -> Iterator[tuple[Path, dict[str, Any]]]:
+def all_records() -> Iterator[tuple[Path, dict[str, Any]]]:
     """The folder of each move, and what is known of it. Raises UserError: none may be left out."""
     for folder, record in moves.records():
         if record is None:
@@ -35,7 +35,7 @@ def unproven_from(claim: str) -> Unproven | None:
 
     Raises UserError where that can't be known.
     """
-    found = (moves.unproven(folder, record, claim) for folder, record in all_readable())
+    found = (moves.unproven(folder, record, claim) for folder, record in all_records())
     return next((each for each in found if each), None)
 
 
@@ -43,5 +43,5 @@ def proven() -> list[tuple[set[str], set[str]]]:
     """Of each move that this machine has proven, the UIDs of its source's claims and of its
     target's; none of a folder. Raises UserError where that can't be known.
     """
-    records = (record for _, record in all_readable())
+    records = (record for _, record in all_records())
     return [(moves.claims_of(each["source"]), moves.claims_of(each["target"])) for each in records if each["state"] == PROVEN]

@@ -13,11 +13,12 @@ from typing import Any
 from components.kube.ownership import parse_claim_name
 from ops.errors import UserError
 from ops.move import claims
+from ops.move.claims import ClaimSide
 from ops.move.ends import ClaimEnd, End, FolderEnd, check_root
 from ops.move.kept import PROVEN
 from ops.move.planning import Sides, StackAndApi
 from ops.move.process import Process
-from ops.move.records import all_readable
+from ops.move.records import all_records
 from ops.move.run import VolumeMove
 
 
@@ -82,15 +83,15 @@ def moves(
     can't be read, and ApiError.
     """
     found: list[VolumeMove] = []
-    sides: Sides = []
-    records = [each for _, each in all_readable() if _is_from(each, source, from_folder)]
+    targets: list[ClaimSide | None] = []
+    records = [each for _, each in all_records() if _is_from(each, source, from_folder)]
     lacking: list[str] = []
     if target:
         for side in claims.find(*target, claims.wanted(target.settings, service, ordinal, "--to")):
             of_claim = [each for each in records if each["target"].get("uid") == side.uid]
             if of_claim:
                 found.append(VolumeMove(f"{side.service}-{side.ordinal}", _source(of_claim), ClaimEnd(side, stop), stop))
-                sides.append((None, side))
+                targets.append(side)
             else:
                 lacking.append(f"{side.service}-{side.ordinal}")
     elif to_folder:
@@ -99,7 +100,7 @@ def moves(
             name, number = parse_claim_name(folder.name) or (folder.name, 0)
             if service in (None, name) and ordinal in (None, number):
                 found.append(VolumeMove(f"{name}-{number}", _source(of_folder), FolderEnd(folder), stop))
-                sides.append((None, None))
+                targets.append(None)
     if not found:
         one = source or from_folder
         other = target.settings.stack if target else to_folder
@@ -115,7 +116,7 @@ def moves(
             "weren't moved, or were made anew since.",
             f"Move them, or verify what was moved: {chosen}",
         )
-    return found, sides
+    return found, [(None, each) for each in targets]
 
 
 def _is_from(record: Mapping[str, Any], stack: str | None, folder: Path | None) -> bool:

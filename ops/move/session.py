@@ -91,6 +91,11 @@ def describe(failure: Failure) -> dict[str, Any]:
     return {**found, "reason": failure.reason, "hint": failure.hint, "problems": list(failure.all)}
 
 
-def refused(move: VolumeMove, problems: Sequence[str]) -> dict[str, Any]:
-    """A move that nobody has begun, as JSON: by its own `problems`, or by those of others."""
+def refused(move: VolumeMove, problems: Sequence[str], *, verify: bool) -> dict[str, Any]:
+    """A move that nobody has begun, as JSON: by its own `problems`, or by those of others.
+
+    One that was done before stays so. To `verify` it is another thing.
+    """
+    if not verify and (verdict := move.done):
+        return {**verdict, "done": "before"}
     return describe(Failure(move, "; ".join(problems) or f"{move.title}: nothing was done, because of others.", all=problems))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from ops.move.records import all_records
+from ops.move.records import readable_records
 from ops.volumes.listing import readable
 
 # A file system's own need besides what the source's blocks say: one of another kind has other
@@ -63,7 +63,7 @@ def partial(used: Mapping[str, Any]) -> str:
 def rate_between(source: Mapping[str, Any], target: Mapping[str, Any]) -> float | None:
     """The MB a second of the last move between the same two classes of the same two clusters."""
     newest: tuple[str, float] | None = None
-    for record in all_records():
+    for record in readable_records():
         with suppress(ValueError, KeyError, TypeError):
             verdict = record["verdict"]
             same = all(verdict[end].get(name) == mine.get(name) for end, mine in (("source", source), ("target", target)) for name in _WAY)

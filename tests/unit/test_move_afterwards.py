@@ -12,9 +12,9 @@ import pytest
 from components.kube.api import KubeApi
 from components.kube.errors import ApiError
 from ops.move import afterwards
-from ops.move.afterwards import Sides
 from ops.move.claims import ClaimSide
 from ops.move.kept import PROVEN, KeptMove
+from ops.move.planning import Sides
 from tests.unit.test_move_plan import DEV, Cluster, claim
 
 NAMES = [("postgres", 0), ("kafka", 0), ("kafka", 1), ("kafka", 2)]
@@ -49,7 +49,8 @@ def at_target(name: str) -> dict[str, Any]:
 
 
 def letting_go(cluster: Cluster) -> list[str]:
-    return list(afterwards.letting_go(*sides(cluster, NAMES[:1])[0]))
+    source, target = sides(cluster, NAMES[:1])[0]
+    return list(afterwards.letting_go(source, target, afterwards.unmoved(source, [target])))
 
 
 def proven(*names: str, state: str = PROVEN, target: dict[str, Any] | None = None) -> None:
@@ -71,7 +72,8 @@ def test_the_old_stack_may_go_once_all_that_it_has_is_proven(cluster: Cluster) -
 def test_a_stack_that_is_protected_is_told_how_that_ends(cluster: Cluster) -> None:
     proven("postgres-0", "kafka-0", "kafka-1", "kafka-2")
     (source, target), *_ = sides(cluster)
-    said = list(afterwards.letting_go(dataclasses.replace(source, settings=dataclasses.replace(DEV, protect=True)), target))
+    protected = dataclasses.replace(source, settings=dataclasses.replace(DEV, protect=True))
+    said = list(afterwards.letting_go(protected, target, afterwards.unmoved(protected, [target])))
     assert said[1:] == ["  pulumi config set --stack dev storage-tiers:protect false && pulumi up --stack dev", *GO]
 
 
@@ -134,7 +136,7 @@ def test_claims_without_a_volume_hold_nothing_and_a_kafka_is_moved_whole(cluster
     cluster.found["data-kafka-2"] = claim("data-kafka-2", phase="Pending")
     del cluster.found["data-kafka-1"]
     (source, target), *_ = sides(cluster, NAMES[:1])
-    assert afterwards.not_moved(source, target) == [("kafka", 0)]
+    assert afterwards.unmoved(source, [target]).replicas == [("kafka", 0)]
     ends = {"source": {"claims": [{"uid": "uid-of-data-kafka-0"}]}, "target": {"claims": [{"uid": "aws data-kafka-0"}]}}
     KeptMove("live").save(state=PROVEN, live=True, **ends)
     assert letting_go(cluster)[1:] == GO

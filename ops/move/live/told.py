@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ops.console import duration
-from ops.move.afterwards import letting_go, starting
+from ops.move.afterwards import letting_go, starting, unmoved
 from ops.move.live import checks
 from ops.move.live.calling_off import cancel, way_back
 from ops.move.live.run import BEGUN, CLOSING, FOLLOWING, PROMOTED, PROMOTING, LiveMove
@@ -100,10 +100,11 @@ class PostgresqlMove:
         promoted = "promoted" if pause is None else f"promoted {pause:.1f} s after the source was closed"
         yield f"{self.title}: {promoted}. Everything up to {verdict['lsn']} is there."
         yield f"The claim is free, for a PostgreSQL {verdict['version'] // 10000}."
-        yield from starting(self.move.source_side, [side])
+        left = unmoved(self.move.source_side, [side])
+        yield from starting([side], left)
         yield f"The source is whole, and its databases ({names}) take no connections. To go back to it, as it was at the switch:"
         for line in way_back(self.move):
             yield f"  {line}"
         for each in verdict.get("left", []):
             yield f"Left at the source: {each}"
-        yield from letting_go(self.move.source_side, side)
+        yield from letting_go(self.move.source_side, side, left)

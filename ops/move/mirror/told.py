@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ops.console import duration
-from ops.move.afterwards import letting_go
+from ops.move.afterwards import letting_go, unmoved
 from ops.move.mirror import checks
 from ops.move.mirror.run import BEGUN, CANCELLING, ENDING, FOLLOWING, MIRRORING, MirrorMove
 from ops.move.mirror.switching import cancel, switch
@@ -128,7 +128,7 @@ class KafkaMove:
         yield f"Send consumers, then producers, to the brokers of stack {target['stack']} (bootstrap.servers):"
         yield f"  {verdict['bootstrap']}"
         yield "The source is whole, and nothing was written to it. Whatever is still written there doesn't come along any more."
-        yield from letting_go(self.move.sources[0], self.move.targets[0])
+        yield from letting_go(self.move.sources[0], self.move.targets[0], unmoved(self.move.sources[0], self.move.targets))
 
 
 def _deleted(verdict: dict[str, Any]) -> Iterator[str]:
